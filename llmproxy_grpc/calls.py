@@ -1,0 +1,93 @@
+"""One RPC while it runs: who calls, what was tried, how it ended; and what may watch it.
+
+Times ending in `_at` are readings of the event loop's monotonic clock, in seconds.
+"""
+
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from llmproxy_grpc.errors import ProxyError
+from llmproxy_grpc.messages import Usage
+
+
+class Caller(Struct, frozen=True):
+    """Who calls, and whose data it is."""
+
+    tenant: str = "default"
+    key_id: str = ""
+    scopes: frozenset[str] = frozenset({"chat", "export", "health", "admin"})
+
+
+ANONYMOUS = Caller()
+
+
+class Attempt(Struct, frozen=True):
+    """One finished try of one target; `error` is None if it succeeded, `latency` in seconds."""
+
+    provider: str
+    upstream_model: str
+    latency: float
+    error: ProxyError | None = None
+    usage: Usage | None = None
+    first_output: float | None = None
+    """Seconds to the first output; None if none came."""
+
+
+class Call(Struct):
+    """One RPC: written by the interceptors and the router as it goes, read by the observers."""
+
+    id: str
+    """The record's id: a UUIDv7."""
+    method: str
+    request_id: str
+    caller: Caller
+    create_time: datetime
+    started_at: float
+    deadline_at: float
+    """When the proxy answers at the latest: a little before the caller's own deadline."""
+    previous_attempts: int = 0
+    """How often the caller's library has tried before (grpc-previous-rpc-attempts)."""
+    model: str = ""
+    """The requested model; empty until the request is parsed."""
+    provider: str = ""
+    upstream_model: str = ""
+    upstream_request_id: str = ""
+    attempts: list[Attempt] = field(default_factory=list)
+    first_output_at: float | None = None
+    usage: Usage | None = None
+    upstream_seconds: float = 0.0
+    """Time spent waiting for providers, for the overhead that is ours alone."""
+
+
+class Outcome(Struct, frozen=True):
+    """How a call ended: its gRPC code by name (`OK`, `UNAVAILABLE`), the error behind it, and its seconds."""
+
+    code: str
+    reason: str
+    """The contract's reason, such as UPSTREAM_TIMEOUT; empty if the call is OK."""
+    duration: float
+    error: ProxyError | None = None
+
+
+class CallObserver(Protocol):
+    """Something that watches calls; it must return at once and never raise."""
+
+    def call_started(self, call: Call) -> None:
+        """A call was admitted to the interceptors."""
+
+    def attempt_started(self, call: Call, provider: str, upstream_model: str) -> None:
+        """A target is about to be tried."""
+
+    def first_output(self, call: Call, seconds: float) -> None:
+        """A stream's first output came, so long after its attempt began."""
+
+    def output(self, call: Call, gap: float) -> None:
+        """More output of a stream came, so many seconds after the output before."""
+
+    def attempt_ended(self, call: Call, attempt: Attempt) -> None:
+        """A try ended, well or badly, or because the caller left."""
+
+    def call_ended(self, call: Call, outcome: Outcome) -> None:
+        """A call ended; told exactly once for each that started."""

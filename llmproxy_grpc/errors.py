@@ -1,0 +1,210 @@
+"""Everything that can go wrong with a call, as one tree.
+
+    ProxyError
+    ├── RequestError                the caller has to change something
+    │   ├── InvalidRequest          a rule of the API or of the provider; names every wrong field
+    │   ├── UnsupportedParameter    no target can do what a field asks
+    │   ├── ContextLengthExceeded   prompt and output do not fit
+    │   ├── PromptBlocked           the provider's policy blocked the prompt
+    │   ├── ModelNotFound
+    │   ├── ResourceNotFound        no such provider, record or plan
+    │   ├── FeatureDisabled         a set field whose feature is off or not built
+    │   ├── MethodNotImplemented
+    │   └── CapabilityNotSupported
+    ├── UpstreamError               a provider failed
+    │   ├── CredentialsRejected     ours, by the provider
+    │   ├── UpstreamRateLimited
+    │   ├── UpstreamQuotaExhausted
+    │   ├── UpstreamServerError
+    │   ├── UpstreamOverloaded
+    │   ├── UpstreamUnreachable     nothing was sent
+    │   ├── UpstreamTimeout
+    │   ├── UpstreamProtocolError   an answer that cannot be read
+    │   └── UpstreamStreamBroken    broke off after output had been delivered
+    ├── NoProviderAvailable
+    ├── ProxyOverloaded
+    ├── Draining
+    ├── SlowConsumer
+    ├── DeadlineExceeded
+    └── InternalError               our bug
+
+Raise the class that says what failed. `server/status.py` maps each class to its gRPC code and reason; a test walks the
+tree. Messages are ours and fixed; the provider's own words travel in `Fault`, scrubbed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+
+class FieldViolation(Struct, frozen=True):
+    """One wrong field: its path, such as `messages[2].parts[0].tool_result`, and what to do."""
+
+    field: str
+    description: str
+
+
+class Fault(Struct, frozen=True):
+    """What a provider said when it failed; `message` is scrubbed and at most 256 bytes."""
+
+    provider: str = ""
+    upstream_model: str = ""
+    http_status: int = 0
+    code: str = ""
+    message: str = ""
+    request_id: str = ""
+
+
+class ProxyError(Exception):
+    """A call failed, for a reason that the caller may know.
+
+    Args:
+        message: What happened and what to do, fit for the caller: no secret, no prompt, no exception text.
+        fault: What the provider said, if one failed.
+        retry_after: Seconds until it is worth trying again, if known.
+        metadata: The variables of the message, lowerCamelCase, for ErrorInfo.metadata.
+    """
+
+    retryable: ClassVar[bool] = False
+    """Whether the same call may succeed later."""
+
+    failover: ClassVar[bool] = False
+    """Whether another target may succeed now."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fault: Fault | None = None,
+        retry_after: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fault = fault
+        self.retry_after = retry_after
+        self.metadata: Mapping[str, str] = metadata or {}
+
+
+class RequestError(ProxyError):
+    """The caller has to change something."""
+
+
+class InvalidRequest(RequestError):
+    """The request breaks a rule of the API (then `violations` names every wrong field) or of the provider."""
+
+    def __init__(self, message: str, *, violations: Sequence[FieldViolation] = (), **details: Any) -> None:
+        super().__init__(message, **details)
+        self.violations = tuple(violations)
+
+
+class UnsupportedParameter(InvalidRequest):
+    """No target can do what a field asks."""
+
+
+class ContextLengthExceeded(RequestError):
+    """Prompt and output do not fit the model's context."""
+
+
+class PromptBlocked(RequestError):
+    """The provider's policy blocked the prompt."""
+
+
+class ModelNotFound(RequestError):
+    """No such model, here or at the provider."""
+
+    failover = True
+
+
+class ResourceNotFound(RequestError):
+    """No such provider, record or plan."""
+
+
+class FeatureDisabled(InvalidRequest):
+    """A field is set whose feature is switched off or not built."""
+
+
+class MethodNotImplemented(RequestError):
+    """This server does not offer the method yet."""
+
+
+class CapabilityNotSupported(RequestError):
+    """No target of the model has this capability."""
+
+
+class UpstreamError(ProxyError):
+    """A provider failed; another one may do better."""
+
+    retryable = True
+    failover = True
+
+
+class CredentialsRejected(UpstreamError):
+    """The provider refuses the proxy's own credential."""
+
+    retryable = False
+
+
+class UpstreamRateLimited(UpstreamError):
+    """The provider limits our rate."""
+
+
+class UpstreamQuotaExhausted(UpstreamError):
+    """Our account at the provider has no quota or credit left."""
+
+    retryable = False
+
+
+class UpstreamServerError(UpstreamError):
+    """The provider answered 5xx."""
+
+
+class UpstreamOverloaded(UpstreamError):
+    """The provider says that it is overloaded."""
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection to the provider: DNS, TCP or TLS. Nothing was sent."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """The provider was too slow for a time limit of the proxy."""
+
+
+class UpstreamProtocolError(UpstreamError):
+    """The provider's answer cannot be read."""
+
+
+class UpstreamStreamBroken(UpstreamError):
+    """The provider broke off before its end marker."""
+
+
+class NoProviderAvailable(ProxyError):
+    """No target may be tried now."""
+
+    retryable = True
+
+
+class ProxyOverloaded(ProxyError):
+    """The proxy sheds load."""
+
+    retryable = True
+
+
+class Draining(ProxyError):
+    """This replica is draining; another one serves."""
+
+    retryable = True
+
+
+class SlowConsumer(ProxyError):
+    """The caller reads too slowly."""
+
+
+class DeadlineExceeded(ProxyError):
+    """The caller's deadline, or the proxy's cap on it."""
+
+
+class InternalError(ProxyError):
+    """A bug of the proxy."""

@@ -1,0 +1,1 @@
+"""How providers are: learned from calls and from probes."""

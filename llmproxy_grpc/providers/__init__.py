@@ -1,0 +1,1 @@
+"""Providers: everything that speaks to a language model upstream, one file a kind."""

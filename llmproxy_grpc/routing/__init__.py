@@ -1,0 +1,1 @@
+"""Where a call goes: models, targets, and the loop of attempts."""

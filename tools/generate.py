@@ -1,0 +1,99 @@
+"""Writes every generated file from `protos/`: stubs for the server and the Python client, descriptor set, Go stubs.
+
+Run it by `make generate`, which gives it an interpreter with grpcio-tools: stubs of grpcio-tools 1.80 run under
+protobuf 6 and 7 alike, but cannot be installed beside the server's own protobuf.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib import resources
+from pathlib import Path
+
+import grpc_tools
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parent.parent
+PROTOS = ROOT / "protos"
+SERVER = ROOT / "llmproxy_grpc" / "_gen"
+CLIENT = ROOT / "clients" / "python" / "llmproxy_client"
+GO = ROOT / "clients" / "go"
+DESCRIPTORS = "llmproxy_v1.protoset"
+RPC_DETAILS = ("google/rpc/status.proto", "google/rpc/error_details.proto")
+PACKAGE_DOC = '"""Generated from protos/llmproxy/v1 by `make generate`; never edited."""\n'
+
+
+def main() -> None:
+    """Generates everything, or only what `--only python|go` names."""
+    only = sys.argv[2] if sys.argv[1:2] == ["--only"] else None
+    sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("llmproxy/**/*.proto"))
+    if only != "go":
+        generate_python(sources)
+    if only != "python":
+        generate_go(sources)
+
+
+def generate_python(sources: list[str]) -> None:
+    """Writes the stubs twice, for the server and for applications, with the protos and descriptors beside them."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        run_protoc(
+            [f"--python_out={out}", f"--grpc_python_out={out}", f"--mypy_out={out}", f"--mypy_grpc_out={out}"], sources
+        )
+        descriptors = out / DESCRIPTORS
+        run_protoc(["--include_imports", f"--descriptor_set_out={descriptors}"], [*sources, *RPC_DETAILS])
+        for package, target in (("llmproxy_grpc._gen.v1", SERVER), ("llmproxy_client.v1", CLIENT)):
+            write_package(out / "llmproxy" / "v1", target / "v1", package)
+            shutil.copy(descriptors, target / DESCRIPTORS)
+        (SERVER / "__init__.py").write_text(PACKAGE_DOC)
+    copy_protos(CLIENT / "protos")
+
+
+def generate_go(sources: list[str]) -> None:
+    """Writes the Go stubs with the plugins that clients/go/go.mod pins."""
+    module = "github.com/llmproxy-grpc/llmproxy-grpc/clients/go"
+    with tempfile.TemporaryDirectory() as folder:
+        plugins = []
+        for tool in ("google.golang.org/protobuf/cmd/protoc-gen-go", "google.golang.org/grpc/cmd/protoc-gen-go-grpc"):
+            binary = Path(folder) / tool.rsplit("/", 1)[-1]
+            subprocess.run([os.environ.get("GO", "go"), "build", "-o", str(binary), tool], cwd=GO, check=True)
+            plugins.append(f"--plugin={binary.name}={binary}")
+        shutil.rmtree(GO / "llmproxy", ignore_errors=True)
+        flags = [f"--go_out={GO}", f"--go_opt=module={module}", f"--go-grpc_out={GO}", f"--go-grpc_opt=module={module}"]
+        run_protoc([*plugins, *flags], sources)
+
+
+def run_protoc(flags: list[str], sources: list[str]) -> None:
+    """Runs protoc over the sources; ends the process with its status if it fails."""
+    well_known = resources.files(grpc_tools) / "_proto"
+    common = Path(sys.prefix) / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    # The type plugins are found on the PATH: they lie beside this interpreter.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    status = protoc.main(["protoc", f"-I{PROTOS}", f"-I{well_known}", f"-I{common}", *flags, *sources])
+    if status != 0:
+        raise SystemExit(status)
+
+
+def write_package(source: Path, target: Path, package: str) -> None:
+    """Copies generated modules, with imports of `llmproxy.v1` turned to `package` (protoc has no option for it)."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    (target / "__init__.py").write_text(PACKAGE_DOC)
+    for path in sorted(source.glob("*_pb2*.py*")):
+        if "_pb2_grpc" in path.name and not path.name.startswith("llm_proxy_service"):
+            continue  # empty: these files define no service
+        text = re.sub(r"\bllmproxy\.v1\b(?=( import|\.\w+_pb2))", package, path.read_text())
+        (target / path.name).write_text(re.sub(r"\bimport llmproxy\.v1\.", f"import {package}.", text))
+
+
+def copy_protos(target: Path) -> None:
+    """Copies the proto files beside the client's stubs, so that its wheel ships them."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(PROTOS / "llmproxy", target / "llmproxy")
+
+
+if __name__ == "__main__":
+    main()
