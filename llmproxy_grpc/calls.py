@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from llmproxy_grpc.errors import ProxyError
-from llmproxy_grpc.messages import Usage
+from llmproxy_grpc.messages import Usage, Warning  # noqa: A004 - the API's word
 
 
 class Caller(Struct, frozen=True):
@@ -52,11 +52,14 @@ class Call(Struct):
     model: str = ""
     """The requested model; empty until the request is parsed."""
     provider: str = ""
+    provider_kind: str = ""
     upstream_model: str = ""
     upstream_request_id: str = ""
     attempts: list[Attempt] = field(default_factory=list)
+    warnings: list[Warning] = field(default_factory=list)
     first_output_at: float | None = None
     usage: Usage | None = None
+    """What the last attempt used, as far as known; estimated if its provider did not say."""
     upstream_seconds: float = 0.0
     """Time spent waiting for providers, for the overhead that is ours alone."""
 

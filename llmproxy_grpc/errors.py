@@ -26,10 +26,11 @@
     ├── Draining
     ├── SlowConsumer
     ├── DeadlineExceeded
+    ├── CallerCancelled             the caller left: told to observers, never sent
     └── InternalError               our bug
 
-Raise the class that says what failed. `server/status.py` maps each class to its gRPC code and reason; a test walks the
-tree. Messages are ours and fixed; the provider's own words travel in `Fault`, scrubbed.
+Raise the class that says what failed; its `reason` is the contract's. `server/status.py` gives each class its gRPC
+code, and a test walks the tree. Messages are ours and fixed; the provider's own words travel in `Fault`, scrubbed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,6 +67,9 @@ class ProxyError(Exception):
         metadata: The variables of the message, lowerCamelCase, for ErrorInfo.metadata.
     """
 
+    reason: ClassVar[str] = ""
+    """The contract's reason, such as UPSTREAM_TIMEOUT; empty for the branches of the tree, which nobody raises."""
+
     retryable: ClassVar[bool] = False
     """Whether the same call may succeed later."""
 
@@ -94,6 +98,8 @@ class RequestError(ProxyError):
 class InvalidRequest(RequestError):
     """The request breaks a rule of the API (then `violations` names every wrong field) or of the provider."""
 
+    reason = "INVALID_REQUEST"
+
     def __init__(self, message: str, *, violations: Sequence[FieldViolation] = (), **details: Any) -> None:
         super().__init__(message, **details)
         self.violations = tuple(violations)
@@ -102,35 +108,50 @@ class InvalidRequest(RequestError):
 class UnsupportedParameter(InvalidRequest):
     """No target can do what a field asks."""
 
+    reason = "UNSUPPORTED_PARAMETER"
+
 
 class ContextLengthExceeded(RequestError):
     """Prompt and output do not fit the model's context."""
+
+    reason = "CONTEXT_LENGTH_EXCEEDED"
 
 
 class PromptBlocked(RequestError):
     """The provider's policy blocked the prompt."""
 
+    reason = "PROMPT_BLOCKED"
+
 
 class ModelNotFound(RequestError):
     """No such model, here or at the provider."""
 
+    reason = "MODEL_NOT_FOUND"
     failover = True
 
 
 class ResourceNotFound(RequestError):
     """No such provider, record or plan."""
 
+    reason = "RESOURCE_NOT_FOUND"
+
 
 class FeatureDisabled(InvalidRequest):
     """A field is set whose feature is switched off or not built."""
+
+    reason = "FEATURE_DISABLED"
 
 
 class MethodNotImplemented(RequestError):
     """This server does not offer the method yet."""
 
+    reason = "METHOD_NOT_IMPLEMENTED"
+
 
 class CapabilityNotSupported(RequestError):
     """No target of the model has this capability."""
+
+    reason = "CAPABILITY_NOT_SUPPORTED"
 
 
 class UpstreamError(ProxyError):
@@ -143,68 +164,100 @@ class UpstreamError(ProxyError):
 class CredentialsRejected(UpstreamError):
     """The provider refuses the proxy's own credential."""
 
+    reason = "UPSTREAM_CREDENTIALS_REJECTED"
     retryable = False
 
 
 class UpstreamRateLimited(UpstreamError):
     """The provider limits our rate."""
 
+    reason = "UPSTREAM_RATE_LIMITED"
+
 
 class UpstreamQuotaExhausted(UpstreamError):
     """Our account at the provider has no quota or credit left."""
 
+    reason = "UPSTREAM_QUOTA_EXHAUSTED"
     retryable = False
 
 
 class UpstreamServerError(UpstreamError):
     """The provider answered 5xx."""
 
+    reason = "UPSTREAM_SERVER_ERROR"
+
 
 class UpstreamOverloaded(UpstreamError):
     """The provider says that it is overloaded."""
+
+    reason = "UPSTREAM_OVERLOADED"
 
 
 class UpstreamUnreachable(UpstreamError):
     """No connection to the provider: DNS, TCP or TLS. Nothing was sent."""
 
+    reason = "UPSTREAM_UNREACHABLE"
+
 
 class UpstreamTimeout(UpstreamError):
     """The provider was too slow for a time limit of the proxy."""
+
+    reason = "UPSTREAM_TIMEOUT"
 
 
 class UpstreamProtocolError(UpstreamError):
     """The provider's answer cannot be read."""
 
+    reason = "UPSTREAM_PROTOCOL_ERROR"
+
 
 class UpstreamStreamBroken(UpstreamError):
     """The provider broke off before its end marker."""
+
+    reason = "UPSTREAM_STREAM_BROKEN"
 
 
 class NoProviderAvailable(ProxyError):
     """No target may be tried now."""
 
+    reason = "NO_PROVIDER_AVAILABLE"
     retryable = True
 
 
 class ProxyOverloaded(ProxyError):
-    """The proxy sheds load."""
+    """The proxy sheds load: of all calls, or of those to one provider (then another target may serve)."""
 
+    reason = "PROXY_OVERLOADED"
     retryable = True
+    failover = True
 
 
 class Draining(ProxyError):
     """This replica is draining; another one serves."""
 
+    reason = "DRAINING"
     retryable = True
 
 
 class SlowConsumer(ProxyError):
     """The caller reads too slowly."""
 
+    reason = "SLOW_CONSUMER"
+
 
 class DeadlineExceeded(ProxyError):
     """The caller's deadline, or the proxy's cap on it."""
 
+    reason = "DEADLINE_EXCEEDED"
+
+
+class CallerCancelled(ProxyError):
+    """The caller left; observers are told, nobody is left to be answered."""
+
+    reason = "CALLER_CANCELLED"
+
 
 class InternalError(ProxyError):
     """A bug of the proxy."""
+
+    reason = "INTERNAL"

@@ -21,6 +21,8 @@ PROTOS = ROOT / "protos"
 SERVER = ROOT / "llmproxy_grpc" / "_gen"
 CLIENT = ROOT / "clients" / "python" / "llmproxy_client"
 GO = ROOT / "clients" / "go"
+GO_MODULE = "github.com/llmproxy-grpc/llmproxy-grpc/clients/go"
+GO_PLUGINS = ("google.golang.org/protobuf/cmd/protoc-gen-go", "google.golang.org/grpc/cmd/protoc-gen-go-grpc")
 DESCRIPTORS = "llmproxy_v1.protoset"
 RPC_DETAILS = ("google/rpc/status.proto", "google/rpc/error_details.proto")
 PACKAGE_DOC = '"""Generated from protos/llmproxy/v1 by `make generate`; never edited."""\n'
@@ -53,17 +55,28 @@ def generate_python(sources: list[str]) -> None:
 
 
 def generate_go(sources: list[str]) -> None:
-    """Writes the Go stubs with the plugins that clients/go/go.mod pins."""
-    module = "github.com/llmproxy-grpc/llmproxy-grpc/clients/go"
+    """Writes the Go stubs with the plugins that clients/go/go.mod pins; `GO` names another go than the PATH's."""
     with tempfile.TemporaryDirectory() as folder:
-        plugins = []
-        for tool in ("google.golang.org/protobuf/cmd/protoc-gen-go", "google.golang.org/grpc/cmd/protoc-gen-go-grpc"):
-            binary = Path(folder) / tool.rsplit("/", 1)[-1]
-            subprocess.run([os.environ.get("GO", "go"), "build", "-o", str(binary), tool], cwd=GO, check=True)
-            plugins.append(f"--plugin={binary.name}={binary}")
-        shutil.rmtree(GO / "llmproxy", ignore_errors=True)
-        flags = [f"--go_out={GO}", f"--go_opt=module={module}", f"--go-grpc_out={GO}", f"--go-grpc_opt=module={module}"]
+        plugins = [build_go_plugin(tool, Path(folder)) for tool in GO_PLUGINS]
+        out = Path(folder) / "out"
+        out.mkdir()
+        flags = [f"--{kind}_{flag}" for kind in ("go", "go-grpc") for flag in (f"out={out}", f"opt=module={GO_MODULE}")]
         run_protoc([*plugins, *flags], sources)
+        # Only the packages that were generated are replaced: the hand-written one lies above them.
+        for package in sorted({path.parent for path in out.rglob("*.go")}):
+            target = GO / package.relative_to(out)
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(package, target)
+
+
+def build_go_plugin(tool: str, folder: Path) -> str:
+    """Builds a plugin of protoc from its Go package, and answers the flag that makes protoc use it."""
+    binary = folder / tool.rsplit("/", 1)[-1]
+    # -mod=mod of the environment would let the build rewrite the pins.
+    environment = {**os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false"}
+    command = [os.environ.get("GO", "go"), "build", "-trimpath", "-o", str(binary), tool]
+    subprocess.run(command, cwd=GO, env=environment, check=True)
+    return f"--plugin={binary.name}={binary}"
 
 
 def run_protoc(flags: list[str], sources: list[str]) -> None:

@@ -1,0 +1,27 @@
+"""Calls llmproxy-grpc: typed stubs in `llmproxy_client.v1`, and a thin helper for what stubs leave to their user.
+
+The helper works on any stub, also one that you made yourself. Its asynchronous twin is `llmproxy_client.aio`.
+"""
+
+from llmproxy_client.answer import Answer
+from llmproxy_client.channel import DEFAULT_TARGET, Tls
+from llmproxy_client.client import Client, collect, connect, stream, text
+from llmproxy_client.errors import BrokenStream, Failure, StreamFailed, Violation, error_detail
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "connect",
+    "stream",
+    "collect",
+    "text",
+    "error_detail",
+    "Client",
+    "Tls",
+    "Answer",
+    "Failure",
+    "Violation",
+    "BrokenStream",
+    "StreamFailed",
+    "DEFAULT_TARGET",
+]

@@ -1,0 +1,92 @@
+"""The asynchronous client: the same as `llmproxy_client`, for asyncio; errors and answers are shared."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from grpc import aio
+
+from llmproxy_client.answer import Answer, Order, text_of
+from llmproxy_client.api_key import aio_interceptors
+from llmproxy_client.channel import DEFAULT_TARGET, Option, Tls, channel_options, check_target
+from llmproxy_client.v1.chat_pb2 import ChatRequest, ChatResponse, StreamOptions, StreamRequest, StreamResponse
+from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
+
+if TYPE_CHECKING:  # the asynchronous type of the stub exists for type checkers alone
+    from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceAsyncStub
+
+__all__ = ["connect", "stream", "collect", "text", "Client", "Metadata"]
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+
+class Client:
+    """A channel to the proxy and the stub on it; close it, or use it in `async with`. It belongs to one event loop."""
+
+    def __init__(self, channel: aio.Channel) -> None:
+        self.channel = channel
+        self.stub = LlmProxyServiceStub(channel)
+
+    async def close(self) -> None:
+        """Closes the channel and cancels what still runs on it."""
+        await self.channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def connect(
+    target: str = DEFAULT_TARGET,
+    *,
+    api_key: str | None = None,
+    tls: Tls | None = None,
+    retries: bool = True,
+    options: Sequence[Option] = (),
+) -> Client:
+    """Opens a client in the running event loop; arguments and errors as in `llmproxy_client.connect`."""
+    settings = channel_options(retries=retries, extra=options)
+    interceptors = aio_interceptors(api_key) if api_key is not None else None
+    if tls is None:
+        return Client(aio.insecure_channel(check_target(target), settings, interceptors=interceptors))
+    return Client(aio.secure_channel(check_target(target), tls.credentials(), settings, interceptors=interceptors))
+
+
+@asynccontextmanager
+async def stream(
+    stub: "LlmProxyServiceAsyncStub",
+    chat: ChatRequest,
+    *,
+    options: StreamOptions | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - it is the deadline that the server gets, not a limit on waiting here
+    metadata: Metadata = (),
+) -> AsyncIterator[AsyncIterable[StreamResponse]]:
+    """Gives the events of a stream, and cancels the call when the block ends; as `llmproxy_client.stream`."""
+    call = stub.Stream(StreamRequest(chat=chat, options=options), timeout=timeout, metadata=tuple(metadata))
+    try:
+        yield call
+    finally:
+        call.cancel()
+
+
+async def collect(events: AsyncIterable[StreamResponse]) -> ChatResponse:
+    """Reads a stream to its end and puts it together; errors as in `llmproxy_client.collect`."""
+    answer = Answer()
+    async for event in events:
+        answer.add(event)
+    return answer.response()
+
+
+async def text(events: AsyncIterable[StreamResponse], *, candidate: int = 0) -> AsyncIterator[str]:
+    """Yields the text of one candidate as it comes; errors as in `llmproxy_client.text`."""
+    order = Order()
+    async for event in events:
+        order.check(event)
+        if piece := text_of(event, candidate):
+            yield piece
+    order.require_end()

@@ -1,0 +1,89 @@
+"""How a channel to the proxy is set up: address, TLS, keepalive, message size and retries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from ipaddress import ip_address
+from pathlib import Path
+
+import grpc
+
+DEFAULT_TARGET = "127.0.0.1:50051"
+SERVICE_CONFIG = "service_config.json"
+MAX_RECEIVE_BYTES = 32 * 1024 * 1024
+KEEPALIVE_MS = 30_000
+KEEPALIVE_TIMEOUT_MS = 10_000
+
+Option = tuple[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How the server proves who it is, and how we do.
+
+    Args:
+        ca_file: PEM file with the authorities to trust; without it those that come with gRPC.
+        cert_file: PEM file with our own certificate chain, for servers that ask for one; needs `key_file`.
+        key_file: PEM file with the key of that certificate.
+    """
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("a client certificate takes both a certificate file and a key file")
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Reads the files. Raises OSError where one cannot be read."""
+        return grpc.ssl_channel_credentials(
+            root_certificates=_read(self.ca_file),
+            private_key=_read(self.key_file),
+            certificate_chain=_read(self.cert_file),
+        )
+
+
+def channel_options(*, retries: bool = True, extra: Sequence[Option] = ()) -> list[Option]:
+    """The options that we recommend for a channel to the proxy; `extra` wins over them."""
+    options: dict[str, int | str] = {
+        "grpc.keepalive_time_ms": KEEPALIVE_MS,
+        "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+        "grpc.max_receive_message_length": MAX_RECEIVE_BYTES,
+        "grpc.enable_retries": int(retries),
+    }
+    if retries:
+        options["grpc.service_config"] = service_config()
+    return list({**options, **dict(extra)}.items())
+
+
+def service_config() -> str:
+    """The retry policy that we recommend, as gRPC's service config (JSON); it repeats UNAVAILABLE alone."""
+    return resources.files(__package__).joinpath(SERVICE_CONFIG).read_text(encoding="utf-8")
+
+
+def check_target(target: str) -> str:
+    """Returns the target. Raises ValueError for what gRPC would misread, such as a URL."""
+    if not target.strip():
+        raise ValueError("the target is empty")
+    if target.startswith(("http://", "https://")):
+        raise ValueError(f"{target!r} is a URL; a target is HOST:PORT or unix:PATH")
+    return target
+
+
+def is_local(target: str) -> bool:
+    """Whether the target is on this host, as far as its text tells."""
+    if target.startswith(("unix:", "unix-abstract:")):
+        return True
+    address = target.rsplit("/", 1)[-1]
+    host = address.partition("]")[0].removeprefix("[") if address.startswith("[") else address.rsplit(":", 1)[0]
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(path: str | None) -> bytes | None:
+    return None if path is None else Path(path).read_bytes()

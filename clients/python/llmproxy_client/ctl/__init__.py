@@ -1,0 +1,1 @@
+"""`llmproxyctl`, the command line of the client."""

@@ -1,0 +1,77 @@
+"""What the command line of llmproxyctl takes; global options stand before or after the command."""
+
+import argparse
+import math
+from collections.abc import Mapping
+
+import llmproxy_client
+from llmproxy_client.channel import DEFAULT_TARGET
+from llmproxy_client.ctl.chat import DEFAULT_MODEL
+
+TARGET = "LLMPROXY_TARGET"
+API_KEY = "LLMPROXY_API_KEY"
+_STATUSES = "Exit status: 0 done, 1 the call failed or the proxy does not serve, 2 wrong usage, 130 interrupted."
+
+
+def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The parser, with defaults from the environment."""
+    top = argparse.ArgumentParser(
+        prog="llmproxyctl", description="Asks llmproxy.", epilog=_STATUSES, parents=[_global_options()]
+    )
+    top.add_argument("--version", action="version", version=f"llmproxyctl {llmproxy_client.__version__}")
+    top.set_defaults(
+        target=environment.get(TARGET) or DEFAULT_TARGET,
+        api_key=environment.get(API_KEY) or None,
+        tls=False,
+        ca_file=None,
+        cert=None,
+        key=None,
+        timeout=None,
+    )
+    _add_commands(top)
+    return top
+
+
+def _add_commands(top: argparse.ArgumentParser) -> None:
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    shared = [_global_options()]
+    chat = commands.add_parser("chat", help="ask a model", description="Prints the answer as it comes.", parents=shared)
+    chat.add_argument("-m", "--model", default=DEFAULT_MODEL, help="model to ask; without it the server's default")
+    chat.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
+    chat.add_argument("--json", action="store_true", help="print JSON: the answer, or a line for each event")
+    chat.add_argument("prompt", metavar="PROMPT", nargs="?", help="the question; without it standard input")
+    models = commands.add_parser(
+        "models", help="list the models", description="Lists the models that you may use.", parents=shared
+    )
+    models.add_argument("--json", action="store_true", help="print JSON")
+    health = commands.add_parser(
+        "health", help="show health", description="Shows how the proxy and its providers are.", parents=shared
+    )
+    health.add_argument("--json", action="store_true", help="print JSON")
+    health.add_argument("--watch", action="store_true", help="print it every 2 s until interrupted")
+
+
+def _global_options() -> argparse.ArgumentParser:
+    # Without defaults: those of the command would overwrite what stands before it.
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = options.add_argument_group("connection")
+    group.add_argument(
+        "--target", metavar="ADDRESS", help=f"HOST:PORT or unix:PATH (or {TARGET}; default {DEFAULT_TARGET})"
+    )
+    group.add_argument("--api-key", metavar="KEY", help=f"API key (better in {API_KEY}: other users see arguments)")
+    group.add_argument("--tls", action="store_true", help="use TLS; plaintext without it")
+    group.add_argument("--ca-file", metavar="FILE", help="authorities to trust (PEM); implies --tls")
+    group.add_argument("--cert", metavar="FILE", help="certificate to present (PEM)")
+    group.add_argument("--key", metavar="FILE", help="its key (PEM)")
+    group.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="longest time for a call")
+    return options
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"not a number of seconds above 0: {text!r}")
+    return seconds

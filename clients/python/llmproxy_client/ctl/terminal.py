@@ -1,0 +1,74 @@
+"""Where llmproxyctl writes: answers and tables to standard output, everything about the call to standard error."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+
+from llmproxy_client.errors import Failure
+
+# What could steer a terminal: models and providers choose the text that is shown.
+_STEERING = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+_DIM, _PLAIN, _CLEAR = "\x1b[2m", "\x1b[0m", "\x1b[2J\x1b[H"
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Standard output and standard error; control characters are left out of what a terminal shows."""
+
+    out: TextIO
+    err: TextIO
+
+    def text(self, piece: str) -> None:
+        """Writes a piece of an answer at once."""
+        self.out.write(clean(piece) if self.out.isatty() else piece)
+        self.out.flush()
+
+    def line(self, text: str) -> None:
+        """Writes a line of an answer."""
+        self.text(f"{text}\n")
+
+    def json(self, message: Message) -> None:
+        """Writes a message as one line of JSON."""
+        self.line(MessageToJson(message, indent=None, ensure_ascii=False))
+
+    def table(self, rows: Sequence[Sequence[str]]) -> None:
+        """Writes rows in columns; a dash stands for what is empty."""
+        rows = [[clean(cell) or "-" for cell in row] for row in rows]
+        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+        for row in rows:
+            self.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    def next_page(self) -> None:
+        """Starts anew, for something that is shown again and again."""
+        self.out.write(_CLEAR if self.out.isatty() else "\n")
+
+    def thought(self, piece: str) -> None:
+        """Shows thinking dimly to somebody who watches; it is no part of the output."""
+        if self.err.isatty():
+            self.err.write(f"{_DIM}{clean(piece)}{_PLAIN}")
+            self.err.flush()
+
+    def note(self, text: str) -> None:
+        """Says something about the call."""
+        self.err.write(f"llmproxyctl: {clean(text)}\n")
+        self.err.flush()
+
+    def failure(self, failure: Failure) -> None:
+        """Says why a call failed: code, reason and message, each wrong field, and what finds it in the logs."""
+        name = f"{failure.code.name}/{failure.reason}" if failure.reason else failure.code.name
+        self.note(f"{name}: {failure.message}")
+        notes = [f"{violation.field}: {violation.description}" for violation in failure.violations]
+        if failure.retry_after is not None:
+            notes.append(f"try again in {failure.retry_after:g} s")
+        if failure.request_id:
+            notes.append(f"request id {failure.request_id}")
+        for note in notes:
+            self.err.write(f"  {clean(note)}\n")
+
+
+def clean(text: str) -> str:
+    """The text without control characters; line ends and tabs stay."""
+    return text.translate(_STEERING)

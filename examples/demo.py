@@ -1,0 +1,103 @@
+"""Starts the proxy, lists its models, streams an answer of a real language model, shows health, and ends."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import grpc
+from llmproxy_client.v1 import chat_pb2, content_pb2, health_pb2, model_pb2
+from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
+
+QUESTION = "Why is the sky blue? Answer in two sentences."
+START_LIMIT = 30.0
+CALL_LIMIT = 50.0
+
+# Nobody's money is spent by a demo: no keys are looked for, and the embedded model is the only provider.
+CONFIGURATION = """
+grpc: {listen: "127.0.0.1:0", predrain: 0s, grace: 2s}
+http: {listen: null}
+providers: [{name: MODEL_PROVIDER, kind: MODEL_PROVIDER}]
+telemetry: {log_level: error, log_format: console}
+"""
+
+
+def main() -> int:
+    """Runs the demo; returns the exit status."""
+    provider, model = embedded_model()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "llmproxy.yaml"
+        file.write_text(CONFIGURATION.replace("MODEL_PROVIDER", provider))
+        print(f"$ llmproxy serve -c {file.name}")
+        with subprocess.Popen(
+            [sys.executable, "-m", "llmproxy_grpc", "serve", "-c", str(file)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={name: value for name, value in os.environ.items() if not name.startswith("LLMPROXY_")},
+        ) as server:
+            try:
+                return talk(wait_until_ready(server), model)
+            finally:
+                server.terminate()
+
+
+def embedded_model() -> tuple[str, str]:
+    """The provider and the model to ask: the embedded one, or echo where that cannot run."""
+    from llmproxy_grpc.providers.local import available
+
+    if available():
+        return "local", "local/smollm2-135m"
+    print("The embedded model is not installed or cannot run here: `echo` answers instead, which only repeats.")
+    return "echo", "echo/echo"
+
+
+def wait_until_ready(server: "subprocess.Popen[str]") -> str:
+    """Shows what the server prints until it is ready; returns its address."""
+    address = ""
+    assert server.stdout is not None
+    for line in server.stdout:
+        print(f"  {line}", end="")
+        if line.startswith("grpc "):
+            address = line.split()[1]
+        if line == "ready\n":
+            return address
+    raise SystemExit("The server ended before it was ready.")
+
+
+def talk(address: str, model: str) -> int:
+    """Makes the calls of the demo."""
+    with grpc.insecure_channel(address) as channel:
+        stub = LlmProxyServiceStub(channel)
+        print("\nListModels")
+        for entry in stub.ListModels(model_pb2.ListModelsRequest(), timeout=START_LIMIT).models:
+            print(f"  {entry.id}")
+        print(f"\nStream {model}: {QUESTION}")
+        stream_answer(stub, model)
+        print("\nHealth")
+        health = stub.Health(health_pb2.HealthRequest(), timeout=START_LIMIT)
+        print(f"  {health_pb2.ServingStatus.Name(health.status)} llmproxy {health.version}")
+        for provider in health.providers:
+            print(f"  {provider.provider}: {health_pb2.ServingStatus.Name(provider.status)}")
+    return 0
+
+
+def stream_answer(stub: LlmProxyServiceStub, model: str) -> None:
+    """Prints an answer as it comes, and what it used."""
+    message = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.ContentPart(text=QUESTION)])
+    chat = chat_pb2.ChatRequest(model=model, messages=[message])
+    chat.generation.max_output_tokens = 64
+    events = stub.Stream(chat_pb2.StreamRequest(chat=chat), timeout=CALL_LIMIT)
+    print("  ", end="")
+    end = None
+    for event in events:
+        print(event.delta.text, end="", flush=True)
+        if event.HasField("end"):
+            end = event.end
+    if end is None:
+        raise SystemExit("\nThe stream has no end: it was cut off.")
+    print(f"\n  ({end.usage.input_tokens} tokens in, {end.usage.output_tokens} out)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

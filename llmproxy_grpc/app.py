@@ -1,0 +1,338 @@
+"""The composition root: names every concrete class, opens and closes them, and serves until it is told to stop."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, aclosing, suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, TextIO
+
+import structlog
+
+from llmproxy_grpc.config.faults import ConfigFault
+from llmproxy_grpc.config.loader import Loaded
+from llmproxy_grpc.config.manager import ConfigManager, Reload
+from llmproxy_grpc.config.schema import Config, ProviderConfig
+from llmproxy_grpc.health.tracker import HealthTracker
+from llmproxy_grpc.http.app import application
+from llmproxy_grpc.http.listener import HttpListener
+from llmproxy_grpc.providers import local, registry
+from llmproxy_grpc.providers.discovery import discover, ollama_answers
+from llmproxy_grpc.providers.http import HttpClient
+from llmproxy_grpc.routing.router import Router
+from llmproxy_grpc.runtime import Build, Observers, Runtime
+from llmproxy_grpc.server.chat import ChatServicer
+from llmproxy_grpc.server.grpc_health import GrpcHealth
+from llmproxy_grpc.server.health import HealthServicer, Load, ProviderInfo
+from llmproxy_grpc.server.interceptors.admission import Admission
+from llmproxy_grpc.server.interceptors.caller import caller
+from llmproxy_grpc.server.interceptors.deadline import Deadline
+from llmproxy_grpc.server.interceptors.errors import errors
+from llmproxy_grpc.server.interceptors.observation import Observation
+from llmproxy_grpc.server.interceptors.request_id import request_id
+from llmproxy_grpc.server.models import ModelsServicer
+from llmproxy_grpc.server.readiness import Phase, Readiness
+from llmproxy_grpc.server.rpc import Door, Servicer
+from llmproxy_grpc.server.server import GrpcServer
+from llmproxy_grpc.server.service import health_service, proxy_service
+from llmproxy_grpc.server.stream import StreamServicer
+from llmproxy_grpc.telemetry.logs import CallLog
+from llmproxy_grpc.telemetry.loop_lag import LoopLag
+from llmproxy_grpc.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+MOST_SHOWN: Final = 20
+
+
+class App:
+    """The whole server: built from the configuration, rebuilt when that changes.
+
+    Args:
+        loaded: The configuration to start with.
+        load: Reads it again.
+        environ: The environment, where discovery looks for keys.
+        output: Takes the addresses, the models and `ready`.
+        build: Makes a provider of its configuration.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        load: Callable[[], Loaded],
+        *,
+        environ: Mapping[str, str],
+        output: TextIO,
+        build: Build = registry.build,
+    ) -> None:
+        self._build_provider = build
+        self._manager = ConfigManager(loaded, load, self._report_reload)
+        self._warnings = loaded.warnings
+        self._environ = environ
+        self._output = output
+        self._started = datetime.now(UTC)
+        self._readiness = Readiness()
+        clock = asyncio.get_running_loop().time
+        self._tracker = HealthTracker(clock, lambda: datetime.now(UTC))
+        self._metrics = Metrics(self._knows_model, self._knows_provider)
+        self._lag = LoopLag(self._metrics.loop_lag)
+        self._admission = Admission(lambda: self._runtime.config.grpc.max_in_flight, clock)
+        self._observers = Observers((self._tracker, self._metrics, CallLog()), self._tracker)
+        self._stop_now = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._runtime: Runtime
+        self._beside: set[asyncio.Task[object]] = set()
+
+    def stop(self) -> None:
+        """Asks for a drain; asked again, for an end."""
+        if self._stop.is_set():
+            self._stop_now.set()
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT, then drains; a second signal ends at once.
+
+        Raises:
+            OSError: An address cannot be bound.
+            ConfigError: A provider cannot be built.
+        """
+        config = self._manager.config
+        async with AsyncExitStack() as stack:
+            self._runtime = await self._build(config)
+            await self._runtime.start()
+            stack.push_async_callback(self._close_runtimes)
+            servers = self._grpc_servers(config)
+            addresses = [address for server, listen in servers for address in await server.start(listen)]
+            http_address = await self._start_http(stack, config)
+            self._manager.subscribe(self._reload)
+            await self._background(stack)
+            for warning in self._warnings:
+                log.warning("config", advice=str(warning))
+            self._readiness.enter(Phase.SERVING)
+            self._print_banner(addresses, http_address)
+            await self._stop.wait()
+            await self._drain([server for server, _ in servers])
+
+    async def _build(self, config: Config) -> Runtime:
+        return Runtime(config, await self._providers(config), self._observers, self._build_provider)
+
+    async def _providers(self, config: Config) -> Sequence[ProviderConfig]:
+        """The configured providers, and what discovery finds besides them."""
+        if config.discovery == "off":
+            return config.providers
+        configured = {provider.name for provider in config.providers}
+        async with aclosing(HttpClient(connect_timeout=config.timeouts.connect)) as http:
+            found = await discover(
+                self._environ, ollama_reachable=partial(ollama_answers, http), local_available=local.available()
+            )
+        for skipped in found.skipped:
+            log.warning("not_discovered", variable=skipped.variable, why=skipped.reason)
+        return [*config.providers, *(provider for provider in found.providers if provider.name not in configured)]
+
+    def _grpc_servers(self, config: Config) -> list[tuple[GrpcServer, Sequence[str]]]:
+        """The main listener, and the plaintext one for health if there is one."""
+        bare = Door([errors])
+        health = health_service(bare, self._grpc_health())
+        main = GrpcServer(config.grpc, [proxy_service(self._door(), self._servicers()), health])
+        servers: list[tuple[GrpcServer, Sequence[str]]] = [(main, config.grpc.addresses())]
+        if config.grpc.health_listen is not None:
+            servers.append((GrpcServer(config.grpc, [health], plaintext=True), [config.grpc.health_listen]))
+        return servers
+
+    def _door(self) -> Door:
+        """The interceptors, the outermost first: authentication, limits and tracing will have their lines here."""
+        return Door(
+            [
+                errors,
+                request_id,
+                Observation(self._observers.calls),
+                caller,
+                Deadline(lambda: self._runtime.config.timeouts),
+                self._admission,
+            ]
+        )
+
+    def _servicers(self) -> Mapping[str, Servicer]:
+        chat = ChatServicer(self._lend)
+        stream = StreamServicer(
+            self._lend,
+            active_streams=lambda: self._admission.in_flight.get("Stream", 0),
+            write_timeout=lambda: self._runtime.config.timeouts.write,
+        )
+        models = ModelsServicer(
+            catalog=lambda: self._runtime.catalog,
+            providers=lambda: frozenset(self._runtime.providers),
+            serving=self._tracker.serving,
+        )
+        health = HealthServicer(
+            readiness=self._readiness,
+            overloaded=self._admission.overloaded,
+            started=self._started,
+            providers=self._provider_infos,
+            state=self._tracker.state,
+            probe=self._probe,
+            load=self._load,
+        )
+        return {
+            "Chat": chat.chat,
+            "Stream": stream.stream,
+            "ListModels": models.list_models,
+            "GetModel": models.get_model,
+            "Health": health.health,
+        }
+
+    def _grpc_health(self) -> GrpcHealth:
+        return GrpcHealth(
+            readiness=self._readiness,
+            overloaded=self._admission.overloaded,
+            lookup=self._serves,
+            names=self._health_names,
+        )
+
+    def _serves(self, name: str) -> bool | None:
+        """Whether `provider/NAME` or `model/ID` serves; None if there is no such thing."""
+        kind, _, rest = name.partition("/")
+        if kind == "provider" and rest in self._runtime.providers:
+            return self._tracker.serving(rest)
+        if kind == "model" and self._runtime.catalog.knows(rest):
+            targets = self._runtime.catalog.route(rest).targets
+            return any(self._tracker.serving(target.provider) for target in targets)
+        return None
+
+    def _health_names(self) -> list[str]:
+        providers = [f"provider/{name}" for name in sorted(self._runtime.providers)]
+        return [*providers, *(f"model/{model}" for model in self._runtime.catalog.configured())]
+
+    def _provider_infos(self) -> dict[str, ProviderInfo]:
+        lists = self._runtime.directory.lists()
+        return {
+            name: ProviderInfo(provider.kind, tuple(model.name for model in lists.get(name, ())))
+            for name, provider in self._runtime.providers.items()
+        }
+
+    def _lend(self) -> AbstractContextManager[Router]:
+        return self._runtime.lend()
+
+    async def _probe(self, names: Sequence[str]) -> None:
+        await self._runtime.probe(names)
+
+    def _load(self) -> Load:
+        in_flight = self._admission.in_flight
+        streams = in_flight.get("Stream", 0)
+        return Load(sum(in_flight.values()) - streams, streams, self._admission.limit, self._lag.p99)
+
+    def _knows_model(self, model: str) -> bool:
+        return self._runtime.catalog.knows(model)
+
+    def _knows_provider(self, provider: str) -> bool:
+        return provider in self._runtime.providers
+
+    async def _start_http(self, stack: AsyncExitStack, config: Config) -> str | None:
+        if config.http.listen is None:
+            return None
+        app = application(
+            render_metrics=self._metrics.render,
+            ready=lambda: self._readiness.phase is Phase.SERVING and not self._admission.overloaded(),
+        )
+        listener = HttpListener(app)
+        stack.push_async_callback(listener.aclose)
+        return await listener.start(config.http.listen)
+
+    async def _background(self, stack: AsyncExitStack) -> None:
+        """Starts what runs beside the calls, and takes the signals."""
+        tasks = [
+            asyncio.create_task(self._lag.run()),
+            asyncio.create_task(self._manager.watch()),
+            asyncio.create_task(self._publish_providers()),
+        ]
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
+        stack.push_async_callback(_end, tasks)
+
+    def _on_reload_signal(self) -> None:
+        self._run_beside(self._manager.reload())
+
+    async def _reload(self, old: Config, new: Config) -> None:
+        """Builds what the new configuration says, swaps one reference, and lets the old drain."""
+        runtime = await self._build(new)
+        await runtime.start()
+        replaced, self._runtime = self._runtime, runtime
+        fixed = [name for name in ("grpc", "http", "telemetry") if getattr(old, name) != getattr(new, name)]
+        if fixed:
+            log.warning("restart_needed", sections=fixed, effect="listeners and logs stay as they are until then")
+        self._run_beside(replaced.aclose())
+
+    def _run_beside(self, work: Coroutine[object, object, object]) -> None:
+        """Runs a piece of work that the shutdown waits for."""
+        task = asyncio.ensure_future(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    def _report_reload(self, result: Reload, faults: Sequence[ConfigFault]) -> None:
+        self._metrics.config_reloaded(result.value)
+        write = log.error if result is Reload.REJECTED else log.info
+        write("config_reload", result=result.value, faults=[str(fault) for fault in faults])
+
+    async def _publish_providers(self) -> None:
+        while True:
+            for name in self._runtime.providers:
+                self._metrics.provider_up(name, up=self._tracker.serving(name))
+            await asyncio.sleep(1.0)
+
+    async def _drain(self, servers: Sequence[GrpcServer]) -> None:
+        """Readiness goes first, so that load balancers look elsewhere; then the listener; then what still runs."""
+        config = self._runtime.config.grpc
+        log.info("draining", predrain=config.predrain, grace=config.grace)
+        self._readiness.enter(Phase.DRAINING)
+        await _wait(self._stop_now, config.predrain)
+        self._readiness.enter(Phase.STOPPED)
+        hurry = asyncio.create_task(self._evict_when_hurried())
+        for server in servers:
+            await server.stop(config.grace, evict=self._admission.evict)
+        await self._admission.empty()
+        hurry.cancel()
+        log.info("stopped")
+
+    async def _evict_when_hurried(self) -> None:
+        await self._stop_now.wait()
+        self._admission.evict()
+
+    async def _close_runtimes(self) -> None:
+        """Closes the current runtime, after those that reloads have left behind."""
+        if self._beside:
+            await asyncio.gather(*self._beside, return_exceptions=True)
+        await self._runtime.aclose()
+
+    def _print_banner(self, addresses: Sequence[str], http_address: str | None) -> None:
+        """Tells on standard output where the server listens and what it offers; `ready` comes last."""
+        lines = [f"grpc {address}" for address in addresses]
+        if http_address is not None:
+            lines.append(f"http {http_address}")
+        models = [entry.route.model for entry in self._runtime.catalog.listed()]
+        lines.extend(f"model {model}" for model in models[:MOST_SHOWN])
+        if len(models) > MOST_SHOWN:
+            lines.append(f"and {len(models) - MOST_SHOWN} more models: llmproxyctl models")
+        if not models:
+            lines.append("no model yet: configure a provider, or set a key such as OPENAI_API_KEY and start again")
+        if addresses:
+            lines.append(f"try llmproxyctl --target {addresses[0]} chat 'Tell me a joke.'")
+            lines.append(f"try grpcurl -plaintext {addresses[0]} llmproxy.v1.LlmProxyService/ListModels")
+        self._output.write("\n".join([*lines, "ready", ""]))
+        self._output.flush()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Waits for an event, so many seconds at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancels tasks and waits for them."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

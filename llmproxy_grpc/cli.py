@@ -1,0 +1,104 @@
+"""`llmproxy`: parses the command line, and says in one line what went wrong."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from llmproxy_grpc import __version__
+from llmproxy_grpc.config.faults import ConfigError
+from llmproxy_grpc.config.loader import Loaded, load
+from llmproxy_grpc.config.schema import config_schema
+
+WRONG_USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs a command and exits: 0 done, 1 failed, 2 wrong usage or configuration."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        sys.exit(command(options))
+    except ConfigError as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        sys.exit(WRONG_USAGE)
+    except OSError as error:
+        print(f"llmproxy: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="llmproxy", description="One gRPC door to every language model.")
+    parser.add_argument("--version", action="version", version=f"llmproxy {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="serve until SIGTERM")
+    check = commands.add_parser("check-config", help="check the configuration; exit 2 and name each fault")
+    for command in (serve, check):
+        command.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration file (YAML or JSON)")
+        command.add_argument(
+            "--set", action="append", default=[], metavar="PATH=VALUE", dest="overrides", help="override one setting"
+        )
+    serve.set_defaults(command=_serve)
+    check.set_defaults(command=_check_config)
+    schema = commands.add_parser("config-schema", help="print the JSON Schema of the configuration")
+    schema.set_defaults(command=_config_schema)
+    pull = commands.add_parser("pull-model", help="fetch the embedded model, once")
+    pull.set_defaults(command=_pull_model)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    # Before grpc is imported: children are spawned, never forked on, and its fork handlers would only complain.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    # The server's imports take half a second; the other commands have no use for them.
+    from llmproxy_grpc.app import App
+    from llmproxy_grpc.telemetry.logs import configure
+
+    loaded = _load(options)
+    configure(loaded.config.telemetry.log_format, loaded.config.telemetry.log_level)
+
+    async def serve() -> None:
+        await App(loaded, lambda: _load(options), environ=os.environ, output=sys.stdout).run()
+
+    _run(serve)
+    return 0
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    from llmproxy_grpc.providers.registry import build
+    from llmproxy_grpc.runtime import check_providers
+
+    loaded = _load(options)
+    asyncio.run(check_providers(loaded.config, build))
+    print(f"{loaded.file or 'the defaults'}: valid")
+    return 0
+
+
+def _config_schema(_options: argparse.Namespace) -> int:
+    print(json.dumps(config_schema(), indent=2))
+    return 0
+
+
+def _pull_model(_options: argparse.Namespace) -> int:
+    from llmproxy_grpc.providers.embedded.fetch import pull_model
+
+    return pull_model(print)
+
+
+def _load(options: argparse.Namespace) -> Loaded:
+    return load(options.config, options.overrides, os.environ, Path.cwd())
+
+
+def _run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs on uvloop where it is to be had: it takes a large part off the CPU of a call."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serve())
+        return
+    uvloop.run(serve())

@@ -1,0 +1,59 @@
+"""The keys whose feature is not built yet: using one is an error, so that nothing configured is silently ignored.
+
+Whoever builds a feature deletes its line.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from llmproxy_grpc.config.scalars import number_in
+from llmproxy_grpc.config.tree import KeyPath, Node, Problem, matches, plain, walk
+
+NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
+    # path: the values that ask for nothing
+    "grpc.workers": (1,),
+    "admin.listen": (None,),
+    "providers[].api": ("chat",),
+    "providers[].api_version": (None,),
+    "providers[].region": (None,),
+    "providers[].project": (None,),
+    "providers[].location": (None,),
+    "providers[].deployment": (None,),
+    "providers[].profile": (None,),
+    "models[].strategy": ("priority",),
+    "models[].targets[].weight": (1,),
+    "models[].targets[].when": (None,),
+    "models[].sticky": ("none",),
+    "models[].on_stream_break": ("error",),
+    "retries.budget_ratio": (),
+    "breaker.*": (),
+    "hedging.enabled": (False,),
+    "health.interval": (),
+    "prices.file": (None,),
+    "records.enabled": (False,),
+    "records.directory": (),
+    "records.store": (),
+    "records.content": (),
+    "records.end_user": (),
+    "records.durability": (),
+    "records.retention": (),
+    "auth.mode": ("none",),
+    "limits": ((),),
+    "telemetry.otlp_endpoint": (None,),
+}
+
+
+def built_values(path: KeyPath) -> Sequence[object] | None:
+    """The values that a key may have so far; None if every value of the schema does what it says."""
+    arounds = [path[: length + 1] for length in range(len(path))]
+    return next((NOT_BUILT[key] for key in NOT_BUILT for around in arounds if matches(key, around)), None)
+
+
+def refuse_not_built(root: Node) -> list[Problem]:
+    """Every key of the tree that asks for a feature which is not built."""
+    return [
+        Problem(path, "is not built yet in this version; remove the key")
+        for path, node in walk(root)
+        for pattern, neutral in NOT_BUILT.items()
+        if matches(pattern, path) and number_in(plain(node)) not in neutral
+    ]

@@ -1,0 +1,91 @@
+"""How calls are timed, repeated, watched, kept and limited: the sections that operators tune."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from llmproxy_grpc.config.durations import PositiveDuration
+from llmproxy_grpc.config.section import File, Flag, Number, Section, Text, Whole
+
+
+class TimeoutsConfig(Section):
+    """Time limits of one call; the caller's own deadline holds as well."""
+
+    connect: Annotated[PositiveDuration, Field(description="To connect to a provider, TLS included.")] = 3.0
+    first_token: Annotated[PositiveDuration, Field(description="To a stream's first output, for each attempt.")] = 30.0
+    idle: Annotated[PositiveDuration, Field(description="Longest silence of a provider within a stream.")] = 60.0
+    unary: Annotated[PositiveDuration, Field(description="Longest call other than a stream.")] = 600.0
+    stream: Annotated[PositiveDuration, Field(description="Longest stream.")] = 1800.0
+    write: Annotated[PositiveDuration, Field(description="Longest wait for a caller that does not read.")] = 60.0
+
+
+class RetriesConfig(Section):
+    """How often a call is tried."""
+
+    max_attempts: Annotated[Whole, Field(ge=1, le=6, description="Most attempts of one call, over all targets.")] = 3
+    budget_ratio: Annotated[Number, Field(ge=0, le=1, description="Most retries, as a share of the calls.")] = 0.1
+
+
+class BreakerConfig(Section):
+    """When a failing target is left alone."""
+
+    failure_ratio: Annotated[Number, Field(gt=0, le=1, description="Share of failures that opens it.")] = 0.5
+    minimum_calls: Annotated[Whole, Field(ge=1, description="Calls before the share counts.")] = 20
+    consecutive_failures: Annotated[Whole, Field(ge=1, description="Failures in a row that open it.")] = 5
+    open: Annotated[PositiveDuration, Field(description="How long it stays open at first.")] = 5.0
+    max_open: Annotated[PositiveDuration, Field(description="How long it stays open at most.")] = 60.0
+
+
+class HedgingConfig(Section):
+    """A second attempt beside a slow first one."""
+
+    enabled: Annotated[Flag, Field(description="Whether calls are hedged.")] = False
+    max_ratio: Annotated[Number, Field(ge=0, le=1, description="Most hedged calls, as a share of all.")] = 0.02
+
+
+class HealthConfig(Section):
+    """Probes of the providers, which generate no token."""
+
+    interval: Annotated[PositiveDuration, Field(description="Time between two probes of a provider.")] = 30.0
+    timeout: Annotated[PositiveDuration, Field(description="Longest wait for a probe's answer.")] = 5.0
+
+
+class PricesConfig(Section):
+    """What tokens cost."""
+
+    file: Annotated[File | None, Field(description="Overrides the table that ships; null: none.")] = None
+
+
+class RecordsConfig(Section):
+    """What is kept of calls."""
+
+    enabled: Annotated[Flag, Field(description="Whether calls are recorded.")] = False
+    directory: Annotated[Text, Field(description="Folder of the records.")] = "./llmproxy-data"
+    store: Annotated[Text, Field(description="`sqlite`, or the address of a PostgreSQL database.")] = "sqlite"
+    content: Annotated[Literal["full", "metadata"], Field(description="Whether prompts and answers are kept.")] = "full"
+    end_user: Annotated[Literal["raw", "hash"], Field(description="How the end user's id is kept.")] = "raw"
+    durability: Annotated[
+        Literal["spool", "durable", "async"], Field(description="When a record is safe, measured by the answer.")
+    ] = "spool"
+    retention: Annotated[PositiveDuration, Field(description="How long records are kept.")] = 2_592_000.0
+
+
+class AuthConfig(Section):
+    """Who may call."""
+
+    mode: Annotated[Literal["none", "keys", "jwt", "mtls"], Field(description="How callers prove who they are.")] = (
+        "none"
+    )
+
+
+class TelemetryConfig(Section):
+    """What the server tells about itself."""
+
+    log_format: Annotated[Literal["json", "console"], Field(description="Form of the log's lines.")] = "json"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least severity that is logged.")
+    ] = "info"
+    otlp_endpoint: Annotated[Text | None, Field(description="Where traces are sent; null: nowhere.")] = None
+
+
+Limits = Annotated[tuple[Any, ...], Field(description="Rate limits of callers.")]

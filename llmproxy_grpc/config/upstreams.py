@@ -1,0 +1,100 @@
+"""The upstreams: what the section `providers` says of each."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from llmproxy_grpc.config.section import File, Secret, Section, Text, Whole
+
+_FRAMING: Final = frozenset(("connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"))
+_LOCAL_KEYS: Final = frozenset(("model_file", "threads", "context_size", "parallel"))
+_REMOTE_KEYS: Final = frozenset(("base_url", "api_key", "api_keys", "headers", "preset"))
+
+
+def _header(name: str) -> str:
+    if name.lower() in _FRAMING:
+        raise ValueError("is a header that the connection sets itself")
+    return name
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    _ = parts.port  # raises ValueError for a port that is none
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must begin with http:// or https:// and a host")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user or password; use api_key or headers")
+    if "?" in text or "#" in text or not text.isascii() or " " in text:
+        raise ValueError("must be an address without query, fragment, space and non-ASCII letters")
+    return text.rstrip("/")
+
+
+ProviderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=128), AfterValidator(_header)]
+Globs = tuple[Text, ...]
+
+
+class ModelFilter(Section):
+    """Which of a provider's own models may be called directly and are listed; patterns with `*`, `?` and `[…]`."""
+
+    include: Annotated[Globs, Field(description="Patterns of the models to admit; empty: all.")] = ()
+    exclude: Annotated[Globs, Field(description="Patterns of the models to leave out; they win.")] = ()
+
+    def admits(self, name: str) -> bool:
+        """Whether the upstream model of this name may be called directly and is listed; case counts."""
+        if any(fnmatchcase(name, pattern) for pattern in self.exclude):
+            return False
+        return not self.include or any(fnmatchcase(name, pattern) for pattern in self.include)
+
+
+class ProviderConfig(Section):
+    """One upstream."""
+
+    name: Annotated[ProviderName, Field(description="What it is called here: lower-case letters, digits and `-`.")]
+    kind: Annotated[Text, Field(description="Which API it speaks, such as `openai`, `local`, `echo`.")]
+    preset: Annotated[Text | None, Field(description="Quirks and defaults of a vendor, such as `vllm`.")] = None
+    base_url: Annotated[
+        Text | None,
+        AfterValidator(lambda text: None if text is None else _base_url(text)),
+        Field(description="Where it is: what the vendor's own SDK takes. Null: the vendor's address."),
+    ] = None
+    api_key: Annotated[Secret | None, Field(description="Our key.")] = None
+    api_keys: Annotated[
+        tuple[Secret, ...] | None, Field(min_length=1, description="Several keys that take turns, in place of one.")
+    ] = None
+    headers: Annotated[Mapping[HeaderName, Secret], Field(description="Further headers of every request.")] = {}
+    max_in_flight: Annotated[
+        Whole | None, Field(ge=1, le=1_000_000, description="Most requests at a time; null: no limit.")
+    ] = None
+    models: Annotated[ModelFilter, Field(description="Which of its models may be called directly and are listed.")] = (
+        ModelFilter()
+    )
+    api: Annotated[Literal["chat", "responses"], Field(description="Which of the kind's APIs to call.")] = "chat"
+    model_file: Annotated[File | None, Field(description="Kind `local`: the GGUF file; null: the model fetched.")] = (
+        None
+    )
+    threads: Annotated[
+        Whole | None, Field(ge=1, le=1024, description="Kind `local`: threads that compute; null: by the machine.")
+    ] = None
+    context_size: Annotated[
+        Whole, Field(ge=256, le=2**24, description="Kind `local`: tokens of a prompt and its answer.")
+    ] = 8192
+    parallel: Annotated[Whole, Field(ge=1, le=256, description="Kind `local`: calls at a time; more of them wait.")] = 4
+    api_version: Annotated[Text | None, Field(description="Version of the vendor's API.")] = None
+    region: Annotated[Text | None, Field(description="Region of a cloud.")] = None
+    project: Annotated[Text | None, Field(description="Project of a cloud.")] = None
+    location: Annotated[Text | None, Field(description="Location of a cloud.")] = None
+    deployment: Annotated[Text | None, Field(description="Deployment of a cloud.")] = None
+    profile: Annotated[Text | None, Field(description="Credentials profile of a cloud.")] = None
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> Self:
+        if self.api_key is not None and self.api_keys is not None:
+            raise ValueError("has api_key and api_keys; keep one of them")
+        strangers = self.model_fields_set & (_REMOTE_KEYS if self.kind == "local" else _LOCAL_KEYS)
+        if strangers:
+            raise ValueError(f"of kind {self.kind} has no use for {', '.join(sorted(strangers))}; remove it")
+        return self

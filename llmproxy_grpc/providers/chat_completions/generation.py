@@ -1,0 +1,102 @@
+"""Sampling and output settings as fields of a request; what the vendor lacks is left out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Raw
+
+from llmproxy_grpc.messages import GenerationConfig, JsonSchemaFormat, ReasoningConfig, ReasoningEffort
+from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ReasoningStyle
+
+EFFORTS: Mapping[ReasoningEffort, str] = {
+    effort: effort.name.lower() for effort in ReasoningEffort if effort is not ReasoningEffort.UNSPECIFIED
+}
+
+_DEFAULTS = GenerationConfig()
+
+
+def add_generation(body: dict[str, Any], config: GenerationConfig, quirks: Quirks) -> None:
+    """Adds the set fields of a GenerationConfig to a request's body: unset ones stay the provider's, zero is sent."""
+    if config is _DEFAULTS:
+        return
+    if config.max_output_tokens is not None:
+        body[quirks.max_tokens_field] = config.max_output_tokens
+    if config.temperature is not None:
+        body["temperature"] = config.temperature
+    if config.top_p is not None:
+        body["top_p"] = config.top_p
+    if config.seed is not None and quirks.seed:
+        body["seed"] = config.seed
+    if config.top_k is not None and quirks.top_k:
+        body["top_k"] = config.top_k
+    if config.stop_sequences and len(config.stop_sequences) <= quirks.max_stop_sequences:
+        body["stop"] = config.stop_sequences
+    _add_rare(body, config, quirks)
+
+
+def _add_rare(body: dict[str, Any], config: GenerationConfig, quirks: Quirks) -> None:
+    if config.candidate_count is not None and quirks.n:
+        body["n"] = config.candidate_count
+    if quirks.penalties:
+        _add_penalties(body, config)
+    if config.top_logprobs is not None and quirks.logprobs:
+        body["logprobs"] = True
+        if config.top_logprobs:
+            body["top_logprobs"] = config.top_logprobs
+    if config.logit_bias and quirks.logit_bias:
+        body["logit_bias"] = {str(token): _whole(bias) for token, bias in config.logit_bias.items()}
+    if config.reasoning is not None:
+        _add_reasoning(body, config.reasoning, quirks.reasoning)
+    if config.response_format is not None:
+        _add_format(body, config, quirks)
+
+
+def _add_penalties(body: dict[str, Any], config: GenerationConfig) -> None:
+    if config.presence_penalty is not None:
+        body["presence_penalty"] = config.presence_penalty
+    if config.frequency_penalty is not None:
+        body["frequency_penalty"] = config.frequency_penalty
+
+
+def _whole(bias: float) -> float:
+    # OpenAI documents whole numbers, and strict servers refuse 5.0.
+    return int(bias) if bias == int(bias) else bias
+
+
+def _add_reasoning(body: dict[str, Any], reasoning: ReasoningConfig, style: ReasoningStyle) -> None:
+    if style is ReasoningStyle.OBJECT:
+        fields = _reasoning_object(reasoning)
+        if fields:
+            body["reasoning"] = fields
+        return
+    if style is ReasoningStyle.UNSUPPORTED or not reasoning.effort:
+        return
+    if style is ReasoningStyle.THINKING and reasoning.effort is ReasoningEffort.NONE:
+        body["thinking"] = {"type": "disabled"}
+        return
+    body["reasoning_effort"] = EFFORTS[reasoning.effort]
+
+
+def _reasoning_object(reasoning: ReasoningConfig) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if reasoning.effort:
+        fields["effort"] = EFFORTS[reasoning.effort]
+    if reasoning.budget_tokens is not None:
+        fields["max_tokens"] = reasoning.budget_tokens
+    if reasoning.include is not None:
+        fields["exclude"] = not reasoning.include
+    return fields
+
+
+def _add_format(body: dict[str, Any], config: GenerationConfig, quirks: Quirks) -> None:
+    wanted = config.response_format
+    if not isinstance(wanted, JsonSchemaFormat):
+        body["response_format"] = {"type": "json_object"}
+        return
+    if not quirks.json_schema:
+        return
+    # The wire demands a name, the API does not.
+    schema: dict[str, Any] = {"name": wanted.name or "answer", "schema": Raw(wanted.schema_json.encode())}
+    if wanted.strict is not None:
+        schema["strict"] = wanted.strict
+    body["response_format"] = {"type": "json_schema", "json_schema": schema}

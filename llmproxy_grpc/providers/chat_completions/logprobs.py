@@ -1,0 +1,53 @@
+"""Log probabilities, in OpenAI's shape and in the older one of parallel lists."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from llmproxy_grpc.messages import TokenLogprob
+
+
+def read_logprobs(raw: Any) -> tuple[TokenLogprob, ...]:
+    """Reads a choice's `logprobs`: those of the text, then those of a refusal; empty if there are none."""
+    if not isinstance(raw, dict):
+        return ()
+    entries = [*_list(raw.get("content")), *_list(raw.get("refusal"))]
+    if entries:
+        return _positions(entries)
+    return tuple(
+        TokenLogprob(token, float(logprob))
+        for token, logprob in zip(_list(raw.get("tokens")), _list(raw.get("token_logprobs")), strict=False)
+        if isinstance(token, str) and _is_number(logprob)
+    )
+
+
+def _positions(entries: Iterable[Any]) -> tuple[TokenLogprob, ...]:
+    return tuple(_position(entry) for entry in entries if isinstance(entry, dict) and _is_number(entry.get("logprob")))
+
+
+def _position(entry: dict[str, Any]) -> TokenLogprob:
+    token = entry.get("token")
+    top = entry.get("top_logprobs")
+    return TokenLogprob(
+        token if isinstance(token, str) else "",
+        float(entry["logprob"]),
+        _token_bytes(entry.get("bytes")),
+        _positions(top) if isinstance(top, list) else (),
+    )
+
+
+def _token_bytes(raw: Any) -> bytes:
+    if not isinstance(raw, list):
+        return b""
+    try:
+        return bytes(raw)
+    except (TypeError, ValueError):
+        return b""
+
+
+def _list(raw: Any) -> list[Any]:
+    return raw if isinstance(raw, list) else []
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)

@@ -1,0 +1,166 @@
+"""A whole answer: its JSON as a ProviderResponse, and that as the events of a stream."""
+
+from collections.abc import Callable
+from typing import Any
+
+from llmproxy_grpc.errors import UpstreamProtocolError
+from llmproxy_grpc.messages import (
+    Candidate,
+    CandidateFinish,
+    Citation,
+    JsonObject,
+    Message,
+    Part,
+    ProviderResponse,
+    ReasoningDelta,
+    ReasoningPart,
+    RefusalDelta,
+    RefusalPart,
+    Role,
+    StreamEvent,
+    TextDelta,
+    TextPart,
+    TokenLogprob,
+    ToolCallDelta,
+    ToolCallPart,
+    UpstreamEnd,
+)
+from llmproxy_grpc.providers.chat_completions.content import citations, pieces, thinking
+from llmproxy_grpc.providers.chat_completions.finish import finish
+from llmproxy_grpc.providers.chat_completions.logprobs import read_logprobs
+from llmproxy_grpc.providers.chat_completions.shapes import Answer, Choice, Content
+from llmproxy_grpc.providers.chat_completions.tool_calls import whole_calls
+from llmproxy_grpc.providers.chat_completions.usage import read_usage
+from llmproxy_grpc.providers.jsonio import joined
+
+
+class ResponseReader:
+    """Reads whole answers to one request.
+
+    Args:
+        new_id: Makes ids for tool calls that have none.
+        show_thinking: Whether the caller wants to see the thinking.
+    """
+
+    def __init__(self, *, new_id: Callable[[], str], show_thinking: bool) -> None:
+        self._new_id = new_id
+        self._show_thinking = show_thinking
+
+    def read(self, answer: Answer, *, model: str, request_id: str) -> ProviderResponse:
+        """Reads an answer that is no error.
+
+        Raises:
+            UpstreamProtocolError: It has no candidate.
+        """
+        choices = answer.choices
+        if not choices or all(choice.message is None for choice in choices):
+            raise UpstreamProtocolError("The provider's answer has no candidate.")
+        return ProviderResponse(
+            candidates=tuple(self._candidate(choice, position) for position, choice in enumerate(choices)),
+            usage=read_usage(answer.reported_usage()),
+            upstream_request_id=request_id or (answer.id if isinstance(answer.id, str) else ""),
+            provider_metadata=metadata(answer, model),
+        )
+
+    def _candidate(self, choice: Choice, position: int) -> Candidate:
+        message = choice.message or Content()
+        parts = self._parts(message)
+        calls = whole_calls(message, self._new_id)
+        ended = finish(
+            choice.finish_reason or "",
+            tool_calls=bool(calls),
+            refused=bool(message.refusal),
+            matched=choice.matched_stop if choice.stop_reason is None else choice.stop_reason,
+        )
+        return Candidate(
+            index=position if choice.index is None else int(choice.index),
+            message=Message(Role.ASSISTANT, (*parts, *calls)),
+            finish_reason=ended.reason,
+            raw_finish_reason=ended.raw,
+            matched_stop_sequence=ended.matched_stop_sequence,
+            logprobs=read_logprobs(choice.logprobs) if choice.logprobs is not None else (),
+        )
+
+    def _parts(self, message: Content) -> list[Part]:
+        parts: list[Part] = []
+        sources = citations(message.annotations) if message.annotations is not None else ()
+        if self._show_thinking and (thought := thinking(message)):
+            parts.append(ReasoningPart(text=joined(thought)))
+        content = message.content
+        if isinstance(content, str):
+            if content or sources:
+                parts.append(TextPart(text=joined(content), citations=sources))
+        elif content:
+            parts += self._mixed_parts(content, sources)
+        if message.refusal:
+            parts.append(RefusalPart(text=joined(message.refusal)))
+        return parts
+
+    def _mixed_parts(self, content: list[Any], sources: tuple[Citation, ...]) -> list[Part]:
+        """Content that came as a list: neighbours of one kind are one part, as they are in a stream."""
+        runs: list[tuple[bool, str]] = []
+        for is_thinking, text in pieces(content):
+            if not text or (is_thinking and not self._show_thinking):
+                continue
+            if runs and runs[-1][0] is is_thinking:
+                runs[-1] = (is_thinking, runs[-1][1] + text)
+            else:
+                runs.append((is_thinking, text))
+        return [
+            ReasoningPart(text=joined(text)) if is_thinking else TextPart(text=joined(text), citations=sources)
+            for is_thinking, text in runs
+        ]
+
+
+def metadata(answer: Answer, model: str) -> JsonObject:
+    """What an answer says beyond the API, as far as somebody may need it."""
+    found: dict[str, Any] = {}
+    if answer.model is not None and answer.model != model:
+        found["model"] = answer.model
+    for name in ("system_fingerprint", "service_tier", "citations", "search_results"):
+        value = getattr(answer, name)
+        if value:
+            found[name] = value
+    return found
+
+
+def events_of(response: ProviderResponse) -> list[StreamEvent]:
+    """The events of a stream that says the same, for servers that answer a stream's request in one piece."""
+    events: list[StreamEvent] = []
+    for candidate in response.candidates:
+        for index, part in enumerate(candidate.message.parts):
+            logprobs = candidate.logprobs if isinstance(part, TextPart) else ()
+            events.append(_delta(candidate.index, index, part, logprobs))
+        events.append(
+            CandidateFinish(
+                candidate.index,
+                candidate.finish_reason,
+                candidate.raw_finish_reason,
+                candidate.matched_stop_sequence,
+            )
+        )
+    events.append(UpstreamEnd(response.usage, response.provider_metadata))
+    return events
+
+
+def _delta(
+    candidate: int, index: int, part: Part, logprobs: tuple[TokenLogprob, ...]
+) -> TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta:
+    if isinstance(part, ToolCallPart):
+        return ToolCallDelta(
+            candidate_index=candidate,
+            part_index=index,
+            id=part.id,
+            name=part.name,
+            arguments_json=part.arguments_json,
+            continuity_token=part.continuity_token,
+        )
+    if isinstance(part, ReasoningPart):
+        return ReasoningDelta(candidate_index=candidate, part_index=index, text=part.text)
+    if isinstance(part, RefusalPart):
+        return RefusalDelta(candidate_index=candidate, part_index=index, text=part.text)
+    if isinstance(part, TextPart):
+        return TextDelta(
+            candidate_index=candidate, part_index=index, text=part.text, citations=part.citations, logprobs=logprobs
+        )
+    raise TypeError(f"no delta for {type(part).__name__}")

@@ -1,0 +1,115 @@
+"""The JSON that comes back, as far as it matters: liberal shapes, in which almost anything may be missing or null."""
+
+from typing import Any
+
+from msgspec import Struct
+from msgspec.json import Decoder
+
+
+class Function(Struct, gc=False):
+    """The function of a tool call; `arguments` is text, and an object at some servers."""
+
+    name: str | None = None
+    arguments: Any = None
+
+
+class CustomTool(Struct, gc=False):
+    """A tool call whose input is free text."""
+
+    name: str | None = None
+    input: str | None = None
+
+
+class ToolCall(Struct, gc=False):
+    """A tool call, or a fragment of one."""
+
+    index: int | float | None = None
+    id: Any = None
+    function: Function | None = None
+    custom: CustomTool | None = None
+
+
+class Content(Struct, gc=False):
+    """A message, or the delta of one: both have the same fields."""
+
+    content: str | list[Any] | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
+    annotations: Any = None
+
+
+class Choice(Struct, gc=False):
+    """A candidate, or a piece of one; `stop_reason` and `matched_stop` are vLLM's and SGLang's."""
+
+    index: int | float | None = None
+    message: Content | None = None
+    delta: Content | None = None
+    finish_reason: str | None = None
+    logprobs: Any = None
+    stop_reason: Any = None
+    matched_stop: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+class Vendor(Struct, gc=False):
+    """Groq's own corner, where older streams put the usage."""
+
+    usage: Any = None
+
+
+class Answer(Struct, gc=False):
+    """A whole answer, a chunk of one, or an error: the wire does not tell them apart beforehand."""
+
+    id: Any = None
+    object: Any = None
+    model: Any = None
+    choices: list[Choice] | None = None
+    usage: Any = None
+    x_groq: Vendor | None = None
+    system_fingerprint: Any = None
+    service_tier: Any = None
+    citations: Any = None
+    search_results: Any = None
+    error: Any = None
+    detail: Any = None
+    message: Any = None
+    code: Any = None
+    type: Any = None
+
+    def reported_usage(self) -> Any:
+        """The usage as it came, wherever it stands; None if it does not."""
+        if self.usage is not None:
+            return self.usage
+        if self.x_groq is not None:
+            return self.x_groq.usage
+        return self.choices[0].usage if self.choices else None
+
+
+ANSWER = Decoder(Answer)
+
+
+class ListedModel(Struct, gc=False):
+    """One entry of a list of models; vendors agree on neither its name nor its limits."""
+
+    id: Any = None
+    name: Any = None
+    model: Any = None
+    context_length: Any = None
+    context_window: Any = None
+    max_model_len: Any = None
+    max_completion_tokens: Any = None
+
+
+class ModelList(Struct, gc=False):
+    """A list of models: `data` at most vendors, `models` at some, both at llama.cpp."""
+
+    data: list[ListedModel] | None = None
+    models: list[ListedModel] | None = None
+    error: Any = None
+
+
+MODEL_LIST: Decoder[ModelList | list[ListedModel]] = Decoder(ModelList | list[ListedModel])

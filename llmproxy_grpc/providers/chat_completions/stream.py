@@ -1,0 +1,158 @@
+"""A stream of events, decoded chunk by chunk, and the rule for when it is complete."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamServerError, UpstreamStreamBroken
+from llmproxy_grpc.messages import JsonObject, StreamEvent, UpstreamEnd
+from llmproxy_grpc.providers.chat_completions.batch import Batch
+from llmproxy_grpc.providers.chat_completions.candidate import CandidateDecoder
+from llmproxy_grpc.providers.chat_completions.finish import BROKEN
+from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
+from llmproxy_grpc.providers.chat_completions.response import metadata
+from llmproxy_grpc.providers.chat_completions.shapes import ANSWER, Answer, Choice
+from llmproxy_grpc.providers.chat_completions.usage import read_usage
+from llmproxy_grpc.providers.failures import failure
+from llmproxy_grpc.providers.jsonio import decode
+from llmproxy_grpc.providers.sse import ServerSentEvent
+
+_DONE = b"[DONE]"
+
+
+class Expectation(Struct, frozen=True, kw_only=True):
+    """What was asked for, as far as reading the answer needs it."""
+
+    model: str
+    candidates: int = 1
+    show_thinking: bool = True
+
+
+class StreamDecoder:
+    """Turns the events of one stream into ours.
+
+    `[DONE]` proves nothing, nor does its absence: a stream is complete when every candidate that began has said why it
+    ended. CandidateFinish waits for the end, since some servers send content or tool calls behind the reason.
+
+    Args:
+        expectation: What was asked for.
+        new_id: Makes ids for tool calls that have none.
+        headers: Those of the answer, for an error in its middle.
+        now: The wall clock, for the same.
+    """
+
+    def __init__(
+        self,
+        expectation: Expectation,
+        *,
+        new_id: Callable[[], str],
+        headers: Mapping[str, str],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._expectation = expectation
+        self._new_id = new_id
+        self._headers = headers
+        self._now = now
+        self._batch = Batch()
+        self._candidates: dict[int, CandidateDecoder] = {}
+        self._usage: Any = None
+        self._metadata: JsonObject | None = None
+        self.done = False
+        """Whether [DONE] came; what follows it is ignored."""
+
+    @property
+    def output_started(self) -> bool:
+        """Whether any output has come."""
+        return any(candidate.started for candidate in self._candidates.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every candidate that began has ended."""
+        return bool(self._candidates) and all(candidate.raw_finish for candidate in self._candidates.values())
+
+    @property
+    def only_tail_missing(self) -> bool:
+        """Whether all candidates asked for have ended, so that nothing but usage and [DONE] may follow."""
+        return len(self._candidates) >= self._expectation.candidates and self.complete
+
+    def feed(self, events: Sequence[ServerSentEvent]) -> None:
+        """Takes the events of one read; `take` gives what they say, even if this raises.
+
+        Raises:
+            UpstreamProtocolError: An event is not what the wire promises.
+            ProxyError: An event is an error of the provider.
+        """
+        for event in events:
+            data = event.data
+            if data == _DONE or data.strip() == _DONE:
+                self.done = True
+                return
+            if data:
+                self._take(decode(data, ANSWER), event)
+
+    def feed_rest(self, events: Sequence[ServerSentEvent]) -> None:
+        """Takes what the connection's end left over: a last event that lacks its blank line, or half of one."""
+        try:
+            self.feed(events)
+        except UpstreamProtocolError:
+            return
+
+    def take(self) -> list[StreamEvent]:
+        """Gives our events for all that was fed since the last time."""
+        return self._batch.take()
+
+    def end(self) -> None:
+        """Ends the stream at [DONE], or at the end of the connection; `take` gives the last events.
+
+        Raises:
+            UpstreamStreamBroken: Output has come, but not its end.
+            UpstreamProtocolError: No output has come, nor an end.
+        """
+        if not self.complete:
+            raise self.broken()
+        for index in sorted(self._candidates):
+            self._candidates[index].end()
+        self._batch.add(UpstreamEnd(read_usage(self._usage), self._metadata or {}))
+
+    def broken(self) -> ProxyError:
+        """The error of a stream that ends too early."""
+        if self.output_started:
+            return UpstreamStreamBroken("The provider broke off its answer.")
+        return UpstreamProtocolError("The provider's stream ended before any output.")
+
+    def _take(self, answer: Answer, event: ServerSentEvent) -> None:
+        choices = answer.choices
+        if answer.error or event.event or not choices or choices[0].error:
+            error = in_band_error(answer, event.data, event.event)
+            if error is not None:
+                raise failure(200, self._headers, error, now=self._now())
+        if self._metadata is None:
+            self._metadata = metadata(answer, self._expectation.model) if choices else None
+        if choices:
+            for choice in choices:
+                self._take_choice(choice)
+        usage = answer.reported_usage()
+        if usage is not None:
+            # Counts are cumulative where they come with every chunk: the last one holds.
+            self._usage = usage
+
+    def _take_choice(self, choice: Choice) -> None:
+        if choice.finish_reason == BROKEN:
+            raise self._failed()
+        index = 0 if choice.index is None else int(choice.index)
+        candidate = self._candidates.get(index)
+        if candidate is None:
+            if choice.delta is None and choice.message is None and not choice.finish_reason:
+                # Azure reports its filters in choices that say nothing.
+                return
+            candidate = self._candidates[index] = CandidateDecoder(
+                index, self._batch, new_id=self._new_id, show_thinking=self._expectation.show_thinking
+            )
+        candidate.feed(choice)
+
+    def _failed(self) -> ProxyError:
+        if self.output_started:
+            return UpstreamStreamBroken("The provider failed in the middle of its answer.")
+        return UpstreamServerError("The provider failed before its answer began.")

@@ -1,0 +1,149 @@
+"""Tool calls, whole and put together from fragments, whichever way a server numbers them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec.json import encode
+
+from llmproxy_grpc.messages import ToolCallPart
+from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
+from llmproxy_grpc.providers.chat_completions.shapes import Content, ToolCall
+from llmproxy_grpc.providers.jsonio import SurrogateJoiner, joined
+
+_LEGACY_INDEX = -1
+
+
+class OpenCall:
+    """A tool call of a stream, while its fragments come.
+
+    Attributes:
+        id: Its id, the server's or ours.
+        provider_id: The server's id; empty if it gave none.
+        name: Its function; empty until known.
+        custom: Whether its input is free text.
+        part_index: Its place in the message; None until its name is known.
+        held: Arguments that came before the name.
+        joiner: Joins the characters that the server split between two fragments.
+    """
+
+    __slots__ = ("custom", "held", "id", "joiner", "name", "part_index", "provider_id")
+
+    def __init__(self, call_id: str, provider_id: str) -> None:
+        self.id = call_id
+        self.provider_id = provider_id
+        self.name = ""
+        self.custom = False
+        self.part_index: int | None = None
+        self.held = ""
+        self.joiner = SurrogateJoiner()
+
+    @property
+    def token(self) -> bytes:
+        """The continuity token of its part."""
+        return CUSTOM_CALL if self.custom else b""
+
+
+class OpenCalls:
+    """The tool calls of one candidate of a stream.
+
+    Args:
+        new_id: Makes an id for a call to which the server gives none.
+    """
+
+    def __init__(self, new_id: Callable[[], str]) -> None:
+        self._new_id = new_id
+        self._modern = False
+        self._by_index: dict[int, OpenCall] = {}
+        self._by_id: dict[str, OpenCall] = {}
+        self.calls: list[OpenCall] = []
+
+    def fragments(self, delta: Content) -> Sequence[ToolCall]:
+        """The fragments in a delta; the old `function_call` counts only where no `tool_calls` ever come."""
+        if delta.tool_calls:
+            self._modern = True
+            return delta.tool_calls
+        if delta.function_call is None or self._modern:
+            return ()
+        return (ToolCall(index=_LEGACY_INDEX, function=delta.function_call),)
+
+    def call_of(self, fragment: ToolCall) -> OpenCall:
+        """Finds the call that a fragment continues, or opens a new one."""
+        index = None if fragment.index is None else int(fragment.index)
+        provider_id = call_id(fragment)
+        call = self._find(index, provider_id, call_name(fragment))
+        if call is None:
+            call = self._open(provider_id)
+        if index is not None:
+            self._by_index[index] = call
+        return call
+
+    def _find(self, index: int | None, provider_id: str, name: str) -> OpenCall | None:
+        """A new id opens a call, whatever its index: several servers give every parallel call the index 0."""
+        known = None if index is None else self._by_index.get(index)
+        if provider_id:
+            # Servers that give an id only after the first fragment don't repeat the name with it.
+            late = known is not None and not known.provider_id and not name
+            return self._by_id.get(provider_id) or (known if late else None)
+        if known is not None:
+            return None if name and known.name and name != known.name else known
+        if index is not None or name or not self.calls:
+            return None
+        return self.calls[-1]
+
+    def _open(self, provider_id: str) -> OpenCall:
+        call = OpenCall(provider_id or self._new_id(), provider_id)
+        self.calls.append(call)
+        if provider_id:
+            self._by_id[provider_id] = call
+        return call
+
+
+def whole_calls(message: Content, new_id: Callable[[], str]) -> list[ToolCallPart]:
+    """Reads the tool calls of a whole message: each entry is a call of its own, with an id of its own."""
+    calls = message.tool_calls or []
+    if not calls and message.function_call is not None:
+        calls = [ToolCall(function=message.function_call)]
+    parts: list[ToolCallPart] = []
+    taken: set[str] = set()
+    for call in calls:
+        identifier = call_id(call)
+        if not identifier or identifier in taken:
+            identifier = new_id()
+        taken.add(identifier)
+        token = b"" if call.custom is None else CUSTOM_CALL
+        parts.append(
+            ToolCallPart(
+                id=identifier,
+                name=call_name(call),
+                arguments_json=joined(call_arguments(call)),
+                continuity_token=token,
+            )
+        )
+    return parts
+
+
+def call_id(call: ToolCall) -> str:
+    """The server's id of a call, which is a number at some; empty if there is none."""
+    identifier = call.id
+    if isinstance(identifier, str):
+        return joined(identifier)
+    return "" if identifier is None else str(identifier)
+
+
+def call_name(call: ToolCall) -> str:
+    """The name in a call or fragment; empty if it has none."""
+    named = call.function or call.custom
+    return joined(named.name or "") if named is not None else ""
+
+
+def call_arguments(call: ToolCall) -> str:
+    """The arguments in a call or fragment: the model's own text, or the object that a server made of it."""
+    if call.function is not None:
+        return _text(call.function.arguments)
+    return (call.custom.input or "") if call.custom is not None else ""
+
+
+def _text(arguments: Any) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    return "" if arguments is None else encode(arguments).decode()

@@ -1,0 +1,181 @@
+"""What a provider says when it fails, read out of any of the bodies that providers send."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from llmproxy_grpc.providers.retry_after import duration
+from llmproxy_grpc.providers.scrubbing import identifier
+
+_READ_AT_MOST = 65536
+_REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-generation-id")
+_TOKENS = (
+    re.compile(r"(?P<requested>\d+) tokens > (?P<limit>\d+) maximum"),
+    re.compile(r"token count \((?P<requested>\d+)\)[^()]*\((?P<limit>\d+)\)"),
+    re.compile(r"maximum context length (?:is|of) (?P<limit>\d+)[^\d]*?(?:requested|resulted in) (?P<requested>\d+)"),
+    re.compile(r"maximum context length (?:is|of) (?P<limit>\d+)(?P<requested>)"),
+)
+
+
+class Complaint(msgspec.Struct, frozen=True):
+    """A provider's error object, whatever its shape; nothing in it is scrubbed but the identifiers."""
+
+    present: bool = False
+    """Whether there is an error object at all."""
+    message: str = ""
+    codes: tuple[str, ...] = ()
+    """Everything that names the error, the most specific first, in the provider's spelling."""
+    status: int = 0
+    """The HTTP status that the body names, as it does when an error comes with 200 or within a stream."""
+    parameter: str = ""
+    """The wrong parameter, in the provider's words."""
+    category: str = ""
+    """What a content filter found."""
+    limit: str = ""
+    requested: str = ""
+    """The tokens that fit the context, and those that were asked for, as digits."""
+    retry_delay: float | None = None
+    request_id: str = ""
+
+
+def complaint(headers: Mapping[str, str], body: bytes) -> Complaint:
+    """Reads the error out of an answer, or out of one event of a stream; never raises."""
+    document = _json(body)
+    if isinstance(document, list) and document:
+        document = document[0]
+    if not isinstance(document, dict):
+        return Complaint(message=_plain_text(body), codes=_amazon(headers), request_id=request_id(headers))
+    error = _error(document)
+    message = _first_text(error, "message", "Message", "detail", "error", "msg")
+    limit, requested = _tokens(error, message)
+    return Complaint(
+        present=bool(message) or "error" in document,
+        message=message,
+        codes=(*_amazon(headers), *_codes(error)),
+        status=_status(error),
+        parameter=_first_text(error, "param", "parameter"),
+        category=_category(error),
+        limit=limit,
+        requested=requested,
+        retry_delay=_retry_delay(error),
+        request_id=request_id(headers) or identifier(document.get("request_id")),
+    )
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """The provider's own id of a request, out of the headers of its answer; empty if it gives none."""
+    for name in _REQUEST_IDS:
+        if found := identifier(headers.get(name)):
+            return found
+    return ""
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _plain_text(body: bytes) -> str:
+    """A page of HTML says nothing; a line of text does."""
+    text = body[:_READ_AT_MOST].decode("utf-8", "replace").strip()
+    return "" if text.startswith(("<", "{", "[")) or "\ufffd" in text else text
+
+
+def _error(document: dict[str, Any]) -> dict[str, Any]:
+    """The object that has code and message, as most providers wrap it and some do not."""
+    error = document.get("error")
+    if isinstance(error, dict):
+        return error
+    detail = document.get("detail")
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        return _validation(detail[0])
+    if isinstance(detail, dict):
+        return detail
+    return document
+
+
+def _validation(fault: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI's: where the fault is and what is wrong; its `input` may be somebody's prompt and stays out."""
+    place = [str(step) for step in _list(fault.get("loc")) if step != "body"]
+    text = _first_text(fault, "msg")
+    return {
+        "message": f"{'.'.join(place)}: {text}" if place else text,
+        "type": fault.get("type"),
+        "param": ".".join(place),
+    }
+
+
+def _first_text(error: dict[str, Any], *names: str) -> str:
+    return next((value for name in names if isinstance(value := error.get(name), str) and value), "")
+
+
+def _codes(error: dict[str, Any]) -> tuple[str, ...]:
+    inner = error.get("innererror")
+    details = error.get("details")
+    candidates = [
+        inner.get("code") if isinstance(inner, dict) else None,
+        details.get("error_code") if isinstance(details, dict) else None,
+        *(detail.get("reason") for detail in _details(error)),
+        *(
+            "quota_per_day"
+            for detail in _details(error)
+            for violation in _list(detail.get("violations"))
+            if isinstance(violation, dict) and "PerDay" in str(violation.get("quotaId"))
+        ),
+        error.get("code"),
+        error.get("status"),
+        error.get("type"),
+    ]
+    return tuple(code for candidate in candidates if (code := identifier(candidate)) and code != "error")
+
+
+def _amazon(headers: Mapping[str, str]) -> tuple[str, ...]:
+    code = identifier(headers.get("x-amzn-errortype", "").partition(":")[0])
+    return (code,) if code else ()
+
+
+def _status(error: dict[str, Any]) -> int:
+    code = error.get("code")
+    digits = (
+        code if isinstance(code, int) else int(code) if isinstance(code, str) and re.fullmatch(r"\d{3}", code) else 0
+    )
+    return digits if 400 <= digits <= 599 else 0
+
+
+def _category(error: dict[str, Any]) -> str:
+    inner = error.get("innererror")
+    results = inner.get("content_filter_result") if isinstance(inner, dict) else None
+    if isinstance(results, dict):
+        for name, result in results.items():
+            if isinstance(result, dict) and result.get("filtered") is True:
+                return identifier(name)
+    metadata = error.get("metadata")
+    reasons = _list(metadata.get("reasons")) if isinstance(metadata, dict) else []
+    return identifier(reasons[0]) if reasons else ""
+
+
+def _tokens(error: dict[str, Any], message: str) -> tuple[str, str]:
+    limit, requested = error.get("n_ctx"), error.get("n_prompt_tokens")
+    if isinstance(limit, int) and isinstance(requested, int):
+        return str(limit), str(requested)
+    for pattern in _TOKENS:
+        if found := pattern.search(message[:_READ_AT_MOST]):
+            return found["limit"], found["requested"]
+    return "", ""
+
+
+def _retry_delay(error: dict[str, Any]) -> float | None:
+    delays = (detail.get("retryDelay") for detail in _details(error))
+    return next((duration(delay) for delay in delays if isinstance(delay, str)), None)
+
+
+def _details(error: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (detail for detail in _list(error.get("details")) if isinstance(detail, dict))
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,97 @@
+"""Finds providers without a configuration: keys in the environment, Ollama on this host, the embedded model."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+from msgspec import Struct
+from pydantic import SecretStr, ValidationError
+
+from llmproxy_grpc.config.schema import ProviderConfig
+from llmproxy_grpc.errors import ProxyError
+from llmproxy_grpc.providers.http import HttpClient
+from llmproxy_grpc.providers.presets import PRESETS, Preset
+
+OLLAMA_PRESET = "ollama"
+_OLLAMA_VERSION = "http://127.0.0.1:11434/api/version"
+_OLLAMA_SECONDS = 0.5
+
+# Keys that people have in their environment for kinds that come later.
+UNBUILT_KINDS: Mapping[str, str] = {
+    "ANTHROPIC_API_KEY": "anthropic",
+    "AWS_BEARER_TOKEN_BEDROCK": "bedrock",
+    "AZURE_OPENAI_API_KEY": "azure",
+    "COHERE_API_KEY": "cohere",
+    "GEMINI_API_KEY": "gemini",
+    "GOOGLE_API_KEY": "gemini",
+    "MISTRAL_API_KEY": "mistral",
+}
+
+
+class Skipped(Struct, frozen=True):
+    """A variable that names a provider which cannot be used, and why."""
+
+    variable: str
+    reason: str
+
+
+class Discovery(Struct, frozen=True):
+    """What was found, and what was found in vain."""
+
+    providers: tuple[ProviderConfig, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+async def discover(
+    environ: Mapping[str, str],
+    *,
+    ollama_reachable: Callable[[], Awaitable[bool]],
+    local_available: bool,
+) -> Discovery:
+    """Finds what can be used at once: the embedded model first, so that a default is free of charge.
+
+    Args:
+        environ: The environment's variables.
+        ollama_reachable: Asks whether Ollama answers on this host.
+        local_available: Whether the embedded model can run; the kind `echo` stands in for it.
+    """
+    kind = "local" if local_available else "echo"
+    found: list[ProviderConfig] = [ProviderConfig(name=kind, kind=kind)]
+    skipped = list(_unbuilt(environ))
+    for preset in PRESETS.values():
+        key = environ.get(preset.key_variable, "").strip() if preset.key_variable else ""
+        if not key:
+            continue
+        try:
+            found.append(_hosted(preset, key, environ))
+        except ValidationError:
+            # The error's own text may show the value.
+            skipped.append(Skipped(preset.key_variable, "the key or its base URL is malformed"))
+    if await ollama_reachable():
+        found.append(ProviderConfig(name=OLLAMA_PRESET, kind="openai", preset=OLLAMA_PRESET))
+    return Discovery(tuple(found), tuple(skipped))
+
+
+async def ollama_answers(http: HttpClient) -> bool:
+    """Whether Ollama answers on this host, within half a second."""
+    try:
+        async with (
+            asyncio.timeout(_OLLAMA_SECONDS),
+            http.request("GET", _OLLAMA_VERSION, headers={}) as response,
+        ):
+            return response.status == 200
+    except (ProxyError, TimeoutError):
+        return False
+
+
+def _hosted(preset: Preset, key: str, environ: Mapping[str, str]) -> ProviderConfig:
+    # Who points OpenAI's SDK elsewhere has a key for that place, which api.openai.com must not see.
+    base_url = environ.get("OPENAI_BASE_URL", "").strip() if preset.name == "openai" else ""
+    if base_url:
+        return ProviderConfig(name=preset.name, kind=preset.kind, base_url=base_url, api_key=SecretStr(key))
+    return ProviderConfig(name=preset.name, kind=preset.kind, preset=preset.name, api_key=SecretStr(key))
+
+
+def _unbuilt(environ: Mapping[str, str]) -> Iterator[Skipped]:
+    for variable, kind in UNBUILT_KINDS.items():
+        if environ.get(variable, "").strip():
+            yield Skipped(variable, f"providers of kind {kind} are not built yet in this version")

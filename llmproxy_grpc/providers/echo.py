@@ -1,0 +1,186 @@
+"""The kind for tests: answers with the words it was asked, without any model behind it."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from itertools import islice
+from typing import Self
+
+from msgspec import Struct
+
+from llmproxy_grpc.config.schema import ProviderConfig
+from llmproxy_grpc.errors import ModelNotFound
+from llmproxy_grpc.messages import (
+    Candidate,
+    CandidateFinish,
+    ChatRequest,
+    FinishReason,
+    MediaPart,
+    Message,
+    Modality,
+    ProviderResponse,
+    Role,
+    StreamEvent,
+    TextDelta,
+    TextPart,
+    UpstreamEnd,
+    UpstreamStart,
+    Usage,
+    UsageSource,
+)
+from llmproxy_grpc.providers.http import HttpClient
+from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel
+
+MODEL = "echo"
+
+# A word keeps the space before it; the space at the very end stays with the last word.
+_WORD = re.compile(r"\s*\S+(?:\s+\Z)?|\s+")
+
+
+class _Answer(Struct, frozen=True):
+    text: str
+    finish_reason: FinishReason = FinishReason.STOP
+    stop: str = ""
+
+
+class EchoProvider:
+    """Answers the last user text, streamed one word a delta; its usage counts words.
+
+    It honours `max_output_tokens` (in words), `stop_sequences` and `candidate_count` (equal candidates). Sampling
+    settings hold by themselves, as there is nothing to sample.
+
+    Args:
+        name: The configured name.
+    """
+
+    kind = "echo"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @classmethod
+    def from_config(cls, config: ProviderConfig, http: HttpClient) -> Self:  # noqa: ARG003 - every kind's signature
+        """Builds the provider; nothing but its name is configurable."""
+        return cls(config.name)
+
+    def unsupported(self, request: ChatRequest, upstream_model: str) -> Sequence[Unsupported]:  # noqa: ARG002 - as above
+        """Lists the set fields that an answer of repeated words would ignore."""
+        return tuple(_ignored(request))
+
+    async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
+        """Answers in one piece.
+
+        Raises:
+            ModelNotFound: The model is not `echo`.
+        """
+        _check(upstream_model)
+        answer = _answer(request)
+        message = Message(role=Role.ASSISTANT, parts=(TextPart(text=answer.text),) if answer.text else ())
+        candidates = tuple(
+            Candidate(
+                index=index,
+                message=message,
+                finish_reason=answer.finish_reason,
+                matched_stop_sequence=answer.stop,
+            )
+            for index in range(_candidate_count(request))
+        )
+        return ProviderResponse(candidates=candidates, usage=_usage(request, answer))
+
+    async def stream(self, request: ChatRequest, upstream_model: str) -> AsyncGenerator[Sequence[StreamEvent], None]:
+        """Answers word by word, one batch a word, letting the event loop run in between.
+
+        Raises:
+            ModelNotFound: The model is not `echo`.
+        """
+        _check(upstream_model)
+        answer = _answer(request)
+        candidates = range(_candidate_count(request))
+        yield (UpstreamStart(),)
+        for word in _words(answer.text):
+            yield tuple(TextDelta(text=word, candidate_index=index) for index in candidates)
+            await asyncio.sleep(0)
+        finishes = (CandidateFinish(index, answer.finish_reason, "", answer.stop) for index in candidates)
+        yield (*finishes, UpstreamEnd(usage=_usage(request, answer)))
+
+    async def list_models(self) -> Sequence[UpstreamModel]:
+        """Lists the one model, `echo`."""
+        return (UpstreamModel(name=MODEL),)
+
+    async def probe(self) -> None:
+        """Does nothing: an echo always answers."""
+
+    async def aclose(self) -> None:
+        """Does nothing: an echo holds nothing open."""
+
+
+def _check(upstream_model: str) -> None:
+    if upstream_model != MODEL:
+        raise ModelNotFound(f"The echo provider has one model, {MODEL!r}.")
+
+
+def _answer(request: ChatRequest) -> _Answer:
+    """Says what a model that repeats would say: the text up to a stop sequence, or as many words as are allowed."""
+    text, stop = _before_stop(_last_user_text(request), request.generation.stop_sequences)
+    limit = request.generation.max_output_tokens
+    if limit is not None and len(text.split(maxsplit=limit)) > limit:
+        return _Answer("".join(islice(_words(text), limit)), FinishReason.MAX_TOKENS)
+    if stop:
+        return _Answer(text, FinishReason.STOP_SEQUENCE, stop)
+    return _Answer(text)
+
+
+def _last_user_text(request: ChatRequest) -> str:
+    for message in reversed(request.messages):
+        if message.role == Role.USER and (text := _text(message)):
+            return text
+    return ""
+
+
+def _text(message: Message) -> str:
+    return "".join([part.text for part in message.parts if isinstance(part, TextPart)])
+
+
+def _before_stop(text: str, stop_sequences: Sequence[str]) -> tuple[str, str]:
+    found = [(at, stop) for stop in stop_sequences if stop and (at := text.find(stop)) >= 0]
+    if not found:
+        return text, ""
+    at, stop = min(found)
+    return text[:at], stop
+
+
+def _words(text: str) -> Iterator[str]:
+    return (match.group() for match in _WORD.finditer(text))
+
+
+def _candidate_count(request: ChatRequest) -> int:
+    return request.generation.candidate_count or 1
+
+
+def _usage(request: ChatRequest, answer: _Answer) -> Usage:
+    asked = sum([len(_text(message).split()) for message in request.messages])
+    answered = len(answer.text.split()) * _candidate_count(request)
+    return Usage(
+        input_tokens=asked,
+        output_tokens=answered,
+        total_tokens=asked + answered,
+        source=UsageSource.ESTIMATE,
+    )
+
+
+def _ignored(request: ChatRequest) -> Iterator[Unsupported]:
+    generation = request.generation
+    if request.tools:
+        yield Unsupported("tools", "An echo calls no tools.")
+    if generation.response_format is not None:
+        yield Unsupported("generation.response_format", "An echo repeats text as it is.")
+    if generation.top_logprobs is not None:
+        yield Unsupported("generation.top_logprobs", "An echo has no probabilities.")
+    if generation.reasoning is not None:
+        yield Unsupported("generation.reasoning", "An echo does not think.")
+    if any(modality != Modality.TEXT for modality in generation.output_modalities):
+        yield Unsupported("generation.output_modalities", "An echo answers text.")
+    for at, message in enumerate(request.messages):
+        for place, part in enumerate(message.parts):
+            if isinstance(part, MediaPart):
+                yield Unsupported(f"messages[{at}].parts[{place}].{part.kind.name.lower()}", "An echo repeats text.")

@@ -1,0 +1,228 @@
+"""Which error a provider's answer is: by the codes it names, then by its words, then by its HTTP status."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from llmproxy_grpc.errors import (
+    ContextLengthExceeded,
+    CredentialsRejected,
+    Fault,
+    FieldViolation,
+    InvalidRequest,
+    ModelNotFound,
+    PromptBlocked,
+    ProxyError,
+    UnsupportedParameter,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamQuotaExhausted,
+    UpstreamRateLimited,
+    UpstreamServerError,
+    UpstreamTimeout,
+)
+from llmproxy_grpc.providers.complaint import Complaint, complaint
+from llmproxy_grpc.providers.retry_after import retry_after
+from llmproxy_grpc.providers.scrubbing import scrubbed
+
+_MESSAGES: Mapping[type[ProxyError], str] = {
+    InvalidRequest: "The provider rejects the request.",
+    UnsupportedParameter: "The provider does not support a field of the request.",
+    ContextLengthExceeded: "Prompt and output do not fit the model's context.",
+    PromptBlocked: "The provider's policy blocks the prompt.",
+    ModelNotFound: "The provider does not know the model.",
+    CredentialsRejected: "The provider rejects the proxy's credential.",
+    UpstreamQuotaExhausted: "The proxy's account at the provider has no quota or credit left.",
+    UpstreamRateLimited: "The provider limits the proxy's rate.",
+    UpstreamOverloaded: "The provider is overloaded.",
+    UpstreamServerError: "The provider failed.",
+    UpstreamTimeout: "The provider ran out of time.",
+    UpstreamProtocolError: "The provider's answer cannot be read.",
+}
+
+# Codes are looked up in lower case. One code may come with several statuses, and one status with all of these.
+_BY_CODE: Mapping[str, type[ProxyError]] = {
+    "context_length_exceeded": ContextLengthExceeded,
+    "exceed_context_size_error": ContextLengthExceeded,
+    "content_filter": PromptBlocked,
+    "content_policy_violation": PromptBlocked,
+    "responsibleaipolicyviolation": PromptBlocked,
+    "data_inspection_failed": PromptBlocked,
+    "invalid_prompt": PromptBlocked,
+    "unsupported_parameter": UnsupportedParameter,
+    "unsupported_value": UnsupportedParameter,
+    "unknown_parameter": UnsupportedParameter,
+    "extra_forbidden": UnsupportedParameter,
+    "model_not_found": ModelNotFound,
+    "invalid_model": ModelNotFound,
+    "model_decommissioned": ModelNotFound,
+    "deploymentnotfound": ModelNotFound,
+    "invalid_api_key": CredentialsRejected,
+    "api_key_invalid": CredentialsRejected,
+    "authentication_error": CredentialsRejected,
+    "insufficient_quota": UpstreamQuotaExhausted,
+    "billing_hard_limit_reached": UpstreamQuotaExhausted,
+    "billing_not_active": UpstreamQuotaExhausted,
+    "billing_error": UpstreamQuotaExhausted,
+    "quota_per_day": UpstreamQuotaExhausted,
+    "rate_limit_exceeded": UpstreamRateLimited,
+    "rate_limit_error": UpstreamRateLimited,
+    "throttlingexception": UpstreamRateLimited,
+    "overloaded_error": UpstreamOverloaded,
+}
+
+_BY_STATUS: Mapping[int, type[ProxyError]] = {
+    400: InvalidRequest,
+    401: CredentialsRejected,
+    402: UpstreamQuotaExhausted,
+    403: CredentialsRejected,
+    404: ModelNotFound,
+    408: UpstreamTimeout,
+    409: UpstreamServerError,
+    410: ModelNotFound,
+    413: InvalidRequest,
+    422: InvalidRequest,
+    424: UpstreamServerError,
+    425: UpstreamServerError,
+    429: UpstreamRateLimited,
+    498: CredentialsRejected,
+    499: UpstreamServerError,
+    529: UpstreamOverloaded,
+}
+
+# For errors that come with 200 or within a stream and name no number.
+_STATUS_OF_NAME: Mapping[str, int] = {
+    "invalid_request_error": 400,
+    "invalid_argument": 400,
+    "failed_precondition": 400,
+    "unauthenticated": 401,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "not_found_error": 404,
+    "not_found": 404,
+    "request_too_large": 413,
+    "resource_exhausted": 429,
+    "unavailable": 503,
+    "timeout_error": 504,
+}
+
+_CONTEXT = re.compile(
+    r"(?i)maximum context length|context (?:length|window|size)|prompt is too long|input is too long"
+    r"|input token count .{0,40}exceeds"
+)
+_NO_CREDIT = re.compile(r"(?i)credit balance is too low|insufficient balance")
+_OVERLOADED = re.compile(r"(?i)overloaded|over capacity|high demand")
+
+# Our names of what providers call parameters.
+_FIELDS: Mapping[str, str] = {
+    "model": "model",
+    "messages": "messages",
+    "contents": "messages",
+    "tools": "tools",
+    "tool_choice": "tool_choice",
+    "parallel_tool_calls": "tool_choice.parallel_tool_calls",
+    "max_tokens": "generation.max_output_tokens",
+    "max_completion_tokens": "generation.max_output_tokens",
+    "max_output_tokens": "generation.max_output_tokens",
+    "n": "generation.candidate_count",
+    "stop": "generation.stop_sequences",
+    "logprobs": "generation.top_logprobs",
+    "reasoning_effort": "generation.reasoning.effort",
+    "reasoning": "generation.reasoning",
+    "thinking": "generation.reasoning",
+    "modalities": "generation.output_modalities",
+    "user": "end_user_id",
+} | {
+    name: f"generation.{name}"
+    for name in (
+        "temperature",
+        "top_p",
+        "top_k",
+        "stop_sequences",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "top_logprobs",
+        "response_format",
+        "logit_bias",
+    )
+}
+
+
+def failure(status: int, headers: Mapping[str, str], body: bytes, *, now: datetime) -> ProxyError:
+    """Gives the error that a provider's answer is.
+
+    For an error that comes with status 200 or as an event of a stream, pass 200 and the event's data.
+
+    Args:
+        status: The answer's HTTP status.
+        headers: The answer's; names in any case, or in lower case if the mapping tells cases apart.
+        body: The answer's, or as much of it as was read.
+        now: The wall clock, with a time zone.
+    """
+    said = complaint(headers, body)
+    kind = _kind(status, headers, said)
+    fault = Fault(
+        http_status=status,
+        code=said.codes[0] if said.codes else "",
+        # Providers repeat the key that they refuse, or a part of it.
+        message="" if issubclass(kind, CredentialsRejected) else scrubbed(said.message),
+        request_id=said.request_id,
+    )
+    if issubclass(kind, InvalidRequest):
+        return kind(_MESSAGES[kind], fault=fault, violations=_violations(said))
+    wait = None
+    if issubclass(kind, UpstreamError) and kind.retryable:
+        wait = retry_after(headers, now)
+        wait = said.retry_delay if wait is None else wait
+    return kind(_MESSAGES[kind], fault=fault, retry_after=wait, metadata=_metadata(kind, said))
+
+
+def _kind(status: int, headers: Mapping[str, str], said: Complaint) -> type[ProxyError]:
+    kind = next((_BY_CODE[code.lower()] for code in said.codes if code.lower() in _BY_CODE), None)
+    # A caller's mistake is none if the provider says that it failed itself.
+    if kind is not None and (status < 500 or issubclass(kind, UpstreamError)):
+        return kind
+    status = _status(status, said)
+    kind = _by_words(status, headers, said) or _BY_STATUS.get(status)
+    if kind is not None:
+        return kind
+    return UpstreamServerError if 500 <= status < 600 else UpstreamProtocolError
+
+
+def _status(status: int, said: Complaint) -> int:
+    """The status that the answer should have had."""
+    if not 200 <= status < 300 or not said.present:
+        return status
+    named = (_STATUS_OF_NAME[code.lower()] for code in said.codes if code.lower() in _STATUS_OF_NAME)
+    return said.status or next(named, 500)
+
+
+def _by_words(status: int, headers: Mapping[str, str], said: Complaint) -> type[ProxyError] | None:
+    """Tells apart what shares a status, where providers give no code for it."""
+    if status in (400, 413, 422) and _CONTEXT.search(said.message):
+        return ContextLengthExceeded
+    if status == 400 and _NO_CREDIT.search(said.message):
+        return UpstreamQuotaExhausted
+    if status == 403 and said.category:
+        return PromptBlocked
+    if status == 503 and ("retry-after" in headers or _OVERLOADED.search(said.message)):
+        return UpstreamOverloaded
+    return None
+
+
+def _violations(said: Complaint) -> tuple[FieldViolation, ...]:
+    """The wrong field by our name for it; a parameter that we have no name for is in the provider's message."""
+    field = _FIELDS.get(re.split(r"[.\[]", said.parameter, maxsplit=1)[0])
+    return (FieldViolation(field, "The provider does not accept this value."),) if field else ()
+
+
+def _metadata(kind: type[ProxyError], said: Complaint) -> dict[str, str]:
+    if issubclass(kind, ContextLengthExceeded):
+        known = {"maxTokens": said.limit, "requestedTokens": said.requested}
+    elif issubclass(kind, PromptBlocked):
+        known = {"category": said.category}
+    else:
+        known = {}
+    return {name: value for name, value in known.items() if value}

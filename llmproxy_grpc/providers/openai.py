@@ -1,0 +1,102 @@
+"""The kind `openai`: OpenAI's Chat Completions, and every vendor and server that speaks them."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Self
+from urllib.parse import urlsplit
+
+from llmproxy_grpc.config.schema import ProviderConfig
+from llmproxy_grpc.messages import ChatRequest, ProviderResponse, StreamEvent
+from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Upstream
+from llmproxy_grpc.providers.http import HttpClient
+from llmproxy_grpc.providers.presets import PRESETS, Preset
+from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel
+
+_OPENAI_HOST = "api.openai.com"
+
+
+class OpenAiProvider:
+    """One upstream that speaks Chat Completions.
+
+    Args:
+        name: The configured name.
+        wire: Speaks to the upstream.
+    """
+
+    kind = "openai"
+
+    def __init__(self, name: str, wire: ChatCompletions) -> None:
+        self.name = name
+        self._wire = wire
+
+    @classmethod
+    def from_config(cls, config: ProviderConfig, http: HttpClient) -> Self:
+        """Builds the provider, inside a running event loop; `http` stays its owner's to close.
+
+        Without a preset, an address other than OpenAI's own is taken for a compatible server.
+
+        Raises:
+            ValueError: The preset is unknown, or address or key is missing.
+        """
+        preset = preset_of(config)
+        base_url = config.base_url or preset.base_url
+        if not base_url:
+            raise ValueError(f"provider {config.name!r} needs a base_url")
+        upstream = Upstream(
+            base_url=base_url,
+            quirks=preset.quirks,
+            provider_kinds=(cls.kind,) if preset.name == cls.kind else (cls.kind, preset.name),
+            probe_path=preset.probe_path,
+            lists_models=preset.lists_models,
+        )
+        return cls(config.name, ChatCompletions(http, upstream, headers=_header_sets(config, preset)))
+
+    def unsupported(self, request: ChatRequest, upstream_model: str) -> Sequence[Unsupported]:
+        """Lists the set fields that the vendor cannot honour."""
+        return self._wire.unsupported(request, upstream_model)
+
+    async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
+        """Answers a conversation in one piece."""
+        return await self._wire.chat(request, upstream_model)
+
+    def stream(self, request: ChatRequest, upstream_model: str) -> AsyncGenerator[Sequence[StreamEvent], None]:
+        """Answers a conversation in batches of events."""
+        return self._wire.stream(request, upstream_model)
+
+    async def list_models(self) -> Sequence[UpstreamModel]:
+        """Lists the vendor's models; none where the vendor has no such list."""
+        return await self._wire.list_models()
+
+    async def probe(self) -> None:
+        """Checks that the vendor answers, by asking for something small."""
+        await self._wire.probe()
+
+    async def aclose(self) -> None:
+        """Does nothing: the connections belong to the HttpClient."""
+
+
+def preset_of(config: ProviderConfig) -> Preset:
+    """The row that describes a configured provider.
+
+    Raises:
+        ValueError: There is no such preset.
+    """
+    if config.preset is not None:
+        preset = PRESETS.get(config.preset)
+        if preset is None:
+            known = ", ".join(sorted(PRESETS))
+            raise ValueError(f"provider {config.name!r}: preset {config.preset!r} is unknown; there are {known}")
+        return preset
+    if config.base_url is None or urlsplit(config.base_url).hostname == _OPENAI_HOST:
+        return PRESETS["openai"]
+    return PRESETS["compatible"]
+
+
+def _header_sets(config: ProviderConfig, preset: Preset) -> list[Mapping[str, str]]:
+    """One set of headers for each key; a configured header wins over ours."""
+    headers = {name.lower(): value.get_secret_value() for name, value in config.headers.items()}
+    secrets = config.api_keys or ((config.api_key,) if config.api_key is not None else ())
+    if not secrets:
+        if preset.key_variable and config.base_url is None and "authorization" not in headers:
+            raise ValueError(f"provider {config.name!r} needs an api_key")
+        return [headers]
+    return [{"authorization": f"Bearer {secret.get_secret_value()}", **headers} for secret in secrets]

@@ -1,0 +1,210 @@
+"""One try of one target: its time limits, what it used, and what the observers are told of it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Self
+
+from msgspec import structs
+
+from llmproxy_grpc.calls import Attempt, Call, CallObserver
+from llmproxy_grpc.errors import (
+    CallerCancelled,
+    DeadlineExceeded,
+    Fault,
+    InternalError,
+    ProxyError,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamStreamBroken,
+    UpstreamTimeout,
+)
+from llmproxy_grpc.messages import (
+    ChatRequest,
+    Delta,
+    ProviderResponse,
+    ReasoningDelta,
+    RefusalDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCallDelta,
+    UpstreamEnd,
+    UpstreamStart,
+    Usage,
+)
+from llmproxy_grpc.routing.candidates import Candidate
+from llmproxy_grpc.routing.usage import characters, estimate
+
+
+class Trying:
+    """A try of one target while it runs. Use it as a context: leaving it tells the observers how it ended."""
+
+    def __init__(
+        self, call: Call, candidate: Candidate, observers: Sequence[CallObserver], clock: Callable[[], float]
+    ) -> None:
+        self._call = call
+        self._candidate = candidate
+        self._observers = observers
+        self._clock = clock
+        self._started_at = clock()
+        self._first_output: float | None = None
+        self._last_output_at = self._started_at
+        self._ended = False
+        self._usage: Usage | None = None
+        self._output_characters = 0
+        self._asked = False
+
+    def __enter__(self) -> Self:
+        """Begins: the call now belongs to this target."""
+        target = self._candidate.target
+        call = self._call
+        call.provider, call.provider_kind = target.provider, self._candidate.provider.kind
+        call.upstream_model, call.upstream_request_id = target.upstream_model, ""
+        call.usage = None
+        for observer in self._observers:
+            observer.attempt_started(call, target.provider, target.upstream_model)
+        return self
+
+    def __exit__(self, _kind: object, raised: BaseException | None, _trace: object) -> None:
+        """Ends: completes the error with the target's name, and tells the observers."""
+        error = self._verdict(raised)
+        if self._asked and self._usage is None and not _never_sent(error):
+            self._usage = self._estimate()
+        self._call.usage = self._usage
+        target = self._candidate.target
+        attempt = Attempt(
+            target.provider,
+            target.upstream_model,
+            self._clock() - self._started_at,
+            error,
+            self._usage,
+            self._first_output,
+        )
+        self._call.attempts.append(attempt)
+        for observer in self._observers:
+            observer.attempt_ended(self._call, attempt)
+
+    async def chat(self, request: ChatRequest, first_token: float | None) -> ProviderResponse:
+        """Gets the whole answer, within `first_token` seconds if given."""
+        began = self._clock()
+        self._asked = True
+        try:
+            async with asyncio.timeout(first_token) as limit:
+                response = await self._candidate.provider.chat(request, self._candidate.target.upstream_model)
+        except TimeoutError:
+            raise _timed_out(limit, "The provider did not answer", first_token) from None
+        finally:
+            self._call.upstream_seconds += self._clock() - began
+        self._call.upstream_request_id = response.upstream_request_id
+        self._usage = response.usage
+        if self._usage is None:
+            self._output_characters = sum(characters(candidate.message.parts) for candidate in response.candidates)
+        return response
+
+    async def stream(
+        self, request: ChatRequest, first_token: float, idle: float
+    ) -> AsyncGenerator[Sequence[StreamEvent], None]:
+        """Yields batches of output, the end marker last; waits `first_token` seconds for the first, then `idle`."""
+        self._asked = True
+        async with aclosing(self._candidate.provider.stream(request, self._candidate.target.upstream_model)) as source:
+            while True:
+                batch = await self._next(source, first_token, idle)
+                if batch is None:
+                    break
+                events = self._take(batch)
+                if events:
+                    yield events
+        if not self._ended:
+            raise self._cut()
+
+    async def _next(
+        self, source: AsyncGenerator[Sequence[StreamEvent], None], first_token: float, idle: float
+    ) -> Sequence[StreamEvent] | None:
+        """The next batch, or None at the end; the limits count whole events, not bytes, and our waits alone."""
+        began = self._clock()
+        waiting_for_first = self._first_output is None
+        limit_at = self._started_at + first_token if waiting_for_first else began + idle
+        try:
+            async with asyncio.timeout_at(limit_at) as limit:
+                return await anext(source, None)
+        except TimeoutError:
+            if waiting_for_first:
+                raise _timed_out(limit, "The provider's first output did not come", first_token) from None
+            raise _timed_out(limit, "The provider fell silent: no output came", idle) from None
+        finally:
+            self._call.upstream_seconds += self._clock() - began
+
+    def _take(self, batch: Sequence[StreamEvent]) -> Sequence[StreamEvent]:
+        """Notes what a batch tells of the attempt; returns what is for the caller."""
+        first = batch[0]
+        if isinstance(first, UpstreamStart):
+            self._call.upstream_request_id = first.upstream_request_id
+            batch = batch[1:]
+        for event in batch:
+            if isinstance(event, Delta):
+                self._output_characters += _characters(event)
+            elif isinstance(event, UpstreamEnd):
+                self._ended = True
+                self._call.usage = self._usage = event.usage or self._estimate()
+        if batch:
+            self._tell_output()
+        return batch
+
+    def _tell_output(self) -> None:
+        now = self._clock()
+        if self._first_output is None:
+            self._first_output = now - self._started_at
+            for observer in self._observers:
+                observer.first_output(self._call, self._first_output)
+        else:
+            for observer in self._observers:
+                observer.output(self._call, now - self._last_output_at)
+        self._last_output_at = now
+
+    def _estimate(self) -> Usage:
+        return estimate(self._candidate.request, self._output_characters)
+
+    def _cut(self) -> UpstreamError:
+        if self._first_output is None:
+            return UpstreamProtocolError("The provider's stream ended without any output.")
+        return UpstreamStreamBroken("The provider's stream ended without its end marker.")
+
+    def _verdict(self, raised: BaseException | None) -> ProxyError | None:
+        """The error of the attempt, with the name of its target."""
+        if raised is None or self._ended:
+            return None
+        # A generator is closed when its reader was cancelled between two batches.
+        if isinstance(raised, asyncio.CancelledError | GeneratorExit):
+            late = self._clock() >= self._call.deadline_at
+            return DeadlineExceeded("The deadline passed.") if late else CallerCancelled("The caller left.")
+        if not isinstance(raised, ProxyError):
+            return InternalError("The proxy failed.")
+        target = self._candidate.target
+        raised.fault = structs.replace(
+            raised.fault or Fault(), provider=target.provider, upstream_model=target.upstream_model
+        )
+        return raised
+
+
+def _characters(event: Delta) -> int:
+    match event:
+        case TextDelta() | ReasoningDelta() | RefusalDelta():
+            return len(event.text)
+        case ToolCallDelta():
+            return len(event.name) + len(event.arguments_json)
+        case _:
+            return 0
+
+
+def _never_sent(error: ProxyError | None) -> bool:
+    """Whether the attempt certainly used nothing: the provider refused, or was not reached."""
+    return error is not None and not isinstance(
+        error, DeadlineExceeded | CallerCancelled | UpstreamTimeout | UpstreamStreamBroken | UpstreamProtocolError
+    )
+
+
+def _timed_out(limit: asyncio.Timeout, what: str, seconds: float | None) -> BaseException:
+    """The error of a time limit that fired; a TimeoutError from elsewhere is a provider's bug."""
+    if not limit.expired():
+        return InternalError("The proxy failed.")
+    return UpstreamTimeout(f"{what} within {seconds:.3g} s.")

@@ -1,0 +1,102 @@
+"""What may answer a request: the targets of its route and fallbacks, less those that the request rules out."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec import Struct, structs
+
+from llmproxy_grpc.config.schema import ModelDefaults
+from llmproxy_grpc.errors import FieldViolation, InvalidRequest, UnsupportedParameter
+from llmproxy_grpc.messages import ChatRequest, GenerationConfig, Warning  # noqa: A004 - the API's word
+from llmproxy_grpc.providers.provider import Provider, Unsupported
+from llmproxy_grpc.routing.catalog import Route, Target
+from llmproxy_grpc.routing.strategies import STRATEGIES
+
+
+class Candidate(Struct, frozen=True):
+    """A target that may be tried, the request as it gets it, and the fields that it will leave out."""
+
+    target: Target
+    provider: Provider
+    request: ChatRequest
+    dropped: tuple[Unsupported, ...] = ()
+
+    def warnings(self) -> Iterable[Warning]:
+        """A warning for each field that this target leaves out."""
+        for unsupported in self.dropped:
+            yield Warning("PARAMETER_DROPPED", unsupported.field, unsupported.message)
+
+
+def candidates(
+    request: ChatRequest, look_up: Callable[[str], Route], providers: Mapping[str, Provider]
+) -> list[Candidate]:
+    """Lists what may answer, in the order to try.
+
+    Raises:
+        ModelNotFound: The model, or a fallback model of the request, does not exist.
+        InvalidRequest: `routing.providers` names an unknown provider, or leaves no target.
+        UnsupportedParameter: Every target lacks something that the request asks for; names the fields of the first.
+    """
+    wanted = _wanted_providers(request, providers)
+    found: list[Candidate] = []
+    refused: Sequence[Unsupported] = ()
+    for route in _routes(request, look_up):
+        shaped = _with_defaults(request, route.defaults)
+        for target in STRATEGIES[route.strategy](route.targets):
+            provider = providers.get(target.provider)
+            if provider is None or (wanted and target.provider not in wanted):
+                continue
+            unsupported = provider.unsupported(shaped, target.upstream_model)
+            if unsupported and not request.routing.drop_unsupported:
+                refused = refused or unsupported
+                continue
+            found.append(Candidate(target, provider, shaped, tuple(unsupported)))
+    if found:
+        return found
+    if refused:
+        raise _unsupported(refused)
+    raise InvalidRequest(
+        "No target is left by routing.providers.",
+        violations=[FieldViolation("routing.providers", "Name a provider that serves the model, or none.")],
+    )
+
+
+def _wanted_providers(request: ChatRequest, providers: Mapping[str, Provider]) -> frozenset[str]:
+    unknown = [index for index, name in enumerate(request.routing.providers) if name not in providers]
+    if unknown:
+        raise InvalidRequest(
+            "routing.providers names a provider that is not configured.",
+            violations=[FieldViolation(f"routing.providers[{index}]", "No such provider.") for index in unknown],
+        )
+    return frozenset(request.routing.providers)
+
+
+def _routes(request: ChatRequest, look_up: Callable[[str], Route]) -> list[Route]:
+    """The route of the model, then those of its fallbacks: the caller's own if named, else the configured ones."""
+    first = look_up(request.model)
+    names = request.routing.fallback_models or first.fallback_models
+    return [first, *(look_up(name) for name in names)]
+
+
+def _with_defaults(request: ChatRequest, defaults: ModelDefaults | None) -> ChatRequest:
+    """Fills unset settings from the route's defaults."""
+    if defaults is None:
+        return request
+    current = request.generation
+    unset: dict[str, object] = {
+        name: value
+        for name, value in defaults.settings().items()
+        if getattr(current, name) in (None, ()) and value is not None
+    }
+    if not unset:
+        return request
+    generation: GenerationConfig = structs.replace(current, **unset)
+    return structs.replace(request, generation=generation)
+
+
+def _unsupported(refused: Sequence[Unsupported]) -> UnsupportedParameter:
+    fields = ", ".join(unsupported.field for unsupported in refused)
+    return UnsupportedParameter(
+        f"No target of the model supports {fields}; leave it out, or set routing.unsupported_params to DROP.",
+        violations=[FieldViolation(unsupported.field, unsupported.message) for unsupported in refused],
+        metadata={"fields": fields},
+    )

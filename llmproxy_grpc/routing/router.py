@@ -1,0 +1,136 @@
+"""Answers requests: finds what may answer, and tries one target after the other until one does."""
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from typing import NoReturn
+
+from llmproxy_grpc.calls import Attempt, Call, CallObserver
+from llmproxy_grpc.config.schema import TimeoutsConfig
+from llmproxy_grpc.errors import InternalError, ProxyError, ProxyOverloaded, UpstreamRateLimited
+from llmproxy_grpc.messages import ChatRequest, ProviderResponse, StreamEvent
+from llmproxy_grpc.providers.provider import Provider
+from llmproxy_grpc.routing.attempt import Trying
+from llmproxy_grpc.routing.candidates import Candidate, candidates
+from llmproxy_grpc.routing.catalog import Catalog
+
+
+class Router:
+    """Sends each request to a target that answers it, and tells the observers of every attempt.
+
+    Args:
+        catalog: Which models there are.
+        providers: Every provider by name.
+        timeouts: How long to wait for a provider.
+        max_attempts: Most attempts of one call.
+        in_flight_limits: Most attempts in flight, by provider name; without one there is no limit.
+        observers: Told of every attempt.
+        clock: Monotonic seconds, the event loop's.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        providers: Mapping[str, Provider],
+        timeouts: TimeoutsConfig,
+        max_attempts: int,
+        in_flight_limits: Mapping[str, int],
+        observers: Sequence[CallObserver],
+        clock: Callable[[], float],
+    ) -> None:
+        self._catalog = catalog
+        self._providers = providers
+        self._timeouts = timeouts
+        self._max_attempts = max_attempts
+        self._limits = in_flight_limits
+        self._in_flight = dict.fromkeys(providers, 0)
+        self._observers = tuple(observers)
+        self._clock = clock
+
+    async def chat(self, call: Call, request: ChatRequest) -> ProviderResponse:
+        """Answers in one piece; `call` then says how it came about.
+
+        Raises:
+            ProxyError: No target answered; the error of the attempt that says most.
+        """
+        tries = self._tries(request)
+        for left, candidate in tries:
+            try:
+                with self._trying(call, candidate) as trying:
+                    return await trying.chat(candidate.request, request.routing.first_token_timeout)
+            except ProxyError as error:
+                _give_up_or_go_on(error, left, call.attempts)
+        raise InternalError("The router had nothing to try.")
+
+    async def stream(self, call: Call, request: ChatRequest) -> AsyncGenerator[Sequence[StreamEvent], None]:
+        """Answers in batches of events, UpstreamEnd last; fails over only before the first batch.
+
+        Raises:
+            ProxyError: As `chat`; once a batch has been yielded, the error of the attempt that broke.
+        """
+        routing = request.routing
+        first_token = routing.first_token_timeout or self._timeouts.first_token
+        idle = routing.idle_timeout or self._timeouts.idle
+        for left, candidate in self._tries(request):
+            try:
+                with self._trying(call, candidate) as trying:
+                    async with aclosing(trying.stream(candidate.request, first_token, idle)) as batches:
+                        async for batch in batches:
+                            if call.first_output_at is None:
+                                call.first_output_at = self._clock()
+                            yield batch
+                    return
+            except ProxyError as error:
+                if call.first_output_at is not None:
+                    raise
+                _give_up_or_go_on(error, left, call.attempts)
+
+    def _tries(self, request: ChatRequest) -> Iterator[tuple[int, Candidate]]:
+        """What to try, each with the number of tries left behind it."""
+        allowed = min(request.routing.max_attempts or self._max_attempts, self._max_attempts)
+        chosen = candidates(request, self._catalog.route, self._providers)[:allowed]
+        for tried, candidate in enumerate(chosen, 1):
+            yield len(chosen) - tried, candidate
+
+    @contextmanager
+    def _trying(self, call: Call, candidate: Candidate) -> Iterator[Trying]:
+        """One attempt that holds its place among the provider's attempts in flight."""
+        provider = candidate.target.provider
+        trying = Trying(call, candidate, self._observers, self._clock)
+        with trying:
+            limit = self._limits.get(provider)
+            if limit is not None and self._in_flight[provider] >= limit:
+                raise ProxyOverloaded(
+                    f"The limit of {limit} calls in flight to provider {provider} is reached.",
+                    retry_after=1.0,
+                    metadata={"limit": str(limit), "provider": provider},
+                )
+            self._in_flight[provider] += 1
+            warned = len(call.warnings)
+            call.warnings.extend(candidate.warnings())
+            try:
+                yield trying
+            except ProxyError:
+                del call.warnings[warned:]
+                raise
+            finally:
+                self._in_flight[provider] -= 1
+
+
+def _give_up_or_go_on(error: ProxyError, left: int, attempts: Sequence[Attempt]) -> None:
+    """Raises if there is no point in another target, or none is left."""
+    if not error.failover:
+        raise error
+    if left == 0:
+        _raise_decisive(attempts)
+
+
+def _raise_decisive(attempts: Sequence[Attempt]) -> NoReturn:
+    """Raises the last error; a rate limit only if every target is limited, for then alone waiting helps."""
+    failed = [attempt.error for attempt in attempts if attempt.error is not None]
+    others = [error for error in failed if not isinstance(error, UpstreamRateLimited)]
+    if others:
+        raise others[-1]
+    waits = [error.retry_after for error in failed if error.retry_after is not None]
+    failed[-1].retry_after = min(waits, default=None)
+    raise failed[-1]

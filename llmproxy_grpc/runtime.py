@@ -1,0 +1,129 @@
+"""One configuration, running: its providers, catalog and router; a reload builds a new one and drains the old."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager, suppress
+
+from msgspec import Struct
+
+from llmproxy_grpc.calls import CallObserver
+from llmproxy_grpc.config.faults import ConfigError, ConfigFault
+from llmproxy_grpc.config.schema import Config, ProviderConfig
+from llmproxy_grpc.errors import ProxyError, UpstreamTimeout
+from llmproxy_grpc.health.tracker import HealthTracker
+from llmproxy_grpc.providers.http import HttpClient
+from llmproxy_grpc.providers.provider import Provider
+from llmproxy_grpc.routing.catalog import Catalog
+from llmproxy_grpc.routing.directory import Directory
+from llmproxy_grpc.routing.router import Router
+
+FIRST_LISTS = 0.5
+"""How long, in seconds, the start waits for the providers' lists of models."""
+
+
+Build = Callable[[ProviderConfig, HttpClient], Provider]
+"""Makes a provider of its configuration; raises ValueError if it cannot."""
+
+
+class Observers(Struct, frozen=True):
+    """Who is told of attempts, and who learns from probes."""
+
+    calls: Sequence[CallObserver]
+    health: HealthTracker
+
+
+class Runtime:
+    """What a configuration became. Nothing in it changes but what its parts learn."""
+
+    def __init__(self, config: Config, providers: Sequence[ProviderConfig], observers: Observers, build: Build) -> None:
+        self.config = config
+        self.provider_configs = {provider.name: provider for provider in providers}
+        self._health = observers.health
+        self._http = HttpClient(connect_timeout=config.timeouts.connect)
+        self.providers = _built(providers, self._http, build)
+        self.directory = Directory(self.providers, config.health.timeout, observers.health.record)
+        self.catalog = Catalog(config, providers, self.directory.lists)
+        self.router = Router(
+            catalog=self.catalog,
+            providers=self.providers,
+            timeouts=config.timeouts,
+            max_attempts=config.retries.max_attempts,
+            in_flight_limits={
+                provider.name: provider.max_in_flight for provider in providers if provider.max_in_flight is not None
+            },
+            observers=observers.calls,
+            clock=asyncio.get_running_loop().time,
+        )
+        self._leases = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._refreshing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begins to list models; returns when the lists are there, or after half a second."""
+        self._refreshing = asyncio.create_task(self.directory.run())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LISTS):
+                await self.directory.refreshed.wait()
+
+    @contextmanager
+    def lend(self) -> Iterator[Router]:
+        """Lends the router to a call; closing waits for it."""
+        self._leases += 1
+        self._idle.clear()
+        try:
+            yield self.router
+        finally:
+            self._leases -= 1
+            if self._leases == 0:
+                self._idle.set()
+
+    async def probe(self, names: Sequence[str]) -> None:
+        """Probes providers at once and records what came out."""
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                group.create_task(self._probe(name))
+
+    async def aclose(self) -> None:
+        """Waits for the calls that hold it, then closes the providers."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._refreshing
+        await self._idle.wait()
+        for provider in self.providers.values():
+            await provider.aclose()
+        await self._http.aclose()
+
+    async def _probe(self, name: str) -> None:
+        error: ProxyError | None = None
+        timeout = self.config.health.timeout
+        try:
+            async with asyncio.timeout(timeout):
+                await self.providers[name].probe()
+        except TimeoutError:
+            error = UpstreamTimeout(f"The provider did not answer a probe within {timeout:.3g} s.")
+        except ProxyError as raised:
+            error = raised
+        self._health.record(name, error)
+
+
+async def check_providers(config: Config, build: Build) -> None:
+    """Builds the configured providers and closes them again; raises ConfigError naming those that cannot be built."""
+    async with aclosing(HttpClient(connect_timeout=config.timeouts.connect)) as http:
+        for provider in _built(config.providers, http, build).values():
+            await provider.aclose()
+
+
+def _built(configs: Sequence[ProviderConfig], http: HttpClient, build: Build) -> Mapping[str, Provider]:
+    """Builds every provider, or raises ConfigError that names each one that cannot be built."""
+    providers: dict[str, Provider] = {}
+    faults: list[ConfigFault] = []
+    for index, config in enumerate(configs):
+        try:
+            providers[config.name] = build(config, http)
+        except ValueError as error:
+            faults.append(ConfigFault("configuration", None, f"providers[{index}]", None, str(error)))
+    if faults:
+        raise ConfigError(faults)
+    return providers

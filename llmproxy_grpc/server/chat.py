@@ -1,0 +1,24 @@
+"""Chat: answers a conversation in one message."""
+
+from llmproxy_grpc._gen.v1 import chat_pb2
+from llmproxy_grpc.server.request import RouterLease, accept
+from llmproxy_grpc.server.rpc import Rpc
+from llmproxy_grpc.server.status import describe
+from llmproxy_grpc.server.trailers import send_trailers
+from llmproxy_grpc.server.wire import from_response
+
+
+class ChatServicer:
+    """Serves Chat."""
+
+    def __init__(self, lend_router: RouterLease) -> None:
+        self._lend_router = lend_router
+
+    async def chat(self, request: chat_pb2.ChatRequest, rpc: Rpc) -> chat_pb2.ChatResponse:
+        """Answers one request."""
+        call = rpc.call
+        accepted = accept(request, call)
+        with self._lend_router() as router:
+            response = await router.chat(call, accepted)
+        send_trailers(rpc, with_target=True)
+        return from_response(response, call, describe=describe, kind=call.provider_kind, warnings=call.warnings)

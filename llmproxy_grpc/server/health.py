@@ -1,0 +1,127 @@
+"""Health: how the proxy and its providers are, for people and dashboards."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from llmproxy_grpc import __version__
+from llmproxy_grpc._gen.v1 import health_pb2
+from llmproxy_grpc.errors import FieldViolation, ProxyError
+from llmproxy_grpc.health.tracker import ProviderState
+from llmproxy_grpc.server.readiness import Phase, Readiness
+from llmproxy_grpc.server.request import invalid
+from llmproxy_grpc.server.rpc import Rpc
+from llmproxy_grpc.server.status import describe
+
+
+class Load(Struct, frozen=True):
+    """What the server is doing; the lag in seconds."""
+
+    active_calls: int
+    active_streams: int
+    admission_limit: int
+    loop_lag: float
+
+
+class ProviderInfo(Struct, frozen=True):
+    """A provider's kind and the models that it serves."""
+
+    kind: str
+    models: tuple[str, ...]
+
+
+class HealthServicer:
+    """Serves Health from state; it dials a provider only when asked to probe.
+
+    Args:
+        readiness: The phase of the server.
+        overloaded: Whether calls have been refused for a while.
+        started: When the server started.
+        providers: The current providers by name.
+        state: How a provider is.
+        probe: Probes providers now and records what came out.
+        load: What the server is doing.
+    """
+
+    def __init__(
+        self,
+        *,
+        readiness: Readiness,
+        overloaded: Callable[[], bool],
+        started: datetime,
+        providers: Callable[[], Mapping[str, ProviderInfo]],
+        state: Callable[[str], ProviderState],
+        probe: Callable[[Sequence[str]], Awaitable[None]],
+        load: Callable[[], Load],
+    ) -> None:
+        self._readiness = readiness
+        self._overloaded = overloaded
+        self._started = started
+        self._providers = providers
+        self._state = state
+        self._probe = probe
+        self._load = load
+
+    async def health(self, request: health_pb2.HealthRequest, _rpc: Rpc) -> health_pb2.HealthResponse:
+        """How everything is, or the named providers."""
+        providers = self._providers()
+        unknown = [
+            FieldViolation(f"providers[{index}]", "No such provider.")
+            for index, name in enumerate(request.providers)
+            if name not in providers
+        ]
+        if unknown:
+            raise invalid(unknown)
+        names = list(dict.fromkeys(request.providers)) or sorted(providers)
+        if request.probe:
+            await self._probe(names)
+        states = {name: self._state(name) for name in names}
+        response = health_pb2.HealthResponse(status=self._status(), version=__version__)
+        response.start_time.FromDatetime(self._started)
+        response.providers.extend(_provider(name, providers[name], state) for name, state in states.items())
+        load = self._load()
+        response.load.active_calls = load.active_calls
+        response.load.active_streams = load.active_streams
+        response.load.admission_limit = load.admission_limit
+        response.load.loop_lag.FromNanoseconds(int(load.loop_lag * 1e9))
+        return response
+
+    def _status(self) -> health_pb2.ServingStatus.ValueType:
+        phase = self._readiness.phase
+        if phase is Phase.DRAINING:
+            return health_pb2.SERVING_STATUS_DRAINING
+        if phase is not Phase.SERVING or self._overloaded():
+            return health_pb2.SERVING_STATUS_NOT_SERVING
+        if all(self._state(name).serving for name in self._providers()):
+            return health_pb2.SERVING_STATUS_SERVING
+        return health_pb2.SERVING_STATUS_DEGRADED
+
+
+def _provider(name: str, info: ProviderInfo, state: ProviderState) -> health_pb2.ProviderHealth:
+    serving = health_pb2.SERVING_STATUS_SERVING if state.serving else health_pb2.SERVING_STATUS_NOT_SERVING
+    message = health_pb2.ProviderHealth(
+        provider=name,
+        kind=info.kind,
+        status=serving,
+        error_rate=state.error_rate,
+        in_flight=state.in_flight,
+        models=info.models,
+    )
+    _fill_times(message, state)
+    if isinstance(state.last_error, ProxyError):
+        message.last_error = describe(state.last_error)[1]
+    return message
+
+
+def _fill_times(message: health_pb2.ProviderHealth, state: ProviderState) -> None:
+    if state.last_success is not None:
+        message.last_success_time.FromDatetime(state.last_success)
+    if state.last_failure is not None:
+        message.last_failure_time.FromDatetime(state.last_failure)
+    if state.checked is not None:
+        message.check_time.FromDatetime(state.checked)
+    if state.first_token_p50 is not None:
+        message.time_to_first_token_p50.FromNanoseconds(int(state.first_token_p50 * 1e9))
+    if state.first_token_p95 is not None:
+        message.time_to_first_token_p95.FromNanoseconds(int(state.first_token_p95 * 1e9))

@@ -1,0 +1,79 @@
+"""Admits a bounded number of calls of each method, and ends what still runs when a drain runs out of time."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from llmproxy_grpc.errors import Draining, ProxyOverloaded
+from llmproxy_grpc.server.rpc import Proceed, Rpc
+
+LIMITED: Final = frozenset({"Chat", "Stream", "Embed"})
+RETRY_AFTER: Final = 1.0
+OVERLOADED_AFTER: Final = 10.0
+
+
+class Admission:
+    """The interceptor that counts calls in flight: the one place that knows what is running."""
+
+    def __init__(self, limit: Callable[[], int], clock: Callable[[], float]) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._running: dict[asyncio.Task[None], str] = {}
+        self._in_flight: dict[str, int] = {}
+        self._full_since: float | None = None
+        self._evicted: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, rpc: Rpc, proceed: Proceed) -> None:
+        """Admits one call, or refuses it at once."""
+        method = rpc.method.name
+        running = self._in_flight.get(method, 0)
+        if method in LIMITED and running >= self._limit():
+            self._full_since = self._full_since or self._clock()
+            raise ProxyOverloaded(
+                f"The proxy has its limit of {self._limit()} {method} calls in flight.",
+                retry_after=RETRY_AFTER,
+                metadata={"limit": str(self._limit()), "method": method},
+            )
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - grpc.aio runs every handler in a task
+        self._in_flight[method] = running + 1
+        self._running[task] = method
+        try:
+            await proceed(rpc)
+        except asyncio.CancelledError:
+            if task not in self._evicted:
+                raise
+            task.uncancel()
+            raise Draining("This replica is draining; another one serves.") from None
+        finally:
+            self._in_flight[method] -= 1
+            self._running.pop(task, None)
+            self._evicted.discard(task)
+            if method in LIMITED:
+                self._full_since = None
+
+    @property
+    def in_flight(self) -> Mapping[str, int]:
+        """Calls in flight by method."""
+        return self._in_flight
+
+    @property
+    def limit(self) -> int:
+        """Most calls of one limited method."""
+        return self._limit()
+
+    def overloaded(self) -> bool:
+        """Whether calls have been refused for so long that another replica should get them."""
+        return self._full_since is not None and self._clock() - self._full_since > OVERLOADED_AFTER
+
+    def evict(self) -> int:
+        """Ends every call in flight with DRAINING; returns how many there were."""
+        for task in self._running:
+            self._evicted.add(task)
+            task.cancel()
+        return len(self._running)
+
+    async def empty(self) -> None:
+        """Waits until nothing is in flight."""
+        while self._running:
+            await asyncio.wait(list(self._running), return_when=asyncio.ALL_COMPLETED)

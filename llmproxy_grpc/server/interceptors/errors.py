@@ -1,0 +1,50 @@
+"""Outermost: answers every failure with a rich status of ours, and lets no exception text reach a caller."""
+
+import asyncio
+from contextlib import suppress
+
+import grpc
+import structlog
+
+from llmproxy_grpc.errors import InternalError, ProxyError
+from llmproxy_grpc.server.rpc import Proceed, Rpc
+from llmproxy_grpc.server.status import rich_status
+
+log = structlog.get_logger(__name__)
+
+
+async def errors(rpc: Rpc, proceed: Proceed) -> None:
+    """Maps what the rest raises; the only place that catches Exception."""
+    try:
+        await proceed(rpc)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise  # the caller left: nobody is there to be answered
+        # Nobody cancelled us, so a cancelled future leaked in here. Without an answer the caller would hang.
+        error: ProxyError = InternalError("The proxy failed; its log has the request id.")
+        log.error("cancelled_without_cause", request_id=rpc.call.request_id, method=rpc.method.name)
+    except grpc.aio.AbortError:
+        raise
+    except ProxyError as raised:
+        error = raised
+    except Exception as exception:  # noqa: BLE001 - the one place that must: grpc.aio sends the text of any other
+        error = InternalError("The proxy failed; its log has the request id.")
+        log.error("bug", request_id=rpc.call.request_id, method=rpc.method.name, **anonymous(exception))
+    else:
+        return
+    if rpc.last_words is not None:
+        with suppress(ProxyError):
+            await rpc.last_words(error)
+    await rpc.context.abort_with_status(rich_status(error, rpc.call))  # type: ignore[arg-type]  # a NamedTuple is one
+
+
+def anonymous(exception: BaseException) -> dict[str, object]:
+    """An exception's type and places, without its text, which may hold a prompt or a key."""
+    frames = []
+    trace = exception.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return {"exception": type(exception).__qualname__, "frames": frames}

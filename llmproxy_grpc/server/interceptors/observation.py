@@ -1,0 +1,46 @@
+"""Tells the observers that a call started and, exactly once, how it ended."""
+
+import asyncio
+from collections.abc import Sequence
+
+from llmproxy_grpc.calls import CallObserver, Outcome
+from llmproxy_grpc.errors import CallerCancelled, InternalError, ProxyError
+from llmproxy_grpc.server.rpc import Proceed, Rpc
+from llmproxy_grpc.server.status import code_of
+
+
+class Observation:
+    """The interceptor that tells metrics, logs and whoever else listens."""
+
+    def __init__(self, observers: Sequence[CallObserver]) -> None:
+        self._observers = tuple(observers)
+
+    async def __call__(self, rpc: Rpc, proceed: Proceed) -> None:
+        """Watches one call."""
+        previous = rpc.metadata.get("grpc-previous-rpc-attempts", "0")
+        rpc.call.previous_attempts = int(previous) if isinstance(previous, str) and previous.isdecimal() else 0
+        for observer in self._observers:
+            observer.call_started(rpc.call)
+        error: ProxyError | None = InternalError("The proxy failed.")
+        try:
+            await proceed(rpc)
+            error = None
+        except ProxyError as raised:
+            error = raised
+            raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                error = CallerCancelled("The caller left.")
+            raise
+        finally:
+            self._tell(rpc, error)
+
+    def _tell(self, rpc: Rpc, error: ProxyError | None) -> None:
+        duration = asyncio.get_running_loop().time() - rpc.call.started_at
+        if error is None:
+            outcome = Outcome("OK", "", duration)
+        else:
+            outcome = Outcome(code_of(error).name, error.reason, duration, error)
+        for observer in self._observers:
+            observer.call_ended(rpc.call, outcome)

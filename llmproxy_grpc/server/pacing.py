@@ -1,0 +1,61 @@
+"""When a stream's events leave: held a little to travel together under load, and heartbeats in silence."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from llmproxy_grpc._gen.v1 import chat_pb2
+from llmproxy_grpc.messages import StreamEvent
+
+BUSY_FROM: Final = 100
+"""Streams in flight from which text is held."""
+HOLD_PER_STREAM: Final = 0.0001
+LONGEST_HOLD: Final = 0.020
+
+Batch = Sequence[StreamEvent]
+
+
+class Pacing:
+    """How long to hold text, so that more of it travels in one message.
+
+    Text is held by reading the provider later: what arrives meanwhile is one batch, and nothing that was read waits.
+    Only what follows the first output is ever held.
+    """
+
+    def __init__(self, options: chat_pb2.StreamOptions, active_streams: Callable[[], int]) -> None:
+        self._asked = options.coalesce.ToTimedelta().total_seconds() if options.HasField("coalesce") else None
+        self._active_streams = active_streams
+
+    def hold(self) -> float:
+        """Seconds to wait before the next read: as asked, else by load."""
+        if self._asked is not None:
+            return self._asked
+        beyond = self._active_streams() - BUSY_FROM
+        return min(LONGEST_HOLD, beyond * HOLD_PER_STREAM) if beyond > 0 else 0.0
+
+
+async def with_heartbeats(source: AsyncGenerator[Batch, None], interval: float) -> AsyncGenerator[Batch | None, None]:
+    """Yields the batches of the source, and None after each `interval` seconds without one."""
+    pending: asyncio.Task[Batch | None] | None = None
+    try:
+        while True:
+            pending = pending or asyncio.ensure_future(_next(source))
+            done, _ = await asyncio.wait({pending}, timeout=interval)
+            if not done:
+                yield None
+                continue
+            batch = pending.result()
+            pending = None
+            if batch is None:
+                return
+            yield batch
+    finally:
+        if pending is not None:
+            pending.cancel()
+            with suppress(asyncio.CancelledError):
+                await pending
+
+
+async def _next(source: AsyncGenerator[Batch, None]) -> Batch | None:
+    return await anext(source, None)

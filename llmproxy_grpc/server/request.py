@@ -1,0 +1,69 @@
+"""Accepts a request: every wrong field named at once, or the server's own value of it."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Final
+
+from google.protobuf.message import Message
+
+from llmproxy_grpc._gen.v1 import chat_pb2
+from llmproxy_grpc.calls import Call
+from llmproxy_grpc.errors import FeatureDisabled, FieldViolation, InvalidRequest
+from llmproxy_grpc.messages import ChatRequest, Warning  # noqa: A004 - the API's word
+from llmproxy_grpc.routing.router import Router
+from llmproxy_grpc.server.validation import features_off, unknown_fields, validate
+from llmproxy_grpc.server.wire import to_request
+
+RouterLease = Callable[[], AbstractContextManager[Router]]
+"""Lends the current router: a reload waits for the calls that hold the old one."""
+
+MOST_NAMED: Final = 8
+
+
+def accept(
+    request: chat_pb2.ChatRequest, call: Call, *, prefix: str = "", others: Sequence[FieldViolation] = ()
+) -> ChatRequest:
+    """Gives the request as the router takes it.
+
+    Args:
+        request: The request as it came.
+        call: Takes the model's name, and a warning for each unknown field.
+        prefix: What stands before the request's own paths, such as `chat.`.
+        others: Violations found elsewhere in the same call.
+
+    Raises:
+        InvalidRequest: Names every wrong field.
+        FeatureDisabled: Names every field whose feature is not built.
+    """
+    call.model = request.model
+    violations = [*others, *_prefixed(validate(request), prefix)]
+    if violations:
+        raise invalid(violations)
+    disabled = _prefixed(features_off(request), prefix)
+    if disabled:
+        fields = ", ".join(violation.field for violation in disabled)
+        raise FeatureDisabled(
+            f"Not built in this version: {fields}. Leave it unset.", violations=disabled, metadata={"fields": fields}
+        )
+    warn_of_unknown_fields(request, call, prefix)
+    return to_request(request)
+
+
+def invalid(violations: Sequence[FieldViolation]) -> InvalidRequest:
+    """The error for wrong fields; its message names the first of them, its details all."""
+    named = ", ".join(violation.field for violation in violations[:MOST_NAMED])
+    more = "" if len(violations) <= MOST_NAMED else f" and {len(violations) - MOST_NAMED} more"
+    return InvalidRequest(f"The request is not valid: {named}{more}.", violations=violations)
+
+
+def warn_of_unknown_fields(message: Message, call: Call, prefix: str = "") -> None:
+    """Tells a newer client that a field of its request is not known here."""
+    for path in unknown_fields(message):
+        text = "This server does not know the field and ignored it."
+        call.warnings.append(Warning("UNKNOWN_FIELD", f"{prefix}{path}", text))
+
+
+def _prefixed(violations: Sequence[FieldViolation], prefix: str) -> list[FieldViolation]:
+    if not prefix:
+        return list(violations)
+    return [FieldViolation(f"{prefix}{violation.field}", violation.description) for violation in violations]

@@ -1,0 +1,113 @@
+"""One RPC at the gRPC edge, and the chain of interceptors that every RPC passes before its servicer."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from msgspec import Struct
+
+from llmproxy_grpc.calls import ANONYMOUS, Call
+from llmproxy_grpc.errors import InvalidRequest
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Method(Struct, frozen=True):
+    """One method that is served: its name, how its request is parsed, and whether it streams its answer."""
+
+    name: str
+    request: type[Message]
+    streaming: bool = False
+
+
+class Rpc(Struct):
+    """One RPC while it is served: the transport's side of a Call."""
+
+    method: Method
+    context: Context
+    data: bytes
+    call: Call
+    metadata: Mapping[str, str | bytes]
+    response: bytes = b""
+    """What a unary method answers, serialized."""
+    last_words: Callable[[Exception], Awaitable[None]] | None = None
+    """Sends an error in band before the status, if the caller asked for it."""
+
+
+Proceed = Callable[[Rpc], Awaitable[None]]
+Interceptor = Callable[[Rpc, Proceed], Awaitable[None]]
+Servicer = Callable[[Any, Rpc], Awaitable[Message | None]]
+
+
+class Door:
+    """Makes servicers into gRPC handlers behind one ordered chain of interceptors, the outermost first."""
+
+    def __init__(self, interceptors: Sequence[Interceptor]) -> None:
+        self._interceptors: Final = tuple(interceptors)
+
+    def handler(self, method: Method, servicer: Servicer) -> "grpc.RpcMethodHandler[Any, Any]":
+        """The gRPC handler of one method.
+
+        Requests arrive as bytes and are parsed behind the interceptors, so that corrupt ones get an error of ours.
+        """
+        chain: Proceed = partial(_answer, servicer)
+        for interceptor in reversed(self._interceptors):
+            chain = partial(_intercepted, interceptor, chain)
+
+        async def unary(data: bytes, context: Context) -> bytes:
+            rpc = _rpc(method, data, context)
+            await chain(rpc)
+            return rpc.response
+
+        async def stream(data: bytes, context: Context) -> None:
+            await chain(_rpc(method, data, context))
+
+        if method.streaming:
+            return grpc.unary_stream_rpc_method_handler(stream)
+        return grpc.unary_unary_rpc_method_handler(unary)
+
+
+def _rpc(method: Method, data: bytes, context: Context) -> Rpc:
+    now = asyncio.get_running_loop().time()
+    call = Call(
+        id=record_id(time.time_ns() // 1_000_000, os.urandom(10)),
+        method=method.name,
+        request_id="",
+        caller=ANONYMOUS,
+        create_time=datetime.now(UTC),
+        started_at=now,
+        deadline_at=now,
+    )
+    return Rpc(method, context, data, call, dict(context.invocation_metadata() or ()))
+
+
+async def _intercepted(interceptor: Interceptor, proceed: Proceed, rpc: Rpc) -> None:
+    await interceptor(rpc, proceed)
+
+
+async def _answer(servicer: Servicer, rpc: Rpc) -> None:
+    """Parses the request and lets the servicer answer it."""
+    try:
+        request = rpc.method.request.FromString(rpc.data)
+    except DecodeError:
+        raise InvalidRequest(f"The request is not a valid {rpc.method.request.DESCRIPTOR.full_name}.") from None
+    rpc.data = b""
+    response = await servicer(request, rpc)
+    if response is not None:
+        rpc.response = response.SerializeToString()
+
+
+def record_id(milliseconds: int, randomness: bytes) -> str:
+    """A UUIDv7 (RFC 9562): 48 bits of Unix time, then 74 random bits from ten bytes."""
+    low = int.from_bytes(randomness)
+    value = milliseconds << 80 | low
+    value = value & ~(0xF000 << 64) | 0x7000 << 64
+    value = value & ~(0xC000 << 48) | 0x8000 << 48
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,143 @@
+"""The grpc.aio server: its options, ports, TLS and drain."""
+
+import asyncio
+import socket
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from llmproxy_grpc.config.schema import GrpcConfig, TlsConfig
+from llmproxy_grpc.server import grpc_health
+from llmproxy_grpc.server.service import DESCRIPTOR
+
+NOTICE: Final = 3.0
+"""Seconds before the end of the grace at which what still runs is ended with a rich error rather than a bare one."""
+
+UNIX: Final = "unix:"
+
+
+def options(config: GrpcConfig) -> list[tuple[str, int]]:
+    """Channel arguments; the reasons stand beside each."""
+    return [
+        ("grpc.max_receive_message_length", config.max_receive_bytes),
+        ("grpc.max_send_message_length", -1),  # our own limits hold; a client's default refuses more than 4 MiB
+        ("grpc.http2.min_ping_interval_without_data_ms", 5000),  # the default kills a client that pings each 10 s
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", 60_000),  # finds callers that vanished without a word
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.max_concurrent_streams", 4096),  # beyond it clients queue in silence; admission answers instead
+        ("grpc.so_reuseport", 0),  # with one process a second server on the port must fail, not share it
+    ]
+
+
+class GrpcServer:
+    """A grpc.aio server on any number of addresses.
+
+    Args:
+        config: Options, TLS and whether reflection is served.
+        handlers: The services.
+        plaintext: Never use TLS: for the health listener.
+    """
+
+    def __init__(
+        self, config: GrpcConfig, handlers: Sequence[grpc.GenericRpcHandler], *, plaintext: bool = False
+    ) -> None:
+        self._config = config
+        self._plaintext = plaintext
+        self._server = grpc.aio.server(options=options(config))
+        self._server.add_generic_rpc_handlers(tuple(handlers))
+        self._sockets: list[Path] = []
+        if config.reflection and not plaintext:
+            names = (DESCRIPTOR.full_name, grpc_health.SERVICE, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, listen: Sequence[str]) -> list[str]:
+        """Binds and serves; returns the addresses with the ports really bound.
+
+        Raises:
+            OSError: An address cannot be bound, or a TLS file cannot be read.
+        """
+        bound = [self._bind(address) for address in listen]
+        await self._server.start()
+        return bound
+
+    async def stop(self, grace: float, *, evict: Callable[[], int]) -> None:
+        """Takes nothing new, lets what runs end within `grace` seconds, and ends the rest with a rich error."""
+        stopping = asyncio.ensure_future(self._server.stop(grace))
+        patience = max(grace - NOTICE, grace * 0.7)
+        await asyncio.wait({stopping}, timeout=patience)
+        if not stopping.done():
+            evict()
+        await stopping
+        for path in self._sockets:
+            path.unlink(missing_ok=True)
+
+    def _bind(self, address: str) -> str:
+        if address.startswith(UNIX):
+            path = Path(address.removeprefix(UNIX).replace("{worker}", "0"))
+            _remove_stale(path)
+            address = f"{UNIX}{path}"
+            self._sockets.append(path)
+        secure = self._config.tls is not None and not self._plaintext and not address.startswith(UNIX)
+        try:
+            if secure and self._config.tls is not None:
+                port = self._server.add_secure_port(address, credentials(self._config.tls))
+            else:
+                port = self._server.add_insecure_port(address)
+        except RuntimeError:
+            raise OSError(f"cannot listen on {address}: is it in use, or not allowed?") from None
+        if port == 0:
+            raise OSError(f"cannot listen on {address}")
+        return address if address.startswith(UNIX) else f"{address.rpartition(':')[0]}:{port}"
+
+
+def credentials(tls: TlsConfig) -> grpc.ServerCredentials:
+    """TLS from the files as they are now; with `client_ca` callers must present a certificate.
+
+    Files that are replaced later are read again at the next handshake; if they cannot be, the old ones hold.
+    """
+    first = _certificates(tls)
+    versions = [_version(tls)]
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        try:
+            version = _version(tls)
+            if version == versions[0]:
+                return None
+            renewed = _certificates(tls)
+        except OSError:
+            return None
+        versions[0] = version
+        return renewed
+
+    return grpc.dynamic_ssl_server_credentials(first, fetch, require_client_authentication=tls.client_ca is not None)  # type: ignore[arg-type]  # None is "as before"
+
+
+def _certificates(tls: TlsConfig) -> grpc.ServerCertificateConfiguration:
+    roots = Path(tls.client_ca).read_bytes() if tls.client_ca else None
+    pair = (Path(tls.key).read_bytes(), Path(tls.cert).read_bytes())
+    return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
+
+
+def _version(tls: TlsConfig) -> tuple[int, ...]:
+    files = [tls.cert, tls.key, *([tls.client_ca] if tls.client_ca else [])]
+    return tuple(Path(file).stat().st_mtime_ns for file in files)
+
+
+def _remove_stale(path: Path) -> None:
+    """Removes a socket that a dead server left behind; with a live one behind it, the bind will fail."""
+    if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
+        path.unlink()
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

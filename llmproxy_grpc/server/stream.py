@@ -1,0 +1,67 @@
+"""Stream: answers a conversation event by event, as the provider produces it."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Final
+
+from llmproxy_grpc._gen.v1 import chat_pb2
+from llmproxy_grpc.errors import FieldViolation
+from llmproxy_grpc.server.pacing import Pacing, with_heartbeats
+from llmproxy_grpc.server.request import RouterLease, accept, invalid, warn_of_unknown_fields
+from llmproxy_grpc.server.rpc import Rpc
+from llmproxy_grpc.server.stream_writer import StreamWriter
+from llmproxy_grpc.server.validation import validate_stream_options
+
+CHAT: Final = "chat."
+
+
+class StreamServicer:
+    """Serves Stream.
+
+    Args:
+        lend_router: Lends the current router.
+        active_streams: How many streams are in flight, for pacing under load.
+        write_timeout: Longest wait, in seconds, for a caller that does not read.
+    """
+
+    def __init__(
+        self, lend_router: RouterLease, *, active_streams: Callable[[], int], write_timeout: Callable[[], float]
+    ) -> None:
+        self._lend_router = lend_router
+        self._active_streams = active_streams
+        self._write_timeout = write_timeout
+
+    async def stream(self, request: chat_pb2.StreamRequest, rpc: Rpc) -> None:
+        """Answers one request.
+
+        A coroutine that writes, never a generator: grpc.aio would close that in another task, later. Nothing is sent
+        before the first output, so that until then the caller's library and the router may try again.
+        """
+        call, options = rpc.call, request.options
+        wrong = [
+            FieldViolation(f"options.{violation.field}", violation.description)
+            for violation in validate_stream_options(options)
+        ]
+        if not request.HasField("chat"):
+            raise invalid([*wrong, FieldViolation("chat", "Required: the conversation to answer.")])
+        accepted = accept(request.chat, call, prefix=CHAT, others=wrong)
+        warn_of_unknown_fields(request, call)
+        writer = StreamWriter(rpc, options, self._write_timeout())
+        if options.inband_error:
+            rpc.last_words = writer.error
+        pacing = Pacing(options, self._active_streams)
+        heartbeat = options.heartbeat.ToTimedelta().total_seconds() if options.HasField("heartbeat") else 0.0
+        with self._lend_router() as router:
+            async with (
+                aclosing(router.stream(call, accepted)) as output,
+                aclosing(with_heartbeats(output, heartbeat) if heartbeat else output) as batches,
+            ):
+                async for batch in batches:
+                    if batch is None:
+                        await writer.heartbeat()
+                        continue
+                    await writer.batch(batch)
+                    hold = pacing.hold()
+                    if hold:
+                        await asyncio.sleep(hold)

@@ -1,0 +1,37 @@
+"""Fields that a newer client has set and this version does not know."""
+
+from collections.abc import Mapping
+
+from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from llmproxy_grpc._gen.v1 import chat_pb2, generation_pb2
+
+_MAX_NAMED = 20
+
+# One unknown field may stand in a message a million times.
+_MAX_READ = 1000
+
+# Where new settings will come: looking everywhere would cost more than it tells.
+_NESTED: Mapping[type[Message], tuple[str, ...]] = {
+    chat_pb2.ChatRequest: ("generation", "routing", "tool_choice"),
+    chat_pb2.StreamRequest: ("chat", "options"),
+    generation_pb2.GenerationConfig: ("reasoning", "response_format"),
+}
+
+
+def unknown_fields(message: Message) -> list[str]:
+    """Gives the paths of unknown fields in a request and its settings, by number: `generation.99`; 20 at most."""
+    paths: list[str] = []
+    _collect(message, "", paths)
+    return paths[:_MAX_NAMED]
+
+
+def _collect(message: Message, prefix: str, paths: list[str]) -> None:
+    unknown = UnknownFieldSet(message)
+    if len(unknown):
+        numbers = {unknown[index].field_number for index in range(min(len(unknown), _MAX_READ))}
+        paths.extend(f"{prefix}{number}" for number in sorted(numbers))
+    for name in _NESTED.get(type(message), ()):
+        if message.HasField(name):
+            _collect(getattr(message, name), f"{prefix}{name}.", paths)

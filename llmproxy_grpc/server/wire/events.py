@@ -1,0 +1,179 @@
+"""A stream's events, to protobuf."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from llmproxy_grpc import messages
+from llmproxy_grpc._gen.v1 import chat_pb2 as pb
+from llmproxy_grpc.calls import Call
+from llmproxy_grpc.messages import (
+    CandidateFinish,
+    Delta,
+    JsonObject,
+    PartDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+)
+from llmproxy_grpc.server.wire.content_writing import fill_citations, fill_part, fill_reasoning
+from llmproxy_grpc.server.wire.response import (
+    Describe,
+    fill_logprobs,
+    fill_metadata,
+    fill_route,
+    fill_usage,
+    fill_warnings,
+)
+from llmproxy_grpc.server.wire.scalars import count, fill_time, mending, number
+
+
+@mending
+def start_event(
+    sequence: int, call: Call, *, describe: Describe, warnings: Sequence[messages.Warning] = ()
+) -> pb.StreamResponse:
+    """Gives the event that opens a stream."""
+    event = pb.StreamResponse(sequence=sequence)
+    start = event.start
+    start.id = call.id
+    start.model = call.model
+    fill_route(start.route, call, describe=describe)
+    fill_time(start.create_time, call.create_time)
+    fill_warnings(start.warnings, warnings)
+    return event
+
+
+@mending
+def delta_event(sequence: int, delta: Delta) -> pb.StreamResponse:
+    """Gives the event of more content."""
+    event = pb.StreamResponse(sequence=sequence)
+    _fill_delta(event.delta, delta)
+    return event
+
+
+@mending
+def finish_event(sequence: int, finish: CandidateFinish) -> pb.StreamResponse:
+    """Gives the event of a complete candidate."""
+    event = pb.StreamResponse(sequence=sequence)
+    _fill_finish(event.finish, finish)
+    return event
+
+
+@mending
+def end_event(
+    sequence: int,
+    call: Call,
+    *,
+    describe: Describe,
+    warnings: Sequence[messages.Warning] = (),
+    metadata: tuple[str, JsonObject] = ("", {}),
+    final_response: pb.ChatResponse | None = None,
+) -> pb.StreamResponse:
+    """Gives the event that ends a complete stream.
+
+    Args:
+        sequence: Its number.
+        call: The call as the router has left it, with its usage.
+        describe: Code and reason of the attempts that failed.
+        warnings: What was ignored or changed, from the start on.
+        metadata: The provider's kind, and what it said beyond the API.
+        final_response: The whole answer, if it was asked for.
+    """
+    event = pb.StreamResponse(sequence=sequence)
+    end = event.end
+    if call.usage is not None:
+        fill_usage(end.usage, call.usage)
+    fill_route(end.route, call, describe=describe)
+    fill_warnings(end.warnings, warnings)
+    if all(metadata):
+        fill_metadata(end.provider_metadata, *metadata)
+    if final_response is not None:
+        end.final_response.CopyFrom(final_response)
+    return event
+
+
+def heartbeat_event(sequence: int) -> pb.StreamResponse:
+    """Gives the event of silence."""
+    event = pb.StreamResponse(sequence=sequence)
+    event.heartbeat.SetInParent()
+    return event
+
+
+@mending
+def warning_event(sequence: int, warning: messages.Warning) -> pb.StreamResponse:
+    """Gives the event of a change after the start."""
+    event = pb.StreamResponse(sequence=sequence)
+    event.warning.SetInParent()
+    event.warning.code = warning.code
+    event.warning.field = warning.field
+    event.warning.message = warning.message
+    return event
+
+
+@mending
+def from_delta(delta: Delta) -> pb.ContentDelta:
+    """Gives more content as protobuf."""
+    target = pb.ContentDelta()
+    _fill_delta(target, delta)
+    return target
+
+
+@mending
+def from_finish(finish: CandidateFinish) -> pb.CandidateFinish:
+    """Gives the end of a candidate as protobuf."""
+    target = pb.CandidateFinish()
+    _fill_finish(target, finish)
+    return target
+
+
+def _fill_delta(target: pb.ContentDelta, delta: Delta) -> None:
+    if type(delta) is TextDelta:
+        target.text = delta.text
+    else:
+        _WRITERS[type(delta)](target, delta)
+    if delta.candidate_index:
+        target.candidate_index = count(delta.candidate_index)
+    if delta.part_index:
+        target.part_index = count(delta.part_index)
+    if delta.continuity_token:
+        target.continuity_token = delta.continuity_token
+    if delta.citations:
+        fill_citations(target.citations, delta.citations)
+    if delta.logprobs:
+        fill_logprobs(target.logprobs, delta.logprobs)
+
+
+def _fill_finish(target: pb.CandidateFinish, finish: CandidateFinish) -> None:
+    target.SetInParent()
+    target.candidate_index = count(finish.candidate_index)
+    target.finish_reason = number(finish.finish_reason)
+    target.raw_finish_reason = finish.raw_finish_reason
+    target.matched_stop_sequence = finish.matched_stop_sequence
+
+
+def _fill_reasoning(target: pb.ContentDelta, delta: ReasoningDelta) -> None:
+    fill_reasoning(target.reasoning, delta)
+
+
+def _fill_refusal(target: pb.ContentDelta, delta: RefusalDelta) -> None:
+    target.refusal = delta.text
+
+
+def _fill_tool_call(target: pb.ContentDelta, delta: ToolCallDelta) -> None:
+    call = target.tool_call
+    call.SetInParent()
+    call.id = delta.id
+    call.name = delta.name
+    call.arguments_json = delta.arguments_json
+
+
+def _fill_part(target: pb.ContentDelta, delta: PartDelta) -> None:
+    fill_part(target.part, delta.part)
+
+
+_WRITERS: Mapping[type[Delta], Callable[[pb.ContentDelta, Any], None]] = {
+    ReasoningDelta: _fill_reasoning,
+    RefusalDelta: _fill_refusal,
+    ToolCallDelta: _fill_tool_call,
+    PartDelta: _fill_part,
+}

@@ -1,0 +1,86 @@
+"""Structured logs on standard error: one line a call, never a prompt, never a key."""
+
+import logging
+import sys
+from typing import Final, Literal, TextIO
+
+import msgspec
+import structlog
+
+from llmproxy_grpc.calls import Attempt, Call, Outcome
+
+ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
+
+
+def configure(log_format: Literal["json", "console"], level: str, stream: TextIO = sys.stderr) -> None:
+    """Sets up structlog for the process: lines of JSON, or coloured text for people."""
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if log_format == "json":
+        structlog.configure(
+            processors=[*shared, _render_json],
+            wrapper_class=structlog.make_filtering_bound_logger(threshold),
+            logger_factory=structlog.BytesLoggerFactory(stream.buffer),
+            cache_logger_on_first_use=True,
+        )
+        return
+    structlog.configure(
+        processors=[*shared, structlog.dev.ConsoleRenderer(colors=stream.isatty())],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+
+
+class CallLog:
+    """A CallObserver that writes one line for each call when it ends.
+
+    The fields are chosen here, one by one: nothing of a request's content, labels or metadata is among them.
+    """
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("llmproxy.call")
+
+    def call_started(self, call: Call) -> None:
+        """Nothing yet: the line is written at the end."""
+
+    def attempt_started(self, call: Call, provider: str, upstream_model: str) -> None:
+        """Nothing yet."""
+
+    def first_output(self, call: Call, seconds: float) -> None:
+        """Nothing yet."""
+
+    def output(self, call: Call, gap: float) -> None:
+        """Nothing yet."""
+
+    def attempt_ended(self, call: Call, attempt: Attempt) -> None:
+        """Nothing yet: the attempts stand in the call's line."""
+
+    def call_ended(self, call: Call, outcome: Outcome) -> None:
+        """Writes the line."""
+        fields: dict[str, object] = {
+            "request_id": call.request_id,
+            "record_id": call.id,
+            "method": call.method,
+            "code": outcome.code,
+            "duration": round(outcome.duration, 6),
+        }
+        if outcome.reason:
+            fields["reason"] = outcome.reason
+        if call.model:
+            fields["model"] = call.model[:128]
+        if call.provider:
+            fields.update(provider=call.provider, upstream_model=call.upstream_model[:128], attempts=len(call.attempts))
+        if call.first_output_at is not None:
+            fields["first_output"] = round(call.first_output_at - call.started_at, 6)
+        if call.usage is not None:
+            fields.update(input_tokens=call.usage.input_tokens, output_tokens=call.usage.output_tokens)
+        self._log.info("call", **fields)
+
+
+def _render_json(_logger: object, _name: str, event: structlog.typing.EventDict) -> bytes:
+    return ENCODER.encode(event)

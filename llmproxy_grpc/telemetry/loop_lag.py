@@ -1,0 +1,38 @@
+"""How late the event loop runs: a tick that should come on time, and how late it came."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+TICK: Final = 0.1
+SAMPLES: Final = 100
+
+
+class LoopLag:
+    """Measures the event loop for the last ten seconds.
+
+    Args:
+        tell: Told the 99th percentile in seconds, once a second.
+    """
+
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        self._tell = tell
+        self._late: deque[float] = deque(maxlen=SAMPLES)
+
+    @property
+    def p99(self) -> float:
+        """The 99th percentile of the last ten seconds, in seconds."""
+        return sorted(self._late)[int(len(self._late) * 0.99) - 1] if self._late else 0.0
+
+    async def run(self) -> None:
+        """Measures until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        ticks = 0
+        while True:
+            due = loop.time() + TICK
+            await asyncio.sleep(TICK)
+            self._late.append(max(0.0, loop.time() - due))
+            ticks += 1
+            if ticks % 10 == 0:
+                self._tell(self.p99)

@@ -1,0 +1,142 @@
+"""The metrics of the contract, as a CallObserver over prometheus-client."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from llmproxy_grpc import __version__
+from llmproxy_grpc.calls import Attempt, Call, Outcome
+from llmproxy_grpc.messages import Usage
+
+OTHER: Final = "other"
+MOST_NAMES: Final = 200
+SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+SHORT: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1)
+GAPS: Final = (0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+
+class Names:
+    """Closes a label's set of values: what is not known, or comes after 200 others, is `other`."""
+
+    def __init__(self, known: Callable[[str], bool]) -> None:
+        self._known = known
+        self._seen: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        """The name as a label's value; empty stays empty."""
+        if name in self._seen or not name:
+            return name
+        if len(self._seen) >= MOST_NAMES or not self._known(name):
+            return OTHER
+        self._seen.add(name)
+        return name
+
+
+class Metrics:
+    """Counts and times calls and attempts.
+
+    Args:
+        knows_model: Whether a model is configured or discovered, so that it may be a label's value.
+        knows_provider: The same of a provider.
+        registry: Where the metrics are registered.
+    """
+
+    def __init__(
+        self,
+        knows_model: Callable[[str], bool],
+        knows_provider: Callable[[str], bool],
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._model = Names(knows_model)
+        self._provider = Names(knows_provider)
+        self._define(self.registry)
+
+    def _define(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Callable[..., Counter]:
+            # Looking a child up costs a lock and a tuple each time; the label sets are closed, so keep them.
+            return cache(Counter(f"llmproxy_{name}", text, labels, registry=registry).labels)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Callable[..., Histogram]:
+            return cache(Histogram(f"llmproxy_{name}", text, labels, buckets=buckets, registry=registry).labels)
+
+        self._calls = counter("calls", "Calls that ended.", "method", "model", "code")
+        self._duration = histogram("call_duration_seconds", "Duration of a call.", SECONDS, "method", "model")
+        self._first_token = histogram(
+            "time_to_first_token_seconds", "From an attempt's begin to its first output.", SECONDS, "model", "provider"
+        )
+        self._gap = histogram(
+            "inter_token_seconds", "Between two outputs of a stream, as they arrive.", GAPS, "model", "provider"
+        )
+        self._overhead = histogram("overhead_seconds", "Time of a call in the proxy alone.", SHORT, "method")
+        in_flight = Gauge("llmproxy_calls_in_flight", "Calls in flight.", ["method"], registry=registry)
+        self._in_flight = cache(in_flight.labels)
+        self._attempts = counter("attempts", "Attempts that ended.", "provider", "outcome")
+        self._tokens = counter("tokens", "Tokens used.", "model", "provider", "type")
+        self._provider_up = Gauge("llmproxy_provider_up", "Whether a provider serves.", ["provider"], registry=registry)
+        self._loop_lag = Gauge(
+            "llmproxy_event_loop_lag_seconds", "How late the event loop ran lately, worst of ten.", registry=registry
+        )
+        self._reloads = counter("config_reloads", "Reloads of the configuration.", "result")
+        build = Gauge("llmproxy_build_info", "Always 1; the version is the label.", ["version"], registry=registry)
+        build.labels(__version__).set(1)
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def config_reloaded(self, result: str) -> None:
+        """Counts a reload: applied, unchanged or rejected."""
+        self._reloads(result).inc()
+
+    def provider_up(self, provider: str, *, up: bool) -> None:
+        """Sets whether a provider serves."""
+        self._provider_up.labels(self._provider(provider)).set(up)
+
+    def loop_lag(self, seconds: float) -> None:
+        """Sets how late the event loop runs."""
+        self._loop_lag.set(seconds)
+
+    def call_started(self, call: Call) -> None:
+        """One more in flight."""
+        self._in_flight(call.method).inc()
+
+    def attempt_started(self, call: Call, provider: str, upstream_model: str) -> None:
+        """Nothing to count: attempts count when they end."""
+
+    def first_output(self, call: Call, seconds: float) -> None:
+        """Times the first output."""
+        self._first_token(self._model(call.model), self._provider(call.provider)).observe(seconds)
+
+    def output(self, call: Call, gap: float) -> None:
+        """Times the gap before an output."""
+        self._gap(self._model(call.model), self._provider(call.provider)).observe(gap)
+
+    def attempt_ended(self, call: Call, attempt: Attempt) -> None:
+        """Counts the attempt by outcome, and its tokens."""
+        provider = self._provider(attempt.provider)
+        outcome = "ok" if attempt.error is None else attempt.error.reason.lower()
+        self._attempts(provider, outcome).inc()
+        if attempt.usage is not None:
+            self._count_tokens(self._model(call.model), provider, attempt.usage)
+
+    def call_ended(self, call: Call, outcome: Outcome) -> None:
+        """Counts and times the call."""
+        model = self._model(call.model)
+        self._in_flight(call.method).dec()
+        self._calls(call.method, model, outcome.code).inc()
+        self._duration(call.method, model).observe(outcome.duration)
+        self._overhead(call.method).observe(max(0.0, outcome.duration - call.upstream_seconds))
+
+    def _count_tokens(self, model: str, provider: str, usage: Usage) -> None:
+        counts = (
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("cached", usage.cached_input_tokens),
+            ("reasoning", usage.reasoning_tokens),
+        )
+        for kind, count in counts:
+            if count > 0:
+                self._tokens(model, provider, kind).inc(count)

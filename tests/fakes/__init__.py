@@ -1,0 +1,1 @@
+"""Peers and clocks of our own, scripted by the tests."""

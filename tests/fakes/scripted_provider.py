@@ -1,0 +1,110 @@
+"""A provider that does what a test tells it, step by step, and remembers what it was asked."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+from llmproxy_grpc.messages import (
+    Candidate,
+    CandidateFinish,
+    ChatRequest,
+    FinishReason,
+    Message,
+    ProviderResponse,
+    Role,
+    StreamEvent,
+    TextDelta,
+    TextPart,
+    UpstreamEnd,
+    UpstreamStart,
+    Usage,
+)
+from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel
+
+Step = Sequence[StreamEvent] | Exception | Callable[[], Awaitable[None]]
+"""A batch of events, an error to raise, or something to wait for."""
+
+
+def answer(text: str = "Hello there", usage: Usage | None = Usage(3, 2, 5)) -> list[Step]:
+    """The steps of an ordinary stream: one batch a word, then the end."""
+    words = text.split(" ")
+    deltas = [[TextDelta(text=word if index == 0 else f" {word}")] for index, word in enumerate(words)]
+    return [
+        [UpstreamStart("upstream-1")],
+        *deltas,
+        [CandidateFinish(0, FinishReason.STOP, "stop")],
+        [UpstreamEnd(usage)],
+    ]
+
+
+def response(text: str = "Hello there", usage: Usage | None = Usage(3, 2, 5)) -> ProviderResponse:
+    """An ordinary answer to Chat."""
+    message = Message(Role.ASSISTANT, (TextPart(text),))
+    return ProviderResponse((Candidate(0, message, FinishReason.STOP, "stop"),), usage, "upstream-1")
+
+
+async def never() -> None:
+    """Waits until it is cancelled."""
+    await asyncio.Event().wait()
+
+
+class ScriptedProvider:
+    """Each call takes the next script; without one it answers as usual."""
+
+    def __init__(self, name: str = "scripted") -> None:
+        self.name = name
+        self.kind = "scripted"
+        self.streams: deque[Sequence[Step]] = deque()
+        self.chats: deque[ProviderResponse | Exception | Callable[[], Awaitable[None]]] = deque()
+        self.requests: list[ChatRequest] = []
+        self.models: list[str] = ["m"]
+        self.unsupported_fields: list[Unsupported] = []
+        self.probe_error: Exception | None = None
+        self.cancelled = 0
+        self.finished = 0
+        self.closed = False
+
+    def unsupported(self, request: ChatRequest, upstream_model: str) -> Sequence[Unsupported]:
+        return self.unsupported_fields
+
+    async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
+        self.requests.append(request)
+        script = self.chats.popleft() if self.chats else response()
+        if isinstance(script, ProviderResponse):
+            return script
+        if isinstance(script, Exception):
+            raise script
+        try:
+            await script()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return response()
+
+    async def stream(self, request: ChatRequest, upstream_model: str) -> AsyncGenerator[Sequence[StreamEvent], None]:
+        self.requests.append(request)
+        steps = self.streams.popleft() if self.streams else answer()
+        try:
+            for step in steps:
+                if isinstance(step, Exception):
+                    raise step
+                if callable(step):
+                    await step()
+                else:
+                    yield step
+            self.finished += 1
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled += 1
+            raise
+
+    async def list_models(self) -> Sequence[UpstreamModel]:
+        if self.probe_error is not None:
+            raise self.probe_error
+        return [UpstreamModel(model) for model in self.models]
+
+    async def probe(self) -> None:
+        if self.probe_error is not None:
+            raise self.probe_error
+
+    async def aclose(self) -> None:
+        self.closed = True

@@ -1,0 +1,90 @@
+"""The real server in the test's own event loop, with scripted providers behind it."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from llmproxy_grpc._gen.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
+from llmproxy_grpc.app import App
+from llmproxy_grpc.config.loader import Loaded, load
+from llmproxy_grpc.providers.provider import Provider
+from tests.fakes.scripted_provider import ScriptedProvider
+
+
+@dataclass
+class Serving:
+    """A running server and a channel to it."""
+
+    app: App
+    address: str
+    http: str
+    channel: grpc.aio.Channel
+    stub: Any
+    providers: Mapping[str, Provider]
+    config_file: Path
+    output: io.StringIO
+    stopped: "asyncio.Task[None]"
+    chunks: list[str] = field(default_factory=list)
+
+    @property
+    def scripted(self) -> ScriptedProvider:
+        provider = self.providers["scripted"]
+        assert isinstance(provider, ScriptedProvider)
+        return provider
+
+
+Serve = Callable[..., AbstractAsyncContextManager[Serving]]
+
+USUAL: dict[str, Any] = {
+    "grpc": {"listen": "127.0.0.1:0", "predrain": 0, "grace": 5},
+    "http": {"listen": "127.0.0.1:0"},
+    "providers": [{"name": "scripted", "kind": "scripted"}],
+    "models": [{"id": "assistant", "targets": [{"provider": "scripted", "model": "m"}]}],
+}
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    """`async with serve(config, providers=[...]) as server`; keys of `config` replace those of the usual one."""
+
+    @asynccontextmanager
+    async def serving(
+        config: Mapping[str, Any] | None = None, *, providers: Mapping[str, Provider] | None = None
+    ) -> AsyncIterator[Serving]:
+        scripted = dict(providers) if providers is not None else {"scripted": ScriptedProvider()}
+        file = tmp_path / "llmproxy.yaml"
+        wanted = {**USUAL, **(config or {})}
+        if providers is not None and "providers" not in (config or {}):
+            wanted["providers"] = [{"name": name, "kind": "scripted"} for name in scripted]
+        file.write_text(json.dumps(wanted))
+
+        def read() -> Loaded:
+            return load(file, [], {}, tmp_path)
+
+        output = io.StringIO()
+        app = App(read(), read, environ={}, output=output, build=lambda provider, _http: scripted[provider.name])
+        running = asyncio.create_task(app.run())
+        while "ready\n" not in output.getvalue():
+            if running.done():
+                running.result()
+            await asyncio.sleep(0.005)
+        told = dict(line.split(" ", 1) for line in output.getvalue().splitlines() if " " in line)
+        channel = grpc.aio.insecure_channel(told["grpc"])
+        stub = LlmProxyServiceStub(channel)
+        try:
+            yield Serving(app, told["grpc"], told["http"], channel, stub, scripted, file, output, running)
+        finally:
+            await channel.close()
+            app.stop()
+            app.stop()
+            await running
+
+    return serving

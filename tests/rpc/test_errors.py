@@ -1,0 +1,129 @@
+import asyncio
+
+import grpc
+import pytest
+
+from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, export_pb2, feedback_pb2, model_pb2
+from llmproxy_grpc.errors import CredentialsRejected, Fault, UpstreamQuotaExhausted
+from tests.fakes.requests import chat_request, failure, stream_request
+
+SECRET = "test-secret-that-must-not-leak"
+
+
+async def test_no_exception_text_ever_reaches_a_caller(serve):
+    async with serve() as server:
+        server.scripted.chats.append(RuntimeError(SECRET))
+        server.scripted.streams.append([RuntimeError(SECRET)])
+        for call in (server.stub.Chat(chat_request()), server.stub.Stream(stream_request())):
+            error = await failure(call)
+            assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+            assert SECRET not in error.message
+            assert SECRET.encode() not in error.status.SerializeToString()
+            assert error.detail.request_id
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_answered_at_once(serve):
+    async with serve() as server:
+        server.scripted.chats.append(_cancel_itself)
+        error = await failure(server.stub.Chat(chat_request(), timeout=20))
+        assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+
+
+async def _cancel_itself() -> None:
+    raise asyncio.CancelledError
+
+
+async def test_every_wrong_field_is_named_at_once(serve):
+    async with serve() as server:
+        request = chat_pb2.ChatRequest()
+        request.generation.temperature = float("nan")
+        request.generation.max_output_tokens = -1
+        error = await failure(server.stub.Chat(request))
+        assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+        assert {"model", "messages", "generation.temperature", "generation.max_output_tokens"} <= set(error.fields)
+        error = await failure(server.stub.Stream(chat_pb2.StreamRequest(chat=request)))
+        assert "chat.generation.temperature" in error.fields
+        assert (await failure(server.stub.Stream(chat_pb2.StreamRequest()))).fields == ["chat"]
+
+
+async def test_a_status_stays_below_four_kibibytes(serve):
+    async with serve() as server:
+        request = chat_request()
+        for _ in range(200):
+            request.messages.add()
+        error = await failure(server.stub.Chat(request))
+        assert len(error.status.SerializeToString()) <= 4096
+        assert len(error.fields) > 10
+
+
+async def test_corrupt_bytes_are_an_invalid_request(serve):
+    async with serve() as server:
+        call = server.channel.unary_unary("/llmproxy.v1.LlmProxyService/Chat")
+        error = await failure(call(b"\xff\xff\xff"))
+        assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize("field", ["idempotency_key", "cache", "data"])
+async def test_fields_of_features_to_come_are_refused_by_path(serve, field):
+    values = {"idempotency_key": "k", "cache": chat_pb2.CACHE_POLICY_BYPASS, "data": chat_pb2.DATA_POLICY_FULL}
+    async with serve() as server:
+        request = chat_request()
+        setattr(request, field, values[field])
+        error = await failure(server.stub.Chat(request))
+        assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "FEATURE_DISABLED")
+        assert error.fields == [field]
+
+
+async def test_methods_to_come_say_so(serve):
+    async with serve() as server:
+        calls = [
+            server.stub.Embed(embed_pb2.EmbedRequest()),
+            server.stub.CountTokens(model_pb2.CountTokensRequest()),
+            server.stub.RecordFeedback(feedback_pb2.RecordFeedbackRequest()),
+            server.stub.Export(export_pb2.ExportRequest()),
+        ]
+        for call in calls:
+            error = await failure(call)
+            assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_IMPLEMENTED")
+
+
+async def test_an_unknown_model_is_not_found(serve):
+    async with serve() as server:
+        error = await failure(server.stub.Chat(chat_request(model="nobody")))
+        assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
+        assert error.info.domain == "llmproxy"
+        assert error.info.metadata["model"] == "nobody"
+
+
+async def test_a_rejected_credential_of_ours_is_not_the_callers_fault(serve):
+    async with serve() as server:
+        fault = Fault(http_status=401, code="invalid_api_key")
+        server.scripted.chats.append(CredentialsRejected("The provider refuses our credential.", fault=fault))
+        error = await failure(server.stub.Chat(chat_request()))
+        assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "UPSTREAM_CREDENTIALS_REJECTED")
+        assert error.pushback == "-1"
+        assert (error.detail.provider, error.detail.upstream_http_status) == ("scripted", 401)
+
+
+async def test_a_spent_quota_names_the_provider(serve):
+    async with serve() as server:
+        server.scripted.chats.append(UpstreamQuotaExhausted("No credit is left."))
+        error = await failure(server.stub.Chat(chat_request()))
+        assert (error.code, error.pushback) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "-1")
+
+
+async def test_admission_refuses_what_is_too_much_and_tells_when_to_come_back(serve):
+    async with serve({"grpc": {"listen": "127.0.0.1:0", "predrain": 0, "max_in_flight": 1}}) as server:
+        server.scripted.streams.append([_forever])
+        first = server.stub.Stream(stream_request())
+        while not server.scripted.requests:
+            await asyncio.sleep(0.005)
+        error = await failure(server.stub.Stream(stream_request()))
+        assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "PROXY_OVERLOADED")
+        assert error.pushback == "1000"
+        await server.stub.Chat(chat_request())
+        first.cancel()
+
+
+async def _forever() -> None:
+    await asyncio.Event().wait()
