@@ -102,7 +102,7 @@ def _profile(bench: Bench, options: argparse.Namespace, directory: Path) -> None
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a look of some twenty seconds: smaller and fewer rounds")
+    parser.add_argument("--quick", action="store_true", help="a look of some thirty seconds: smaller and fewer rounds")
     parser.add_argument(
         "--only", nargs="+", choices=SCENARIOS, default=SCENARIOS, metavar="SCENARIO", help=", ".join(SCENARIOS)
     )

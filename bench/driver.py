@@ -78,7 +78,7 @@ class Driver:
         request = self._directory / f"{load.name}.bin"
         request.write_bytes(frame(load))
         shape = ["-n", str(calls), "-c", str(load.connections), "-m", str(load.in_flight), "-d", str(request)]
-        headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+        headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"]  # codespell:ignore te
         url = f"http://{self._address}/llmproxy.v1.LlmProxyService/{load.method}"
         return [program, *shape, *headers, f"--log-file={times}", url]
 

@@ -92,4 +92,4 @@ LOADS = (CHAT, BURST, PACED)
 
 def shortened(load: Load) -> Load:
     """Gives the same load, smaller, for a quick look."""
-    return msgspec.structs.replace(load, calls=max(load.calls // 4, load.connections * load.in_flight), rounds=3)
+    return msgspec.structs.replace(load, calls=max(load.calls // 4, load.connections * load.in_flight), rounds=2)

@@ -13,6 +13,7 @@ from llmproxy_grpc.errors import ProxyError, UpstreamTimeout
 from llmproxy_grpc.health.tracker import HealthTracker
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.provider import Provider
+from llmproxy_grpc.providers.registry import known_kinds
 from llmproxy_grpc.routing.catalog import Catalog
 from llmproxy_grpc.routing.directory import Directory
 from llmproxy_grpc.routing.router import Router
@@ -46,6 +47,7 @@ class Runtime:
         self.router = Router(
             catalog=self.catalog,
             providers=self.providers,
+            kinds=known_kinds() | {provider.kind for provider in self.providers.values()},
             timeouts=config.timeouts,
             max_attempts=config.retries.max_attempts,
             in_flight_limits={

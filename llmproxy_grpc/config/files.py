@@ -6,12 +6,12 @@ from typing import Final
 
 from msgspec import structs
 
-from llmproxy_grpc.config.tree import SECRETS, KeyPath, Node, Problem, matches, rewrite
+from llmproxy_grpc.config.tree import SECRETS, KeyPath, Node, Problem, patterns, rewrite
 
 LARGEST_FILE: Final = 1024 * 1024
 LARGEST_SECRET: Final = 64 * 1024
 
-_FILES: Final = ("grpc.tls.cert", "grpc.tls.key", "grpc.tls.client_ca", "providers[].model_file")
+_FILES: Final = frozenset(("grpc.tls.cert", "grpc.tls.key", "grpc.tls.client_ca", "providers[].model_file"))
 
 
 def read_text(file: Path, largest: int) -> str:
@@ -33,7 +33,7 @@ def read_secrets(root: Node, problems: list[Problem], read: list[Path]) -> Node:
     """The tree with `{file: PATH}` replaced by the secret in that file; appends the files to `read`."""
 
     def change(path: KeyPath, node: Node) -> Node:
-        if not isinstance(node.value, Mapping) or not any(matches(pattern, path) for pattern in SECRETS):
+        if not isinstance(node.value, Mapping) or SECRETS.isdisjoint(patterns(path)):
             return node
         try:
             return structs.replace(node, value=_secret(node, read))
@@ -48,7 +48,7 @@ def resolve_files(root: Node, problems: list[Problem]) -> Node:
     """The tree with the paths of certificates and models made absolute; each must exist."""
 
     def change(path: KeyPath, node: Node) -> Node:
-        if not isinstance(node.value, str) or not node.value or not any(matches(pattern, path) for pattern in _FILES):
+        if not isinstance(node.value, str) or not node.value or _FILES.isdisjoint(patterns(path)):
             return node
         file = node.source.folder / node.value
         if not _is_file(file):

@@ -23,6 +23,8 @@ from llmproxy_grpc.config.yaml_source import read_yaml
 
 FILE_VARIABLE: Final = "LLMPROXY_CONFIG"
 USUAL_FILE: Final = "llmproxy.yaml"
+MOST_FAULTS: Final = 100
+"""Enough to mend at a time; a file of nonsense has as many as it has lines."""
 EMBEDDED_MODEL: Final = "local/smollm2-135m"
 """The default model of a server that was told nothing."""
 
@@ -53,7 +55,7 @@ def load(file: Path | None, overrides: Sequence[str], environ: Mapping[str, str]
         folder: The working folder, where relative paths and the search for `llmproxy.yaml` start.
 
     Raises:
-        ConfigError: Something is wrong; it holds every fault that was found.
+        ConfigError: Something is wrong; it holds every fault that was found, or the first hundred.
     """
     faults: list[ConfigFault] = []
     chosen = _choose(file, environ, folder)
@@ -70,7 +72,7 @@ def load(file: Path | None, overrides: Sequence[str], environ: Mapping[str, str]
     config = _validate(root, problems)
     faults += _unseen(faults, [locate(root, problem) for problem in problems])
     if faults:
-        raise ConfigError(sorted(faults, key=lambda fault: _order(fault, chosen)))
+        raise ConfigError(sorted(faults, key=lambda fault: _order(fault, chosen))[:MOST_FAULTS])
     warnings = tuple(locate(root, problem) for problem in check(config, ADVICE))
     return Loaded(config, None if chosen is None else folder / chosen, tuple(secret_files), warnings)
 
@@ -122,19 +124,24 @@ def _validate(root: Node, problems: list[Problem]) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        found = [_problem(entry) for entry in error.errors(include_url=False, include_input=False)]
-        problems += (problem for problem in found if not _is_known(problem, problems))
-        wrong = frozenset(str(problem.path[0]) for problem in found if problem.path)
+        entries = error.errors(include_url=False, include_input=False)
+        found = [_problem(entry) for entry in entries[:MOST_FAULTS]]
+        problems += _news(found, problems)
+        wrong = frozenset(str(entry["loc"][0]) for entry in entries)
         config = Config.model_validate({key: value for key, value in values.items() if key not in wrong})
-    for problem in (*refuse_not_built(root), *check(config, RULES, wrong)):
-        if not _is_known(problem, problems):
-            problems.append(problem)
+    problems += _news(refuse_not_built(root), problems)
+    problems += _news(check(config, RULES, wrong), problems)
     return config
 
 
-def _is_known(problem: Problem, problems: list[Problem]) -> bool:
-    """Whether the same place, or one around it, is a problem already."""
-    return any(problem.path[: len(known.path)] == known.path for known in problems)
+def _news(found: Sequence[Problem], problems: Sequence[Problem]) -> list[Problem]:
+    """Leaves out problems of places that are a problem already, or lie inside one."""
+    known = {problem.path for problem in problems}
+    return [
+        problem
+        for problem in found
+        if not any(problem.path[:length] in known for length in range(1, len(problem.path) + 1))
+    ]
 
 
 def _order(fault: ConfigFault, file: Path | None) -> tuple[bool, bool, str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from llmproxy_grpc.config.scalars import number_in
-from llmproxy_grpc.config.tree import KeyPath, Node, Problem, matches, plain, walk
+from llmproxy_grpc.config.tree import KeyPath, Node, Problem, patterns, plain, walk
 
 NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
     # path: the values that ask for nothing
@@ -45,8 +45,10 @@ NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
 
 def built_values(path: KeyPath) -> Sequence[object] | None:
     """The values that a key may have so far; None if every value of the schema does what it says."""
-    arounds = [path[: length + 1] for length in range(len(path))]
-    return next((NOT_BUILT[key] for key in NOT_BUILT for around in arounds if matches(key, around)), None)
+    arounds = (path[:length] for length in range(1, len(path) + 1))
+    return next(
+        (NOT_BUILT[pattern] for around in arounds for pattern in patterns(around) if pattern in NOT_BUILT), None
+    )
 
 
 def refuse_not_built(root: Node) -> list[Problem]:
@@ -54,6 +56,6 @@ def refuse_not_built(root: Node) -> list[Problem]:
     return [
         Problem(path, "is not built yet in this version; remove the key")
         for path, node in walk(root)
-        for pattern, neutral in NOT_BUILT.items()
-        if matches(pattern, path) and number_in(plain(node)) not in neutral
+        for pattern in patterns(path)
+        if pattern in NOT_BUILT and number_in(plain(node)) not in NOT_BUILT[pattern]
     ]

@@ -50,10 +50,10 @@ def known_default_model(config: Config) -> Iterator[Problem]:
         yield Problem(("default_model",), _no_model(config))
 
 
-def admitted_targets(config: Config) -> Iterator[Problem]:
-    """Nothing that is spelled as a direct model is filtered out by its own provider, if it is the default."""
-    name, slash, upstream_model = (config.default_model or "").partition("/")
-    if not slash or config.default_model in {model.id for model in config.models}:
+def admitted_default_model(config: Config) -> Iterator[Problem]:
+    """A default model that is called directly is not left out by its provider."""
+    name, _, upstream_model = (config.default_model or "").partition("/")
+    if not upstream_model or config.default_model in {model.id for model in config.models}:
         return
     for provider in config.providers:
         if provider.name == name and not provider.models.admits(upstream_model):
@@ -65,6 +65,8 @@ def safe_listeners(config: Config) -> Iterator[Problem]:
 
     The plaintext listener for health is exempt: it serves nothing else.
     """
+    if config.admin.listen is not None and not parse_address(config.admin.listen).is_loopback:
+        yield Problem(("admin", "listen"), "must be a loopback address or unix:PATH")
     if config.grpc.insecure:
         return
     tls = config.grpc.tls
@@ -78,8 +80,6 @@ def safe_listeners(config: Config) -> Iterator[Problem]:
             )
         if path[0] == "http" and not parse_address(address).is_loopback:
             yield Problem(path, "is open to the network without TLS and authentication: it needs grpc.insecure: true")
-    if config.admin.listen is not None and not parse_address(config.admin.listen).is_loopback:
-        yield Problem(("admin", "listen"), "must be a loopback address or unix:PATH")
 
 
 def distinct_listeners(config: Config) -> Iterator[Problem]:
@@ -104,7 +104,7 @@ RULES: Final[Mapping[Rule, frozenset[str]]] = {
     known_providers: frozenset(("providers", "models", "discovery")),
     known_fallbacks: frozenset(("providers", "models", "discovery", "direct_models")),
     known_default_model: frozenset(("providers", "models", "discovery", "direct_models", "default_model")),
-    admitted_targets: frozenset(("providers", "models", "default_model")),
+    admitted_default_model: frozenset(("providers", "models", "default_model")),
     safe_listeners: frozenset(("grpc", "http", "admin", "auth")),
     distinct_listeners: frozenset(("grpc", "http", "admin")),
 }

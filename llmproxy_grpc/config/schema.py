@@ -1,6 +1,6 @@
 """The configuration as typed, frozen values: one attribute for each key of the file."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field
 
@@ -89,6 +89,23 @@ def config_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
+def keys_at(path: tuple[str | int, ...]) -> list[str]:
+    """The keys that the schema knows in the mapping at a path; none where no such mapping is."""
+    section: type[Section] | None = Config
+    for key in path:
+        if isinstance(key, str):
+            field = section.model_fields.get(key) if section else None
+            section = _section_in(field.annotation) if field else None
+    return list(section.model_fields) if section else []
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """The section that a value, or each entry of a list, is."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((section for choice in get_args(annotation) if (section := _section_in(choice))), None)
+
+
 _STANDARD_WORDS: Final = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum"}
 
 
@@ -99,15 +116,3 @@ def _standard(node: Any) -> Any:
     if isinstance(node, dict):
         return {_STANDARD_WORDS.get(key, key): _standard(value) for key, value in node.items() if key != "title"}
     return node
-
-
-def keys_at(path: tuple[str | int, ...]) -> list[str]:
-    """The keys that the schema knows in the mapping at a path."""
-    schema = config_schema()
-    node: dict[str, Any] = schema
-    for key in path:
-        node = node.get("items", {}) if isinstance(key, int) else node.get("properties", {}).get(key, {})
-        node = next((choice for choice in node.get("anyOf", ()) if "$ref" in choice), node)
-        if "$ref" in node:
-            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
-    return list(node.get("properties", ()))

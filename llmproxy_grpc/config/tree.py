@@ -13,7 +13,7 @@ from llmproxy_grpc.config.scalars import Scalar
 
 KeyPath = tuple[str | int, ...]
 
-SECRETS: Final = ("providers[].api_key", "providers[].api_keys[]", "providers[].headers.*")
+SECRETS: Final = frozenset(("providers[].api_key", "providers[].api_keys[]", "providers[].headers.*"))
 """Where secrets stand; a test compares this with the schema."""
 
 _SECRET_KEYS: Final = frozenset(("api_key", "api_keys", "headers"))
@@ -87,13 +87,13 @@ def plain(node: Node) -> object:
     return node.value
 
 
-def matches(pattern: str, path: KeyPath) -> bool:
-    """Whether a path fits a pattern such as `providers[].headers.*`: `[]` is any index, `*` any key."""
-    steps = pattern.replace("[]", ".[]").split(".")
-    return len(steps) == len(path) and all(
-        isinstance(key, int) if step == "[]" else isinstance(key, str) and step in {"*", key}
-        for step, key in zip(steps, path, strict=True)
-    )
+def patterns(path: KeyPath) -> tuple[str, str]:
+    """The patterns that a path fits, such as `providers[].headers.x-team` and `providers[].headers.*`."""
+    if not path:
+        return "", ""
+    around = "".join("[]" if isinstance(key, int) else f".{key}" for key in path[:-1])
+    last = "[]" if isinstance(path[-1], int) else f".{path[-1]}"
+    return f"{around}{last}".lstrip("."), f"{around}.*".lstrip(".")
 
 
 def spell(path: KeyPath) -> str:

@@ -170,7 +170,8 @@ class LocalProvider:
 
 
 def _command(config: ProviderConfig, path: Path, alias: str) -> Sequence[str]:
-    threads = config.threads or min(_MOST_THREADS, os.cpu_count() or 1)
+    # The threads wait for each other by spinning: on two busy cores, two of them took ten times as long as one.
+    threads = config.threads or max(1, min(_MOST_THREADS, (os.cpu_count() or 1) - 1))
     # By path and with -P: what lies in the working directory must not stand in for a module.
     return (
         *(sys.executable, "-P", str(_CHILD)),

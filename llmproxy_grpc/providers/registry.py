@@ -32,6 +32,11 @@ def build(config: ProviderConfig, http: HttpClient) -> Provider:
     return _builder(config)(config, http)
 
 
+def known_kinds() -> frozenset[str]:
+    """The kinds that can be configured."""
+    return frozenset({*KINDS, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
+
+
 def _builder(config: ProviderConfig) -> Build:
     if config.kind in KINDS:
         return KINDS[config.kind]

@@ -33,6 +33,7 @@ from llmproxy_grpc.messages import (
     Usage,
 )
 from llmproxy_grpc.routing.candidates import Candidate
+from llmproxy_grpc.routing.patience import Patience
 from llmproxy_grpc.routing.usage import characters, estimate
 
 
@@ -47,6 +48,7 @@ class Trying:
         self._observers = observers
         self._clock = clock
         self._started_at = clock()
+        self._patience = Patience()
         self._first_output: float | None = None
         self._last_output_at = self._started_at
         self._ended = False
@@ -67,6 +69,7 @@ class Trying:
 
     def __exit__(self, _kind: object, raised: BaseException | None, _trace: object) -> None:
         """Ends: completes the error with the target's name, and tells the observers."""
+        self._patience.close()
         error = self._verdict(raised)
         if self._asked and self._usage is None and not _never_sent(error):
             self._usage = self._estimate()
@@ -89,11 +92,15 @@ class Trying:
         began = self._clock()
         self._asked = True
         try:
-            async with asyncio.timeout(first_token) as limit:
-                response = await self._candidate.provider.chat(request, self._candidate.target.upstream_model)
-        except TimeoutError:
-            raise _timed_out(limit, "The provider did not answer", first_token) from None
+            if first_token is not None:
+                self._patience.begin(began + first_token)
+            response = await self._candidate.provider.chat(request, self._candidate.target.upstream_model)
+        except asyncio.CancelledError:
+            if first_token is None or not self._patience.ran_out():
+                raise
+            raise _too_slow("The provider did not answer", first_token) from None
         finally:
+            self._patience.end()
             self._call.upstream_seconds += self._clock() - began
         self._call.upstream_request_id = response.upstream_request_id
         self._usage = response.usage
@@ -123,15 +130,17 @@ class Trying:
         """The next batch, or None at the end; the limits count whole events, not bytes, and our waits alone."""
         began = self._clock()
         waiting_for_first = self._first_output is None
-        limit_at = self._started_at + first_token if waiting_for_first else began + idle
+        self._patience.begin(self._started_at + first_token if waiting_for_first else began + idle)
         try:
-            async with asyncio.timeout_at(limit_at) as limit:
-                return await anext(source, None)
-        except TimeoutError:
+            return await anext(source, None)
+        except asyncio.CancelledError:
+            if not self._patience.ran_out():
+                raise
             if waiting_for_first:
-                raise _timed_out(limit, "The provider's first output did not come", first_token) from None
-            raise _timed_out(limit, "The provider fell silent: no output came", idle) from None
+                raise _too_slow("The provider's first output did not come", first_token) from None
+            raise _too_slow("The provider fell silent: no output came", idle) from None
         finally:
+            self._patience.end()
             self._call.upstream_seconds += self._clock() - began
 
     def _take(self, batch: Sequence[StreamEvent]) -> Sequence[StreamEvent]:
@@ -203,8 +212,5 @@ def _never_sent(error: ProxyError | None) -> bool:
     )
 
 
-def _timed_out(limit: asyncio.Timeout, what: str, seconds: float | None) -> BaseException:
-    """The error of a time limit that fired; a TimeoutError from elsewhere is a provider's bug."""
-    if not limit.expired():
-        return InternalError("The proxy failed.")
+def _too_slow(what: str, seconds: float) -> UpstreamTimeout:
     return UpstreamTimeout(f"{what} within {seconds:.3g} s.")

@@ -1,6 +1,7 @@
 """What may answer a request: the targets of its route and fallbacks, less those that the request rules out."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from msgspec import Struct, structs
 
@@ -27,15 +28,23 @@ class Candidate(Struct, frozen=True):
 
 
 def candidates(
-    request: ChatRequest, look_up: Callable[[str], Route], providers: Mapping[str, Provider]
+    request: ChatRequest, look_up: Callable[[str], Route], providers: Mapping[str, Provider], kinds: AbstractSet[str]
 ) -> list[Candidate]:
     """Lists what may answer, in the order to try.
 
+    Args:
+        request: What is asked.
+        look_up: Gives a model's route.
+        providers: Every provider by name.
+        kinds: Every kind of provider that this version knows.
+
     Raises:
         ModelNotFound: The model, or a fallback model of the request, does not exist.
-        InvalidRequest: `routing.providers` names an unknown provider, or leaves no target.
+        InvalidRequest: `provider_options` names an unknown kind; or `routing.providers` an unknown provider, or leaves
+            no target.
         UnsupportedParameter: Every target lacks something that the request asks for; names the fields of the first.
     """
+    _check_kinds(request, kinds)
     wanted = _wanted_providers(request, providers)
     found: list[Candidate] = []
     refused: Sequence[Unsupported] = ()
@@ -58,6 +67,16 @@ def candidates(
         "No target is left by routing.providers.",
         violations=[FieldViolation("routing.providers", "Name a provider that serves the model, or none.")],
     )
+
+
+def _check_kinds(request: ChatRequest, kinds: AbstractSet[str]) -> None:
+    unknown = [kind for kind in request.provider_options if kind not in kinds]
+    if unknown:
+        known = ", ".join(sorted(kinds))
+        raise InvalidRequest(
+            "provider_options names a kind of provider that this version does not know.",
+            violations=[FieldViolation(f'provider_options["{kind}"]', f"The kinds are {known}.") for kind in unknown],
+        )
 
 
 def _wanted_providers(request: ChatRequest, providers: Mapping[str, Provider]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Answers requests: finds what may answer, and tries one target after the other until one does."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing, contextmanager
 from typing import NoReturn
 
@@ -20,6 +21,7 @@ class Router:
     Args:
         catalog: Which models there are.
         providers: Every provider by name.
+        kinds: Every kind of provider that this version knows.
         timeouts: How long to wait for a provider.
         max_attempts: Most attempts of one call.
         in_flight_limits: Most attempts in flight, by provider name; without one there is no limit.
@@ -32,6 +34,7 @@ class Router:
         *,
         catalog: Catalog,
         providers: Mapping[str, Provider],
+        kinds: AbstractSet[str],
         timeouts: TimeoutsConfig,
         max_attempts: int,
         in_flight_limits: Mapping[str, int],
@@ -40,6 +43,7 @@ class Router:
     ) -> None:
         self._catalog = catalog
         self._providers = providers
+        self._kinds = kinds
         self._timeouts = timeouts
         self._max_attempts = max_attempts
         self._limits = in_flight_limits
@@ -88,7 +92,7 @@ class Router:
     def _tries(self, request: ChatRequest) -> Iterator[tuple[int, Candidate]]:
         """What to try, each with the number of tries left behind it."""
         allowed = min(request.routing.max_attempts or self._max_attempts, self._max_attempts)
-        chosen = candidates(request, self._catalog.route, self._providers)[:allowed]
+        chosen = candidates(request, self._catalog.route, self._providers, self._kinds)[:allowed]
         for tried, candidate in enumerate(chosen, 1):
             yield len(chosen) - tried, candidate
 

@@ -36,10 +36,10 @@ def accept(
         FeatureDisabled: Names every field whose feature is not built.
     """
     call.model = request.model
-    violations = [*others, *_prefixed(validate(request), prefix)]
+    violations = [*others, *validate(request, prefix=prefix)]
     if violations:
         raise invalid(violations)
-    disabled = _prefixed(features_off(request), prefix)
+    disabled = features_off(request, prefix=prefix)
     if disabled:
         fields = ", ".join(violation.field for violation in disabled)
         raise FeatureDisabled(
@@ -61,9 +61,3 @@ def warn_of_unknown_fields(message: Message, call: Call, prefix: str = "") -> No
     for path in unknown_fields(message):
         text = "This server does not know the field and ignored it."
         call.warnings.append(Warning("UNKNOWN_FIELD", f"{prefix}{path}", text))
-
-
-def _prefixed(violations: Sequence[FieldViolation], prefix: str) -> list[FieldViolation]:
-    if not prefix:
-        return list(violations)
-    return [FieldViolation(f"{prefix}{violation.field}", violation.description) for violation in violations]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import grpc
-from grpc_reflection.v1alpha import reflection
 
 from llmproxy_grpc.config.schema import GrpcConfig, TlsConfig
 from llmproxy_grpc.server import grpc_health
+from llmproxy_grpc.server.reflection import enable_reflection
 from llmproxy_grpc.server.service import DESCRIPTOR
 
 NOTICE: Final = 3.0
@@ -52,8 +52,7 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers(tuple(handlers))
         self._sockets: list[Path] = []
         if config.reflection and not plaintext:
-            names = (DESCRIPTOR.full_name, grpc_health.SERVICE, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            enable_reflection(self._server, DESCRIPTOR.full_name, grpc_health.SERVICE)
 
     async def start(self, listen: Sequence[str]) -> list[str]:
         """Binds and serves; returns the addresses with the ports really bound.
@@ -78,7 +77,7 @@ class GrpcServer:
 
     def _bind(self, address: str) -> str:
         if address.startswith(UNIX):
-            path = Path(address.removeprefix(UNIX).replace("{worker}", "0"))
+            path = Path(address.removeprefix(UNIX))
             _remove_stale(path)
             address = f"{UNIX}{path}"
             self._sockets.append(path)

@@ -14,6 +14,7 @@ from llmproxy_grpc._gen.v1 import error_pb2
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.errors import Fault, InvalidRequest, ProxyError
 from llmproxy_grpc.server.wire import from_attempt, from_usage
+from llmproxy_grpc.server.wire.scalars import mended
 
 DOMAIN: Final = "llmproxy"
 MOST_BYTES: Final = 4096
@@ -91,7 +92,8 @@ def rich_status(error: ProxyError, call: Call) -> RichStatus:
 
 def error_detail(error: ProxyError, call: Call) -> error_pb2.ErrorDetail:
     """The whole story of a failed call: the provider that failed last, what was used, and every attempt."""
-    fault = error.fault or Fault()
+    # A provider's header may hold bytes that are no text, which protobuf would refuse.
+    fault = mended(error.fault or Fault())
     detail = error_pb2.ErrorDetail(
         reason=describe(error)[1],
         request_id=call.request_id,

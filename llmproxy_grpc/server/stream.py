@@ -1,13 +1,13 @@
 """Stream: answers a conversation event by event, as the provider produces it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.errors import FieldViolation
-from llmproxy_grpc.server.pacing import Pacing, with_heartbeats
+from llmproxy_grpc.server.pacing import Batch, Pacing, with_heartbeats
 from llmproxy_grpc.server.request import RouterLease, accept, invalid, warn_of_unknown_fields
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.server.stream_writer import StreamWriter
@@ -39,17 +39,11 @@ class StreamServicer:
         before the first output, so that until then the caller's library and the router may try again.
         """
         call, options = rpc.call, request.options
-        wrong = [
-            FieldViolation(f"options.{violation.field}", violation.description)
-            for violation in validate_stream_options(options)
-        ]
+        wrong = validate_stream_options(options, prefix="options.")
         if not request.HasField("chat"):
             raise invalid([*wrong, FieldViolation("chat", "Required: the conversation to answer.")])
         accepted = accept(request.chat, call, prefix=CHAT, others=wrong)
         warn_of_unknown_fields(request, call)
-        writer = StreamWriter(rpc, options, self._write_timeout())
-        if options.inband_error:
-            rpc.last_words = writer.error
         pacing = Pacing(options, self._active_streams)
         heartbeat = options.heartbeat.ToTimedelta().total_seconds() if options.HasField("heartbeat") else 0.0
         with self._lend_router() as router:
@@ -57,11 +51,26 @@ class StreamServicer:
                 aclosing(router.stream(call, accepted)) as output,
                 aclosing(with_heartbeats(output, heartbeat) if heartbeat else output) as batches,
             ):
-                async for batch in batches:
-                    if batch is None:
-                        await writer.heartbeat()
-                        continue
-                    await writer.batch(batch)
-                    hold = pacing.hold()
-                    if hold:
-                        await asyncio.sleep(hold)
+
+                async def release() -> None:
+                    await batches.aclose()
+                    await output.aclose()
+
+                writer = StreamWriter(rpc, options, write_timeout=self._write_timeout(), release=release)
+                if options.inband_error:
+                    rpc.last_words = writer.error
+                try:
+                    await _forward(batches, writer, pacing)
+                finally:
+                    await writer.settle()
+
+
+async def _forward(batches: AsyncGenerator[Batch | None, None], writer: StreamWriter, pacing: Pacing) -> None:
+    async for batch in batches:
+        if batch is None:
+            await writer.heartbeat()
+            continue
+        await writer.batch(batch)
+        hold = pacing.hold()
+        if hold:
+            await asyncio.sleep(hold)

@@ -1,7 +1,8 @@
 """Writes a stream's events in the order of its grammar: start, output, end; numbered without gaps."""
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Coroutine, Sequence
 
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.errors import ProxyError, SlowConsumer
@@ -21,13 +22,32 @@ from llmproxy_grpc.server.wire import (
 
 
 class StreamWriter:
-    """Turns batches of events into the messages of one Stream."""
+    """Turns batches of events into the messages of one Stream.
 
-    def __init__(self, rpc: Rpc, options: chat_pb2.StreamOptions, write_timeout: float) -> None:
+    Args:
+        rpc: The call.
+        options: How it is streamed.
+        write_timeout: Longest wait, in seconds, for a caller that does not read.
+        release: Lets the provider go; called when that wait is over.
+    """
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        options: chat_pb2.StreamOptions,
+        *,
+        write_timeout: float,
+        release: Callable[[], Coroutine[None, None, None]],
+    ) -> None:
         self._rpc = rpc
         self._write_timeout = write_timeout
         self._sequence = 0
         self._started = False
+        self._loop = asyncio.get_running_loop()
+        self._release = release
+        self._releasing: asyncio.Task[None] | None = None
+        self._writing_since = math.inf
+        self._watch = self._loop.call_later(write_timeout, self._look)
         self._target_told = False
         self._collected = Collected() if options.include_final_response else None
 
@@ -44,6 +64,12 @@ class StreamWriter:
                 await self._write(finish_event(self._sequence, event))
             elif isinstance(event, UpstreamEnd):
                 await self._end(event)
+
+    async def settle(self) -> None:
+        """Ends the watch, and waits for the provider to be let go, if that has begun."""
+        self._watch.cancel()
+        if self._releasing is not None:
+            await self._releasing
 
     async def heartbeat(self) -> None:
         """Writes that the call lives."""
@@ -92,10 +118,23 @@ class StreamWriter:
         )
 
     async def _write(self, event: chat_pb2.StreamResponse) -> None:
-        """Writes one message; a caller that does not read for too long is let go, and the provider with it."""
-        try:
-            async with asyncio.timeout(self._write_timeout):
-                await self._rpc.context.write(event.SerializeToString())
-        except TimeoutError:
-            raise SlowConsumer(f"The caller did not read for {self._write_timeout:.3g} s.") from None
+        """Writes one message; for a caller that does not read for too long the provider is let go.
+
+        The write itself is not given up: gRPC cannot send a status while a message waits. The caller gets it as soon
+        as it reads again; if it never does, its deadline or a dead connection ends the call.
+        """
+        self._writing_since = self._loop.time()
+        await self._rpc.context.write(event.SerializeToString())
+        self._writing_since = math.inf
         self._sequence += 1
+        if self._releasing is not None:
+            await self._releasing
+            raise SlowConsumer(f"The caller did not read for {self._write_timeout:.3g} s.")
+
+    def _look(self) -> None:
+        """Looks whether a write has lasted too long; one timer a stream, for one a message would cost more."""
+        limit_at = self._writing_since + self._write_timeout
+        if limit_at <= self._loop.time():
+            self._releasing = asyncio.ensure_future(self._release())
+            return
+        self._watch = self._loop.call_at(min(limit_at, self._loop.time() + self._write_timeout), self._look)

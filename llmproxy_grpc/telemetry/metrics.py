@@ -4,11 +4,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from llmproxy_grpc import __version__
 from llmproxy_grpc.calls import Attempt, Call, Outcome
 from llmproxy_grpc.messages import Usage
+from llmproxy_grpc.telemetry.histogram import Histogram, Series
 
 OTHER: Final = "other"
 MOST_NAMES: Final = 200
@@ -59,8 +60,8 @@ class Metrics:
             # Looking a child up costs a lock and a tuple each time; the label sets are closed, so keep them.
             return cache(Counter(f"llmproxy_{name}", text, labels, registry=registry).labels)
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Callable[..., Histogram]:
-            return cache(Histogram(f"llmproxy_{name}", text, labels, buckets=buckets, registry=registry).labels)
+        def histogram(name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Callable[..., Series]:
+            return Histogram(f"llmproxy_{name}", text, labels, bounds=bounds, registry=registry).labels
 
         self._calls = counter("calls", "Calls that ended.", "method", "model", "code")
         self._duration = histogram("call_duration_seconds", "Duration of a call.", SECONDS, "method", "model")

@@ -100,7 +100,7 @@ def test_the_readmes_examples_work(echo_server, example, schema):
 def test_the_service_is_described(echo_server, schema):
     listed = grpcurl(*schema, "-plaintext", echo_server.grpc, "list")
     assert SERVICE in listed.stdout.split(), listed.stderr
-    described = grpcurl(*schema, "-plaintext", echo_server.grpc, "describe", f"{SERVICE}.Chat")
+    described = grpcurl(*schema, "-plaintext", echo_server.grpc, "describe", SERVICE)
     assert "rpc Chat ( .llmproxy.v1.ChatRequest ) returns ( .llmproxy.v1.ChatResponse );" in described.stdout
 
 

@@ -15,6 +15,9 @@ import pytest
 from llmproxy_grpc._gen.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 from llmproxy_grpc.app import App
 from llmproxy_grpc.config.loader import Loaded, load
+from llmproxy_grpc.config.schema import ProviderConfig
+from llmproxy_grpc.providers import registry
+from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.provider import Provider
 from tests.fakes.scripted_provider import ScriptedProvider
 
@@ -53,7 +56,10 @@ USUAL: dict[str, Any] = {
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
-    """`async with serve(config, providers=[...]) as server`; keys of `config` replace those of the usual one."""
+    """`async with serve(config, providers={...}) as server`; keys of `config` replace those of the usual one.
+
+    Providers of the kind `scripted` are those given, of any other kind they are the real ones.
+    """
 
     @asynccontextmanager
     async def serving(
@@ -69,8 +75,11 @@ def serve(tmp_path: Path) -> Serve:
         def read() -> Loaded:
             return load(file, [], {}, tmp_path)
 
+        def build(provider: ProviderConfig, http: HttpClient) -> Provider:
+            return scripted[provider.name] if provider.kind == "scripted" else registry.build(provider, http)
+
         output = io.StringIO()
-        app = App(read(), read, environ={}, output=output, build=lambda provider, _http: scripted[provider.name])
+        app = App(read(), read, environ={}, output=output, build=build)
         running = asyncio.create_task(app.run())
         while "ready\n" not in output.getvalue():
             if running.done():

@@ -26,6 +26,7 @@ class StreamReader:
         self._response = response
         self._decoder = decoder
         self._tail_seconds = tail_seconds
+        self._tail_ends_at: float | None = None
         self._events = SseReader()
         self._ended = False
         self._error: ProxyError | None = None
@@ -71,8 +72,10 @@ class StreamReader:
             raise self._decoder.broken() from error
 
     async def _tail_chunk(self) -> bytes:
+        if self._tail_ends_at is None:
+            self._tail_ends_at = asyncio.get_running_loop().time() + self._tail_seconds
         try:
-            async with asyncio.timeout(self._tail_seconds):
+            async with asyncio.timeout_at(self._tail_ends_at):
                 return await self._response.chunk()
         except (TimeoutError, UpstreamStreamBroken):
             return b""

@@ -73,7 +73,7 @@ class ResponseReader:
             matched=choice.matched_stop if choice.stop_reason is None else choice.stop_reason,
         )
         return Candidate(
-            index=position if choice.index is None else int(choice.index),
+            index=choice.number(position),
             message=Message(Role.ASSISTANT, (*parts, *calls)),
             finish_reason=ended.reason,
             raw_finish_reason=ended.raw,

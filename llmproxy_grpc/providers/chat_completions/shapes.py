@@ -54,6 +54,10 @@ class Choice(Struct, gc=False):
     usage: Any = None
     error: Any = None
 
+    def number(self, default: int) -> int:
+        """The candidate's number, in the 32 bits of the API; `default` if it has none."""
+        return default if self.index is None else min(max(int(self.index), 0), 2**31 - 1)
+
 
 class Vendor(Struct, gc=False):
     """Groq's own corner, where older streams put the usage."""

@@ -57,6 +57,7 @@ class StreamDecoder:
         self._now = now
         self._batch = Batch()
         self._candidates: dict[int, CandidateDecoder] = {}
+        self._ended = 0
         self._usage: Any = None
         self._metadata: JsonObject | None = None
         self.done = False
@@ -70,12 +71,12 @@ class StreamDecoder:
     @property
     def complete(self) -> bool:
         """Whether every candidate that began has ended."""
-        return bool(self._candidates) and all(candidate.raw_finish for candidate in self._candidates.values())
+        return 0 < len(self._candidates) == self._ended
 
     @property
     def only_tail_missing(self) -> bool:
         """Whether all candidates asked for have ended, so that nothing but usage and [DONE] may follow."""
-        return len(self._candidates) >= self._expectation.candidates and self.complete
+        return self._expectation.candidates <= len(self._candidates) == self._ended
 
     def feed(self, events: Sequence[ServerSentEvent]) -> None:
         """Takes the events of one read; `take` gives what they say, even if this raises.
@@ -141,7 +142,7 @@ class StreamDecoder:
     def _take_choice(self, choice: Choice) -> None:
         if choice.finish_reason == BROKEN:
             raise self._failed()
-        index = 0 if choice.index is None else int(choice.index)
+        index = choice.number(0)
         candidate = self._candidates.get(index)
         if candidate is None:
             if choice.delta is None and choice.message is None and not choice.finish_reason:
@@ -150,6 +151,8 @@ class StreamDecoder:
             candidate = self._candidates[index] = CandidateDecoder(
                 index, self._batch, new_id=self._new_id, show_thinking=self._expectation.show_thinking
             )
+        if choice.finish_reason and not candidate.raw_finish:
+            self._ended += 1
         candidate.feed(choice)
 
     def _failed(self) -> ProxyError:

@@ -26,10 +26,9 @@ def main() -> None:
         signal.signal(ignored, signal.SIG_IGN)
     announcements = _keep_standard_output()
     threading.Thread(target=_end_with_parent, args=(arguments.socket,), daemon=True).start()
-    server = xllamacpp.Server(_parameters(arguments))  # returns when the model is loaded and served
+    _server = xllamacpp.Server(_parameters(arguments))  # serves as long as it is held; returns once the model is loaded
     os.write(announcements, b"ready\n")
     threading.Event().wait()
-    del server
 
 
 def _parser() -> argparse.ArgumentParser:

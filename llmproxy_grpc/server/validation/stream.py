@@ -7,8 +7,8 @@ from llmproxy_grpc.server.validation.findings import Findings
 from llmproxy_grpc.server.validation.rules import check_duration
 
 
-def validate_stream_options(options: pb.StreamOptions, *, prefix: str = "options.") -> list[FieldViolation]:
-    """Names every option that breaks a rule, with paths of StreamRequest; a heartbeat of zero is none at all."""
+def validate_stream_options(options: pb.StreamOptions, *, prefix: str = "") -> list[FieldViolation]:
+    """Names every option that breaks a rule, with `prefix` before each path; a heartbeat of zero is none at all."""
     found = Findings(prefix)
     if options.HasField("coalesce"):
         check_duration(found, "coalesce", options.coalesce, COALESCE)

@@ -15,13 +15,16 @@ _MAX_READ = 1000
 # Where new settings will come: looking everywhere would cost more than it tells.
 _NESTED: Mapping[type[Message], tuple[str, ...]] = {
     chat_pb2.ChatRequest: ("generation", "routing", "tool_choice"),
-    chat_pb2.StreamRequest: ("chat", "options"),
+    chat_pb2.StreamRequest: ("options",),
     generation_pb2.GenerationConfig: ("reasoning", "response_format"),
 }
 
 
 def unknown_fields(message: Message) -> list[str]:
-    """Gives the paths of unknown fields in a request and its settings, by number: `generation.99`; 20 at most."""
+    """Gives the paths of unknown fields in a request and its settings, by number: `generation.99`; 20 at most.
+
+    The `chat` of a StreamRequest is a request of its own: ask for it separately.
+    """
     paths: list[str] = []
     _collect(message, "", paths)
     return paths[:_MAX_NAMED]

@@ -1,5 +1,3 @@
-import os
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -215,7 +213,7 @@ def test_a_secret_is_read_from_a_file_beside_the_configuration(tmp_path, text):
         ("{file: 3}", "{file: PATH}"),
         ("{file: a, mode: b}", "{file: PATH}"),
         ("{}", "{file: PATH}"),
-        ("[a]", "valid string"),
+        ("[a]", "quote"),
         ("3", "quote"),
         ("''", "printable"),
         ("'a\tb'", "printable"),
@@ -231,7 +229,7 @@ def test_a_secret_that_cannot_be_had_is_one_fault_that_does_not_show_it(tmp_path
     write(PROVIDER.format(key=key))
     (fault,) = faults_of(tmp_path)
     assert fault.startswith("llmproxy.yaml:1: providers[0].api_key")
-    assert complaint in fault or complaint == "valid string"
+    assert complaint in fault
     assert "anary" not in fault
 
 
@@ -280,6 +278,14 @@ def test_an_unknown_top_level_key_is_a_fault_on_the_command_line_too(tmp_path):
     assert "--set: grcp: is an unknown key; did you mean grpc?" in faults_of(tmp_path, "grcp.listen=x")[0]
 
 
+def faults_or_none(file, overrides, environ):
+    try:
+        load(file, overrides, environ, file.parent)
+    except ConfigError as error:
+        return error.faults
+    return None
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(
     st.one_of(st.binary(max_size=80), st.text(max_size=80).map(lambda text: text.encode("utf-8", "surrogatepass"))),
@@ -293,11 +299,20 @@ def test_an_unknown_top_level_key_is_a_fault_on_the_command_line_too(tmp_path):
 )
 def test_no_input_crashes_the_loader(tmp_path, content, overrides, environ, name):
     (tmp_path / name).write_bytes(content)
-    try:
-        load(tmp_path / name, overrides, environ, tmp_path)
-    except ConfigError as error:
-        assert error.faults
-        assert all(str(fault) for fault in error.faults)
+    faults = faults_or_none(tmp_path / name, overrides, environ)
+    assert faults is None or (faults and all(map(str, faults)))
+
+
+def test_a_file_of_nonsense_is_refused_quickly_and_briefly(tmp_path, write):
+    write("".join(f"key{number}: 1\n" for number in range(20_000)))
+    assert len(faults_of(tmp_path)) == 100
+    write("direct_models: true\n" * 20_000)
+    assert len(faults_of(tmp_path)) == 100
+
+
+def test_a_variable_that_is_not_unicode_is_a_fault(tmp_path):
+    (fault,) = faults_of(tmp_path, LLMPROXY_TELEMETRY__LOG_LEVEL="\udcff")
+    assert fault == "LLMPROXY_TELEMETRY__LOG_LEVEL: telemetry.log_level: is not Unicode text"
 
 
 KEYS = st.sampled_from(
@@ -322,15 +337,5 @@ TREES = st.recursive(
 @given(st.dictionaries(st.sampled_from([*Config.model_fields]), TREES, max_size=5))
 def test_no_shape_crashes_the_loader(tmp_path, sections):
     (tmp_path / "llmproxy.yaml").write_text("".join(f"{key}: {value}\n" for key, value in sections.items()))
-    try:
-        load(None, [], {"X": "1"}, tmp_path)
-    except ConfigError as error:
-        assert all(fault.source == "llmproxy.yaml" and fault.line for fault in error.faults)
-
-
-def test_a_file_that_may_not_be_read_is_a_fault(tmp_path, write):
-    write("")
-    (tmp_path / "llmproxy.yaml").chmod(0)
-    if os.access(tmp_path / "llmproxy.yaml", os.R_OK):
-        pytest.skip("root reads everything")
-    assert "Permission denied" in faults_of(tmp_path)[0]
+    faults = faults_or_none(tmp_path / "llmproxy.yaml", [], {"X": "1"})
+    assert all(fault.source.endswith("llmproxy.yaml") and fault.line for fault in faults or ())

@@ -1,6 +1,5 @@
 import asyncio
 import contextlib
-import os
 
 import pytest
 
@@ -170,7 +169,7 @@ async def test_a_swapped_link_reloads_as_kubernetes_mounts_do(tmp_path):
     folder = Folder(tmp_path / "c.yaml")
     async with folder.watched():
         (tmp_path / "..tmp").symlink_to("..2")
-        os.replace(tmp_path / "..tmp", tmp_path / "..data")
+        (tmp_path / "..tmp").replace(tmp_path / "..data")
         assert await folder.next() is Reload.APPLIED
         assert folder.manager.config.timeouts.idle == 2.0
 

@@ -3,6 +3,8 @@ import pytest
 from llmproxy_grpc.config.faults import ConfigError
 from llmproxy_grpc.config.loader import load
 from llmproxy_grpc.config.not_built import NOT_BUILT, built_values
+from llmproxy_grpc.config.rules import RULES, check
+from llmproxy_grpc.config.schema import AdminConfig, Config, GrpcConfig
 
 
 def faults_of(tmp_path, text):
@@ -169,6 +171,13 @@ USES = {
 def test_a_feature_that_is_not_built_is_never_ignored(tmp_path, key):
     ((_, message),) = faults_of(tmp_path, USES[key])
     assert message == "is not built yet in this version; remove the key"
+
+
+def test_the_operators_listener_stays_on_this_machine():
+    public = Config(admin=AdminConfig(listen="0.0.0.0:1"))
+    assert [problem.path for problem in check(public, RULES)] == [("admin", "listen")]
+    waived = Config(admin=AdminConfig(listen="0.0.0.0:1"), grpc=GrpcConfig(insecure=True))
+    assert [problem.path for problem in check(waived, RULES)] == [("admin", "listen")]
 
 
 def test_what_is_built_takes_every_value():

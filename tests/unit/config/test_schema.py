@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from llmproxy_grpc.config.addresses import TcpAddress, UnixAddress, is_loopback, parse_address
 from llmproxy_grpc.config.not_built import NOT_BUILT
@@ -148,8 +148,11 @@ def test_an_address_is_read(text, address):
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":1", "localhost", "localhost:", "localhost:65536", "localhost:-1", "::1:80", "[x]:1", "[::1]", "http://a:1"]
-    + ["unix:", "unix:a/", "unix:a\0", "unix:" + "x" * 108, "unix:" + "ü" * 54, "a b:1", "a:1\n"],
+    [
+        *("", ":1", "localhost", "localhost:", "localhost:65536", "localhost:-1", "a b:1", "a:1\n", "http://a:1"),
+        *("::1:80", "[x]:1", "[::1]", "[1:2:3]:4"),
+        *("unix:", "unix:a/", "unix:a\0", "unix:" + "x" * 108, "unix:" + "ü" * 54),
+    ],
 )
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(ValueError, match="must"):
@@ -164,9 +167,7 @@ def test_loopback_is_this_machine_alone(host, own):
 def test_listen_is_one_address_or_several():
     assert GrpcConfig(listen="unix:w{worker}").addresses(3) == ("unix:w3",)
     assert GrpcConfig(listen=["a:1", "b:2"]).listen == ("a:1", "b:2")
-    for wrong in ([], [3], 3, None, ["a:1", ["b:2"]], "unix:{what"):
-        if wrong == "unix:{what":
-            continue
+    for wrong in ([], [3], 3, None, ["a:1", ["b:2"]], "{port}"):
         with pytest.raises(ValidationError):
             GrpcConfig(listen=wrong)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from llmproxy_grpc.config.json_source import read_json
 from llmproxy_grpc.config.scalars import resolve_scalar
-from llmproxy_grpc.config.tree import Node, Source, matches, merge, plain, spell, walk
+from llmproxy_grpc.config.tree import Node, Source, merge, patterns, plain, spell, walk
 from llmproxy_grpc.config.yaml_source import read_yaml
 
 FILE = Source("f", Path(), is_file=True)
@@ -174,19 +174,18 @@ def test_mappings_merge_and_lists_are_replaced():
 
 
 @pytest.mark.parametrize(
-    ("pattern", "path", "fits"),
+    ("path", "exact", "wildcard"),
     [
-        ("a.b", ("a", "b"), True),
-        ("a.b", ("a",), False),
-        ("a[].b", ("a", 3, "b"), True),
-        ("a[].b", ("a", "x", "b"), False),
-        ("a.*", ("a", "x"), True),
-        ("a.*", ("a", 0), False),
-        ("a[]", ("a", 0), True),
+        (("a",), "a", "*"),
+        (("a", "b"), "a.b", "a.*"),
+        (("a", 3, "b"), "a[].b", "a[].*"),
+        (("a", 3), "a[]", "a.*"),
+        (("a", 1, 2, "b", 0), "a[][].b[]", "a[][].b.*"),
+        ((), "", ""),
     ],
 )
-def test_a_pattern_fits_its_paths_alone(pattern, path, fits):
-    assert matches(pattern, path) is fits
+def test_a_path_fits_its_own_pattern_and_that_of_its_mapping(path, exact, wildcard):
+    assert patterns(path) == (exact, wildcard)
 
 
 def test_a_path_is_spelled_on_one_line_whatever_its_keys():

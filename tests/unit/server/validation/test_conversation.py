@@ -1,6 +1,9 @@
+import math
+
 import pytest
 
 from llmproxy_grpc.server.validation import bounds, validate
+from llmproxy_grpc.server.wire import from_json
 from tests.unit.server.validation.build import (
     ASSISTANT,
     DEVELOPER,
@@ -74,6 +77,10 @@ WRONG = {
         "messages[0].parts[0].cache_hint.ttl",
     ),
     "an opaque part of nobody": (said(turn({"opaque": {"type": "t"}})), "messages[0].parts[0].opaque.provider_kind"),
+    "an opaque part that is not finite": (
+        said(turn({"opaque": {"provider_kind": "k", "value": from_json({"a": math.inf})}})),
+        "messages[0].parts[0].opaque.value",
+    ),
     "a user's tool call": (said(turn(CALL)), "messages[0].parts[0].tool_call"),
     "a user's reasoning": (said(turn({"reasoning": {"text": "t"}})), "messages[0].parts[0].reasoning"),
     "a system's refusal": (said(turn({"refusal": "no"}, role=SYSTEM)), "messages[0].parts[0].refusal"),

@@ -205,6 +205,9 @@ def test_a_prefix_stands_before_every_path():
     assert [violation.field for violation in validate(request(model=""), prefix="chat.")] == ["chat.model"]
     found = features_off(request(data=1), prefix="chat.")
     assert [violation.field for violation in found] == ["chat.data"]
+    options = chat_pb2.StreamOptions(coalesce={"seconds": 11})
+    found = validate_stream_options(options, prefix="options.")
+    assert [violation.field for violation in found] == ["options.coalesce"]
 
 
 @pytest.mark.parametrize("name", ["plain", "\U0010ffff" * 64], ids=["plain", "wide"])
@@ -234,12 +237,12 @@ def test_an_invalid_request_of_any_size_is_judged_in_one_walk():
 
 
 STREAM_WRONG = {
-    "a negative hold": ({"coalesce": {"seconds": -1}}, "options.coalesce"),
-    "a long hold": ({"coalesce": {"seconds": 11}}, "options.coalesce"),
-    "a fast heart": ({"heartbeat": {"nanos": 99_000_000}}, "options.heartbeat"),
-    "a negative heart": ({"heartbeat": {"seconds": -1}}, "options.heartbeat"),
-    "a slow heart": ({"heartbeat": {"seconds": 3601}}, "options.heartbeat"),
-    "a heart of two signs": ({"heartbeat": {"seconds": 1, "nanos": -1}}, "options.heartbeat"),
+    "a negative hold": ({"coalesce": {"seconds": -1}}, "coalesce"),
+    "a long hold": ({"coalesce": {"seconds": 11}}, "coalesce"),
+    "a fast heart": ({"heartbeat": {"nanos": 99_000_000}}, "heartbeat"),
+    "a negative heart": ({"heartbeat": {"seconds": -1}}, "heartbeat"),
+    "a slow heart": ({"heartbeat": {"seconds": 3601}}, "heartbeat"),
+    "a heart of two signs": ({"heartbeat": {"seconds": 1, "nanos": -1}}, "heartbeat"),
 }
 
 
@@ -283,12 +286,15 @@ def test_unknown_fields_of_a_request_and_its_settings_are_named():
     made.routing.max_attempts = 1
     for part in (made, made.generation, made.generation.reasoning, made.routing):
         part.MergeFromString(VARINT + UNKNOWN + UNKNOWN)
-    stream = chat_pb2.StreamRequest(chat=made)
-    stream.options.MergeFromString(UNKNOWN)
     inside = ["", "generation.", "generation.reasoning.", "routing."]
-    expected = [f"chat.{path}{number}" for path in inside for number in (99, 100)]
-    assert unknown_fields(stream) == [*expected, "options.99"]
-    assert unknown_fields(made) == [path.removeprefix("chat.") for path in expected]
+    assert unknown_fields(made) == [f"{path}{number}" for path in inside for number in (99, 100)]
+
+
+def test_unknown_fields_of_a_stream_are_named_apart_from_those_of_its_chat():
+    stream = chat_pb2.StreamRequest(chat=request())
+    for part in (stream, stream.options, stream.chat):
+        part.MergeFromString(UNKNOWN)
+    assert unknown_fields(stream) == ["99", "options.99"]
 
 
 def test_unknown_fields_are_named_only_so_often():

@@ -1,0 +1,164 @@
+import asyncio
+import json
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2 as standard
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from llmproxy_grpc._gen.v1 import health_pb2, model_pb2
+from tests.fakes.http import get
+from tests.fakes.requests import RichError, chat_request, failure, stream_request
+from tests.fakes.scripted_provider import ScriptedProvider, answer, never
+from tests.rpc.conftest import USUAL
+
+NOT_SERVING = standard.HealthCheckResponse.NOT_SERVING
+
+
+async def begun(server) -> None:
+    async with asyncio.timeout(5):
+        while not server.scripted.requests:
+            await asyncio.sleep(0.002)
+
+
+async def test_a_drain_tells_first_and_then_lets_calls_finish(serve):
+    config = {"grpc": {"listen": "127.0.0.1:0", "predrain": 0.5, "grace": 5}}
+    async with serve(config) as server:
+        held = asyncio.Event()
+        server.scripted.streams.append([*answer()[:2], held.wait, *answer()[2:]])
+        watch = HealthStub(server.channel).Watch(standard.HealthCheckRequest())
+        assert (await watch.read()).status == standard.HealthCheckResponse.SERVING
+        running = server.stub.Stream(stream_request())
+        await running.read()
+        server.app.stop()
+        assert (await watch.read()).status == NOT_SERVING
+        assert (await get(server.http, "/readyz"))[0] == 503
+        assert (await get(server.http, "/livez"))[0] == 200
+        await server.stub.Chat(chat_request())  # still taken, until load balancers have noticed
+        health = await server.stub.Health(health_pb2.HealthRequest())
+        assert health.status == health_pb2.SERVING_STATUS_DRAINING
+        await asyncio.sleep(0.6)
+        held.set()
+        events = []
+        while (event := await running.read()) is not grpc.aio.EOF:
+            events.append(event)
+        assert events[-1].WhichOneof("event") == "end"
+        await server.stopped
+        assert server.scripted.closed
+
+
+async def test_what_outlives_the_grace_is_ended_with_draining(serve):
+    config = {"grpc": {"listen": "127.0.0.1:0", "predrain": 0, "grace": 0.5}}
+    async with serve(config) as server:
+        server.scripted.streams.append([*answer()[:2], never])
+        running = server.stub.Stream(stream_request())
+        await running.read()
+        server.app.stop()
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            while await running.read() is not grpc.aio.EOF:
+                pass
+        error = RichError(raised.value)
+        assert (error.code, error.reason, error.pushback) == (grpc.StatusCode.UNAVAILABLE, "DRAINING", None)
+        assert server.scripted.cancelled == 1
+
+
+async def test_a_second_signal_ends_at_once(serve):
+    config = {"grpc": {"listen": "127.0.0.1:0", "predrain": 30, "grace": 30}}
+    async with serve(config) as server:
+        server.scripted.chats.append(never)
+        running = server.stub.Chat(chat_request())
+        await begun(server)
+        server.app.stop()
+        server.app.stop()
+        assert (await failure(running)).reason == "DRAINING"
+        async with asyncio.timeout(5):
+            await server.stopped
+
+
+async def test_a_reload_swaps_the_models_without_dropping_a_call(serve):
+    async with serve() as server:
+        held = asyncio.Event()
+        server.scripted.streams.append([*answer()[:2], held.wait, *answer()[2:]])
+        running = server.stub.Stream(stream_request())
+        await running.read()
+        changed = {**USUAL, "models": [{"id": "renamed", "targets": [{"provider": "scripted", "model": "m"}]}]}
+        server.config_file.write_text(json.dumps(changed))
+        async with asyncio.timeout(10):
+            while (await server.stub.ListModels(model_pb2.ListModelsRequest())).models[0].id != "renamed":
+                await asyncio.sleep(0.02)
+        assert (await failure(server.stub.Chat(chat_request()))).reason == "MODEL_NOT_FOUND"
+        assert not server.scripted.closed
+        held.set()
+        events = []
+        while (event := await running.read()) is not grpc.aio.EOF:
+            events.append(event)
+        assert events[-1].WhichOneof("event") == "end"
+        async with asyncio.timeout(5):
+            while not server.scripted.closed:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_bad_file_keeps_the_old_configuration_and_is_counted(serve):
+    async with serve() as server:
+        server.config_file.write_text("grpc: {listen: [}")
+        async with asyncio.timeout(10):
+            while 'llmproxy_config_reloads_total{result="rejected"} 1.0' not in (await get(server.http, "/metrics"))[1]:
+                await asyncio.sleep(0.02)
+        assert (await server.stub.Chat(chat_request())).model == "assistant"
+
+
+async def test_a_provider_that_cannot_be_built_keeps_the_old_configuration(serve):
+    async with serve(providers={"scripted": ScriptedProvider()}) as server:
+        changed = {**USUAL, "providers": [{"name": "unknown", "kind": "scripted"}], "models": []}
+        server.app._build_provider = _refuse
+        server.config_file.write_text(json.dumps(changed))
+        assert await server.app._manager.reload() == "rejected"
+        assert (await server.stub.Chat(chat_request())).model == "assistant"
+
+
+def _refuse(*_arguments):
+    raise ValueError("kind 'unknown' is unknown")
+
+
+async def test_metrics_count_calls_attempts_and_tokens_with_closed_labels(serve):
+    async with serve() as server:
+        await server.stub.Chat(chat_request())
+        await failure(server.stub.Chat(chat_request(model="made-up-by-a-caller")))
+        async for _ in server.stub.Stream(stream_request()):
+            pass
+        status, text = await get(server.http, "/metrics")
+    assert status == 200
+    for line in (
+        'llmproxy_calls_total{code="OK",method="Chat",model="assistant"} 1.0',
+        'llmproxy_calls_total{code="NOT_FOUND",method="Chat",model="other"} 1.0',
+        'llmproxy_attempts_total{outcome="ok",provider="scripted"} 2.0',
+        'llmproxy_tokens_total{model="assistant",provider="scripted",type="input"} 6.0',
+        'llmproxy_calls_in_flight{method="Chat"} 0.0',
+        'llmproxy_time_to_first_token_seconds_count{model="assistant",provider="scripted"} 1.0',
+        'llmproxy_build_info{version="0.1.0"} 1.0',
+        'llmproxy_provider_up{provider="scripted"} 1.0',
+    ):
+        assert line in text.splitlines(), line
+    assert "made-up" not in text
+
+
+async def test_a_taken_port_is_refused(serve):
+    async with serve() as server:
+        with pytest.raises(OSError, match="cannot listen on"):
+            async with serve({"grpc": {"listen": server.address, "predrain": 0}}):
+                pass
+
+
+async def test_unix_sockets_serve_and_a_stale_one_is_replaced(serve, tmp_path):
+    path = tmp_path / "proxy.sock"
+    config = {"grpc": {"listen": ["127.0.0.1:0", f"unix:{path}"], "predrain": 0}}
+    stale = await asyncio.start_unix_server(lambda _reader, _writer: None, path)
+    stale.close()
+    await stale.wait_closed()
+    async with serve(config):
+        async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+            answer_bytes = await channel.unary_unary("/llmproxy.v1.LlmProxyService/Chat")(
+                chat_request().SerializeToString()
+            )
+            assert answer_bytes
+    assert not path.exists()

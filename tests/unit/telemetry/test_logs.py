@@ -1,0 +1,61 @@
+import io
+import json
+from datetime import UTC, datetime
+
+import pytest
+import structlog
+
+from llmproxy_grpc.calls import ANONYMOUS, Call, Outcome
+from llmproxy_grpc.errors import UpstreamTimeout
+from llmproxy_grpc.messages import Usage
+from llmproxy_grpc.telemetry.logs import CallLog, configure
+
+
+@pytest.fixture(autouse=True)
+def _restore():
+    yield
+    structlog.reset_defaults()
+
+
+class Stream(io.StringIO):
+    def __init__(self):
+        super().__init__()
+        self.buffer = io.BytesIO()
+
+
+def call() -> Call:
+    made = Call("id", "Stream", "request", ANONYMOUS, datetime.now(UTC), 10.0, 20.0, model="m" * 500)
+    made.provider, made.upstream_model, made.first_output_at, made.usage = "p", "u", 10.5, Usage(3, 4, 7)
+    return made
+
+
+def test_a_call_is_one_line_of_json_with_chosen_fields():
+    stream = Stream()
+    configure("json", "info", stream)
+    CallLog().call_ended(call(), Outcome("UNAVAILABLE", "UPSTREAM_TIMEOUT", 1.5, UpstreamTimeout("secret text")))
+    lines = stream.buffer.getvalue().splitlines()
+    assert len(lines) == 1
+    entry = json.loads(lines[0])
+    assert entry["event"] == "call"
+    assert (entry["code"], entry["reason"], entry["duration"]) == ("UNAVAILABLE", "UPSTREAM_TIMEOUT", 1.5)
+    assert (entry["input_tokens"], entry["output_tokens"], entry["first_output"]) == (3, 4, 0.5)
+    assert len(entry["model"]) == 128
+    assert "secret text" not in lines[0].decode()
+
+
+def test_control_characters_cannot_forge_a_line():
+    stream = Stream()
+    configure("json", "info", stream)
+    structlog.get_logger().info("x", value="a\n{}\x1b[31m")
+    assert len(stream.buffer.getvalue().splitlines()) == 1
+    assert b"\x1b" not in stream.buffer.getvalue()
+
+
+def test_the_console_form_is_for_people():
+    stream = Stream()
+    configure("console", "warning", stream)
+    log = structlog.get_logger()
+    log.info("unseen")
+    log.warning("seen")
+    assert "seen" in stream.getvalue()
+    assert "unseen" not in stream.getvalue()
