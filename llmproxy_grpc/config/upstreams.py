@@ -81,7 +81,7 @@ class ProviderConfig(Section):
     ] = None
     context_size: Annotated[
         Whole, Field(ge=256, le=2**24, description="Kind `local`: tokens of a prompt and its answer.")
-    ] = 8192
+    ] = 4096
     parallel: Annotated[Whole, Field(ge=1, le=256, description="Kind `local`: calls at a time; more of them wait.")] = 4
     api_version: Annotated[Text | None, Field(description="Version of the vendor's API.")] = None
     region: Annotated[Text | None, Field(description="Region of a cloud.")] = None

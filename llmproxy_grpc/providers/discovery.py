@@ -12,7 +12,7 @@ from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS, Preset
 
 OLLAMA_PRESET = "ollama"
-_OLLAMA_VERSION = "http://127.0.0.1:11434/api/version"
+OLLAMA_VERSION_URL = "http://127.0.0.1:11434/api/version"
 _OLLAMA_SECONDS = 0.5
 
 # Keys that people have in their environment for kinds that come later.
@@ -71,12 +71,12 @@ async def discover(
     return Discovery(tuple(found), tuple(skipped))
 
 
-async def ollama_answers(http: HttpClient) -> bool:
-    """Whether Ollama answers on this host, within half a second."""
+async def ollama_answers(http: HttpClient, url: str = OLLAMA_VERSION_URL) -> bool:
+    """Whether Ollama answers, on this host unless `url` says otherwise, within half a second."""
     try:
         async with (
             asyncio.timeout(_OLLAMA_SECONDS),
-            http.request("GET", _OLLAMA_VERSION, headers={}) as response,
+            http.request("GET", url, headers={}) as response,
         ):
             return response.status == 200
     except (ProxyError, TimeoutError):

@@ -42,7 +42,7 @@ def _builder(config: ProviderConfig) -> Build:
         return KINDS[config.kind]
     outside = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if config.kind not in outside:
-        known = ", ".join(sorted({*KINDS, *outside}))
+        known = ", ".join(sorted(known_kinds()))
         raise ValueError(f"provider {config.name!r}: kind {config.kind!r} is unknown; there are {known}")
     return _load(outside[config.kind])
 

@@ -1,4 +1,4 @@
-"""The kind openai against an upstream that fails in every way: never a false success, no text twice, the right reason."""
+"""The kind openai against a failing upstream: never a false success, no text twice, and always the right reason."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ from llmproxy_grpc.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from llmproxy_grpc.messages import Delta, StreamEvent, TextDelta, UpstreamEnd, UpstreamStart
+from llmproxy_grpc.messages import Delta, GenerationConfig, StreamEvent, TextDelta, UpstreamEnd, UpstreamStart
 from llmproxy_grpc.providers.chat_completions.quirks import OPENAI
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Upstream
 from llmproxy_grpc.providers.http import HttpClient
@@ -281,3 +281,23 @@ async def test_a_long_answer_arrives_whole(provider, upstream):
     upstream.script(Answer.stream(openai_stream(text), chop=65_536), Answer.json(openai_answer(text)))
     assert text_of(await collected(provider.stream(ask(), "m"))) == text
     assert (await provider.chat(ask(), "m")).candidates[0].message.parts[0].text == text
+
+
+@pytest.mark.parametrize("end", [Do.EOF, Do.RESET])
+async def test_fewer_candidates_than_asked_for_are_an_answer(provider, upstream, end):
+    upstream.script(Answer.stream([*EVENTS[:FINISHED_AT], 0.01, end]))
+    request = ask(generation=GenerationConfig(candidate_count=2))
+    assert len(assembled(await collected(provider.stream(request, "m"))).candidates) == 1
+
+
+async def test_a_list_of_models_that_is_cut_off_cannot_be_read(provider, upstream):
+    upstream.script(Answer(body=[b'{"data":[', Do.EOF], length=400))
+    with pytest.raises(UpstreamProtocolError):
+        await provider.list_models()
+
+
+@pytest.mark.parametrize("body", [[b"{", Do.EOF], [b"x" * 100_000]])
+async def test_an_error_whose_body_cannot_be_read_is_that_of_its_status(provider, upstream, body):
+    upstream.script(Answer(status=503, body=body, length=None if len(body) == 1 else 400))
+    with pytest.raises(UpstreamServerError):
+        await provider.chat(ask(), "m")

@@ -97,3 +97,14 @@ def serve(tmp_path: Path) -> Serve:
             await running
 
     return serving
+
+
+def asking(*base_urls: str, **sections: Any) -> dict[str, Any]:
+    """A configuration whose model `assistant` asks these addresses in turn, as providers a, b, … of the kind openai."""
+    names = "abcdef"[: len(base_urls)]
+    key = {"kind": "openai", "api_key": "test-key"}
+    return {
+        "providers": [{"name": name, **key, "base_url": url} for name, url in zip(names, base_urls, strict=True)],
+        "models": [{"id": "assistant", "targets": [{"provider": name, "model": "m"} for name in names]}],
+        **sections,
+    }

@@ -61,8 +61,11 @@ class History:
     def _content(self, parts: tuple[Part, ...], *, media: bool = True) -> str | list[dict[str, Any]]:
         if len(parts) == 1 and isinstance(parts[0], TextPart) and not self._is_marked(parts[0]):
             return parts[0].text
-        encoded = (self._part(part, media=media) for part in parts)
-        return [fields for fields in encoded if fields is not None] or ""
+        encoded = [fields for part in parts if (fields := self._part(part, media=media)) is not None]
+        if len(encoded) == 1 and encoded[0].keys() == {"type", "text"}:
+            # Every server takes a plain text, and some nothing else.
+            return str(encoded[0]["text"])
+        return encoded or ""
 
     def _part(self, part: Part, *, media: bool) -> dict[str, Any] | None:
         fields = self._unmarked_part(part, media=media)

@@ -1,10 +1,11 @@
 """Names the set fields of a request that a vendor cannot honour; the request's encoders leave the same ones out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 
 from llmproxy_grpc.messages import (
     ChatRequest,
     GenerationConfig,
+    JsonObject,
     JsonSchemaFormat,
     MediaPart,
     Message,
@@ -39,42 +40,68 @@ _FLAGS = (
 )
 
 
-def unsupported(request: ChatRequest, quirks: Quirks, provider_kinds: Sequence[str]) -> list[Unsupported]:
-    """Lists what the vendor cannot honour, by the path of each field."""
-    found: list[Unsupported] = []
-    for index, message in enumerate(request.messages):
-        found += _in_message(message, f"messages[{index}]", quirks, provider_kinds)
-    if request.generation != _DEFAULTS:
-        found += [Unsupported(f"generation.{field}", why) for field, why in _in_generation(request.generation, quirks)]
-    if request.tools:
-        found += _in_tools(request, quirks, provider_kinds)
-    if request.provider_options:
-        found += _in_options(request, provider_kinds)
-    return found
+class Limits:
+    """What one vendor cannot honour.
 
+    Args:
+        quirks: What the vendor can do.
+        provider_kinds: Whose options, tools and opaque parts are meant for it.
+    """
 
-def _in_message(message: Message, path: str, quirks: Quirks, kinds: Sequence[str]) -> Iterator[Unsupported]:
-    if message.name and not quirks.message_name:
-        yield Unsupported(f"{path}.name", "this provider takes no names of participants")
-    media = message.role not in {Role.ASSISTANT, Role.TOOL}
-    for index, part in enumerate(message.parts):
-        if part.__class__ is TextPart and part.cache_hint is None:
-            continue
-        yield from _in_part(part, f"{path}.parts[{index}]", quirks, kinds, media=media)
+    def __init__(self, quirks: Quirks, provider_kinds: Collection[str]) -> None:
+        self._quirks = quirks
+        self._kinds = provider_kinds
 
+    def unsupported(self, request: ChatRequest) -> list[Unsupported]:
+        """Lists the set fields that the vendor cannot honour, by their paths."""
+        found: list[Unsupported] = []
+        for index, message in enumerate(request.messages):
+            found += self._in_message(message, f"messages[{index}]")
+        if request.generation != _DEFAULTS:
+            fields = _in_generation(request.generation, self._quirks)
+            found += [Unsupported(f"generation.{field}", reason) for field, reason in fields]
+        if request.tools:
+            found += self._in_tools(request)
+        if request.provider_options:
+            found += self._in_options(request.provider_options)
+        return found
 
-def _in_part(part: Part, path: str, quirks: Quirks, kinds: Sequence[str], *, media: bool) -> Iterator[Unsupported]:
-    if part.cache_hint is not None and not quirks.cache_control:
-        yield Unsupported(f"{path}.cache_hint", "this provider decides by itself what to cache")
-    if isinstance(part, MediaPart):
-        reason = objection(part, quirks) if media else "media is taken in prompts alone"
-        if reason:
-            yield Unsupported(f"{path}.{part.kind.name.lower()}", reason)
-    elif isinstance(part, OpaquePart) and part.provider_kind not in kinds:
-        yield Unsupported(f"{path}.opaque", "this block belongs to another kind of provider")
-    elif isinstance(part, ToolResultPart):
-        for index, content in enumerate(part.content):
-            yield from _in_part(content, f"{path}.tool_result.content[{index}]", quirks, kinds, media=False)
+    def _in_message(self, message: Message, path: str) -> Iterator[Unsupported]:
+        if message.name and not self._quirks.message_name:
+            yield Unsupported(f"{path}.name", "this provider takes no names of participants")
+        media = message.role not in {Role.ASSISTANT, Role.TOOL}
+        for index, part in enumerate(message.parts):
+            if part.__class__ is not TextPart or part.cache_hint is not None:
+                yield from self._in_part(part, f"{path}.parts[{index}]", media=media)
+
+    def _in_part(self, part: Part, path: str, *, media: bool) -> Iterator[Unsupported]:
+        if part.cache_hint is not None and not self._quirks.cache_control:
+            yield Unsupported(f"{path}.cache_hint", "this provider decides by itself what to cache")
+        if isinstance(part, MediaPart):
+            reason = objection(part, self._quirks) if media else "media is taken in prompts alone"
+            if reason:
+                yield Unsupported(f"{path}.{part.kind.name.lower()}", reason)
+        elif isinstance(part, OpaquePart) and part.provider_kind not in self._kinds:
+            yield Unsupported(f"{path}.opaque", "this block belongs to another kind of provider")
+        elif isinstance(part, ToolResultPart):
+            for index, content in enumerate(part.content):
+                yield from self._in_part(content, f"{path}.tool_result.content[{index}]", media=False)
+
+    def _in_tools(self, request: ChatRequest) -> Iterator[Unsupported]:
+        if not self._quirks.tools:
+            yield Unsupported("tools", "this provider calls no tools")
+            return
+        for index, tool in enumerate(request.tools):
+            if isinstance(tool, ProviderTool) and tool.provider_kind not in self._kinds:
+                yield Unsupported(f"tools[{index}].provider", "this tool belongs to another kind of provider")
+        if request.tool_choice is not None:
+            yield from _in_tool_choice(request.tool_choice, self._quirks)
+
+    def _in_options(self, options: Mapping[str, JsonObject]) -> Iterator[Unsupported]:
+        for kind in self._kinds:
+            for option in options.get(kind, {}):
+                if option in DENIED_OPTIONS:
+                    yield Unsupported(f"provider_options.{kind}.{option}", "this is the proxy's to set")
 
 
 def _in_generation(config: GenerationConfig, quirks: Quirks) -> Iterator[tuple[str, str]]:
@@ -102,17 +129,6 @@ def _in_reasoning(reasoning: ReasoningConfig, quirks: Quirks) -> Iterator[tuple[
         yield "reasoning.include", "this provider does not show the thinking"
 
 
-def _in_tools(request: ChatRequest, quirks: Quirks, kinds: Sequence[str]) -> Iterator[Unsupported]:
-    if not quirks.tools:
-        yield Unsupported("tools", "this provider calls no tools")
-        return
-    for index, tool in enumerate(request.tools):
-        if isinstance(tool, ProviderTool) and tool.provider_kind not in kinds:
-            yield Unsupported(f"tools[{index}].provider", "this tool belongs to another kind of provider")
-    if request.tool_choice is not None:
-        yield from _in_tool_choice(request.tool_choice, quirks)
-
-
 def _in_tool_choice(choice: ToolChoice, quirks: Quirks) -> Iterator[Unsupported]:
     if choice.parallel_tool_calls is not None and not quirks.parallel_tool_calls:
         yield Unsupported("tool_choice.parallel_tool_calls", _NOT_HERE)
@@ -122,10 +138,3 @@ def _in_tool_choice(choice: ToolChoice, quirks: Quirks) -> Iterator[Unsupported]
         yield Unsupported("tool_choice.function_name", "this provider lets the model decide")
     elif choice.mode not in {ToolMode.UNSPECIFIED, ToolMode.AUTO}:
         yield Unsupported("tool_choice.mode", "this provider lets the model decide")
-
-
-def _in_options(request: ChatRequest, kinds: Sequence[str]) -> Iterator[Unsupported]:
-    for kind in kinds:
-        for option in request.provider_options.get(kind, {}):
-            if option in DENIED_OPTIONS:
-                yield Unsupported(f"provider_options.{kind}.{option}", "this is the proxy's to set")

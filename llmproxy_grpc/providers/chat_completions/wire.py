@@ -17,7 +17,7 @@ from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader, events_of
 from llmproxy_grpc.providers.chat_completions.shapes import ANSWER
 from llmproxy_grpc.providers.chat_completions.stream import Expectation, StreamDecoder
-from llmproxy_grpc.providers.chat_completions.unsupported import unsupported
+from llmproxy_grpc.providers.chat_completions.unsupported import Limits
 from llmproxy_grpc.providers.complaint import request_id
 from llmproxy_grpc.providers.failures import failure
 from llmproxy_grpc.providers.http import Endpoint, HttpClient, HttpResponse
@@ -72,13 +72,14 @@ class ChatCompletions:
         self._probe = cycle([http.endpoint("GET", f"{address}{upstream.probe_path}", headers=each) for each in headers])
         self._upstream = upstream
         self._encoder = RequestEncoder(upstream.quirks, upstream.provider_kinds)
+        self._limits = Limits(upstream.quirks, upstream.provider_kinds)
         self._tail_seconds = tail_seconds
         self._new_id = new_id
         self._now = now
 
     def unsupported(self, request: ChatRequest, model: str) -> Sequence[Unsupported]:  # noqa: ARG002 - vendors differ, not yet models
         """Lists the set fields that this upstream cannot honour for a model."""
-        return unsupported(request, self._upstream.quirks, self._upstream.provider_kinds)
+        return self._limits.unsupported(request)
 
     async def chat(self, request: ChatRequest, model: str) -> ProviderResponse:
         """Answers a conversation in one piece; raises as every provider does."""

@@ -402,7 +402,10 @@ async def test_the_repetition_takes_no_other_idle_connection(client, upstream):
     upstream.release()
     await both
     await ask(client, upstream.url)
-    assert [request.connection for request in upstream.requests] == [1, 2, 1, 3]
+    used = [request.connection for request in upstream.requests]
+    assert set(used[:2]) == {1, 2}
+    assert used[2] in (1, 2)
+    assert used[3] == 3
 
 
 async def test_an_answer_that_began_is_never_repeated(client, upstream):

@@ -187,7 +187,7 @@ def test_a_document_is_sent_by_bytes_or_by_id():
 def test_a_video_is_sent_where_videos_are_taken_and_left_out_elsewhere():
     part = MediaPart(kind=MediaKind.VIDEO, uri="https://example.test/v.mp4")
     said = user(TextPart(text="?"), part)
-    assert len(messages(said)[0]["content"]) == 1
+    assert messages(said)[0]["content"] == "?"
     assert messages(said, quirks=Quirks(video=True))[0]["content"][1] == {
         "type": "video_url",
         "video_url": {"url": "https://example.test/v.mp4"},
@@ -202,7 +202,7 @@ def test_an_opaque_part_goes_back_to_its_own_kind_alone():
         "deep": [{"x": 1.5}],
     }
     other = OpaquePart(provider_kind="anthropic", type="thing", value={})
-    assert messages(user(TextPart(text="?"), other))[0]["content"] == [{"type": "text", "text": "?"}]
+    assert messages(user(TextPart(text="?"), other))[0]["content"] == "?"
 
 
 @pytest.mark.parametrize(("ttl", "control"), [(None, {}), (300.0, {"ttl": "5m"}), (3600.0, {"ttl": "1h"})])
@@ -380,3 +380,28 @@ def test_options_never_change_whom_is_asked_what(option):
 @given(st.text(max_size=50))
 def test_any_text_arrives_unchanged(text):
     assert body(ask(text))["messages"][0]["content"] == text
+
+
+def test_an_assistants_own_blocks_go_back_with_its_text():
+    said = Message(
+        Role.ASSISTANT,
+        (
+            TextPart(text="a"),
+            OpaquePart(provider_kind="openai", type="thing", value={"n": 1.0}),
+            ReasoningPart(text="h"),
+        ),
+    )
+    assert messages(said)[0]["content"] == [{"type": "text", "text": "a"}, {"type": "thing", "n": 1}]
+
+
+def test_a_vendor_that_calls_no_tools_is_sent_none():
+    assert "tools" not in body(ask(tools=(TOOL,), tool_choice=ToolChoice(ToolMode.AUTO)), Quirks(tools=False))
+
+
+def test_a_vendor_without_schemas_is_sent_no_format():
+    assert generation(Quirks(json_schema=False), response_format=JsonSchemaFormat("n", "{}")) == {}
+
+
+def test_assistant_without_thinking_has_nothing_to_replay():
+    said = Message(Role.ASSISTANT, (TextPart(text="4"),))
+    assert messages(said, quirks=Quirks(reasoning_replay="reasoning")) == [{"role": "assistant", "content": "4"}]

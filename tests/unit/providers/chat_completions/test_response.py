@@ -313,3 +313,17 @@ def test_an_endless_list_of_models_is_cut():
 
 def test_an_empty_list_of_models_is_one():
     assert read_models(b'{"data":[]}') == ()
+
+
+@pytest.mark.parametrize("raw", ["x", [], {"content": "x"}, {"content": [{"token": "a", "logprob": True}]}])
+def test_log_probabilities_in_no_known_shape_are_none(raw):
+    (candidate,) = read({"choices": [{"message": {"content": "a"}, "logprobs": raw}]}).candidates
+    assert candidate.logprobs == ()
+
+
+def test_annotations_in_no_known_shape_are_none():
+    assert parts({"content": "x", "annotations": "x"}) == (TextPart(text="x"),)
+
+
+def test_thinking_in_a_list_may_be_a_plain_text():
+    assert parts({"content": [{"type": "thinking", "thinking": "hm"}]}) == (ReasoningPart(text="hm"),)

@@ -515,6 +515,11 @@ def test_sources_come_with_the_text():
     assert len(answer(delta(content="a"), delta(annotations=[source]), delta("stop")).candidates[0].message.parts) == 1
 
 
+def test_log_probabilities_before_any_text_open_its_part():
+    events = run(delta(content=None, logprobs=logprobs("")), delta(content="a"), delta("stop"), each_alone=True)
+    assert events[:2] == [TextDelta(text="", logprobs=(TokenLogprob("", -1.0),)), TextDelta(text="a")]
+
+
 def test_metadata_is_that_of_the_first_chunk_that_says_something():
     chunk = {
         "model": "test-model-0613",

@@ -25,14 +25,14 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, OPENAI, Quirks, ReasoningStyle
 from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
-from llmproxy_grpc.providers.chat_completions.unsupported import unsupported
+from llmproxy_grpc.providers.chat_completions.unsupported import Limits
 from tests.providers.conversations import ask
 
 TEXT = TextPart(text="x")
 
 
 def fields(request: Any, quirks: Quirks = OPENAI, kinds: tuple[str, ...] = ("openai",)) -> list[str]:
-    found = unsupported(request, quirks, kinds)
+    found = Limits(quirks, kinds).unsupported(request)
     assert all(each.message for each in found)
     return [each.field for each in found]
 

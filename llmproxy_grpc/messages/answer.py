@@ -1,0 +1,72 @@
+"""What comes back: candidates, what they used, and what was changed on the way."""
+
+from msgspec import Struct
+
+from llmproxy_grpc.messages.content import JsonObject, Message
+from llmproxy_grpc.messages.enumerations import FinishReason, Modality, UsageSource
+
+
+class Cost(Struct, frozen=True):
+    """Money, in billionths of the currency's unit."""
+
+    currency_code: str
+    amount_nanos: int
+
+
+class ModalityTokens(Struct, frozen=True):
+    """Tokens of one kind of content."""
+
+    modality: Modality
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Usage(Struct, frozen=True):
+    """Tokens and money; cached tokens are part of input, reasoning tokens part of output."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+    reasoning_tokens: int = 0
+    modality_tokens: tuple[ModalityTokens, ...] = ()
+    cost: Cost | None = None
+    source: UsageSource = UsageSource.PROVIDER
+
+
+class TokenLogprob(Struct, frozen=True):
+    """Log probability of one position."""
+
+    token: str
+    logprob: float
+    token_bytes: bytes = b""
+    top: tuple["TokenLogprob", ...] = ()
+
+
+class Candidate(Struct, frozen=True):
+    """One answer."""
+
+    index: int
+    message: Message
+    finish_reason: FinishReason
+    raw_finish_reason: str = ""
+    matched_stop_sequence: str = ""
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class Warning(Struct, frozen=True):  # noqa: A001 - the API's word; nobody raises it
+    """Something was ignored or changed: an UPPER_SNAKE_CASE code, the field's path, and words."""
+
+    code: str
+    field: str
+    message: str
+
+
+class ProviderResponse(Struct, frozen=True):
+    """What one provider answered to one attempt of a Chat."""
+
+    candidates: tuple[Candidate, ...]
+    usage: Usage | None = None
+    upstream_request_id: str = ""
+    provider_metadata: JsonObject = {}

@@ -1,0 +1,117 @@
+import pytest
+
+from llmproxy_grpc.providers.discovery import UNBUILT_KINDS, Discovery, discover, ollama_answers
+from llmproxy_grpc.providers.http import HttpClient
+from llmproxy_grpc.providers.presets import PRESETS
+from llmproxy_grpc.providers.registry import KINDS, build
+from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream
+
+
+async def _yes() -> bool:
+    return True
+
+
+async def _no() -> bool:
+    return False
+
+
+async def found(environ: dict[str, str], *, ollama: bool = False, local: bool = True) -> Discovery:
+    return await discover(environ, ollama_reachable=_yes if ollama else _no, local_available=local)
+
+
+async def test_without_anything_there_is_the_embedded_model():
+    discovery = await found({})
+    assert [(each.name, each.kind) for each in discovery.providers] == [("local", "local")]
+    assert discovery.skipped == ()
+
+
+async def test_where_the_embedded_model_cannot_run_echo_stands_in():
+    assert [(each.name, each.kind) for each in (await found({}, local=False)).providers] == [("echo", "echo")]
+
+
+async def test_each_key_is_a_provider():
+    variables = {preset.key_variable for preset in PRESETS.values() if preset.key_variable}
+    discovery = await found(dict.fromkeys(variables, "test-key"))
+    names = {preset.name for preset in PRESETS.values() if preset.key_variable}
+    assert {each.name for each in discovery.providers} == names | {"local"}
+    assert discovery.skipped == ()
+
+
+async def test_what_is_found_can_be_built():
+    discovery = await found({"OPENAI_API_KEY": "test-key", "GROQ_API_KEY": "test-key"}, ollama=True, local=False)
+    http = HttpClient(connect_timeout=1)
+    for config in discovery.providers:
+        assert build(config, http).name == config.name
+    await http.aclose()
+
+
+@pytest.mark.parametrize("value", ["", " ", "\n"])
+async def test_an_empty_key_is_none(value):
+    assert len((await found({"OPENAI_API_KEY": value, "ANTHROPIC_API_KEY": value})).providers) == 1
+    assert (await found({"OPENAI_API_KEY": value, "ANTHROPIC_API_KEY": value})).skipped == ()
+
+
+async def test_space_around_a_key_is_not_part_of_it():
+    _, openai = (await found({"OPENAI_API_KEY": " test-key\n"})).providers
+    assert openai.api_key is not None
+    assert openai.api_key.get_secret_value() == "test-key"
+
+
+async def test_a_malformed_key_is_skipped_without_showing_it():
+    discovery = await found({"OPENAI_API_KEY": "test\nkey"})
+    assert len(discovery.providers) == 1
+    (skipped,) = discovery.skipped
+    assert skipped.variable == "OPENAI_API_KEY"
+    assert "test" not in skipped.reason
+
+
+async def test_a_key_for_another_address_goes_there_alone():
+    environ = {"OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": "https://llm.example.test/v1"}
+    _, openai = (await found(environ)).providers
+    assert (openai.name, openai.base_url, openai.preset) == ("openai", "https://llm.example.test/v1", None)
+
+
+async def test_a_malformed_address_is_skipped():
+    discovery = await found({"OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": "llm.example.test"})
+    assert [each.name for each in discovery.providers] == ["local"]
+    assert [each.variable for each in discovery.skipped] == ["OPENAI_API_KEY"]
+
+
+@pytest.mark.parametrize(("variable", "kind"), UNBUILT_KINDS.items())
+async def test_a_key_of_a_kind_that_is_not_built_is_skipped_aloud(variable, kind):
+    (skipped,) = (await found({variable: "test-key"})).skipped
+    assert skipped.variable == variable
+    assert kind in skipped.reason
+    assert "test-key" not in skipped.reason
+
+
+def test_a_kind_that_is_built_is_no_longer_called_unbuilt():
+    assert not set(UNBUILT_KINDS.values()) & set(KINDS)
+
+
+async def test_ollama_is_found_where_it_answers():
+    _, ollama = (await found({}, ollama=True)).providers
+    assert (ollama.name, ollama.kind, ollama.preset) == ("ollama", "openai", "ollama")
+
+
+async def test_a_host_without_ollama_says_no_at_once():
+    http = HttpClient(connect_timeout=1)
+    assert await ollama_answers(http, "http://127.0.0.1:1/api/version") is False
+    await http.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "answers"),
+    [
+        (Answer.json(b'{"version":"0.40.12"}'), True),
+        (Answer.json(b"", status=500), False),
+        (Answer(before_head=[Do.STALL]), False),
+        (Answer(raw=[b"garbage\r\n\r\n"]), False),
+    ],
+)
+async def test_ollama_answers_if_it_says_its_version_in_time(answer, answers):
+    http = HttpClient(connect_timeout=1)
+    async with FaultyUpstream() as upstream:
+        upstream.script(answer)
+        assert await ollama_answers(http, f"{upstream.url}/api/version") is answers
+    await http.aclose()

@@ -1,0 +1,71 @@
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from llmproxy_grpc.providers.retry_after import duration, retry_after
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+DAY = 86400.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": " 1.5 "}, 1.5),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "3"}, 3.0),
+        ({"retry-after": format_datetime(NOW + timedelta(seconds=90), usegmt=True)}, 90.0),
+        ({"retry-after": format_datetime(NOW - timedelta(days=9), usegmt=True)}, 0.0),
+        ({"retry-after": "Thu, 01 Jan 2026 12:00:05 -0000"}, 5.0),
+        ({"retry-after": format_datetime(NOW + timedelta(days=9), usegmt=True)}, DAY),
+        ({"retry-after": "99999999999999"}, DAY),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e9"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Thu, 99 Jan 2026 99:99:99 GMT"}, None),
+        ({"retry-after": "9" * 5000}, None),
+        ({"retry-after": "\u0665"}, None),
+        ({"x-ratelimit-reset-requests": "7.66s"}, 7.66),
+        ({"x-ratelimit-reset-requests": "1h2m3s"}, 3723.0),
+        ({"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-reset-tokens": "120ms"}, 0.12),
+        (
+            {
+                "x-ratelimit-reset-requests": "6m0s",
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-tokens": "120ms",
+                "x-ratelimit-remaining-tokens": "99",
+            },
+            360.0,
+        ),
+        ({"retry-after": "3", "x-ratelimit-reset-requests": "6m0s"}, 3.0),
+        ({"x-ratelimit-reset-requests": "2026-01-01T12:00:05Z"}, None),
+        ({"x-ratelimit-reset-requests": "tomorrow"}, None),
+    ],
+)
+def test_the_wait_that_headers_ask_for(headers, seconds):
+    assert retry_after(headers, NOW) == pytest.approx(seconds)
+
+
+def test_names_are_found_in_any_case():
+    assert retry_after(CIMultiDict({"Retry-After": "3"}), NOW) == 3
+
+
+@pytest.mark.parametrize("text", ["", "s", "5", "-5s", "5 s", "5x", "1.s", "1e3s", "\u0665s", "5s "])
+def test_what_is_no_duration(text):
+    assert duration(text) is None
+
+
+@given(st.text(), st.sampled_from(["retry-after", "retry-after-ms", "x-ratelimit-reset-tokens"]))
+def test_no_header_whatever_gives_more_than_a_day_or_less_than_nothing(text, name):
+    seconds = retry_after({name: text}, NOW)
+    assert seconds is None or 0 <= seconds <= DAY

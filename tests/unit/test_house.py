@@ -1,0 +1,47 @@
+"""The rules of the house that no tool checks."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GENERATED = ("_gen", "v1", "protos")
+LONGEST = 400
+ROOMS = ("utils", "helpers", "common", "base", "misc", "constants", "types")
+
+
+def tracked(*patterns: str) -> list[Path]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    paths = [ROOT / name for name in found]
+    return [path for path in paths if path.exists() and not set(GENERATED) & set(path.relative_to(ROOT).parts)]
+
+
+@pytest.mark.parametrize("path", tracked("*.py"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_is_longer_than_four_hundred_lines(path):
+    assert len(path.read_text().splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("path", tracked("llmproxy_grpc/*.py"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_opens_with_one_sentence(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+    first = docstring.split("\n\n")[0]
+    assert first.endswith("."), path
+
+
+def test_no_room_is_called_by_a_word_that_says_nothing():
+    names = {part for path in tracked("llmproxy_grpc/*.py") for part in path.with_suffix("").parts}
+    assert not names & set(ROOMS)
+
+
+def test_no_test_is_skipped_without_being_counted():
+    marks = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in tracked("tests/*.py", "clients/*.py")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"mark\.(skip|xfail)", line)
+    ]
+    assert marks == []
