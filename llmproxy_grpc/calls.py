@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from llmproxy_grpc.errors import ProxyError
-from llmproxy_grpc.messages import Usage, Warning  # noqa: A004 - the API's word
+from llmproxy_grpc.messages import Usage, Warning
 
 
 class Caller(Struct, frozen=True):

@@ -18,9 +18,10 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
-SERVER = ROOT / "llmproxy_grpc" / "_gen"
-CLIENT = ROOT / "clients" / "python" / "llmproxy_client"
-GO = ROOT / "clients" / "go"
+SERVER = Path("llmproxy_grpc/_gen")
+CLIENT = Path("clients/python/llmproxy_client")
+GO = Path("clients/go")
+GENERATED = (SERVER, CLIENT / "v1", CLIENT / "protos", GO / "llmproxy" / "v1")
 GO_MODULE = "github.com/llmproxy-grpc/llmproxy-grpc/clients/go"
 GO_PLUGINS = ("google.golang.org/protobuf/cmd/protoc-gen-go", "google.golang.org/grpc/cmd/protoc-gen-go-grpc")
 DESCRIPTORS = "llmproxy_v1.protoset"
@@ -29,17 +30,48 @@ PACKAGE_DOC = '"""Generated from protos/llmproxy/v1 by `make generate`; never ed
 
 
 def main() -> None:
-    """Generates everything, or only what `--only python|go` names."""
+    """Generates everything, or only what `--only python|go` names; with `--check` compares and writes nothing."""
+    if sys.argv[1:] == ["--check"]:
+        check()
+        return
     only = sys.argv[2] if sys.argv[1:2] == ["--only"] else None
-    sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("llmproxy/**/*.proto"))
     if only != "go":
-        generate_python(sources)
+        generate_python(ROOT)
     if only != "python":
-        generate_go(sources)
+        generate_go(ROOT)
 
 
-def generate_python(sources: list[str]) -> None:
+def check() -> None:
+    """Generates into a folder of its own, and fails if a generated file differs, is missing or is left over."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder)
+        generate_python(fresh)
+        generate_go(fresh)
+        stale = sorted({str(path) for part in GENERATED for path in differing(fresh / part, ROOT / part)})
+    if stale:
+        raise SystemExit("Not up to date, run `make generate`:\n  " + "\n  ".join(stale))
+
+
+def differing(fresh: Path, present: Path) -> set[Path]:
+    """The files that are not the same in both folders, relative to the project."""
+    names = {path.relative_to(folder) for folder in (fresh, present) for path in folder.rglob("*") if path.is_file()}
+    kept = {name for name in names if "__pycache__" not in name.parts}
+    return {present.relative_to(ROOT) / name for name in kept if content(fresh / name) != content(present / name)}
+
+
+def content(path: Path) -> bytes | None:
+    """A file's bytes, or None if there is no such file."""
+    return path.read_bytes() if path.is_file() else None
+
+
+def proto_files() -> list[str]:
+    """The project's proto files, as protoc names them."""
+    return sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("llmproxy/**/*.proto"))
+
+
+def generate_python(root: Path) -> None:
     """Writes the stubs twice, for the server and for applications, with the protos and descriptors beside them."""
+    sources = proto_files()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         run_protoc(
@@ -48,23 +80,23 @@ def generate_python(sources: list[str]) -> None:
         descriptors = out / DESCRIPTORS
         run_protoc(["--include_imports", f"--descriptor_set_out={descriptors}"], [*sources, *RPC_DETAILS])
         for package, target in (("llmproxy_grpc._gen.v1", SERVER), ("llmproxy_client.v1", CLIENT)):
-            write_package(out / "llmproxy" / "v1", target / "v1", package)
-            shutil.copy(descriptors, target / DESCRIPTORS)
-        (SERVER / "__init__.py").write_text(PACKAGE_DOC)
-    copy_protos(CLIENT / "protos")
+            write_package(out / "llmproxy" / "v1", root / target / "v1", package)
+            shutil.copy(descriptors, root / target / DESCRIPTORS)
+        (root / SERVER / "__init__.py").write_text(PACKAGE_DOC)
+    copy_protos(root / CLIENT / "protos")
 
 
-def generate_go(sources: list[str]) -> None:
+def generate_go(root: Path) -> None:
     """Writes the Go stubs with the plugins that clients/go/go.mod pins; `GO` names another go than the PATH's."""
     with tempfile.TemporaryDirectory() as folder:
         plugins = [build_go_plugin(tool, Path(folder)) for tool in GO_PLUGINS]
         out = Path(folder) / "out"
         out.mkdir()
         flags = [f"--{kind}_{flag}" for kind in ("go", "go-grpc") for flag in (f"out={out}", f"opt=module={GO_MODULE}")]
-        run_protoc([*plugins, *flags], sources)
+        run_protoc([*plugins, *flags], proto_files())
         # Only the packages that were generated are replaced: the hand-written one lies above them.
         for package in sorted({path.parent for path in out.rglob("*.go")}):
-            target = GO / package.relative_to(out)
+            target = root / GO / package.relative_to(out)
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(package, target)
 
@@ -75,7 +107,7 @@ def build_go_plugin(tool: str, folder: Path) -> str:
     # -mod=mod of the environment would let the build rewrite the pins.
     environment = {**os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false"}
     command = [os.environ.get("GO", "go"), "build", "-trimpath", "-o", str(binary), tool]
-    subprocess.run(command, cwd=GO, env=environment, check=True)
+    subprocess.run(command, cwd=ROOT / GO, env=environment, check=True)
     return f"--plugin={binary.name}={binary}"
 
 

@@ -46,7 +46,8 @@ def complaint(headers: Mapping[str, str], body: bytes) -> Complaint:
     if isinstance(document, list) and document:
         document = document[0]
     if not isinstance(document, dict):
-        return Complaint(message=_plain_text(body), codes=_amazon(headers), request_id=request_id(headers))
+        text = document if isinstance(document, str) else _plain_text(body) if document is None else ""
+        return Complaint(message=text, codes=_amazon(headers), request_id=request_id(headers))
     error = _error(document)
     message = _first_text(error, "message", "Message", "detail", "error", "msg")
     limit, requested = _tokens(error, message)
@@ -82,7 +83,7 @@ def _json(body: bytes) -> Any:
 def _plain_text(body: bytes) -> str:
     """A page of HTML says nothing; a line of text does."""
     text = body[:_READ_AT_MOST].decode("utf-8", "replace").strip()
-    return "" if text.startswith(("<", "{", "[")) or "\ufffd" in text else text
+    return "" if text == "null" or text.startswith(("<", "{", "[")) or "\ufffd" in text else text
 
 
 def _error(document: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def _amazon(headers: Mapping[str, str]) -> tuple[str, ...]:
 def _status(error: dict[str, Any]) -> int:
     code = error.get("code")
     digits = (
-        code if isinstance(code, int) else int(code) if isinstance(code, str) and re.fullmatch(r"\d{3}", code) else 0
+        code if isinstance(code, int) else int(code) if isinstance(code, str) and re.fullmatch(r"[0-9]{3}", code) else 0
     )
     return digits if 400 <= digits <= 599 else 0
 

@@ -8,9 +8,9 @@ from email.utils import parsedate_to_datetime
 
 _LONGEST = 86400.0
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,12})?(?:h|ms|us|µs|ns|m|s))+")
-_DURATION_PART = re.compile(r"([\d.]+)(h|ms|us|µs|ns|m|s)")
-_NUMBER = re.compile(r"\d{1,20}(?:\.\d{1,20})?")
+_DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,12})?(?:h|ms|us|µs|ns|m|s))+")
+_DURATION_PART = re.compile(r"([0-9.]+)(h|ms|us|µs|ns|m|s)")
+_NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _LIMITED = ("requests", "tokens")
 
 

@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 
 from llmproxy_grpc.config.schema import ModelDefaults
 from llmproxy_grpc.errors import FieldViolation, InvalidRequest, UnsupportedParameter
-from llmproxy_grpc.messages import ChatRequest, GenerationConfig, Warning  # noqa: A004 - the API's word
+from llmproxy_grpc.messages import ChatRequest, GenerationConfig, Warning
 from llmproxy_grpc.providers.provider import Provider, Unsupported
 from llmproxy_grpc.routing.catalog import Route, Target
 from llmproxy_grpc.routing.strategies import STRATEGIES

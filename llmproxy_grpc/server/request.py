@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.errors import FeatureDisabled, FieldViolation, InvalidRequest
-from llmproxy_grpc.messages import ChatRequest, Warning  # noqa: A004 - the API's word
+from llmproxy_grpc.messages import ChatRequest, Warning
 from llmproxy_grpc.routing.router import Router
 from llmproxy_grpc.server.validation import features_off, unknown_fields, validate
 from llmproxy_grpc.server.wire import to_request

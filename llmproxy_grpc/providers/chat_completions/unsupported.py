@@ -101,7 +101,7 @@ class Limits:
         for kind in self._kinds:
             for option in options.get(kind, {}):
                 if option in DENIED_OPTIONS:
-                    yield Unsupported(f"provider_options.{kind}.{option}", "this is the proxy's to set")
+                    yield Unsupported(f'provider_options["{kind}"].{option}', "this is the proxy's to set")
 
 
 def _in_generation(config: GenerationConfig, quirks: Quirks) -> Iterator[tuple[str, str]]:

@@ -134,11 +134,23 @@ def test_a_per_day_quota_is_not_worth_waiting_for():
     ("body", "code", "message"),
     [
         (openai("Wrong.", code="bad_thing"), "bad_thing", "Wrong."),
-        ({"object": "error", "message": "Wrong.", "type": "BadRequestError", "param": None, "code": 400}, "400", "Wrong."),
+        (
+            {"object": "error", "message": "Wrong.", "type": "BadRequestError", "param": None, "code": 400},
+            "400",
+            "Wrong.",
+        ),
         ({"detail": "Wrong."}, "", "Wrong."),
-        ({"detail": [{"loc": ["body", "messages", 0], "msg": "Wrong.", "type": "missing", "input": "a prompt"}]}, "missing", "messages.0: Wrong."),
+        (
+            {"detail": [{"loc": ["body", "messages", 0], "msg": "Wrong.", "type": "missing", "input": "a prompt"}]},
+            "missing",
+            "messages.0: Wrong.",
+        ),
         ({"error": "Wrong."}, "", "Wrong."),
-        ({"type": "error", "error": {"type": "invalid_request_error", "message": "Wrong."}}, "invalid_request_error", "Wrong."),
+        (
+            {"type": "error", "error": {"type": "invalid_request_error", "message": "Wrong."}},
+            "invalid_request_error",
+            "Wrong.",
+        ),
         ({"error": {"code": 400, "message": "Wrong.", "status": "INVALID_ARGUMENT"}}, "400", "Wrong."),
         ([{"error": {"code": 400, "message": "Wrong.", "status": "INVALID_ARGUMENT"}}], "400", "Wrong."),
         ({"message": "Wrong."}, "", "Wrong."),
@@ -149,7 +161,7 @@ def test_a_per_day_quota_is_not_worth_waiting_for():
         ({"error": None}, "", ""),
         ({"error": {"details": [1, {"violations": [2], "retryDelay": 3}]}}, "", ""),
     ],
-)  # fmt: skip
+)
 def test_every_shape_of_body_gives_code_and_message(body, code, message):
     fault = fail(400, body).fault
     assert (fault.code, fault.message) == (code, message)
@@ -186,12 +198,12 @@ def test_a_refused_credential_carries_none_of_the_providers_text(status):
     ("body", "limit", "requested"),
     [
         (openai(type="exceed_context_size_error", n_ctx=4096, n_prompt_tokens=5000), "4096", "5000"),
-        (openai("This model's maximum context length is 8192 tokens. However, you requested 9001 tokens."), "8192", "9001"),
-        (openai("maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens"), "8192", "9001"),
+        (openai("The model's maximum context length is 8192 tokens. But you requested 9001 tokens."), "8192", "9001"),
+        (openai("maximum context length is 8192 tokens. But your messages resulted in 9001 tokens"), "8192", "9001"),
         (openai("prompt is too long: 210000 tokens > 200000 maximum"), "200000", "210000"),
         (openai("The input token count (12) exceeds the maximum number of tokens allowed (10)."), "10", "12"),
     ],
-)  # fmt: skip
+)
 def test_a_context_that_is_too_long_says_how_much_fits(body, limit, requested):
     error = fail(400, body)
     assert type(error) is ContextLengthExceeded
@@ -237,7 +249,10 @@ def test_a_validation_names_its_field():
 # When to try again.
 
 
-@pytest.mark.parametrize(("status", "seconds"), [(429, 3.0), (503, 3.0), (529, 3.0), (500, 3.0), (408, 3.0), (402, None), (400, None), (401, None)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "seconds"),
+    [(429, 3.0), (503, 3.0), (529, 3.0), (500, 3.0), (408, 3.0), (402, None), (400, None), (401, None)],
+)
 def test_a_wait_belongs_only_to_errors_that_pass(status, seconds):
     assert fail(status, retry_after="3").retry_after == seconds
 

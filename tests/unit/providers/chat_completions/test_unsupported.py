@@ -195,6 +195,6 @@ def test_a_name_is_named_where_messages_have_none():
 def test_options_that_are_never_merged_are_named():
     request = ask(provider_options={"openai": {"model": "x", "store": True}, "groq": {"api_key": "x"}})
     assert fields(request, COMPATIBLE, ("openai", "groq")) == [
-        "provider_options.openai.model",
-        "provider_options.groq.api_key",
+        'provider_options["openai"].model',
+        'provider_options["groq"].api_key',
     ]
