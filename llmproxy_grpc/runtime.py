@@ -12,6 +12,7 @@ from llmproxy_grpc.config.schema import Config, ProviderConfig
 from llmproxy_grpc.errors import ProxyError, UpstreamTimeout
 from llmproxy_grpc.health.tracker import HealthTracker
 from llmproxy_grpc.providers.http import HttpClient
+from llmproxy_grpc.providers.presets import PRESETS
 from llmproxy_grpc.providers.provider import Provider
 from llmproxy_grpc.providers.registry import known_kinds
 from llmproxy_grpc.routing.catalog import Catalog
@@ -47,7 +48,7 @@ class Runtime:
         self.router = Router(
             catalog=self.catalog,
             providers=self.providers,
-            kinds=known_kinds() | {provider.kind for provider in self.providers.values()},
+            kinds=known_kinds() | PRESETS.keys() | {provider.kind for provider in self.providers.values()},
             timeouts=config.timeouts,
             max_attempts=config.retries.max_attempts,
             in_flight_limits={

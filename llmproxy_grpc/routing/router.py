@@ -21,7 +21,7 @@ class Router:
     Args:
         catalog: Which models there are.
         providers: Every provider by name.
-        kinds: Every kind of provider that this version knows.
+        kinds: What `provider_options` may be keyed by: every kind and vendor that this version knows.
         timeouts: How long to wait for a provider.
         max_attempts: Most attempts of one call.
         in_flight_limits: Most attempts in flight, by provider name; without one there is no limit.

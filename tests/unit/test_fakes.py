@@ -72,38 +72,42 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def test_a_relay_passes_on_holds_delays_and_cuts():
-    async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
-        async with Relay(server.sockets[0].getsockname()[1]) as relay:
-            reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
-            writer.write(b"one")
-            assert await reader.readexactly(3) == b"one"
-            relay.hold(Way.TO_CLIENT)
-            writer.write(b"two")
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(reader.read(1), 0.03)
-            relay.resume()
-            assert await reader.readexactly(3) == b"two"
-            relay.latency = 0.02
-            start = time.monotonic()
-            writer.write(b"six")
-            assert await reader.readexactly(3) == b"six"
-            assert time.monotonic() - start >= 0.04
-            relay.cut()
-            with pytest.raises(ConnectionResetError):
-                await reader.read()
-            writer.close()
-            assert relay.accepted == 1
+    async with (
+        await asyncio.start_server(echo, "127.0.0.1", 0) as server,
+        Relay(server.sockets[0].getsockname()[1]) as relay,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
+        writer.write(b"one")
+        assert await reader.readexactly(3) == b"one"
+        relay.hold(Way.TO_CLIENT)
+        writer.write(b"two")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.03)
+        relay.resume()
+        assert await reader.readexactly(3) == b"two"
+        relay.latency = 0.02
+        start = time.monotonic()
+        writer.write(b"six")
+        assert await reader.readexactly(3) == b"six"
+        assert time.monotonic() - start >= 0.04
+        relay.cut()
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        assert relay.accepted == 1
 
 
 async def test_a_relay_chops():
-    async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
-        async with Relay(server.sockets[0].getsockname()[1], chop=1) as relay:
-            reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
-            writer.write(b"abc")
-            assert await reader.readexactly(3) == b"abc"
-            writer.write_eof()
-            assert await reader.read() == b""
-            writer.close()
+    async with (
+        await asyncio.start_server(echo, "127.0.0.1", 0) as server,
+        Relay(server.sockets[0].getsockname()[1], chop=1) as relay,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
+        writer.write(b"abc")
+        assert await reader.readexactly(3) == b"abc"
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()
 
 
 def test_a_clock_moves_only_as_told():

@@ -98,6 +98,14 @@ def test_a_lone_surrogate_spoils_nothing_else(data):
     assert decode(data, DELTA) == Delta("\ud83d", 1)
 
 
+def test_numbers_beside_a_lone_surrogate_keep_their_value():
+    assert decode(b'{"extra":{"a":"\\ude00","b":-1.5e3,"c":18446744073709551615}}', DELTA).extra == {
+        "a": "\ude00",
+        "b": -1500.0,
+        "c": 2**64 - 1,
+    }
+
+
 def reference(text: str) -> str:
     """One character after the other."""
     said = ""
