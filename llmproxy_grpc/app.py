@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing, suppress
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Final, TextIO
 import structlog
 
 from llmproxy_grpc.config.faults import ConfigFault
-from llmproxy_grpc.config.loader import Loaded
+from llmproxy_grpc.config.loader import EMBEDDED_MODEL, Loaded
 from llmproxy_grpc.config.manager import ConfigManager, Reload
 from llmproxy_grpc.config.schema import Config, ProviderConfig
 from llmproxy_grpc.health.tracker import HealthTracker
@@ -44,6 +45,8 @@ from llmproxy_grpc.telemetry.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 MOST_SHOWN: Final = 20
+ECHO_MODEL: Final = "echo/echo"
+"""Stands in for the embedded model where that cannot run."""
 
 
 class App:
@@ -73,12 +76,13 @@ class App:
         self._output = output
         self._started = datetime.now(UTC)
         self._readiness = Readiness()
-        clock = asyncio.get_running_loop().time
+        clock = time.monotonic
         self._tracker = HealthTracker(clock, lambda: datetime.now(UTC))
         self._metrics = Metrics(self._knows_model, self._knows_provider)
         self._lag = LoopLag(self._metrics.loop_lag)
         self._admission = Admission(lambda: self._runtime.config.grpc.max_in_flight, clock)
         self._observers = Observers((self._tracker, self._metrics, CallLog()), self._tracker)
+        self._predrain_over = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._stop = asyncio.Event()
         self._runtime: Runtime
@@ -87,6 +91,7 @@ class App:
     def stop(self) -> None:
         """Asks for a drain; asked again, for an end."""
         if self._stop.is_set():
+            self._predrain_over.set()
             self._stop_now.set()
         self._stop.set()
 
@@ -115,7 +120,10 @@ class App:
             await self._drain([server for server, _ in servers])
 
     async def _build(self, config: Config) -> Runtime:
-        return Runtime(config, await self._providers(config), self._observers, self._build_provider)
+        providers = await self._providers(config)
+        if config.default_model == EMBEDDED_MODEL and not any(provider.kind == "local" for provider in providers):
+            config = config.model_copy(update={"default_model": ECHO_MODEL})
+        return Runtime(config, providers, self._observers, self._build_provider)
 
     async def _providers(self, config: Config) -> Sequence[ProviderConfig]:
         """The configured providers, and what discovery finds besides them."""
@@ -248,9 +256,14 @@ class App:
         ]
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
-        loop.add_signal_handler(signal.SIGINT, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
         stack.push_async_callback(_end, tasks)
+
+    def _interrupt(self) -> None:
+        """Ctrl-C: no load balancer has to notice, so the drain begins at once."""
+        self._predrain_over.set()
+        self.stop()
 
     def _on_reload_signal(self) -> None:
         self._run_beside(self._manager.reload())
@@ -287,7 +300,7 @@ class App:
         config = self._runtime.config.grpc
         log.info("draining", predrain=config.predrain, grace=config.grace)
         self._readiness.enter(Phase.DRAINING)
-        await _wait(self._stop_now, config.predrain)
+        await _wait(self._predrain_over, config.predrain)
         self._readiness.enter(Phase.STOPPED)
         hurry = asyncio.create_task(self._evict_when_hurried())
         for server in servers:

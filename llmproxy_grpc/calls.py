@@ -1,6 +1,6 @@
 """One RPC while it runs: who calls, what was tried, how it ended; and what may watch it.
 
-Times ending in `_at` are readings of the event loop's monotonic clock, in seconds.
+Times ending in `_at` are readings of the monotonic clock, in seconds.
 """
 
 from datetime import datetime

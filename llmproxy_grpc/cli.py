@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from llmproxy_grpc import __version__
 from llmproxy_grpc.config.faults import ConfigError
 from llmproxy_grpc.config.loader import Loaded, load
+from llmproxy_grpc.config.rules import RULES, Rule
 from llmproxy_grpc.config.schema import config_schema
 
 WRONG_USAGE = 2
@@ -70,11 +71,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check_config(options: argparse.Namespace) -> int:
-    from llmproxy_grpc.providers.registry import build
-    from llmproxy_grpc.runtime import check_providers
-
     loaded = _load(options)
-    asyncio.run(check_providers(loaded.config, build))
     print(f"{loaded.file or 'the defaults'}: valid")
     return 0
 
@@ -91,7 +88,10 @@ def _pull_model(_options: argparse.Namespace) -> int:
 
 
 def _load(options: argparse.Namespace) -> Loaded:
-    return load(options.config, options.overrides, os.environ, Path.cwd())
+    from llmproxy_grpc.runtime import buildable_providers
+
+    rules: dict[Rule, frozenset[str]] = {**RULES, buildable_providers: frozenset({"providers"})}
+    return load(options.config, options.overrides, os.environ, Path.cwd(), rules=rules)
 
 
 def _run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:

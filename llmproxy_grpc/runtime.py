@@ -1,6 +1,7 @@
 """One configuration, running: its providers, catalog and router; a reload builds a new one and drains the old."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
 
@@ -9,12 +10,13 @@ from msgspec import Struct
 from llmproxy_grpc.calls import CallObserver
 from llmproxy_grpc.config.faults import ConfigError, ConfigFault
 from llmproxy_grpc.config.schema import Config, ProviderConfig
+from llmproxy_grpc.config.tree import Problem
 from llmproxy_grpc.errors import ProxyError, UpstreamTimeout
 from llmproxy_grpc.health.tracker import HealthTracker
+from llmproxy_grpc.providers import registry
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS
 from llmproxy_grpc.providers.provider import Provider
-from llmproxy_grpc.providers.registry import known_kinds
 from llmproxy_grpc.routing.catalog import Catalog
 from llmproxy_grpc.routing.directory import Directory
 from llmproxy_grpc.routing.router import Router
@@ -48,14 +50,14 @@ class Runtime:
         self.router = Router(
             catalog=self.catalog,
             providers=self.providers,
-            kinds=known_kinds() | PRESETS.keys() | {provider.kind for provider in self.providers.values()},
+            kinds=registry.known_kinds() | PRESETS.keys() | {provider.kind for provider in self.providers.values()},
             timeouts=config.timeouts,
             max_attempts=config.retries.max_attempts,
             in_flight_limits={
                 provider.name: provider.max_in_flight for provider in providers if provider.max_in_flight is not None
             },
             observers=observers.calls,
-            clock=asyncio.get_running_loop().time,
+            clock=time.monotonic,
         )
         self._leases = 0
         self._idle = asyncio.Event()
@@ -111,11 +113,22 @@ class Runtime:
         self._health.record(name, error)
 
 
-async def check_providers(config: Config, build: Build) -> None:
-    """Builds the configured providers and closes them again; raises ConfigError naming those that cannot be built."""
+def buildable_providers(config: Config) -> list[Problem]:
+    """A rule for the loader: every configured provider must be one that can be built, its kind, preset and key."""
+    return asyncio.run(_unbuildable(config))
+
+
+async def _unbuildable(config: Config) -> list[Problem]:
+    problems: list[Problem] = []
     async with aclosing(HttpClient(connect_timeout=config.timeouts.connect)) as http:
-        for provider in _built(config.providers, http, build).values():
-            await provider.aclose()
+        for index, provider in enumerate(config.providers):
+            try:
+                built = registry.build(provider, http)
+            except ValueError as error:
+                problems.append(Problem(("providers", index), str(error)))
+            else:
+                await built.aclose()
+    return problems
 
 
 def _built(configs: Sequence[ProviderConfig], http: HttpClient, build: Build) -> Mapping[str, Provider]:

@@ -16,7 +16,7 @@ from llmproxy_grpc.config.files import LARGEST_FILE, read_secrets, read_text, re
 from llmproxy_grpc.config.interpolation import interpolate
 from llmproxy_grpc.config.json_source import read_json
 from llmproxy_grpc.config.not_built import refuse_not_built
-from llmproxy_grpc.config.rules import ADVICE, RULES, check
+from llmproxy_grpc.config.rules import ADVICE, RULES, Rule, check
 from llmproxy_grpc.config.schema import Config, keys_at
 from llmproxy_grpc.config.tree import KeyPath, Node, Problem, Source, locate, merge, plain
 from llmproxy_grpc.config.yaml_source import read_yaml
@@ -45,7 +45,14 @@ class Loaded(Struct, frozen=True):
     warnings: tuple[ConfigFault, ...] = ()
 
 
-def load(file: Path | None, overrides: Sequence[str], environ: Mapping[str, str], folder: Path) -> Loaded:
+def load(
+    file: Path | None,
+    overrides: Sequence[str],
+    environ: Mapping[str, str],
+    folder: Path,
+    *,
+    rules: Mapping[Rule, frozenset[str]] = RULES,
+) -> Loaded:
     """Reads and checks the configuration.
 
     Args:
@@ -53,6 +60,7 @@ def load(file: Path | None, overrides: Sequence[str], environ: Mapping[str, str]
         overrides: `PATH=VALUE` of the command line.
         environ: The environment.
         folder: The working folder, where relative paths and the search for `llmproxy.yaml` start.
+        rules: What must hold between the keys, each rule with the sections that it reads.
 
     Raises:
         ConfigError: Something is wrong; it holds every fault that was found, or the first hundred.
@@ -69,7 +77,7 @@ def load(file: Path | None, overrides: Sequence[str], environ: Mapping[str, str]
     secret_files: list[Path] = []
     root = interpolate(root, environ, problems)
     root = resolve_files(read_secrets(root, problems, secret_files), problems)
-    config = _validate(root, problems)
+    config = _validate(root, problems, rules)
     faults += _unseen(faults, [locate(root, problem) for problem in problems])
     if faults:
         raise ConfigError(sorted(faults, key=lambda fault: _order(fault, chosen))[:MOST_FAULTS])
@@ -117,7 +125,7 @@ def _with_defaults(root: Node, *, has_file: bool) -> Node:
     return merge(Node({"default_model": Node(EMBEDDED_MODEL, source)}, source), root)
 
 
-def _validate(root: Node, problems: list[Problem]) -> Config:
+def _validate(root: Node, problems: list[Problem], rules: Mapping[Rule, frozenset[str]]) -> Config:
     """The typed configuration; adds what is wrong to `problems`, and then leaves out the sections concerned."""
     values: Any = plain(root)
     wrong: frozenset[str] = frozenset()
@@ -130,7 +138,7 @@ def _validate(root: Node, problems: list[Problem]) -> Config:
         wrong = frozenset(str(entry["loc"][0]) for entry in entries)
         config = Config.model_validate({key: value for key, value in values.items() if key not in wrong})
     problems += _news(refuse_not_built(root), problems)
-    problems += _news(check(config, RULES, wrong), problems)
+    problems += _news(check(config, rules, wrong), problems)
     return config
 
 

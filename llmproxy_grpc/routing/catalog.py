@@ -93,7 +93,7 @@ class Catalog:
 
     def knows(self, model: str) -> bool:
         """Whether a model is configured or discovered; a name that merely could be sent on is not."""
-        if model in self._routes:
+        if model in self._routes or (model == DEFAULT and self.default_model):
             return True
         provider, _, upstream_model = model.partition("/")
         return any(entry.name == upstream_model for entry in self._directory().get(provider, ()))

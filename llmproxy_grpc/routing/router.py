@@ -26,7 +26,7 @@ class Router:
         max_attempts: Most attempts of one call.
         in_flight_limits: Most attempts in flight, by provider name; without one there is no limit.
         observers: Told of every attempt.
-        clock: Monotonic seconds, the event loop's.
+        clock: Monotonic seconds.
     """
 
     def __init__(

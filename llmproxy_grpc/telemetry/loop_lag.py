@@ -1,6 +1,7 @@
 """How late the event loop runs: a tick that should come on time, and how late it came."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -27,12 +28,11 @@ class LoopLag:
 
     async def run(self) -> None:
         """Measures until it is cancelled."""
-        loop = asyncio.get_running_loop()
         ticks = 0
         while True:
-            due = loop.time() + TICK
+            due = time.monotonic() + TICK
             await asyncio.sleep(TICK)
-            self._late.append(max(0.0, loop.time() - due))
+            self._late.append(max(0.0, time.monotonic() - due))
             ticks += 1
             if ticks % 10 == 0:
                 self._tell(self.p99)

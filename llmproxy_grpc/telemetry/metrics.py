@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
 from llmproxy_grpc import __version__
 from llmproxy_grpc.calls import Attempt, Call, Outcome
@@ -56,6 +56,8 @@ class Metrics:
         self._define(self.registry)
 
     def _define(self, registry: CollectorRegistry) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which nobody asks for
+
         def counter(name: str, text: str, *labels: str) -> Callable[..., Counter]:
             # Looking a child up costs a lock and a tuple each time; the label sets are closed, so keep them.
             return cache(Counter(f"llmproxy_{name}", text, labels, registry=registry).labels)

@@ -1,7 +1,7 @@
 """Certificates made for one test: an authority, and what it signs."""
 
-import datetime
 import ipaddress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
 
 class Authority:
@@ -46,8 +46,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(YESTERDAY - datetime.timedelta(days=30))
-            .not_valid_after(YESTERDAY + datetime.timedelta(days=1 + days))
+            .not_valid_before(YESTERDAY - timedelta(days=30))
+            .not_valid_after(YESTERDAY + timedelta(days=1 + days))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(names, critical=False)
             .sign(self._key, hashes.SHA256())

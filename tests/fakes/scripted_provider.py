@@ -21,11 +21,13 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel
 
+USED = Usage(3, 2, 5)
+
 Step = Sequence[StreamEvent] | Exception | Callable[[], Awaitable[None]]
 """A batch of events, an error to raise, or something to wait for."""
 
 
-def answer(text: str = "Hello there", usage: Usage | None = Usage(3, 2, 5)) -> list[Step]:
+def answer(text: str = "Hello there", usage: Usage | None = USED) -> list[Step]:
     """The steps of an ordinary stream: one batch a word, then the end."""
     words = text.split(" ")
     deltas = [[TextDelta(text=word if index == 0 else f" {word}")] for index, word in enumerate(words)]
@@ -37,7 +39,7 @@ def answer(text: str = "Hello there", usage: Usage | None = Usage(3, 2, 5)) -> l
     ]
 
 
-def response(text: str = "Hello there", usage: Usage | None = Usage(3, 2, 5)) -> ProviderResponse:
+def response(text: str = "Hello there", usage: Usage | None = USED) -> ProviderResponse:
     """An ordinary answer to Chat."""
     message = Message(Role.ASSISTANT, (TextPart(text),))
     return ProviderResponse((Candidate(0, message, FinishReason.STOP, "stop"),), usage, "upstream-1")

@@ -1,6 +1,7 @@
 """Tells the observers that a call started and, exactly once, how it ended."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from llmproxy_grpc.calls import CallObserver, Outcome
@@ -37,7 +38,7 @@ class Observation:
             self._tell(rpc, error)
 
     def _tell(self, rpc: Rpc, error: ProxyError | None) -> None:
-        duration = asyncio.get_running_loop().time() - rpc.call.started_at
+        duration = time.monotonic() - rpc.call.started_at
         if error is None:
             outcome = Outcome("OK", "", duration)
         else:

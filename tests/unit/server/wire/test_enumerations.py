@@ -1,7 +1,10 @@
+from enum import IntEnum
+
 import pytest
 
 from llmproxy_grpc import messages
 from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2, generation_pb2
+from llmproxy_grpc.messages import enumerations
 
 PAIRS = [
     (messages.Role, content_pb2.Role),
@@ -24,8 +27,8 @@ def test_an_enumeration_has_the_numbers_of_the_api(ours, theirs):
 
 
 def test_every_enumeration_is_compared():
-    ours = {value for value in vars(messages).values() if isinstance(value, type) and issubclass(value, int)}
-    assert ours - {messages.IntEnum} == {pair[0] for pair in PAIRS} | {messages.MediaKind}
+    ours = {value for value in vars(enumerations).values() if isinstance(value, type) and issubclass(value, IntEnum)}
+    assert ours - {IntEnum} == {pair[0] for pair in PAIRS} | {messages.MediaKind}
 
 
 def test_kinds_of_media_are_modalities_and_fields_of_a_part():

@@ -1,0 +1,362 @@
+"""The real process under an operator's hands: signals, taken ports, bad files, and what its logs must never say."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from llmproxy_grpc._gen.v1 import health_pb2, model_pb2
+from llmproxy_grpc._gen.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
+from tests.e2e.conftest import Running, with_listeners
+from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, Framing, Request, openai_answer, openai_stream
+from tests.fakes.http import get
+from tests.fakes.requests import RichError, chat_request, failure, stream_request
+
+SOON = 1.0  # what is promised within 100 ms; tests assert ten times the figure
+SERVER = [sys.executable, "-m", "llmproxy_grpc"]
+CLIENT = [sys.executable, "-m", "llmproxy_client.ctl"]
+LIST = Answer.json(b'{"data":[]}')
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FaultyUpstream]:
+    """Lists no models, and goes silent behind the first word of every stream until it is released."""
+    first, text, *rest = openai_stream(["Hello", " there"])
+
+    def answer(request: Request) -> Answer:
+        if request.method == "GET":
+            return LIST
+        streamed = b'"stream":true' in request.body
+        return Answer.stream([first, text, Do.STALL, *rest]) if streamed else Answer.json(openai_answer("Hello there"))
+
+    async with FaultyUpstream() as upstream:
+        upstream.handler = answer
+        yield upstream
+
+
+def asking(upstream: FaultyUpstream, key: str = "test-key", **sections: Any) -> dict[str, Any]:
+    provider = {"name": "up", "kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": key}
+    targets = [{"provider": "up", "model": "m"}]
+    return {
+        "providers": [provider],
+        "models": [{"id": "assistant", "targets": targets}],
+        "default_model": "assistant",
+        "http": {"listen": "127.0.0.1:0"},
+        **sections,
+    }
+
+
+async def started(serve: Start, config: dict[str, Any]) -> Running:
+    """A ready server; this loop goes on meanwhile, since its upstream is in it."""
+    return await asyncio.to_thread(serve, config)
+
+
+async def exit_status(server: Running, within: float) -> int:
+    return await asyncio.to_thread(server.process.wait, within)
+
+
+async def streaming(upstream: FaultyUpstream, stub: Any) -> tuple[Any, Request]:
+    """A stream whose first word has come, and its request."""
+    call = stub.Stream(stream_request(), timeout=25)
+    async with asyncio.timeout(5):
+        await call.read()
+        await call.read()
+    return call, upstream.requests[-1]
+
+
+async def rest_of(call: Any) -> list[str]:
+    kinds = []
+    while (event := await call.read()) is not grpc.aio.EOF:
+        kinds.append(event.WhichOneof("event"))
+    return kinds
+
+
+async def metric(server: Running, line: str, *, within: float = 5) -> None:
+    """Waits until the metrics have a line."""
+    assert server.http is not None
+    async with asyncio.timeout(within):
+        while line not in (await get(server.http, "/metrics"))[1].splitlines():
+            await asyncio.sleep(0.02)
+
+
+# Signals.
+
+
+async def test_a_killed_client_closes_the_upstream_connection(serve, upstream, record_property):
+    server = await started(serve, asking(upstream))
+    client = await asyncio.create_subprocess_exec(
+        *CLIENT, "--target", server.grpc, "chat", "Hi", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert client.stdout is not None
+    async with asyncio.timeout(15):
+        assert await client.stdout.read(5) == b"Hello"
+    request = upstream.requests[-1]
+    assert not request.closed.is_set()
+    client.kill()
+    began = time.perf_counter()
+    async with asyncio.timeout(SOON):
+        await request.closed.wait()
+    record_property("milliseconds", round((time.perf_counter() - began) * 1000, 2))
+    assert await client.wait() == -signal.SIGKILL
+    await metric(server, 'llmproxy_calls_total{code="CANCELLED",method="Stream",model="assistant"} 1.0')
+
+
+async def test_a_drain_lets_a_stream_end_and_exits_with_0(serve, upstream):
+    server = await started(serve, asking(upstream, grpc={"grace": 20}))
+    async with grpc.aio.insecure_channel(server.grpc) as channel:
+        call, _ = await streaming(upstream, LlmProxyServiceStub(channel))
+        server.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            while await _accepts(server.grpc):
+                await asyncio.sleep(0.02)
+        assert server.process.poll() is None
+        upstream.release()
+        assert (await rest_of(call))[-1] == "end"
+    assert await exit_status(server, 5) == 0
+    assert [json.loads(line)["event"] for line in server.stderr.read_text().splitlines()][-1] == "stopped"
+
+
+async def test_a_second_sigterm_ends_at_once(serve, upstream):
+    server = await started(serve, asking(upstream, grpc={"predrain": 20, "grace": 20}))
+    async with grpc.aio.insecure_channel(server.grpc) as channel:
+        call, request = await streaming(upstream, LlmProxyServiceStub(channel))
+        server.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            while (await get(server.http, "/readyz"))[0] != 503:
+                await asyncio.sleep(0.02)
+        server.process.send_signal(signal.SIGTERM)
+        began = time.perf_counter()
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await rest_of(call)
+        assert (raised.value.code(), RichError(raised.value).reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+        assert await exit_status(server, 5) == 0
+        assert time.perf_counter() - began < 3
+        async with asyncio.timeout(SOON):
+            await request.closed.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_idle_server_exits_at_once_with_0(serve, upstream, number):
+    server = await started(serve, asking(upstream, grpc={"grace": 20}))
+    server.process.send_signal(number)
+    assert await exit_status(server, 5) == 0
+
+
+async def test_sighup_reads_the_configuration_again(serve, upstream):
+    server = await started(serve, asking(upstream))
+    server.process.send_signal(signal.SIGHUP)
+    await metric(server, 'llmproxy_config_reloads_total{result="unchanged"} 1.0')
+    file = server.stdout.parent / "llmproxy.yaml"
+    changed = json.loads(file.read_text())
+    changed["models"][0]["id"] = "renamed"
+    changed["default_model"] = "renamed"
+    file.write_text(json.dumps(changed))
+    server.process.send_signal(signal.SIGHUP)
+    await metric(server, 'llmproxy_config_reloads_total{result="applied"} 1.0')
+    async with grpc.aio.insecure_channel(server.grpc) as channel:
+        listed = await LlmProxyServiceStub(channel).ListModels(model_pb2.ListModelsRequest())
+        assert [model.id for model in listed.models] == ["renamed"]
+
+
+async def _accepts(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+# Starts that fail.
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LLMPROXY_")}
+    return subprocess.run(
+        [*SERVER, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=25
+    )
+
+
+@pytest.mark.parametrize("listener", ["grpc", "http"])
+def test_a_taken_port_ends_the_start_with_1_and_says_which(tmp_path, listener):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:{}".format(taken.getsockname()[1])
+        config = with_listeners({"discovery": "off"})
+        config[listener] = {**config[listener], "listen": address}
+        (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
+        done = run("serve", cwd=tmp_path)
+    assert done.returncode == 1
+    (said,) = (line for line in done.stderr.splitlines() if line.startswith("llmproxy: "))
+    assert address in said or str(taken_port(address)) in said
+    assert "Traceback" not in done.stderr
+    assert "ready" not in done.stdout.splitlines()
+
+
+def taken_port(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+BAD = """\
+grpc:
+  listen: 127.0.0.1:0
+  max_in_flight: many
+providers:
+  - name: up
+    kind: openai
+    api_kye: test-key
+"""
+
+
+@pytest.mark.parametrize("command", ["serve", "check-config"])
+def test_a_bad_file_ends_the_start_with_2_naming_file_line_path_and_value(tmp_path, command):
+    file = tmp_path / "bad.yaml"
+    file.write_text(BAD)
+    done = run(command, "-c", str(file), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert first.startswith(f"{file}:3: grpc.max_in_flight: ")
+    assert "many" in first
+    assert second.startswith(f"{file}:7: providers[0].api_kye: ")
+    assert "api_key" in second
+    assert "test-key" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "check-config"])
+def test_a_provider_that_cannot_be_built_ends_the_start_with_2(tmp_path, command):
+    config = with_listeners({"providers": [{"name": "up", "kind": "no-such-kind"}]})
+    (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
+    done = run(command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "providers[0]" in done.stderr
+    assert "no-such-kind" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# What is said.
+
+
+KEY = "test-key-canary-of-the-provider"
+SHORT_KEY = "canaryk"
+PROMPT = "canary-in-the-prompt"
+LABEL = "canary-in-a-label"
+USER = "canary-of-the-end-user"
+METADATA = "canary-in-the-metadata"
+ANSWER = "canary-in-the-answer"
+CANARIES = (KEY, PROMPT, LABEL, USER, METADATA, ANSWER)
+
+
+def leaky(request: Request) -> Answer:
+    """Answers that repeat what nobody else may see, by the model that is asked for."""
+    if request.method == "GET":
+        return Answer.json(json.dumps({"error": {"message": f"bad key {KEY}"}}).encode(), status=401)
+    said = json.dumps(
+        {"error": {"message": f"Your key {KEY} is bad. You asked: api_key={KEY}", "code": KEY[:30]}}
+    ).encode()
+    head, text, *_ = openai_stream(ANSWER)
+    return {
+        "fine": Answer.stream(openai_stream(ANSWER))
+        if b'"stream":true' in request.body
+        else Answer.json(openai_answer(ANSWER)),
+        "unauthorized": Answer.json(said, status=401),
+        "failing": Answer.json(said, status=500),
+        "text": Answer(status=500, headers={"content-type": "text/plain"}, body=[f"Bearer {KEY}".encode()]),
+        "limited": Answer.json(said, status=429, headers={"x-request-id": "r1", "retry-after": KEY}),
+        "in-band": Answer.json(said),
+        "broken": Answer.stream([head, text, Do.RESET]),
+        "event": Answer.stream([head, text, b"event: error\ndata: %b\n\n" % said]),
+        "garbage": Answer.json(f"{{{KEY}".encode()),
+        "redirect": Answer.json(b"{}", status=307, headers={"location": f"http://127.0.0.1:1/{KEY}"}),
+        "no-http": Answer(raw=[f"HTTP/1.1 {KEY}\r\n\r\n".encode(), Do.EOF]),
+        "half": Answer(headers={"content-type": "application/json"}, body=[KEY.encode()], length=500, after=[Do.EOF]),
+        "unframed": Answer(body=[KEY.encode()], framing=Framing.CLOSE),
+    }[request.json()["model"]]
+
+
+async def test_no_log_metric_or_status_repeats_a_prompt_a_key_or_metadata(serve, upstream):
+    upstream.handler = leaky
+    server = await started(serve, {**asking(upstream, KEY), "telemetry": {"log_level": "debug"}})
+    seen = []
+    async with grpc.aio.insecure_channel(server.grpc) as channel:
+        stub = LlmProxyServiceStub(channel)
+        models = ["fine", "unauthorized", "failing", "text", "limited", "in-band", "broken", "event", "garbage"]
+        models += ["redirect", "no-http", "half", "unframed"]
+        for model in models:
+            for call in _calls(stub, f"up/{model}"):
+                seen.append(await _outcome(call))
+        invalid = chat_request(PROMPT, "up/fine")
+        invalid.messages[0].parts[0].tool_result.tool_call_id = PROMPT
+        seen.append(await _outcome(stub.Chat(invalid)))
+        corrupt = channel.unary_unary("/llmproxy.v1.LlmProxyService/Chat")
+        seen.append(await _outcome(corrupt(b"\xff" + PROMPT.encode())))
+        seen.append((await stub.Health(health_pb2.HealthRequest())).SerializeToString())
+    metrics = (await get(server.http, "/metrics"))[1]
+    server.process.send_signal(signal.SIGTERM)
+    assert await exit_status(server, 10) == 0
+    assert len(seen) == 2 * len(models) + 3
+    logs = server.stderr.read_text()
+    assert logs.count('"event":"call"') == len(seen)
+    sinks = {"stderr": logs, "stdout": server.stdout.read_text(), "metrics": metrics}
+    sinks |= {f"status {number}": status.decode("latin-1") for number, status in enumerate(seen)}
+    for canary in CANARIES:
+        for name, sink in sinks.items():
+            assert canary not in sink, f"{canary} in {name}"
+
+
+def _calls(stub: Any, model: str) -> list[Any]:
+    metadata = (("authorization", f"Bearer {METADATA}"), ("x-secret", METADATA), ("traceparent", METADATA))
+    chat, stream = chat_request(PROMPT, model), stream_request(PROMPT, model)
+    for request in (chat, stream.chat):
+        request.labels["team"] = LABEL
+        request.end_user_id = USER
+    return [stub.Chat(chat, metadata=metadata, timeout=20), stub.Stream(stream, metadata=metadata, timeout=20)]
+
+
+async def _outcome(call: Any) -> bytes:
+    """Everything that a call says beside its answer: message, details and trailers."""
+    try:
+        if hasattr(call, "__aiter__"):
+            async for _ in call:
+                pass
+        else:
+            await call
+    except grpc.aio.AioRpcError as error:
+        trailers = [value if isinstance(value, bytes) else value.encode() for _, value in error.trailing_metadata()]
+        return b"\n".join([(error.details() or "").encode(), *trailers])
+    return b""
+
+
+async def test_every_line_of_the_log_is_json_and_a_call_has_one(serve, upstream):
+    server = await started(serve, asking(upstream))
+    async with grpc.aio.insecure_channel(server.grpc) as channel:
+        stub = LlmProxyServiceStub(channel)
+        await stub.Chat(chat_request("Hi\n\x1b[31m{}"), metadata=(("x-request-id", "mine-1"),))
+        await failure(stub.Chat(chat_request(model="new\nline")))
+        upstream.release()
+        assert [event async for event in stub.Stream(stream_request())]
+    server.process.send_signal(signal.SIGTERM)
+    assert await exit_status(server, 10) == 0
+    lines = [json.loads(line) for line in server.stderr.read_text().splitlines()]
+    for line in lines:
+        assert {"event", "level", "timestamp"} <= set(line)
+    chat, missing, stream = (line for line in lines if line["event"] == "call")
+    assert (chat["method"], chat["code"], chat["request_id"]) == ("Chat", "OK", "mine-1")
+    assert (chat["provider"], chat["upstream_model"], chat["attempts"]) == ("up", "m", 1)
+    assert (chat["input_tokens"], chat["output_tokens"]) == (5, 7)
+    assert (missing["code"], missing["reason"], missing["model"]) == ("NOT_FOUND", "MODEL_NOT_FOUND", "new\nline")
+    assert (stream["method"], stream["code"]) == ("Stream", "OK")
+    assert stream["first_output"] <= stream["duration"]

@@ -1,0 +1,128 @@
+import pytest
+
+from llmproxy_grpc.messages import FinishReason, ToolCallDelta, ToolCallPart
+from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
+from tests.unit.providers.chat_completions.chunks import answer, delta, fragment, parts, run
+
+
+def test_fragments_of_calls_are_put_together_by_index():
+    assert parts(
+        fragment("", id="a", name="f", index=0),
+        fragment('{"x"', index=0),
+        fragment("", id="b", name="g", index=1),
+        fragment(":1}", index=0),
+        fragment("{}", index=1),
+    ) == (
+        ToolCallPart(id="a", name="f", arguments_json='{"x":1}'),
+        ToolCallPart(id="b", name="g", arguments_json="{}"),
+    )
+
+
+def test_a_new_id_is_a_new_call_though_the_index_stays_zero():
+    assert parts(
+        fragment("{}", id="a", name="f", index=0),
+        fragment('{"x":', id="b", name="f", index=0),
+        fragment("1}", index=0),
+    ) == (
+        ToolCallPart(id="a", name="f", arguments_json="{}"),
+        ToolCallPart(id="b", name="f", arguments_json='{"x":1}'),
+    )
+
+
+def test_without_index_arguments_continue_the_last_call():
+    assert parts(
+        fragment("", id="a", name="f"), fragment("{"), fragment("}"), fragment("", id="b", name="g"), fragment("[]")
+    ) == (
+        ToolCallPart(id="a", name="f", arguments_json="{}"),
+        ToolCallPart(id="b", name="g", arguments_json="[]"),
+    )
+
+
+def test_id_and_name_in_every_fragment_are_set_and_not_appended():
+    assert parts(
+        fragment("{", id="a", name="f", index=0),
+        fragment('"x":1', id="a", name="f", index=0),
+        fragment("}", id="a", name="f", index=0),
+    ) == (ToolCallPart(id="a", name="f", arguments_json='{"x":1}'),)
+
+
+def test_an_id_brings_back_its_call_whatever_came_between():
+    assert parts(
+        fragment("{", id="a", name="f"), fragment("[", id="b", name="g"), fragment("}", id="a"), fragment("]", id="b")
+    ) == (ToolCallPart(id="a", name="f", arguments_json="{}"), ToolCallPart(id="b", name="g", arguments_json="[]"))
+
+
+@pytest.mark.parametrize("absent", [{}, {"id": None}, {"id": ""}])
+def test_a_call_without_id_gets_one_that_stays(absent):
+    assert parts(
+        fragment("{", name="f", index=0, **absent),
+        fragment("}", index=0, **absent),
+        fragment("[]", name="g", index=1, **absent),
+    ) == (
+        ToolCallPart(id="call_new0", name="f", arguments_json="{}"),
+        ToolCallPart(id="call_new1", name="g", arguments_json="[]"),
+    )
+
+
+def test_another_name_under_the_same_index_is_another_call():
+    assert [part.name for part in parts(fragment("{}", name="f", index=0), fragment("{}", name="g", index=0))] == [
+        "f",
+        "g",
+    ]
+
+
+def test_a_late_id_does_not_change_the_one_given_out():
+    assert parts(fragment("{", name="f", index=0), fragment("}", index=0, id="late")) == (
+        ToolCallPart(id="call_new0", name="f", arguments_json="{}"),
+    )
+
+
+def test_a_call_waits_for_its_name():
+    events = run(fragment("{", id="a", index=0), fragment("}", name="f", index=0), delta("stop"), each_alone=True)
+    assert events[0] == ToolCallDelta(id="a", name="f", arguments_json="{}")
+
+
+def test_a_call_that_never_got_a_name_is_not_lost():
+    assert parts(fragment("{}", id="a", index=0)) == (ToolCallPart(id="a", name="", arguments_json="{}"),)
+
+
+def test_a_call_without_arguments_has_none():
+    assert parts(fragment(None, id="a", name="f", index=0)) == (ToolCallPart(id="a", name="f", arguments_json=""),)
+
+
+def test_arguments_may_come_as_an_object():
+    assert parts(fragment({"x": 1}, id="a", name="f")) == (ToolCallPart(id="a", name="f", arguments_json='{"x":1}'),)
+
+
+def test_a_legacy_call_beside_the_new_form_counts_once():
+    both = {
+        "tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}],
+        "function_call": {"name": "f", "arguments": "{}"},
+    }
+    assert parts(delta(**both)) == (ToolCallPart(id="a", name="f", arguments_json="{}"),)
+    later = delta(function_call={"arguments": "{}"})
+    assert len(parts(fragment("{}", id="a", name="f"), later)) == 1
+
+
+def test_a_legacy_call_alone_is_a_call():
+    assert parts(delta(function_call={"name": "f", "arguments": ""}), delta(function_call={"arguments": "{}"})) == (
+        ToolCallPart(id="call_new0", name="f", arguments_json="{}"),
+    )
+
+
+def test_a_custom_call_is_marked():
+    events = (
+        delta(tool_calls=[{"index": 0, "id": "a", "type": "custom", "custom": {"name": "sh", "input": "l"}}]),
+        delta(tool_calls=[{"index": 0, "custom": {"input": "s"}}]),
+    )
+    assert parts(*events) == (ToolCallPart(id="a", name="sh", arguments_json="ls", continuity_token=CUSTOM_CALL),)
+
+
+def test_stop_after_tool_calls_waits_for_their_results():
+    (candidate,) = answer(fragment("{}", id="a", name="f"), delta("stop")).candidates
+    assert (candidate.finish_reason, candidate.raw_finish_reason) == (FinishReason.TOOL_CALLS, "stop")
+
+
+def test_calls_that_come_behind_the_finish_reason_count():
+    (candidate,) = answer(delta("stop"), fragment("{}", id="a", name="f")).candidates
+    assert candidate.finish_reason is FinishReason.TOOL_CALLS

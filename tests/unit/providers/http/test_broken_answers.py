@@ -1,0 +1,73 @@
+import asyncio
+
+import pytest
+
+from llmproxy_grpc.errors import UpstreamProtocolError, UpstreamStreamBroken
+from tests.fakes.faulty_upstream import Answer, Do, Framing, openai_stream
+from tests.unit.providers.http.exchange import HEADERS, ask, gone, take
+
+GARBAGE = [
+    b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"HTTP/1.1 abc OK\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nbad header line\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+async def test_garbage_in_place_of_an_answer_is_a_protocol_error(client, upstream, garbage):
+    upstream.script(Answer(raw=[garbage, Do.STALL]))
+    with pytest.raises(UpstreamProtocolError):
+        await ask(client, upstream.url)
+    await gone(upstream)
+    assert len(upstream.requests) == 1
+
+
+async def test_a_chunk_that_is_none_is_an_error_whatever_came_before(client, upstream):
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    upstream.script(Answer(raw=[head + b"3\r\nabc\r\nzz\r\n", Do.STALL]))
+    with pytest.raises((UpstreamProtocolError, UpstreamStreamBroken)):
+        await ask(client, upstream.url)
+    await gone(upstream)
+
+
+@pytest.mark.parametrize("end", [Do.EOF, Do.RESET])
+@pytest.mark.parametrize("framing", [Framing.CHUNKED, Framing.LENGTH])
+async def test_what_came_before_a_break_is_given_before_the_error(client, upstream, end, framing):
+    pieces = openai_stream(["Hel", "lo"])
+    upstream.script(Answer(body=[pieces[0], pieces[1], 0.01, end], framing=framing, length=9999))
+    async with client.request("POST", upstream.url, headers=HEADERS) as response:
+        received: list[bytes] = []
+        with pytest.raises(UpstreamStreamBroken) as caught:
+            await take(response, received)
+    assert b"".join(received) == pieces[0] + pieces[1]
+    assert caught.value.fault.http_status == 200
+
+
+async def test_what_came_together_with_the_break_is_not_lost(client, upstream):
+    upstream.script(Answer(body=[b"abc", Do.STALL, b"def", Do.EOF], framing=Framing.CHUNKED))
+    async with client.request("POST", upstream.url, headers=HEADERS) as response:
+        assert await response.chunk() == b"abc"
+        upstream.release()
+        await upstream.requests[0].closed.wait()
+        await asyncio.sleep(0.01)
+        assert await response.chunk() == b"def"
+        with pytest.raises(UpstreamStreamBroken):
+            await response.chunk()
+
+
+async def test_a_body_that_breaks_while_read_whole_is_an_error(client, upstream):
+    upstream.script(Answer(body=[b'{"half":', Do.EOF], length=100))
+    with pytest.raises(UpstreamStreamBroken):
+        await ask(client, upstream.url)
+
+
+@pytest.mark.parametrize("end", [Do.EOF, Do.RESET])
+async def test_no_answer_on_a_fresh_connection_is_an_error_and_never_repeated(client, upstream, end):
+    upstream.script(Answer(before_head=[end]))
+    with pytest.raises(UpstreamProtocolError):
+        await ask(client, upstream.url)
+    assert len(upstream.requests) == 1
