@@ -273,7 +273,7 @@ class App:
         runtime = await self._build(new)
         await runtime.start()
         replaced, self._runtime = self._runtime, runtime
-        fixed = [name for name in ("grpc", "http", "telemetry") if getattr(old, name) != getattr(new, name)]
+        fixed = [name for name in ("grpc", "http", "telemetry") if _at_start(old, name) != _at_start(new, name)]
         if fixed:
             log.warning("restart_needed", sections=fixed, effect="listeners and logs stay as they are until then")
         self._run_beside(replaced.aclose())
@@ -335,6 +335,11 @@ class App:
             lines.append(f"try grpcurl -plaintext {addresses[0]} llmproxy.v1.LlmProxyService/ListModels")
         self._output.write("\n".join([*lines, "ready", ""]))
         self._output.flush()
+
+
+def _at_start(config: Config, section: str) -> object:
+    """What of a section is read once, at the start."""
+    return getattr(config, section).model_dump(exclude={"max_in_flight", "predrain", "grace"})
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -113,9 +113,9 @@ class Runtime:
         self._health.record(name, error)
 
 
-def buildable_providers(config: Config) -> list[Problem]:
+def buildable_providers(config: Config) -> Iterator[Problem]:
     """A rule for the loader: every configured provider must be one that can be built, its kind, preset and key."""
-    return asyncio.run(_unbuildable(config))
+    yield from asyncio.run(_unbuildable(config))
 
 
 async def _unbuildable(config: Config) -> list[Problem]:

@@ -76,16 +76,23 @@ def commands_of(block: str) -> list[list[str]]:
     return commands
 
 
+def readme_cases() -> list:
+    """Each example as it stands, and with the descriptor set where it names none and the set describes its service."""
+    examples = readme_examples()
+    offline = [each for each in examples if "-protoset" not in each and each[-1].startswith("llmproxy.")]
+    return [
+        *(pytest.param((), example, id=example[-1]) for example in examples),
+        *(pytest.param(PROTOSET, example, id=f"{example[-1]}-protoset") for example in offline),
+    ]
+
+
 def test_the_readme_shows_grpcurl():
     methods = {argument for example in readme_examples() for argument in example}
     assert {f"{SERVICE}/ListModels", f"{SERVICE}/Chat", f"{SERVICE}/Stream", "grpc.health.v1.Health/Check"} <= methods
 
 
-@schemas
-@pytest.mark.parametrize("example", readme_examples(), ids=lambda example: example[-1])
-def test_the_readmes_examples_work(echo_server, example, schema):
-    if schema and ("-protoset" in example or any("grpc.health" in argument for argument in example)):
-        pytest.skip("shows its own descriptor set, or a service outside of ours")
+@pytest.mark.parametrize(("schema", "example"), readme_cases())
+def test_the_readmes_examples_work(echo_server, schema, example):
     here = [re.sub(r"^(127\.0\.0\.1|localhost):\d+$", echo_server.grpc, argument) for argument in example]
     assert echo_server.grpc in here or "-protoset" in here
     run = grpcurl(*schema, *here)

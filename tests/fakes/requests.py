@@ -51,6 +51,17 @@ class RichError:
         return message
 
 
+async def broken_off(call: Any) -> tuple[list[Any], RichError]:
+    """Reads a stream that must fail: the events that come before, and the error."""
+    events = []
+    try:
+        while (event := await call.read()) is not grpc.aio.EOF:
+            events.append(event)
+    except grpc.aio.AioRpcError as error:
+        return events, RichError(error)
+    raise AssertionError("the call did not fail")
+
+
 async def failure(call: Any) -> RichError:
     """Awaits a unary call, or reads a stream, that must fail."""
     try:

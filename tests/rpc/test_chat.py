@@ -1,10 +1,9 @@
-import asyncio
-
 import grpc
 
 from llmproxy_grpc._gen.v1 import chat_pb2, generation_pb2
 from llmproxy_grpc.errors import UpstreamRateLimited, UpstreamServerError, UpstreamUnreachable
 from llmproxy_grpc.providers.provider import Unsupported
+from tests.fakes.polling import until
 from tests.fakes.requests import chat_request, failure
 from tests.fakes.scripted_provider import ScriptedProvider, never, response
 
@@ -158,8 +157,7 @@ async def test_a_full_provider_is_passed_over(serve):
     config = {**TWO, "providers": [{"name": "a", "kind": "scripted", "max_in_flight": 1}, TWO["providers"][1]]}
     async with serve(config, providers=providers) as server:
         waiting = server.stub.Chat(chat_request())
-        while not providers["a"].requests:
-            await asyncio.sleep(0.005)
+        await until(lambda: providers["a"].requests)
         answer = await server.stub.Chat(chat_request())
         assert answer.route.provider == "b"
         assert answer.route.failed_attempts[0].reason == 20

@@ -5,6 +5,7 @@ import pytest
 
 from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, export_pb2, feedback_pb2, model_pb2
 from llmproxy_grpc.errors import CredentialsRejected, Fault, UpstreamQuotaExhausted
+from tests.fakes.polling import until
 from tests.fakes.requests import chat_request, failure, stream_request
 
 SECRET = "test-secret-that-must-not-leak"
@@ -116,8 +117,7 @@ async def test_admission_refuses_what_is_too_much_and_tells_when_to_come_back(se
     async with serve({"grpc": {"listen": "127.0.0.1:0", "predrain": 0, "max_in_flight": 1}}) as server:
         server.scripted.streams.append([_forever])
         first = server.stub.Stream(stream_request())
-        while not server.scripted.requests:
-            await asyncio.sleep(0.005)
+        await until(lambda: server.scripted.requests)
         error = await failure(server.stub.Stream(stream_request()))
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "PROXY_OVERLOADED")
         assert error.pushback == "1000"

@@ -132,8 +132,8 @@ async def test_reflection_lists_the_services_and_can_be_switched_off(serve):
     async def services(server):
         stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
-        async for answer in stub.ServerReflectionInfo(iter([request])):
-            return {service.name for service in answer.list_services_response.service}
+        answers = [answer async for answer in stub.ServerReflectionInfo(iter([request]))]
+        return {service.name for answer in answers for service in answer.list_services_response.service}
 
     async with serve() as server:
         assert {"llmproxy.v1.LlmProxyService", "grpc.health.v1.Health"} <= await services(server)

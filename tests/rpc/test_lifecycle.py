@@ -8,17 +8,12 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from llmproxy_grpc._gen.v1 import health_pb2, model_pb2
 from tests.fakes.http import get
-from tests.fakes.requests import RichError, chat_request, failure, stream_request
+from tests.fakes.polling import until
+from tests.fakes.requests import broken_off, chat_request, failure, stream_request
 from tests.fakes.scripted_provider import ScriptedProvider, answer, never
 from tests.rpc.conftest import USUAL
 
 NOT_SERVING = standard.HealthCheckResponse.NOT_SERVING
-
-
-async def begun(server) -> None:
-    async with asyncio.timeout(5):
-        while not server.scripted.requests:
-            await asyncio.sleep(0.002)
 
 
 async def test_a_drain_tells_first_and_then_lets_calls_finish(serve):
@@ -54,10 +49,7 @@ async def test_what_outlives_the_grace_is_ended_with_draining(serve):
         running = server.stub.Stream(stream_request())
         await running.read()
         server.app.stop()
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            while await running.read() is not grpc.aio.EOF:
-                pass
-        error = RichError(raised.value)
+        _, error = await broken_off(running)
         assert (error.code, error.reason, error.pushback) == (grpc.StatusCode.UNAVAILABLE, "DRAINING", None)
         assert server.scripted.cancelled == 1
 
@@ -67,7 +59,7 @@ async def test_a_second_signal_ends_at_once(serve):
     async with serve(config) as server:
         server.scripted.chats.append(never)
         running = server.stub.Chat(chat_request())
-        await begun(server)
+        await until(lambda: server.scripted.requests)
         server.app.stop()
         server.app.stop()
         assert (await failure(running)).reason == "DRAINING"
@@ -83,9 +75,11 @@ async def test_a_reload_swaps_the_models_without_dropping_a_call(serve):
         await running.read()
         changed = {**USUAL, "models": [{"id": "renamed", "targets": [{"provider": "scripted", "model": "m"}]}]}
         server.config_file.write_text(json.dumps(changed))
-        async with asyncio.timeout(10):
-            while (await server.stub.ListModels(model_pb2.ListModelsRequest())).models[0].id != "renamed":
-                await asyncio.sleep(0.02)
+
+        async def renamed() -> bool:
+            return (await server.stub.ListModels(model_pb2.ListModelsRequest())).models[0].id == "renamed"
+
+        await until(renamed, within=10)
         assert (await failure(server.stub.Chat(chat_request()))).reason == "MODEL_NOT_FOUND"
         assert not server.scripted.closed
         held.set()
@@ -93,17 +87,17 @@ async def test_a_reload_swaps_the_models_without_dropping_a_call(serve):
         while (event := await running.read()) is not grpc.aio.EOF:
             events.append(event)
         assert events[-1].WhichOneof("event") == "end"
-        async with asyncio.timeout(5):
-            while not server.scripted.closed:
-                await asyncio.sleep(0.01)
+        await until(lambda: server.scripted.closed)
 
 
 async def test_a_bad_file_keeps_the_old_configuration_and_is_counted(serve):
     async with serve() as server:
         server.config_file.write_text("grpc: {listen: [}")
-        async with asyncio.timeout(10):
-            while 'llmproxy_config_reloads_total{result="rejected"} 1.0' not in (await get(server.http, "/metrics"))[1]:
-                await asyncio.sleep(0.02)
+
+        async def counted() -> bool:
+            return 'llmproxy_config_reloads_total{result="rejected"} 1.0' in (await get(server.http, "/metrics"))[1]
+
+        await until(counted, within=10)
         assert (await server.stub.Chat(chat_request())).model == "assistant"
 
 
@@ -155,10 +149,7 @@ async def test_unix_sockets_serve_and_a_stale_one_is_replaced(serve, tmp_path):
     stale = await asyncio.start_unix_server(lambda _reader, _writer: None, path)
     stale.close()
     await stale.wait_closed()
-    async with serve(config):
-        async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
-            answer_bytes = await channel.unary_unary("/llmproxy.v1.LlmProxyService/Chat")(
-                chat_request().SerializeToString()
-            )
-            assert answer_bytes
+    async with serve(config), grpc.aio.insecure_channel(f"unix:{path}") as channel:
+        chat = channel.unary_unary("/llmproxy.v1.LlmProxyService/Chat")
+        assert await chat(chat_request().SerializeToString())
     assert not path.exists()

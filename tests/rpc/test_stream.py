@@ -16,7 +16,8 @@ from llmproxy_grpc.messages import (
     Usage,
 )
 from llmproxy_grpc.providers.provider import Unsupported
-from tests.fakes.requests import RichError, failure, stream_request
+from tests.fakes.polling import until
+from tests.fakes.requests import broken_off, failure, stream_request
 from tests.fakes.scripted_provider import ScriptedProvider, answer, never
 from tests.rpc.test_chat import TWO, two
 
@@ -53,8 +54,7 @@ async def test_nothing_is_sent_before_the_first_output(serve):
         server.scripted.streams.append([[UpstreamStart("u")], held.wait, *answer()[1:]])
         call = server.stub.Stream(stream_request())
         waiting = asyncio.ensure_future(call.initial_metadata())
-        while not server.scripted.requests:
-            await asyncio.sleep(0.005)
+        await until(lambda: server.scripted.requests)
         done, _ = await asyncio.wait({waiting}, timeout=0.1)
         assert not done
         held.set()
@@ -76,14 +76,9 @@ async def test_a_stream_never_fails_over_after_its_first_output(serve):
     providers = two()
     providers["a"].streams.append([*answer()[:2], UpstreamStreamBroken("It broke.")])
     async with serve(TWO, providers=providers) as server:
-        call = server.stub.Stream(stream_request())
-        texts = []
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            async for event in call:
-                texts.append(event.delta.text)
-        error = RichError(raised.value)
+        events, error = await broken_off(server.stub.Stream(stream_request()))
         assert providers["b"].requests == []
-    assert "".join(texts) == "Hello"
+    assert "".join(event.delta.text for event in events) == "Hello"
     assert (error.code, error.reason, error.pushback) == (
         grpc.StatusCode.UNAVAILABLE,
         "UPSTREAM_STREAM_BROKEN",
@@ -152,21 +147,16 @@ async def test_a_heartbeat_stream_closes_the_provider_when_the_caller_leaves(ser
         call = server.stub.Stream(request)
         assert (await call.read()).WhichOneof("event") == "heartbeat"
         call.cancel()
-        while not server.scripted.cancelled:
-            await asyncio.sleep(0.005)
+        await until(lambda: server.scripted.cancelled)
 
 
 async def test_an_inband_error_precedes_the_same_status(serve):
     async with serve() as server:
         server.scripted.streams.append([*answer()[:2], UpstreamStreamBroken("It broke.")])
-        call = server.stub.Stream(stream_request(inband_error=True))
-        events = []
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            async for event in call:
-                events.append(event)
+        events, error = await broken_off(server.stub.Stream(stream_request(inband_error=True)))
     assert kinds(events) == ["start", "delta", "error"]
     assert events[-1].error.grpc_code == 14
-    assert events[-1].error.detail == RichError(raised.value).detail
+    assert events[-1].error.detail == error.detail
 
 
 async def test_the_final_response_is_the_whole_answer(serve):
@@ -212,12 +202,8 @@ async def test_a_caller_that_does_not_read_is_let_go_and_so_is_the_provider(serv
         server.scripted.streams.append([[UpstreamStart("u")], *flood, *answer()[2:]])
         call = server.stub.Stream(stream_request())
         await call.read()
-        while not server.scripted.cancelled:
-            await asyncio.sleep(0.01)
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            while await call.read() is not grpc.aio.EOF:
-                pass
-        error = RichError(raised.value)
+        await until(lambda: server.scripted.cancelled)
+        _, error = await broken_off(call)
         assert (error.code, error.reason) == (grpc.StatusCode.ABORTED, "SLOW_CONSUMER")
 
 
