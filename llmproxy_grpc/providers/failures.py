@@ -1,7 +1,7 @@
 """Which error a provider's answer is: by the codes it names, then by its words, then by its HTTP status."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from llmproxy_grpc.errors import (
@@ -150,7 +150,9 @@ _FIELDS: Mapping[str, str] = {
 }
 
 
-def failure(status: int, headers: Mapping[str, str], body: bytes, *, now: datetime) -> ProxyError:
+def failure(
+    status: int, headers: Mapping[str, str], body: bytes, *, now: datetime, secrets: Sequence[str] = ()
+) -> ProxyError:
     """Gives the error that a provider's answer is.
 
     For an error that comes with status 200 or as an event of a stream, pass 200 and the event's data.
@@ -160,15 +162,16 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, *, now: dateti
         headers: The answer's; names in any case, or in lower case if the mapping tells cases apart.
         body: The answer's, or as much of it as was read.
         now: The wall clock, with a time zone.
+        secrets: What the provider may repeat and nobody else may see: our keys to it.
     """
     said = complaint(headers, body)
     kind = _kind(status, headers, said)
     fault = Fault(
         http_status=status,
-        code=said.codes[0] if said.codes else "",
+        code=_unless_secret(said.codes[0], secrets) if said.codes else "",
         # Providers repeat the key that they refuse, or a part of it.
-        message="" if issubclass(kind, CredentialsRejected) else scrubbed(said.message),
-        request_id=said.request_id,
+        message="" if issubclass(kind, CredentialsRejected) else scrubbed(said.message, secrets=secrets),
+        request_id=_unless_secret(said.request_id, secrets),
     )
     if issubclass(kind, InvalidRequest):
         return kind(_MESSAGES[kind], fault=fault, violations=_violations(said))
@@ -177,6 +180,10 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, *, now: dateti
         wait = retry_after(headers, now)
         wait = said.retry_delay if wait is None else wait
     return kind(_MESSAGES[kind], fault=fault, retry_after=wait, metadata=_metadata(kind, said))
+
+
+def _unless_secret(text: str, secrets: Sequence[str]) -> str:
+    return "" if any(secret in text for secret in secrets) else text
 
 
 def _kind(status: int, headers: Mapping[str, str], said: Complaint) -> type[ProxyError]:

@@ -1,6 +1,7 @@
 """Providers' own words, made fit for callers and logs: secrets masked whole, control characters out, short."""
 
 import re
+from collections.abc import Sequence
 
 _MASK = "***"
 _READ_AT_MOST = 4096
@@ -24,11 +25,13 @@ _SECRETS = (
 _CODE = re.compile(r"[A-Za-z0-9_.:/ -]{1,64}")
 
 
-def scrubbed(text: str, *, limit: int = 256) -> str:
-    """One line of text without anything that looks like a secret, of at most `limit` bytes in UTF-8."""
+def scrubbed(text: str, *, secrets: Sequence[str] = (), limit: int = 256) -> str:
+    """One line of text without `secrets` and anything that looks like one, of at most `limit` bytes in UTF-8."""
     line = text[:_READ_AT_MOST]
     if len(line) < len(text):
         line = line.rpartition(" ")[0]  # half a secret would not be known for one
+    for secret in secrets:
+        line = line.replace(secret, _MASK)
     line = _CONTROLS.sub(" ", line).strip()
     for pattern, mask in _SECRETS:
         line = pattern.sub(mask, line)

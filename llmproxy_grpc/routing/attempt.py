@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Self
+from typing import Final, Self
 
 from msgspec import structs
 
@@ -35,6 +35,9 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.routing.candidates import Candidate
 from llmproxy_grpc.routing.patience import Patience
 from llmproxy_grpc.routing.usage import characters, estimate
+
+EARLY: Final = 0.002
+"""How early, in seconds, the timer of a deadline may go off: uvloop's are rounded to milliseconds."""
 
 
 class Trying:
@@ -121,8 +124,9 @@ class Trying:
                 events = self._take(batch)
                 if events:
                     yield events
-        if not self._ended:
-            raise self._cut()
+                if self._ended:
+                    return  # what a provider does behind its own end marker is of no interest
+        raise self._cut()
 
     async def _next(
         self, source: AsyncGenerator[Sequence[StreamEvent], None], first_token: float, idle: float
@@ -184,7 +188,7 @@ class Trying:
             return None
         # A generator is closed when its reader was cancelled between two batches.
         if isinstance(raised, asyncio.CancelledError | GeneratorExit):
-            late = self._clock() >= self._call.deadline_at
+            late = self._clock() >= self._call.deadline_at - EARLY
             return DeadlineExceeded("The deadline passed.") if late else CallerCancelled("The caller left.")
         if not isinstance(raised, ProxyError):
             return InternalError("The proxy failed.")

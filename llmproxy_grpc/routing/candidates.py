@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 from msgspec import Struct, structs
 
 from llmproxy_grpc.config.schema import ModelDefaults
-from llmproxy_grpc.errors import FieldViolation, InvalidRequest, UnsupportedParameter
+from llmproxy_grpc.errors import FieldViolation, InvalidRequest, NoProviderAvailable, UnsupportedParameter
 from llmproxy_grpc.messages import ChatRequest, GenerationConfig, Warning
 from llmproxy_grpc.providers.provider import Provider, Unsupported
 from llmproxy_grpc.routing.catalog import Route, Target
 from llmproxy_grpc.routing.strategies import STRATEGIES
+
+MOST_NAMED: Final = 8
+MOST_VIOLATIONS: Final = 50
 
 
 class Candidate(Struct, frozen=True):
@@ -42,6 +46,7 @@ def candidates(
         ModelNotFound: The model, or a fallback model of the request, does not exist.
         InvalidRequest: `provider_options` names an unknown kind; or `routing.providers` an unknown provider, or leaves
             no target.
+        NoProviderAvailable: None of the targets' providers exists: discovery has not found them.
         UnsupportedParameter: Every target lacks something that the request asks for; names the fields of the first.
     """
     _check_kinds(request, kinds)
@@ -63,6 +68,8 @@ def candidates(
         return found
     if refused:
         raise _unsupported(refused)
+    if not wanted:
+        raise NoProviderAvailable("No provider of the model's targets is there.")
     raise InvalidRequest(
         "No target is left by routing.providers.",
         violations=[FieldViolation("routing.providers", "Name a provider that serves the model, or none.")],
@@ -113,9 +120,12 @@ def _with_defaults(request: ChatRequest, defaults: ModelDefaults | None) -> Chat
 
 
 def _unsupported(refused: Sequence[Unsupported]) -> UnsupportedParameter:
-    fields = ", ".join(unsupported.field for unsupported in refused)
+    # A request may hold thousands of pictures, each a field of its own.
+    fields = ", ".join(unsupported.field for unsupported in refused[:MOST_NAMED])
+    if len(refused) > MOST_NAMED:
+        fields += f" and {len(refused) - MOST_NAMED} more"
     return UnsupportedParameter(
         f"No target of the model supports {fields}; leave it out, or set routing.unsupported_params to DROP.",
-        violations=[FieldViolation(unsupported.field, unsupported.message) for unsupported in refused],
+        violations=[FieldViolation(each.field, each.message) for each in refused[:MOST_VIOLATIONS]],
         metadata={"fields": fields},
     )

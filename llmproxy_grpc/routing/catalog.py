@@ -95,8 +95,10 @@ class Catalog:
         """Whether a model is configured or discovered; a name that merely could be sent on is not."""
         if model in self._routes or (model == DEFAULT and self.default_model):
             return True
-        provider, _, upstream_model = model.partition("/")
-        return any(entry.name == upstream_model for entry in self._directory().get(provider, ()))
+        target = self._direct_target(model)
+        if target is None:
+            return False
+        return any(entry.name == target.upstream_model for entry in self._directory().get(target.provider, ()))
 
     def _direct_target(self, model: str) -> Target | None:
         name, slash, upstream_model = model.partition("/")

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from llmproxy_grpc.errors import ProxyError, UpstreamTimeout
+from llmproxy_grpc.errors import InternalError, ProxyError, UpstreamTimeout
 from llmproxy_grpc.providers.provider import Provider, UpstreamModel
 
 REFRESH: Final = 300.0
@@ -60,6 +60,8 @@ class Directory:
             error = UpstreamTimeout(f"The provider did not list its models within {self._timeout:.3g} s.")
         except ProxyError as raised:
             error = raised
+        except Exception as raised:  # noqa: BLE001 - a fault of one provider must not end the refresh of all
+            error = InternalError(f"The provider's code failed with {type(raised).__qualname__}.")
         self._tell(name, error)
         self._log_changes(name, error)
 

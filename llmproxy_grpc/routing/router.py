@@ -3,16 +3,19 @@
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, contextmanager
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from llmproxy_grpc.calls import Attempt, Call, CallObserver
 from llmproxy_grpc.config.schema import TimeoutsConfig
-from llmproxy_grpc.errors import InternalError, ProxyError, ProxyOverloaded, UpstreamRateLimited
+from llmproxy_grpc.errors import DeadlineExceeded, InternalError, ProxyError, ProxyOverloaded, UpstreamRateLimited
 from llmproxy_grpc.messages import ChatRequest, ProviderResponse, StreamEvent
 from llmproxy_grpc.providers.provider import Provider
 from llmproxy_grpc.routing.attempt import Trying
 from llmproxy_grpc.routing.candidates import Candidate, candidates
 from llmproxy_grpc.routing.catalog import Catalog
+
+SHORTEST_ATTEMPT: Final = 0.2
+"""Seconds that must be left for another target: with less, the failure at hand says more than a deadline would."""
 
 
 class Router:
@@ -57,13 +60,13 @@ class Router:
         Raises:
             ProxyError: No target answered; the error of the attempt that says most.
         """
-        tries = self._tries(request)
-        for left, candidate in tries:
+        for left, candidate in self._tries(request):
+            self._check_deadline(call)
             try:
                 with self._trying(call, candidate) as trying:
                     return await trying.chat(candidate.request, request.routing.first_token_timeout)
             except ProxyError as error:
-                _give_up_or_go_on(error, left, call.attempts)
+                self._give_up_or_go_on(error, left, call)
         raise InternalError("The router had nothing to try.")
 
     async def stream(self, call: Call, request: ChatRequest) -> AsyncGenerator[Sequence[StreamEvent], None]:
@@ -76,6 +79,7 @@ class Router:
         first_token = routing.first_token_timeout or self._timeouts.first_token
         idle = routing.idle_timeout or self._timeouts.idle
         for left, candidate in self._tries(request):
+            self._check_deadline(call)
             try:
                 with self._trying(call, candidate) as trying:
                     async with aclosing(trying.stream(candidate.request, first_token, idle)) as batches:
@@ -87,7 +91,7 @@ class Router:
             except ProxyError as error:
                 if call.first_output_at is not None:
                     raise
-                _give_up_or_go_on(error, left, call.attempts)
+                self._give_up_or_go_on(error, left, call)
 
     def _tries(self, request: ChatRequest) -> Iterator[tuple[int, Candidate]]:
         """What to try, each with the number of tries left behind it."""
@@ -95,6 +99,18 @@ class Router:
         chosen = candidates(request, self._catalog.route, self._providers, self._kinds)[:allowed]
         for tried, candidate in enumerate(chosen, 1):
             yield len(chosen) - tried, candidate
+
+    def _check_deadline(self, call: Call) -> None:
+        """Sends nothing for a call that is over: its timer goes off only when the call next waits."""
+        if self._clock() >= call.deadline_at:
+            raise DeadlineExceeded("The deadline passed.")
+
+    def _give_up_or_go_on(self, error: ProxyError, left: int, call: Call) -> None:
+        """Raises if there is no point in another target, none is left, or no time for it."""
+        if not error.failover:
+            raise error
+        if left == 0 or call.deadline_at - self._clock() < SHORTEST_ATTEMPT:
+            _raise_decisive(call.attempts)
 
     @contextmanager
     def _trying(self, call: Call, candidate: Candidate) -> Iterator[Trying]:
@@ -119,14 +135,6 @@ class Router:
                 raise
             finally:
                 self._in_flight[provider] -= 1
-
-
-def _give_up_or_go_on(error: ProxyError, left: int, attempts: Sequence[Attempt]) -> None:
-    """Raises if there is no point in another target, or none is left."""
-    if not error.failover:
-        raise error
-    if left == 0:
-        _raise_decisive(attempts)
 
 
 def _raise_decisive(attempts: Sequence[Attempt]) -> NoReturn:

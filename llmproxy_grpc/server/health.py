@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
+from typing import Final
 
 from msgspec import Struct
 
@@ -13,6 +15,8 @@ from llmproxy_grpc.server.readiness import Phase, Readiness
 from llmproxy_grpc.server.request import invalid
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.server.status import describe
+
+MOST_NAMED: Final = 50
 
 
 class Load(Struct, frozen=True):
@@ -66,11 +70,8 @@ class HealthServicer:
     async def health(self, request: health_pb2.HealthRequest, _rpc: Rpc) -> health_pb2.HealthResponse:
         """How everything is, or the named providers."""
         providers = self._providers()
-        unknown = [
-            FieldViolation(f"providers[{index}]", "No such provider.")
-            for index, name in enumerate(request.providers)
-            if name not in providers
-        ]
+        wrong = (index for index, name in enumerate(request.providers) if name not in providers)
+        unknown = [FieldViolation(f"providers[{index}]", "No such provider.") for index in islice(wrong, MOST_NAMED)]
         if unknown:
             raise invalid(unknown)
         names = list(dict.fromkeys(request.providers)) or sorted(providers)

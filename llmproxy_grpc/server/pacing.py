@@ -1,12 +1,14 @@
 """When a stream's events leave: held a little to travel together under load, and heartbeats in silence."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.messages import StreamEvent
+from llmproxy_grpc.server.wire.scalars import to_seconds
 
 BUSY_FROM: Final = 100
 """Streams in flight from which text is held."""
@@ -24,24 +26,33 @@ class Pacing:
     """
 
     def __init__(self, options: chat_pb2.StreamOptions, active_streams: Callable[[], int]) -> None:
-        self._asked = options.coalesce.ToTimedelta().total_seconds() if options.HasField("coalesce") else None
+        self.heartbeat = to_seconds(options.heartbeat) if options.HasField("heartbeat") else 0.0
+        """Seconds of silence before a heartbeat; 0 for none."""
+        asked = to_seconds(options.coalesce) if options.HasField("coalesce") else None
+        self._asked = min(asked, self.heartbeat) if asked and self.heartbeat else asked
         self._active_streams = active_streams
 
-    def hold(self) -> float:
-        """Seconds to wait before the next read: as asked, else by load."""
+    def hold(self, left: float = math.inf) -> float:
+        """Seconds to wait before the next read, with `left` seconds to the deadline: as asked, else by load.
+
+        Never longer than the silence after which a heartbeat is due, nor than half of what is left.
+        """
         if self._asked is not None:
-            return self._asked
+            return max(0.0, min(self._asked, left / 2))
         beyond = self._active_streams() - BUSY_FROM
         return min(LONGEST_HOLD, beyond * HOLD_PER_STREAM) if beyond > 0 else 0.0
 
 
 async def with_heartbeats(source: AsyncGenerator[Batch, None], interval: float) -> AsyncGenerator[Batch | None, None]:
     """Yields the batches of the source, and None after each `interval` seconds without one."""
+    loop = asyncio.get_running_loop()
     pending: asyncio.Task[Batch | None] | None = None
+    due = loop.time() + interval
     try:
         while True:
             pending = pending or asyncio.ensure_future(_next(source))
-            done, _ = await asyncio.wait({pending}, timeout=interval)
+            done, _ = await asyncio.wait({pending}, timeout=max(0.0, due - loop.time()))
+            due = loop.time() + interval
             if not done:
                 yield None
                 continue

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from msgspec import Struct
 
 from llmproxy_grpc.calls import ANONYMOUS, Call
-from llmproxy_grpc.errors import InvalidRequest
+from llmproxy_grpc.errors import CallerCancelled, InvalidRequest
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -98,7 +98,11 @@ async def _answer(servicer: Servicer, rpc: Rpc) -> None:
     except DecodeError:
         raise InvalidRequest(f"The request is not a valid {rpc.method.request.DESCRIPTOR.full_name}.") from None
     rpc.data = b""
-    response = await servicer(request, rpc)
+    try:
+        response = await servicer(request, rpc)
+    except grpc.aio.InternalError:
+        # A write to a caller that has left may fail before gRPC cancels the task.
+        raise CallerCancelled("The caller left.") from None
     if response is not None:
         rpc.response = response.SerializeToString()
 

@@ -17,6 +17,9 @@ from llmproxy_grpc.server.service import DESCRIPTOR
 NOTICE: Final = 3.0
 """Seconds before the end of the grace at which what still runs is ended with a rich error rather than a bare one."""
 
+LEAST_GRACE: Final = 0.2
+"""Seconds that even a server without grace takes to stop, so that the rich errors can leave."""
+
 UNIX: Final = "unix:"
 
 
@@ -50,7 +53,7 @@ class GrpcServer:
         self._plaintext = plaintext
         self._server = grpc.aio.server(options=options(config))
         self._server.add_generic_rpc_handlers(tuple(handlers))
-        self._sockets: list[Path] = []
+        self._sockets: dict[Path, int] = {}
         if config.reflection and not plaintext:
             enable_reflection(self._server, DESCRIPTOR.full_name, grpc_health.SERVICE)
 
@@ -66,21 +69,28 @@ class GrpcServer:
 
     async def stop(self, grace: float, *, evict: Callable[[], int]) -> None:
         """Takes nothing new, lets what runs end within `grace` seconds, and ends the rest with a rich error."""
+        grace = max(grace, LEAST_GRACE)
         stopping = asyncio.ensure_future(self._server.stop(grace))
         patience = max(grace - NOTICE, grace * 0.7)
         await asyncio.wait({stopping}, timeout=patience)
         if not stopping.done():
             evict()
         await stopping
-        for path in self._sockets:
-            path.unlink(missing_ok=True)
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Ends at once what still runs: behind `stop` nothing, behind a start that failed the listeners it opened."""
+        await self._server.stop(None)
+        for path, number in self._sockets.items():
+            # gRPC may have removed it, and a server that came after us have put its own there.
+            if path.exists() and path.stat().st_ino == number:
+                path.unlink()
 
     def _bind(self, address: str) -> str:
-        if address.startswith(UNIX):
-            path = Path(address.removeprefix(UNIX))
+        path = Path(address.removeprefix(UNIX)) if address.startswith(UNIX) else None
+        if path is not None:
             _remove_stale(path)
             address = f"{UNIX}{path}"
-            self._sockets.append(path)
         secure = self._config.tls is not None and not self._plaintext and not address.startswith(UNIX)
         try:
             if secure and self._config.tls is not None:
@@ -88,10 +98,13 @@ class GrpcServer:
             else:
                 port = self._server.add_insecure_port(address)
         except RuntimeError:
-            raise OSError(f"cannot listen on {address}: is it in use, or not allowed?") from None
+            why = "is it in use, or not allowed" + (", or are certificate and key no pair?" if secure else "?")
+            raise OSError(f"cannot listen on {address}: {why}") from None
         if port == 0:
             raise OSError(f"cannot listen on {address}")
-        return address if address.startswith(UNIX) else f"{address.rpartition(':')[0]}:{port}"
+        if path is not None:
+            self._sockets[path] = path.stat().st_ino
+        return address if path is not None else f"{address.rpartition(':')[0]}:{port}"
 
 
 def credentials(tls: TlsConfig) -> grpc.ServerCredentials:
@@ -128,15 +141,21 @@ def _version(tls: TlsConfig) -> tuple[int, ...]:
 
 
 def _remove_stale(path: Path) -> None:
-    """Removes a socket that a dead server left behind; with a live one behind it, the bind will fail."""
-    if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
-        path.unlink()
+    """Removes a socket that a dead server left behind; gRPC would take the path of a live one as well."""
+    if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
+        return
+    if _answers(path):
+        raise OSError(f"cannot listen on {UNIX}{path}: it is in use")
+    path.unlink()
 
 
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)  # a live server may be too busy to accept
         try:
             probe.connect(str(path))
-        except OSError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return False
+        except OSError:
+            return True
     return True

@@ -1,5 +1,6 @@
 """How each error looks to the caller: one table of gRPC codes, and the rich status built from it."""
 
+import math
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -14,11 +15,15 @@ from llmproxy_grpc._gen.v1 import error_pb2
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.errors import Fault, InvalidRequest, ProxyError
 from llmproxy_grpc.server.wire import from_attempt, from_usage
-from llmproxy_grpc.server.wire.scalars import mended
+from llmproxy_grpc.server.wire.scalars import fill_duration, mended
 
 DOMAIN: Final = "llmproxy"
 MOST_BYTES: Final = 4096
 MOST_ATTEMPTS: Final = 6
+MOST_VIOLATIONS: Final = 50
+LONGEST_MESSAGE: Final = 512
+LONGEST_VALUE: Final = 256
+LONGEST_WAIT: Final = 86_400.0
 DETAILS_KEY: Final = "grpc-status-details-bin"
 PUSHBACK_KEY: Final = "grpc-retry-pushback-ms"
 NEVER: Final = "-1"
@@ -76,9 +81,10 @@ def describe(error: ProxyError) -> tuple[int, error_pb2.ErrorReason.ValueType]:
 def rich_status(error: ProxyError, call: Call) -> RichStatus:
     """The status of a failed call, at most 4 KiB: what the caller should do, and the whole story."""
     code = code_of(error)
+    message = _shortened(error.message, LONGEST_MESSAGE)
     detail = error_detail(error, call)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=_metadata(error, call))
-    status = Status(code=code.value[0], message=error.message)
+    status = Status(code=code.value[0], message=message)
     status.details.extend(_packed([info, detail, *_standard_details(error, call)]))
     serialized = _within_budget(status, detail)
     trailers: list[tuple[str, str | bytes]] = [("x-request-id", call.request_id), (DETAILS_KEY, serialized)]
@@ -87,7 +93,7 @@ def rich_status(error: ProxyError, call: Call) -> RichStatus:
         trailers.append((PUSHBACK_KEY, pushback))
     if call.usage is not None:
         trailers.append(("llmproxy-usage-bin", from_usage(call.usage).SerializeToString()))
-    return RichStatus(code, error.message, tuple(trailers))
+    return RichStatus(code, message, tuple(trailers))
 
 
 def error_detail(error: ProxyError, call: Call) -> error_pb2.ErrorDetail:
@@ -107,15 +113,30 @@ def error_detail(error: ProxyError, call: Call) -> error_pb2.ErrorDetail:
         output_started=call.first_output_at is not None,
         attempts=[from_attempt(attempt, describe=describe) for attempt in call.attempts[:MOST_ATTEMPTS]],
     )
-    if error.retry_after is not None:
-        detail.retry_after.FromNanoseconds(int(error.retry_after * 1e9))
+    wait = _wait(error)
+    if wait is not None:
+        fill_duration(detail.retry_after, wait)
     if call.usage is not None:
         detail.partial_usage.CopyFrom(from_usage(call.usage))
     return detail
 
 
 def _metadata(error: ProxyError, call: Call) -> dict[str, str]:
-    return {**error.metadata, "requestId": call.request_id}
+    values = {name: _shortened(value, LONGEST_VALUE) for name, value in error.metadata.items()}
+    return {**values, "requestId": call.request_id}
+
+
+def _wait(error: ProxyError) -> float | None:
+    """Seconds to wait, a day at most: a provider may ask for more than a Duration can say."""
+    if error.retry_after is None or math.isnan(error.retry_after):
+        return None
+    return min(max(0.0, error.retry_after), LONGEST_WAIT)
+
+
+def _shortened(text: str, longest: int) -> str:
+    """A text of so many bytes at most."""
+    encoded = text.encode()
+    return text if len(encoded) <= longest else f"{encoded[: longest - 3].decode(errors='ignore')}…"
 
 
 def _standard_details(error: ProxyError, call: Call) -> Iterable[Message]:
@@ -124,12 +145,14 @@ def _standard_details(error: ProxyError, call: Call) -> Iterable[Message]:
         yield error_details_pb2.BadRequest(
             field_violations=[
                 error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
-                for violation in error.violations
+                for violation in error.violations[:MOST_VIOLATIONS]
             ]
         )
-    if error.retry_after is not None and error.retryable:
+    wait = _wait(error)
+    if wait is not None and error.retryable:
         info = error_details_pb2.RetryInfo()
-        info.retry_delay.FromNanoseconds(int(error.retry_after * 1e9))
+        info.retry_delay.SetInParent()
+        fill_duration(info.retry_delay, wait)
         yield info
     if isinstance(error, errors.UpstreamQuotaExhausted):
         subject = f"provider:{(error.fault or Fault()).provider or call.provider}"
@@ -142,7 +165,8 @@ def _pushback(error: ProxyError) -> str | None:
 
     Our attempts are used up when a provider's error leaves us: repeating it automatically would multiply paid calls.
     """
-    wait = None if error.retry_after is None else str(max(1, round(error.retry_after * 1000)))
+    seconds = _wait(error)
+    wait = None if seconds is None else str(max(1, round(seconds * 1000)))
     if isinstance(error, errors.UpstreamRateLimited):
         return wait or NEVER
     if isinstance(error, errors.UpstreamError):

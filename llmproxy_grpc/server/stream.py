@@ -7,6 +7,7 @@ from typing import Final
 
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.errors import FieldViolation
+from llmproxy_grpc.messages import UpstreamEnd
 from llmproxy_grpc.server.pacing import Batch, Pacing, with_heartbeats
 from llmproxy_grpc.server.request import RouterLease, accept, invalid, warn_of_unknown_fields
 from llmproxy_grpc.server.rpc import Rpc
@@ -45,11 +46,10 @@ class StreamServicer:
         accepted = accept(request.chat, call, prefix=CHAT, others=wrong)
         warn_of_unknown_fields(request, call)
         pacing = Pacing(options, self._active_streams)
-        heartbeat = options.heartbeat.ToTimedelta().total_seconds() if options.HasField("heartbeat") else 0.0
         with self._lend_router() as router:
             async with (
                 aclosing(router.stream(call, accepted)) as output,
-                aclosing(with_heartbeats(output, heartbeat) if heartbeat else output) as batches,
+                aclosing(with_heartbeats(output, pacing.heartbeat) if pacing.heartbeat else output) as batches,
             ):
 
                 async def release() -> None:
@@ -60,17 +60,22 @@ class StreamServicer:
                 if options.inband_error:
                     rpc.last_words = writer.error
                 try:
-                    await _forward(batches, writer, pacing)
+                    await _forward(batches, writer, pacing, call.deadline_at)
                 finally:
                     await writer.settle()
 
 
-async def _forward(batches: AsyncGenerator[Batch | None, None], writer: StreamWriter, pacing: Pacing) -> None:
+async def _forward(
+    batches: AsyncGenerator[Batch | None, None], writer: StreamWriter, pacing: Pacing, deadline_at: float
+) -> None:
+    loop = asyncio.get_running_loop()
     async for batch in batches:
         if batch is None:
             await writer.heartbeat()
             continue
         await writer.batch(batch)
-        hold = pacing.hold()
+        if isinstance(batch[-1], UpstreamEnd):
+            return
+        hold = pacing.hold(deadline_at - loop.time())
         if hold:
             await asyncio.sleep(hold)

@@ -78,7 +78,9 @@ class StreamWriter:
     async def error(self, error: Exception) -> None:
         """Writes an error in band, as the last event before the status."""
         if not isinstance(error, ProxyError) or isinstance(error, SlowConsumer):
-            return  # after a write that timed out nothing may be written again
+            return  # whoever reads too slowly is told by the status alone
+        if self._writing_since != math.inf:
+            return  # a message that was given up still waits to be read, and gRPC takes no second one
         event = chat_pb2.StreamResponse(sequence=self._sequence)
         event.error.grpc_code = code_of(error).value[0]
         event.error.message = error.message

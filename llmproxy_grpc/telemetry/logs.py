@@ -16,7 +16,6 @@ def configure(log_format: Literal["json", "console"], level: str, stream: TextIO
     """Sets up structlog for the process: lines of JSON, or coloured text for people."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

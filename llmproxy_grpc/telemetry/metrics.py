@@ -1,6 +1,6 @@
 """The metrics of the contract, as a CallObserver over prometheus-client."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Final
 
@@ -53,6 +53,7 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self._model = Names(knows_model)
         self._provider = Names(knows_provider)
+        self._shown: frozenset[str] = frozenset()
         self._define(self.registry)
 
     def _define(self, registry: CollectorRegistry) -> None:
@@ -94,9 +95,14 @@ class Metrics:
         """Counts a reload: applied, unchanged or rejected."""
         self._reloads(result).inc()
 
-    def provider_up(self, provider: str, *, up: bool) -> None:
-        """Sets whether a provider serves."""
-        self._provider_up.labels(self._provider(provider)).set(up)
+    def providers_up(self, serving: Mapping[str, bool]) -> None:
+        """Sets whether each provider serves, by name; those that a reload took away are forgotten."""
+        shown = {self._provider(name): up for name, up in serving.items()}
+        for provider in self._shown - shown.keys():
+            self._provider_up.remove(provider)
+        for provider, up in shown.items():
+            self._provider_up.labels(provider).set(up)
+        self._shown = frozenset(shown)
 
     def loop_lag(self, seconds: float) -> None:
         """Sets how late the event loop runs."""

@@ -4,9 +4,12 @@ import asyncio
 
 
 async def get(address: str, path: str) -> tuple[int, str]:
-    """Gives the status and the body."""
+    """Gives the status and the body; `address` is HOST:PORT or unix:PATH."""
     host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    if host == "unix":
+        reader, writer = await asyncio.open_unix_connection(port)
+    else:
+        reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     await writer.drain()
     answer = await reader.read()

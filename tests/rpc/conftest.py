@@ -58,12 +58,16 @@ USUAL: dict[str, Any] = {
 def serve(tmp_path: Path) -> Serve:
     """`async with serve(config, providers={...}) as server`; keys of `config` replace those of the usual one.
 
-    Providers of the kind `scripted` are those given, of any other kind they are the real ones.
+    Providers of the kind `scripted` are those given, of any other kind they are the real ones. `environ` is where
+    discovery looks for keys.
     """
 
     @asynccontextmanager
     async def serving(
-        config: Mapping[str, Any] | None = None, *, providers: Mapping[str, Provider] | None = None
+        config: Mapping[str, Any] | None = None,
+        *,
+        providers: Mapping[str, Provider] | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Serving]:
         scripted = dict(providers) if providers is not None else {"scripted": ScriptedProvider()}
         file = tmp_path / "llmproxy.yaml"
@@ -79,7 +83,7 @@ def serve(tmp_path: Path) -> Serve:
             return scripted[provider.name] if provider.kind == "scripted" else registry.build(provider, http)
 
         output = io.StringIO()
-        app = App(read(), read, environ={}, output=output, build=build)
+        app = App(read(), read, environ=environ or {}, output=output, build=build)
         running = asyncio.create_task(app.run())
         while "ready\n" not in output.getvalue():
             if running.done():

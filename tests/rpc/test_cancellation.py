@@ -52,7 +52,7 @@ async def test_a_closed_channel_cancels_the_provider(serve):
 async def test_the_callers_deadline_is_answered_richly_before_it_fires(serve):
     async with serve() as server:
         server.scripted.chats.append(never)
-        error = await failure(server.stub.Chat(chat_request(), timeout=1.0))
+        error = await failure(server.stub.Chat(chat_request(), timeout=1.5))
         assert (error.code, error.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
         assert [attempt.reason for attempt in error.detail.attempts] == [29]
         assert error.detail.partial_usage.input_tokens > 0

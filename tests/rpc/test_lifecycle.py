@@ -43,7 +43,7 @@ async def test_a_drain_tells_first_and_then_lets_calls_finish(serve):
 
 
 async def test_what_outlives_the_grace_is_ended_with_draining(serve):
-    config = {"grpc": {"listen": "127.0.0.1:0", "predrain": 0, "grace": 0.5}}
+    config = {"grpc": {"listen": "127.0.0.1:0", "predrain": 0, "grace": 1}}
     async with serve(config) as server:
         server.scripted.streams.append([*answer()[:2], never])
         running = server.stub.Stream(stream_request())

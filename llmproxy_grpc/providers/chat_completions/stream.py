@@ -41,6 +41,7 @@ class StreamDecoder:
         new_id: Makes ids for tool calls that have none.
         headers: Those of the answer, for an error in its middle.
         now: The wall clock, for the same.
+        secrets: Our keys to the provider, which such an error may repeat.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class StreamDecoder:
         new_id: Callable[[], str],
         headers: Mapping[str, str],
         now: Callable[[], datetime],
+        secrets: Sequence[str] = (),
     ) -> None:
         self._expectation = expectation
         self._new_id = new_id
         self._headers = headers
         self._now = now
+        self._secrets = secrets
         self._batch = Batch()
         self._candidates: dict[int, CandidateDecoder] = {}
         self._ended = 0
@@ -128,7 +131,7 @@ class StreamDecoder:
         if answer.error or event.event or not choices or choices[0].error:
             error = in_band_error(answer, event.data, event.event)
             if error is not None:
-                raise failure(200, self._headers, error, now=self._now())
+                raise failure(200, self._headers, error, now=self._now(), secrets=self._secrets)
         if self._metadata is None:
             self._metadata = metadata(answer, self._expectation.model) if choices else None
         if choices:

@@ -28,6 +28,8 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_LIST_BYTES = 8 * 1024 * 1024
 _MAX_ERROR_BYTES = 65536
 _JSON = "application/json"
+_SHORTEST_SECRET = 8
+"""Shorter values of headers are flags and names, and words of any message."""
 
 
 class Upstream(Struct, frozen=True, kw_only=True):
@@ -76,6 +78,7 @@ class ChatCompletions:
         self._tail_seconds = tail_seconds
         self._new_id = new_id
         self._now = now
+        self._secrets = _secrets(headers)
 
     def unsupported(self, request: ChatRequest, model: str) -> Sequence[Unsupported]:  # noqa: ARG002 - vendors differ, not yet models
         """Lists the set fields that this upstream cannot honour for a model."""
@@ -136,7 +139,7 @@ class ChatCompletions:
         answer = decode(data, ANSWER)
         complaint = in_band_error(answer, data)
         if complaint is not None:
-            raise failure(200, response.headers, complaint, now=self._now())
+            raise failure(200, response.headers, complaint, now=self._now(), secrets=self._secrets)
         reader = ResponseReader(new_id=self._new_id, show_thinking=_shows_thinking(request))
         return reader.read(answer, model=model, request_id=request_id(response.headers))
 
@@ -146,7 +149,7 @@ class ChatCompletions:
             body = await response.read(_MAX_ERROR_BYTES)
         except ProxyError:
             body = b""
-        return failure(response.status, response.headers, body, now=self._now())
+        return failure(response.status, response.headers, body, now=self._now(), secrets=self._secrets)
 
     def _decoder(self, request: ChatRequest, model: str, response: HttpResponse) -> StreamDecoder:
         expectation = Expectation(
@@ -154,7 +157,15 @@ class ChatCompletions:
             candidates=(request.generation.candidate_count or 1) if self._upstream.quirks.n else 1,
             show_thinking=_shows_thinking(request),
         )
-        return StreamDecoder(expectation, new_id=self._new_id, headers=response.headers, now=self._now)
+        return StreamDecoder(
+            expectation, new_id=self._new_id, headers=response.headers, now=self._now, secrets=self._secrets
+        )
+
+
+def _secrets(headers: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """What must not come back to callers: the headers' values, without a scheme before them; the longest first."""
+    words = {value.rpartition(" ")[2] for fields in headers for value in fields.values()}
+    return tuple(sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=len, reverse=True))
 
 
 def _shows_thinking(request: ChatRequest) -> bool:

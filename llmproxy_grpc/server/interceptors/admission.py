@@ -4,12 +4,24 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from msgspec import Struct
+
 from llmproxy_grpc.errors import Draining, ProxyOverloaded
 from llmproxy_grpc.server.rpc import Proceed, Rpc
 
 LIMITED: Final = frozenset({"Chat", "Stream", "Embed"})
 RETRY_AFTER: Final = 1.0
 OVERLOADED_AFTER: Final = 10.0
+QUIET: Final = 5.0
+"""Seconds without a refusal after which a method that has room again counts as well."""
+DRAINING: Final = "This replica is draining; another one serves."
+
+
+class _Refusals(Struct):
+    """When a method's calls began to be refused, and when one was refused last."""
+
+    first: float
+    last: float
 
 
 class Admission:
@@ -20,15 +32,18 @@ class Admission:
         self._clock = clock
         self._running: dict[asyncio.Task[None], str] = {}
         self._in_flight: dict[str, int] = {}
-        self._full_since: float | None = None
+        self._refusals: dict[str, _Refusals] = {}
         self._evicted: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def __call__(self, rpc: Rpc, proceed: Proceed) -> None:
         """Admits one call, or refuses it at once."""
         method = rpc.method.name
+        if self._closed:
+            raise Draining(DRAINING)
         running = self._in_flight.get(method, 0)
         if method in LIMITED and running >= self._limit():
-            self._full_since = self._full_since or self._clock()
+            self._refused(method)
             raise ProxyOverloaded(
                 f"The proxy has its limit of {self._limit()} {method} calls in flight.",
                 retry_after=RETRY_AFTER,
@@ -44,13 +59,11 @@ class Admission:
             if task not in self._evicted:
                 raise
             task.uncancel()
-            raise Draining("This replica is draining; another one serves.") from None
+            raise Draining(DRAINING) from None
         finally:
             self._in_flight[method] -= 1
             self._running.pop(task, None)
             self._evicted.discard(task)
-            if method in LIMITED:
-                self._full_since = None
 
     @property
     def in_flight(self) -> Mapping[str, int]:
@@ -64,10 +77,15 @@ class Admission:
 
     def overloaded(self) -> bool:
         """Whether calls have been refused for so long that another replica should get them."""
-        return self._full_since is not None and self._clock() - self._full_since > OVERLOADED_AFTER
+        now = self._clock()
+        for method, refusals in list(self._refusals.items()):
+            if self._in_flight.get(method, 0) < self._limit() and now - refusals.last > QUIET:
+                del self._refusals[method]
+        return any(now - refusals.first > OVERLOADED_AFTER for refusals in self._refusals.values())
 
     def evict(self) -> int:
-        """Ends every call in flight with DRAINING; returns how many there were."""
+        """Ends every call in flight, and every one that still comes, with DRAINING; returns how many there were."""
+        self._closed = True
         for task in self._running:
             self._evicted.add(task)
             task.cancel()
@@ -77,3 +95,10 @@ class Admission:
         """Waits until nothing is in flight."""
         while self._running:
             await asyncio.wait(list(self._running), return_when=asyncio.ALL_COMPLETED)
+
+    def _refused(self, method: str) -> None:
+        now = self._clock()
+        refusals = self._refusals.get(method)
+        if refusals is None or now - refusals.last > QUIET:
+            refusals = self._refusals[method] = _Refusals(now, now)
+        refusals.last = now

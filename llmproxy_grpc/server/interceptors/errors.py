@@ -8,7 +8,7 @@ import structlog
 
 from llmproxy_grpc.errors import InternalError, ProxyError
 from llmproxy_grpc.server.rpc import Proceed, Rpc
-from llmproxy_grpc.server.status import rich_status
+from llmproxy_grpc.server.status import RichStatus, code_of, rich_status
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +34,20 @@ async def errors(rpc: Rpc, proceed: Proceed) -> None:
     else:
         return
     if rpc.last_words is not None:
-        with suppress(ProxyError):
+        # The status has to leave, whatever becomes of the words: without one the caller would hang.
+        with suppress(Exception):
             await rpc.last_words(error)
-    await rpc.context.abort_with_status(rich_status(error, rpc.call))  # type: ignore[arg-type]  # a NamedTuple is one
+    with suppress(grpc.aio.InternalError):  # the caller has left meanwhile
+        await rpc.context.abort_with_status(_status(error, rpc))  # type: ignore[arg-type]  # a NamedTuple is one
+
+
+def _status(error: ProxyError, rpc: Rpc) -> RichStatus:
+    """The rich status; a bare one if it cannot be built, for grpc.aio would send that exception's text."""
+    try:
+        return rich_status(error, rpc.call)
+    except Exception as exception:  # noqa: BLE001 - as above
+        log.error("bug", request_id=rpc.call.request_id, method=rpc.method.name, **anonymous(exception))
+        return RichStatus(code_of(error), error.reason, (("x-request-id", rpc.call.request_id),))
 
 
 def anonymous(exception: BaseException) -> dict[str, object]:

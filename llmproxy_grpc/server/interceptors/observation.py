@@ -3,11 +3,14 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from llmproxy_grpc.calls import CallObserver, Outcome
 from llmproxy_grpc.errors import CallerCancelled, InternalError, ProxyError
 from llmproxy_grpc.server.rpc import Proceed, Rpc
 from llmproxy_grpc.server.status import code_of
+
+MOST_DIGITS: Final = 9
 
 
 class Observation:
@@ -19,7 +22,8 @@ class Observation:
     async def __call__(self, rpc: Rpc, proceed: Proceed) -> None:
         """Watches one call."""
         previous = rpc.metadata.get("grpc-previous-rpc-attempts", "0")
-        rpc.call.previous_attempts = int(previous) if isinstance(previous, str) and previous.isdecimal() else 0
+        if isinstance(previous, str) and previous.isdecimal() and len(previous) <= MOST_DIGITS:
+            rpc.call.previous_attempts = int(previous)
         for observer in self._observers:
             observer.call_started(rpc.call)
         error: ProxyError | None = InternalError("The proxy failed.")

@@ -1,0 +1,159 @@
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from llmproxy_grpc.errors import UpstreamServerError, UpstreamTimeout
+from llmproxy_grpc.providers.provider import UpstreamModel
+from llmproxy_grpc.routing.directory import REFRESH, Directory
+from tests.fakes.polling import until
+
+FAILED = UpstreamServerError("It failed.")
+
+
+class Listing:
+    """Takes a step each time that it is asked: names to list, an error to raise, or a wait before it lists nothing."""
+
+    def __init__(self, *steps):
+        self.steps = list(steps)
+        self.cancelled = 0
+
+    async def list_models(self):
+        step = self.steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        if not callable(step):
+            return [UpstreamModel(name) for name in step]
+        try:
+            await step()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return []
+
+
+async def never():
+    await asyncio.Event().wait()
+
+
+class Asked:
+    """A directory of these providers, and what it told."""
+
+    def __init__(self, timeout=5.0, **providers):
+        self.told = []
+        self.directory = Directory(providers, timeout, lambda name, error: self.told.append((name, error)))
+
+    def names(self, provider):
+        return [model.name for model in self.directory.lists().get(provider, ())]
+
+
+async def test_before_the_first_refresh_nothing_is_listed():
+    asked = Asked(a=Listing(["m"]))
+    assert asked.directory.lists() == {}
+    assert not asked.directory.refreshed.is_set()
+
+
+async def test_each_refresh_takes_the_place_of_the_list_before():
+    asked = Asked(a=Listing(["m1", "m2"], ["m2"], []))
+    for expected in (["m1", "m2"], ["m2"], []):
+        await asked.directory.refresh()
+        assert asked.names("a") == expected
+    assert asked.told == [("a", None)] * 3
+
+
+async def test_a_provider_that_fails_keeps_its_last_list():
+    asked = Asked(a=Listing(["m"], FAILED))
+    await asked.directory.refresh()
+    await asked.directory.refresh()
+    assert asked.names("a") == ["m"]
+    assert asked.told == [("a", None), ("a", FAILED)]
+
+
+async def test_a_provider_that_always_fails_has_no_list_and_harms_no_other():
+    asked = Asked(bad=Listing(FAILED), good=Listing(["m"]))
+    await asked.directory.refresh()
+    assert asked.directory.lists().keys() == {"good"}
+
+
+async def test_a_list_that_takes_too_long_is_given_up_as_a_timeout_and_the_last_one_stays():
+    slow = Listing(["m"], never)
+    asked = Asked(timeout=0.02, slow=slow)
+    await asked.directory.refresh()
+    await asked.directory.refresh()
+    assert asked.names("slow") == ["m"]
+    assert slow.cancelled == 1
+    assert [(name, type(error)) for name, error in asked.told] == [("slow", type(None)), ("slow", UpstreamTimeout)]
+    assert "0.02 s" in asked.told[-1][1].message
+
+
+async def test_all_providers_are_asked_at_once():
+    both = asyncio.Barrier(2)
+    asked = Asked(a=Listing(both.wait), b=Listing(both.wait))
+    await asked.directory.refresh()
+    assert sorted(asked.told) == [("a", None), ("b", None)]
+
+
+async def test_a_failure_is_logged_once_until_it_is_over():
+    asked = Asked(a=Listing(FAILED, FAILED, UpstreamTimeout("Slow."), ["m"], FAILED))
+    logged = []
+    for _ in range(5):
+        with capture_logs() as lines:
+            await asked.directory.refresh()
+        logged.append([(line["event"], line["provider"], line["reason"]) for line in lines])
+    line = ("models_not_listed", "a", "UPSTREAM_SERVER_ERROR")
+    assert logged == [[line], [], [], [], [line]]
+
+
+async def test_each_failing_provider_has_a_line_of_its_own():
+    asked = Asked(a=Listing(FAILED), b=Listing(FAILED))
+    with capture_logs() as lines:
+        await asked.directory.refresh()
+    assert sorted(line["provider"] for line in lines) == ["a", "b"]
+
+
+@asynccontextmanager
+async def running(asked):
+    """Runs the directory; gives the naps that it takes, and lets it sleep on in the second."""
+    naps = asyncio.Queue()
+
+    async def sleep(seconds):
+        await naps.put(seconds)
+        if naps.qsize() == 2:
+            await never()
+
+    task = asyncio.create_task(asked.directory.run(sleep))
+    try:
+        async with asyncio.timeout(5):
+            await asked.directory.refreshed.wait()
+        yield naps
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_it_refreshes_again_and_again_until_cancelled():
+    asked = Asked(a=Listing(["m1"], ["m2"]))
+    async with running(asked) as naps:
+        await until(lambda: naps.qsize() == 2)
+    assert asked.names("a") == ["m2"]
+    assert [naps.get_nowait() for _ in range(2)] == [REFRESH, REFRESH]
+
+
+async def test_it_counts_as_refreshed_even_where_nobody_could_be_asked():
+    asked = Asked(a=Listing(FAILED, FAILED))
+    async with running(asked):
+        assert asked.directory.refreshed.is_set()
+
+
+async def test_cancelling_while_a_provider_is_asked_cancels_the_asking():
+    slow = Listing(never)
+    asked = Asked(slow=slow)
+    task = asyncio.create_task(asked.directory.run())
+    await until(lambda: not slow.steps)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert slow.cancelled == 1
+    assert asked.told == []

@@ -1,0 +1,114 @@
+import json
+
+import pytest
+
+from llmproxy_grpc import __version__
+from llmproxy_grpc.cli import main
+from llmproxy_grpc.providers.embedded.model import DISTRIBUTION, VERSION
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty working folder, and no setting from outside."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("LLMPROXY_CONFIG", "LLMPROXY_DISCOVERY", "LLMPROXY_DEFAULT_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a command in this process; gives its exit status and what it wrote."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        written = capsys.readouterr()
+        return ended.value.code, written.out, written.err
+
+    return run
+
+
+def test_the_version_is_told(run):
+    assert run("--version") == (0, f"llmproxy {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("dance",), ("--dance",), ("check-config", "rest"), ("pull-model", "-c", "x")]
+)
+def test_wrong_usage_ends_with_2_and_shows_how(run, arguments):
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("usage: llmproxy")
+
+
+def test_help_names_every_command(run):
+    status, out, _ = run("--help")
+    assert status == 0
+    assert all(command in out for command in ("serve", "check-config", "config-schema", "pull-model"))
+
+
+def test_a_good_file_is_valid(run, folder):
+    (folder / "mine.yaml").write_text("providers: [{name: p, kind: echo}]")
+    assert run("check-config", "-c", "mine.yaml") == (0, f"{folder / 'mine.yaml'}: valid\n", "")
+
+
+def test_the_usual_file_is_found_where_one_stands(run, folder):
+    (folder / "llmproxy.yaml").write_text("providers: [{name: p, kind: echo}]")
+    assert run("check-config")[1] == f"{folder / 'llmproxy.yaml'}: valid\n"
+
+
+def test_without_a_file_the_defaults_are_checked(run):
+    assert run("check-config") == (0, "the defaults: valid\n", "")
+
+
+def test_each_fault_has_a_line_of_its_own(run, folder):
+    (folder / "llmproxy.yaml").write_text("timeouts: {idle: soon}\nprovider: []\n")
+    status, out, err = run("check-config")
+    assert (status, out) == (2, "")
+    assert [line.split(": ")[:2] for line in err.splitlines()] == [
+        ["llmproxy.yaml:1", "timeouts.idle"],
+        ["llmproxy.yaml:2", "provider"],
+    ]
+
+
+def test_a_provider_that_cannot_be_built_is_a_fault(run, folder):
+    (folder / "llmproxy.yaml").write_text("providers: [{name: p, kind: nobodys}]")
+    status, out, err = run("check-config")
+    assert (status, out) == (2, "")
+    assert "providers[0]" in err
+    assert "nobodys" in err
+
+
+def test_a_file_that_is_not_there_is_a_fault(run):
+    status, _, err = run("check-config", "--config", "missing.yaml")
+    assert status == 2
+    assert err.startswith("missing.yaml: ")
+
+
+def test_an_override_on_the_command_line_is_checked_with_the_file(run, folder):
+    (folder / "llmproxy.yaml").write_text("timeouts: {idle: 1s}")
+    assert run("check-config", "--set", "timeouts.idle=2s", "--set", "direct_models=false")[0] == 0
+    status, _, err = run("check-config", "--set", "timeouts.idle=soon")
+    assert status == 2
+    assert err.startswith("--set: timeouts.idle: ")
+
+
+def test_the_schema_is_json_and_forbids_unknown_keys(run):
+    status, out, err = run("config-schema")
+    assert (status, err) == (0, "")
+    schema = json.loads(out)
+    assert schema["additionalProperties"] is False
+    assert {"grpc", "http", "providers", "models"} <= set(schema["properties"])
+
+
+def test_a_model_that_is_there_is_not_fetched_again(run, folder, monkeypatch):
+    installed = folder / f"{DISTRIBUTION.replace('-', '_')}-{VERSION}.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {VERSION}\n")
+    (installed / "RECORD").write_text("weights.gguf,,\n")
+    (folder / "weights.gguf").write_bytes(b"GGUF")
+    monkeypatch.syspath_prepend(folder)
+    status, out, err = run("pull-model")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1] == f"The embedded model is there already: {folder / 'weights.gguf'}"
