@@ -16,10 +16,11 @@ from llmproxy_grpc.config.rules import RULES, Rule
 from llmproxy_grpc.config.schema import config_schema
 
 WRONG_USAGE = 2
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs a command and exits: 0 done, 1 failed, 2 wrong usage or configuration."""
+    """Runs a command and exits: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."""
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except OSError as error:
         print(f"llmproxy: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,6 +18,8 @@ READINESS_NAMES: Final = ("", "llmproxy.v1.LlmProxyService")
 LIVENESS: Final = "liveness"
 POLL: Final = 0.2
 MOST_WATCHES: Final = 1000
+MOST_LOOKS: Final = 200
+"""Looks a second of all watches together: anybody may open many, and each look costs as much as a small call."""
 MOST_LISTED: Final = 100
 
 CHECK: Final = Method("Check", HealthCheckRequest)
@@ -80,7 +82,7 @@ class GrpcHealth:
                 told = status
             if self._readiness.phase is Phase.STOPPED:
                 return
-            await self._readiness.change(POLL)
+            await self._readiness.change(max(POLL, self._watches / MOST_LOOKS))
 
     def _status(self, service: str) -> Any:
         phase = self._readiness.phase

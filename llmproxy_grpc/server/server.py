@@ -17,9 +17,6 @@ from llmproxy_grpc.server.service import DESCRIPTOR
 NOTICE: Final = 3.0
 """Seconds before the end of the grace at which what still runs is ended with a rich error rather than a bare one."""
 
-LEAST_GRACE: Final = 0.2
-"""Seconds that even a server without grace takes to stop, so that the rich errors can leave."""
-
 UNIX: Final = "unix:"
 
 
@@ -69,7 +66,6 @@ class GrpcServer:
 
     async def stop(self, grace: float, *, evict: Callable[[], int]) -> None:
         """Takes nothing new, lets what runs end within `grace` seconds, and ends the rest with a rich error."""
-        grace = max(grace, LEAST_GRACE)
         stopping = asyncio.ensure_future(self._server.stop(grace))
         patience = max(grace - NOTICE, grace * 0.7)
         await asyncio.wait({stopping}, timeout=patience)
@@ -151,7 +147,7 @@ def _remove_stale(path: Path) -> None:
 
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)  # a live server may be too busy to accept
+        probe.settimeout(0)  # a live server may be too busy to accept
         try:
             probe.connect(str(path))
         except (ConnectionRefusedError, FileNotFoundError):

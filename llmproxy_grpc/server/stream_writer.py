@@ -43,6 +43,7 @@ class StreamWriter:
         self._write_timeout = write_timeout
         self._sequence = 0
         self._started = False
+        self._ended = False
         self._loop = asyncio.get_running_loop()
         self._release = release
         self._releasing: asyncio.Task[None] | None = None
@@ -107,6 +108,7 @@ class StreamWriter:
         if self._collected is not None:
             response = self._collected.response(call.upstream_request_id)
             final = from_response(response, call, describe=describe, kind=call.provider_kind, warnings=call.warnings)
+        self._ended = True
         send_trailers(self._rpc, with_target=not self._target_told)
         await self._write(
             end_event(
@@ -131,6 +133,8 @@ class StreamWriter:
         self._sequence += 1
         if self._releasing is not None:
             await self._releasing
+            if self._ended:
+                return  # late, but the caller has got everything
             raise SlowConsumer(f"The caller did not read for {self._write_timeout:.3g} s.")
 
     def _look(self) -> None:

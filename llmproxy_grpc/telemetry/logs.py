@@ -71,7 +71,7 @@ class CallLog:
         if outcome.reason:
             fields["reason"] = outcome.reason
         if call.model:
-            fields["model"] = call.model[:128]
+            fields["model"] = printable(call.model[:128])
         if call.provider:
             fields.update(provider=call.provider, upstream_model=call.upstream_model[:128], attempts=len(call.attempts))
         if call.first_output_at is not None:
@@ -79,6 +79,11 @@ class CallLog:
         if call.usage is not None:
             fields.update(input_tokens=call.usage.input_tokens, output_tokens=call.usage.output_tokens)
         self._log.info("call", **fields)
+
+
+def printable(text: str) -> str:
+    """A caller's text, which may hold anything, as a terminal can show it."""
+    return text if text.isprintable() else ascii(text)
 
 
 def _render_json(_logger: object, _name: str, event: structlog.typing.EventDict) -> bytes:

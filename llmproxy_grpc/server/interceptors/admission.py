@@ -22,6 +22,8 @@ class _Refusals(Struct):
 
     first: float
     last: float
+    had_room: bool = False
+    """Whether a call of the method has ended since the last refusal."""
 
 
 class Admission:
@@ -64,6 +66,8 @@ class Admission:
             self._in_flight[method] -= 1
             self._running.pop(task, None)
             self._evicted.discard(task)
+            if method in self._refusals:
+                self._refusals[method].had_room = True
 
     @property
     def in_flight(self) -> Mapping[str, int]:
@@ -99,6 +103,6 @@ class Admission:
     def _refused(self, method: str) -> None:
         now = self._clock()
         refusals = self._refusals.get(method)
-        if refusals is None or now - refusals.last > QUIET:
+        if refusals is None or (refusals.had_room and now - refusals.last > QUIET):
             refusals = self._refusals[method] = _Refusals(now, now)
-        refusals.last = now
+        refusals.last, refusals.had_room = now, False

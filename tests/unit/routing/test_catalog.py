@@ -148,3 +148,13 @@ def test_a_model_is_known_if_it_is_configured_or_discovered():
     assert not of.knows("m")
     assert not of.knows("")
     assert of.configured() == ("assistant",)
+
+
+@pytest.mark.parametrize("model", ["a/m-old", "b/dall-e"])
+def test_what_may_not_be_called_is_not_known(model):
+    assert not catalog().knows(model)
+
+
+def test_without_direct_models_no_model_of_a_provider_is_known():
+    assert catalog().knows("a/m")
+    assert not catalog(direct_models=False).knows("a/m")

@@ -157,3 +157,12 @@ async def test_cancelling_while_a_provider_is_asked_cancels_the_asking():
         await task
     assert slow.cancelled == 1
     assert asked.told == []
+
+
+async def test_a_bug_in_one_provider_does_not_end_the_refresh_of_the_others():
+    asked = Asked(a=Listing(ZeroDivisionError("secret")), b=Listing(["m"]))
+    with capture_logs() as logs:
+        await asked.directory.refresh()
+    assert asked.names("b") == ["m"]
+    assert [error.reason for name, error in asked.told if name == "a"] == ["INTERNAL"]
+    assert "secret" not in str(logs)
