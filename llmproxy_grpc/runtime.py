@@ -41,7 +41,6 @@ class Runtime:
 
     def __init__(self, config: Config, providers: Sequence[ProviderConfig], observers: Observers, build: Build) -> None:
         self.config = config
-        self.provider_configs = {provider.name: provider for provider in providers}
         self._health = observers.health
         self._http = HttpClient(connect_timeout=config.timeouts.connect)
         self.providers = _built(providers, self._http, build)

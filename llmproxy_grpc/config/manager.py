@@ -53,8 +53,8 @@ class ConfigManager:
     def subscribe(self, subscriber: Subscriber) -> None:
         """Has `subscriber(old, new)` awaited for every new configuration, in the order of subscribing.
 
-        A subscriber that raises ValueError (ConfigError is one) or OSError cannot build from the new configuration:
-        the old one stays in force, and those told before are told to go back.
+        A subscriber that raises cannot build from the new configuration: the old one stays in force, and those told
+        before are told to go back.
         """
         self._subscribers.append(subscriber)
 
@@ -66,7 +66,7 @@ class ConfigManager:
                 if loaded.config != self._loaded.config:
                     await self._tell(self._loaded.config, loaded.config)
                 result = Reload.UNCHANGED if loaded.config == self._loaded.config else Reload.APPLIED
-            except (ValueError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - a kind from outside may raise anything; the watch must go on
                 self._report(Reload.REJECTED, _faults(error))
                 return Reload.REJECTED
             self._loaded = loaded
@@ -149,7 +149,9 @@ def _state(file: Path) -> tuple[str, int, int, int] | None:
         return None
 
 
-def _faults(error: ValueError | OSError) -> tuple[ConfigFault, ...]:
+def _faults(error: Exception) -> tuple[ConfigFault, ...]:
     if isinstance(error, ConfigError):
         return error.faults
-    return (ConfigFault("configuration", None, "", None, str(error)),)
+    # The text of another exception may hold anything, a secret too.
+    text = str(error) if isinstance(error, ValueError | OSError) else f"cannot be used: {type(error).__qualname__}"
+    return (ConfigFault("configuration", None, "", None, text),)

@@ -1,12 +1,17 @@
 """Opens and closes the HTTP listener, and tells the address that was really bound."""
 
+from pathlib import Path
+
 from aiohttp import web
+
+from llmproxy_grpc.sockets import UNIX, SocketPath
 
 
 class HttpListener:
     """An aiohttp application on one TCP address or unix socket."""
 
     def __init__(self, app: web.Application) -> None:
+        self._socket: SocketPath | None = None
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
 
     async def start(self, listen: str) -> str:
@@ -16,8 +21,11 @@ class HttpListener:
             OSError: The address cannot be bound.
         """
         await self._runner.setup()
-        if listen.startswith("unix:"):
-            await web.UnixSite(self._runner, listen.removeprefix("unix:")).start()
+        if listen.startswith(UNIX):
+            path = listen.removeprefix(UNIX)
+            self._socket = SocketPath(Path(path))
+            await web.UnixSite(self._runner, path).start()
+            self._socket.bound()
             return listen
         host, _, port = listen.rpartition(":")
         await web.TCPSite(self._runner, host.strip("[]"), int(port), reuse_address=True).start()
@@ -27,3 +35,5 @@ class HttpListener:
     async def aclose(self) -> None:
         """Stops listening and closes what is open."""
         await self._runner.cleanup()
+        if self._socket is not None:
+            self._socket.release()

@@ -52,13 +52,15 @@ def candidates(
     _check_kinds(request, kinds)
     wanted = _wanted_providers(request, providers)
     found: list[Candidate] = []
+    seen: set[Target] = set()
     refused: Sequence[Unsupported] = ()
     for route in _routes(request, look_up):
         shaped = _with_defaults(request, route.defaults)
         for target in STRATEGIES[route.strategy](route.targets):
             provider = providers.get(target.provider)
-            if provider is None or (wanted and target.provider not in wanted):
+            if provider is None or target in seen or (wanted and target.provider not in wanted):
                 continue
+            seen.add(target)
             unsupported = provider.unsupported(shaped, target.upstream_model)
             if unsupported and not request.routing.drop_unsupported:
                 refused = refused or unsupported

@@ -138,11 +138,17 @@ class Router:
 
 
 def _raise_decisive(attempts: Sequence[Attempt]) -> NoReturn:
-    """Raises the last error; a rate limit only if every target is limited, for then alone waiting helps."""
+    """Raises the error that says most: the last after which the same call may succeed, else the last.
+
+    A rate limit counts only where nothing else may pass: then alone waiting helps, as long as the shortest wait.
+    """
     failed = [attempt.error for attempt in attempts if attempt.error is not None]
-    others = [error for error in failed if not isinstance(error, UpstreamRateLimited)]
-    if others:
-        raise others[-1]
-    waits = [error.retry_after for error in failed if error.retry_after is not None]
-    failed[-1].retry_after = min(waits, default=None)
-    raise failed[-1]
+    limited = [error for error in failed if isinstance(error, UpstreamRateLimited)]
+    passing = [error for error in failed if error.retryable and error not in limited]
+    if passing:
+        raise passing[-1]
+    if not limited:
+        raise failed[-1]
+    waits = [error.retry_after for error in limited if error.retry_after is not None]
+    limited[-1].retry_after = min(waits, default=None)
+    raise limited[-1]

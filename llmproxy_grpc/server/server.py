@@ -1,8 +1,6 @@
 """The grpc.aio server: its options, ports, TLS and drain."""
 
 import asyncio
-import socket
-import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,11 +11,10 @@ from llmproxy_grpc.config.schema import GrpcConfig, TlsConfig
 from llmproxy_grpc.server import grpc_health
 from llmproxy_grpc.server.reflection import enable_reflection
 from llmproxy_grpc.server.service import DESCRIPTOR
+from llmproxy_grpc.sockets import UNIX, SocketPath
 
 NOTICE: Final = 3.0
 """Seconds before the end of the grace at which what still runs is ended with a rich error rather than a bare one."""
-
-UNIX: Final = "unix:"
 
 
 def options(config: GrpcConfig) -> list[tuple[str, int]]:
@@ -50,7 +47,7 @@ class GrpcServer:
         self._plaintext = plaintext
         self._server = grpc.aio.server(options=options(config))
         self._server.add_generic_rpc_handlers(tuple(handlers))
-        self._sockets: dict[Path, int] = {}
+        self._sockets: list[SocketPath] = []
         if config.reflection and not plaintext:
             enable_reflection(self._server, DESCRIPTOR.full_name, grpc_health.SERVICE)
 
@@ -77,17 +74,12 @@ class GrpcServer:
     async def aclose(self) -> None:
         """Ends at once what still runs: behind `stop` nothing, behind a start that failed the listeners it opened."""
         await self._server.stop(None)
-        for path, number in self._sockets.items():
-            # gRPC may have removed it, and a server that came after us have put its own there.
-            if path.exists() and path.stat().st_ino == number:
-                path.unlink()
+        for path in self._sockets:
+            path.release()
 
     def _bind(self, address: str) -> str:
-        path = Path(address.removeprefix(UNIX)) if address.startswith(UNIX) else None
-        if path is not None:
-            _remove_stale(path)
-            address = f"{UNIX}{path}"
-        secure = self._config.tls is not None and not self._plaintext and not address.startswith(UNIX)
+        path = SocketPath(Path(address.removeprefix(UNIX))) if address.startswith(UNIX) else None
+        secure = self._config.tls is not None and not self._plaintext and path is None
         try:
             if secure and self._config.tls is not None:
                 port = self._server.add_secure_port(address, credentials(self._config.tls))
@@ -99,8 +91,10 @@ class GrpcServer:
         if port == 0:
             raise OSError(f"cannot listen on {address}")
         if path is not None:
-            self._sockets[path] = path.stat().st_ino
-        return address if path is not None else f"{address.rpartition(':')[0]}:{port}"
+            path.bound()
+            self._sockets.append(path)
+            return address
+        return f"{address.rpartition(':')[0]}:{port}"
 
 
 def credentials(tls: TlsConfig) -> grpc.ServerCredentials:
@@ -134,24 +128,3 @@ def _certificates(tls: TlsConfig) -> grpc.ServerCertificateConfiguration:
 def _version(tls: TlsConfig) -> tuple[int, ...]:
     files = [tls.cert, tls.key, *([tls.client_ca] if tls.client_ca else [])]
     return tuple(Path(file).stat().st_mtime_ns for file in files)
-
-
-def _remove_stale(path: Path) -> None:
-    """Removes a socket that a dead server left behind; gRPC would take the path of a live one as well."""
-    if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
-        return
-    if _answers(path):
-        raise OSError(f"cannot listen on {UNIX}{path}: it is in use")
-    path.unlink()
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(0)  # a live server may be too busy to accept
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except OSError:
-            return True
-    return True

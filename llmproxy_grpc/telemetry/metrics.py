@@ -53,6 +53,7 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self._model = Names(knows_model)
         self._provider = Names(knows_provider)
+        self._gaps: dict[str, Series] = {}
         self._shown: frozenset[str] = frozenset()
         self._define(self.registry)
 
@@ -117,11 +118,14 @@ class Metrics:
 
     def first_output(self, call: Call, seconds: float) -> None:
         """Times the first output."""
-        self._first_token(self._model(call.model), self._provider(call.provider)).observe(seconds)
+        labels = self._model(call.model), self._provider(call.provider)
+        self._first_token(*labels).observe(seconds)
+        # Found once a stream, not once a token.
+        self._gaps[call.id] = self._gap(*labels)
 
     def output(self, call: Call, gap: float) -> None:
         """Times the gap before an output."""
-        self._gap(self._model(call.model), self._provider(call.provider)).observe(gap)
+        self._gaps[call.id].observe(gap)
 
     def attempt_ended(self, call: Call, attempt: Attempt) -> None:
         """Counts the attempt by outcome, and its tokens."""
@@ -134,6 +138,7 @@ class Metrics:
     def call_ended(self, call: Call, outcome: Outcome) -> None:
         """Counts and times the call."""
         model = self._model(call.model)
+        self._gaps.pop(call.id, None)
         self._in_flight(call.method).dec()
         self._calls(call.method, model, outcome.code).inc()
         self._duration(call.method, model).observe(outcome.duration)

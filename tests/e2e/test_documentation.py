@@ -297,7 +297,7 @@ def existing_metrics() -> dict[str, set[str]]:
     metrics.output(call, 0.1)
     metrics.attempt_ended(call, Attempt("echo", "echo", 0.1, usage=Usage(1, 1, 2)))
     metrics.call_ended(call, Outcome("OK", "", 0.1))
-    metrics.provider_up("echo", up=True)
+    metrics.providers_up({"echo": True})
     metrics.config_reloaded("applied")
     families = {
         family.name + ("_total" if family.type == "counter" else ""): family for family in metrics.registry.collect()

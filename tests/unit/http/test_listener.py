@@ -63,3 +63,15 @@ async def test_a_file_that_is_no_socket_is_left_alone(tmp_path):
         async with listening(f"unix:{file}"):
             pass
     assert file.read_text() == "mine"
+
+
+async def test_the_socket_of_a_live_server_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "http.sock"
+    first, second = (HttpListener(application(render_metrics=bytes, ready=bool)) for _ in range(2))
+    await first.start(f"unix:{path}")
+    with pytest.raises(OSError, match="in use"):
+        await second.start(f"unix:{path}")
+    await second.aclose()
+    assert (await get(f"unix:{path}", "/"))[0] == 404
+    await first.aclose()
+    assert not path.exists()

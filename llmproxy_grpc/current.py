@@ -1,0 +1,74 @@
+"""The running server as the servicers see it: always the newest runtime, and what is known of its providers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from llmproxy_grpc.config.schema import Config
+from llmproxy_grpc.health.tracker import HealthTracker
+from llmproxy_grpc.routing.catalog import Catalog
+from llmproxy_grpc.routing.router import Router
+from llmproxy_grpc.runtime import Runtime
+from llmproxy_grpc.server.health import ProviderInfo
+
+
+class Current:
+    """Looks through one reference, which a reload replaces."""
+
+    def __init__(self, runtime: Callable[[], Runtime], tracker: HealthTracker) -> None:
+        self._runtime = runtime
+        self._tracker = tracker
+
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._runtime().config
+
+    def catalog(self) -> Catalog:
+        """Which models there are."""
+        return self._runtime().catalog
+
+    def lend(self) -> AbstractContextManager[Router]:
+        """Lends the router to a call."""
+        return self._runtime().lend()
+
+    async def probe(self, names: Sequence[str]) -> None:
+        """Probes providers now."""
+        await self._runtime().probe(names)
+
+    def provider_names(self) -> frozenset[str]:
+        """Every provider."""
+        return frozenset(self._runtime().providers)
+
+    def knows_model(self, model: str) -> bool:
+        """Whether a model is configured or discovered."""
+        return self._runtime().catalog.knows(model)
+
+    def knows_provider(self, provider: str) -> bool:
+        """Whether there is such a provider."""
+        return provider in self._runtime().providers
+
+    def provider_serves(self, name: str) -> bool:
+        """Whether a provider serves; one that discovery has not found does not."""
+        return name in self._runtime().providers and self._tracker.serving(name)
+
+    def serves(self, name: str) -> bool | None:
+        """Whether `provider/NAME` or `model/ID` serves; None if there is no such thing."""
+        kind, _, rest = name.partition("/")
+        if kind == "provider" and self.knows_provider(rest):
+            return self.provider_serves(rest)
+        if kind == "model" and self.knows_model(rest):
+            return any(self.provider_serves(target.provider) for target in self.catalog().route(rest).targets)
+        return None
+
+    def health_names(self) -> list[str]:
+        """The names that grpc.health.v1 lists for providers and configured models."""
+        providers = [f"provider/{name}" for name in sorted(self._runtime().providers)]
+        return [*providers, *(f"model/{model}" for model in self.catalog().configured())]
+
+    def provider_infos(self) -> Mapping[str, ProviderInfo]:
+        """Each provider's kind and models."""
+        runtime = self._runtime()
+        lists = runtime.directory.lists()
+        return {
+            name: ProviderInfo(provider.kind, tuple(model.name for model in lists.get(name, ())))
+            for name, provider in runtime.providers.items()
+        }

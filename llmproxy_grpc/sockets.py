@@ -1,0 +1,46 @@
+"""Paths of unix sockets: a stale one is taken over, a live one never, and only our own is removed at the end."""
+
+import socket
+import stat
+from pathlib import Path
+from typing import Final
+
+UNIX: Final = "unix:"
+
+
+class SocketPath:
+    """The path of one listener's socket. Listeners themselves would take the path of a live server as well.
+
+    Raises:
+        OSError: A live server has the path.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode: int | None = None
+        if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
+            return
+        if _answers(path):
+            raise OSError(f"cannot listen on {UNIX}{path}: it is in use")
+        path.unlink()
+
+    def bound(self) -> None:
+        """The listener has bound it; the socket there is ours."""
+        self._inode = self._path.stat().st_ino
+
+    def release(self) -> None:
+        """Removes the socket, unless it is gone, or a server that came after us has put its own there."""
+        if self._inode is not None and self._path.exists() and self._path.stat().st_ino == self._inode:
+            self._path.unlink()
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(0)  # a live server may be too busy to accept
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+    return True
