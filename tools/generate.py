@@ -75,7 +75,13 @@ def generate_python(root: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         run_protoc(
-            [f"--python_out={out}", f"--grpc_python_out={out}", f"--mypy_out={out}", f"--mypy_grpc_out={out}"], sources
+            [
+                f"--python_out={out}",
+                f"--grpc_python_out={out}",
+                f"--mypy_out=quiet:{out}",
+                f"--mypy_grpc_out=quiet:{out}",
+            ],
+            sources,
         )
         descriptors = out / DESCRIPTORS
         run_protoc(["--include_imports", f"--descriptor_set_out={descriptors}"], [*sources, *RPC_DETAILS])
