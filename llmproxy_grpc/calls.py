@@ -4,7 +4,6 @@ Times ending in `_at` are readings of the monotonic clock, in seconds.
 """
 
 from datetime import datetime
-from typing import Protocol
 
 from msgspec import Struct, field
 
@@ -74,8 +73,8 @@ class Outcome(Struct, frozen=True):
     error: ProxyError | None = None
 
 
-class CallObserver(Protocol):
-    """Something that watches calls; it must return at once and never raise."""
+class CallObserver:
+    """Something that watches calls: override what is of interest. It must return at once and never raise."""
 
     def call_started(self, call: Call) -> None:
         """A call was admitted to the interceptors."""

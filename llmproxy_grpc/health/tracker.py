@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from llmproxy_grpc.calls import Attempt, Call, Outcome
+from llmproxy_grpc.calls import Attempt, Call, CallObserver
 from llmproxy_grpc.errors import (
     CallerCancelled,
     CredentialsRejected,
@@ -53,7 +53,7 @@ class _Evidence(Struct):
     last_error: ProxyError | None = None
 
 
-class HealthTracker:
+class HealthTracker(CallObserver):
     """A CallObserver that keeps the state of every provider; without evidence a provider serves.
 
     Three failures in a row take it down, two successes bring it back. What is the caller's fault, a rate limit or a
@@ -105,26 +105,14 @@ class HealthTracker:
         evidence.failures, evidence.successes = evidence.failures + 1, 0
         evidence.serving = evidence.serving and evidence.failures < FAILURES_DOWN
 
-    def call_started(self, call: Call) -> None:
-        """Nothing to learn."""
-
     def attempt_started(self, _call: Call, provider: str, _upstream_model: str) -> None:
         """One more in flight."""
         self._of(provider).in_flight += 1
-
-    def first_output(self, call: Call, seconds: float) -> None:
-        """Nothing yet: the attempt may still break."""
-
-    def output(self, call: Call, gap: float) -> None:
-        """Nothing to learn."""
 
     def attempt_ended(self, _call: Call, attempt: Attempt) -> None:
         """One less in flight, and a success or a failure."""
         self._of(attempt.provider).in_flight -= 1
         self.record(attempt.provider, attempt.error, attempt.first_output)
-
-    def call_ended(self, call: Call, outcome: Outcome) -> None:
-        """Nothing to learn: the attempts said it all."""
 
     def _of(self, provider: str) -> _Evidence:
         evidence = self._evidence.get(provider)

@@ -49,6 +49,8 @@ class Trying:
         self._call = call
         self._candidate = candidate
         self._observers = observers
+        # Told of every token: those who would not listen are not even asked.
+        self._listeners = [observer for observer in observers if type(observer).output is not CallObserver.output]
         self._clock = clock
         self._started_at = clock()
         self._patience = Patience()
@@ -170,7 +172,7 @@ class Trying:
             for observer in self._observers:
                 observer.first_output(self._call, self._first_output)
         else:
-            for observer in self._observers:
+            for observer in self._listeners:
                 observer.output(self._call, now - self._last_output_at)
         self._last_output_at = now
 

@@ -7,7 +7,7 @@ from typing import Final, Literal, TextIO
 import msgspec
 import structlog
 
-from llmproxy_grpc.calls import Attempt, Call, Outcome
+from llmproxy_grpc.calls import Call, CallObserver, Outcome
 
 ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 
@@ -35,7 +35,7 @@ def configure(log_format: Literal["json", "console"], level: str, stream: TextIO
     )
 
 
-class CallLog:
+class CallLog(CallObserver):
     """A CallObserver that writes one line for each call when it ends.
 
     The fields are chosen here, one by one: nothing of a request's content, labels or metadata is among them.
@@ -43,21 +43,6 @@ class CallLog:
 
     def __init__(self) -> None:
         self._log = structlog.get_logger("llmproxy.call")
-
-    def call_started(self, call: Call) -> None:
-        """Nothing yet: the line is written at the end."""
-
-    def attempt_started(self, call: Call, provider: str, upstream_model: str) -> None:
-        """Nothing yet."""
-
-    def first_output(self, call: Call, seconds: float) -> None:
-        """Nothing yet."""
-
-    def output(self, call: Call, gap: float) -> None:
-        """Nothing yet."""
-
-    def attempt_ended(self, call: Call, attempt: Attempt) -> None:
-        """Nothing yet: the attempts stand in the call's line."""
 
     def call_ended(self, call: Call, outcome: Outcome) -> None:
         """Writes the line."""

@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
 from llmproxy_grpc import __version__
-from llmproxy_grpc.calls import Attempt, Call, Outcome
+from llmproxy_grpc.calls import Attempt, Call, CallObserver, Outcome
 from llmproxy_grpc.messages import Usage
 from llmproxy_grpc.telemetry.histogram import Histogram, Series
 
@@ -35,7 +35,7 @@ class Names:
         return name
 
 
-class Metrics:
+class Metrics(CallObserver):
     """Counts and times calls and attempts.
 
     Args:
@@ -112,9 +112,6 @@ class Metrics:
     def call_started(self, call: Call) -> None:
         """One more in flight."""
         self._in_flight(call.method).inc()
-
-    def attempt_started(self, call: Call, provider: str, upstream_model: str) -> None:
-        """Nothing to count: attempts count when they end."""
 
     def first_output(self, call: Call, seconds: float) -> None:
         """Times the first output."""
