@@ -12,6 +12,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 INTERVAL = 0.001
+"""Seconds of CPU time between two samples."""
 ROWS = 45
 
 

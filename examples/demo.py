@@ -11,8 +11,9 @@ from llmproxy_client.v1 import chat_pb2, content_pb2, health_pb2, model_pb2
 from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 
 QUESTION = "Why is the sky blue? Answer in two sentences."
-START_LIMIT = 30.0
-CALL_LIMIT = 50.0
+CALL_LIMIT = 30.0
+ANSWER_LIMIT = 50.0
+"""Longest times of a small call and of the whole answer, in seconds."""
 
 # Nobody's money is spent by a demo: no keys are looked for, and the embedded model is the only provider.
 CONFIGURATION = """
@@ -70,12 +71,12 @@ def talk(address: str, model: str) -> int:
     with grpc.insecure_channel(address) as channel:
         stub = LlmProxyServiceStub(channel)
         print("\nListModels")
-        for entry in stub.ListModels(model_pb2.ListModelsRequest(), timeout=START_LIMIT).models:
+        for entry in stub.ListModels(model_pb2.ListModelsRequest(), timeout=CALL_LIMIT).models:
             print(f"  {entry.id}")
         print(f"\nStream {model}: {QUESTION}")
         stream_answer(stub, model)
         print("\nHealth")
-        health = stub.Health(health_pb2.HealthRequest(), timeout=START_LIMIT)
+        health = stub.Health(health_pb2.HealthRequest(), timeout=CALL_LIMIT)
         print(f"  {health_pb2.ServingStatus.Name(health.status)} llmproxy {health.version}")
         for provider in health.providers:
             print(f"  {provider.provider}: {health_pb2.ServingStatus.Name(provider.status)}")
@@ -87,7 +88,7 @@ def stream_answer(stub: LlmProxyServiceStub, model: str) -> None:
     message = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.ContentPart(text=QUESTION)])
     chat = chat_pb2.ChatRequest(model=model, messages=[message])
     chat.generation.max_output_tokens = 64
-    events = stub.Stream(chat_pb2.StreamRequest(chat=chat), timeout=CALL_LIMIT)
+    events = stub.Stream(chat_pb2.StreamRequest(chat=chat), timeout=ANSWER_LIMIT)
     print("  ", end="")
     end = None
     for event in events:

@@ -23,7 +23,7 @@ from llmproxy_grpc.http.listener import HttpListener
 from llmproxy_grpc.providers import local, registry
 from llmproxy_grpc.providers.discovery import discover, ollama_answers
 from llmproxy_grpc.providers.http import HttpClient
-from llmproxy_grpc.runtime import Build, Observers, Runtime
+from llmproxy_grpc.runtime import Observers, Runtime
 from llmproxy_grpc.server.chat import ChatServicer
 from llmproxy_grpc.server.grpc_health import GrpcHealth
 from llmproxy_grpc.server.health import HealthServicer, Load
@@ -69,7 +69,7 @@ class App:
         *,
         environ: Mapping[str, str],
         output: TextIO,
-        build: Build = registry.build,
+        build: registry.Build = registry.build,
     ) -> None:
         self._build_provider = build
         self._manager = ConfigManager(loaded, load, self._report_reload)
@@ -117,7 +117,7 @@ class App:
             addresses = [address for server, listen in servers for address in await server.start(listen)]
             http_address = await self._start_http(stack, config)
             self._manager.subscribe(self._reload)
-            await self._background(stack)
+            self._background(stack)
             for warning in self._warnings:
                 log.warning("config", advice=str(warning))
             if self._stop.is_set():
@@ -223,7 +223,7 @@ class App:
         stack.push_async_callback(listener.aclose)
         return await listener.start(config.http.listen)
 
-    async def _background(self, stack: AsyncExitStack) -> None:
+    def _background(self, stack: AsyncExitStack) -> None:
         """Starts what runs beside the calls."""
         tasks = [
             asyncio.create_task(self._lag.run()),
@@ -261,9 +261,9 @@ class App:
             log.warning("restart_needed", sections=fixed, effect="listeners and logs stay as they are until then")
         self._run_beside(replaced.aclose())
 
-    def _run_beside(self, work: Coroutine[object, object, object]) -> None:
+    def _run_beside(self, work: Coroutine[Any, Any, object]) -> None:
         """Runs a piece of work that the shutdown waits for."""
-        task = asyncio.ensure_future(work)
+        task = asyncio.create_task(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
         task.add_done_callback(_log_failure)

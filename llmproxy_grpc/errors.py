@@ -3,12 +3,12 @@
     ProxyError
     ├── RequestError                the caller has to change something
     │   ├── InvalidRequest          a rule of the API or of the provider; names every wrong field
-    │   ├── UnsupportedParameter    no target can do what a field asks
+    │   │   ├── UnsupportedParameter    no target can do what a field asks
+    │   │   └── FeatureDisabled         a set field whose feature is off or not built
     │   ├── ContextLengthExceeded   prompt and output do not fit
     │   ├── PromptBlocked           the provider's policy blocked the prompt
     │   ├── ModelNotFound
     │   ├── ResourceNotFound        no such provider, record or plan
-    │   ├── FeatureDisabled         a set field whose feature is off or not built
     │   ├── MethodNotImplemented
     │   └── CapabilityNotSupported
     ├── UpstreamError               a provider failed
@@ -20,7 +20,7 @@
     │   ├── UpstreamUnreachable     nothing was sent
     │   ├── UpstreamTimeout
     │   ├── UpstreamProtocolError   an answer that cannot be read
-    │   └── UpstreamStreamBroken    broke off after output had been delivered
+    │   └── UpstreamStreamBroken    broke off before its end marker
     ├── NoProviderAvailable
     ├── ProxyOverloaded
     ├── Draining
@@ -34,9 +34,18 @@ code, and a test walks the tree. Messages are ours and fixed; the provider's own
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from msgspec import Struct
+
+MOST_NAMED: Final = 8
+"""Fields that a message names; an error's violations name more of them."""
+
+
+def name_fields(paths: Sequence[str]) -> str:
+    """The first eight paths, for a message, and how many more there are: a request may have thousands."""
+    named = ", ".join(paths[:MOST_NAMED])
+    return named if len(paths) <= MOST_NAMED else f"{named} and {len(paths) - MOST_NAMED} more"
 
 
 class FieldViolation(Struct, frozen=True):

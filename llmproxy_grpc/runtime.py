@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
+from typing import Final
 
 from msgspec import Struct
 
 from llmproxy_grpc.calls import CallObserver
 from llmproxy_grpc.config.faults import ConfigError, ConfigFault
 from llmproxy_grpc.config.schema import Config, ProviderConfig
-from llmproxy_grpc.config.tree import Problem
+from llmproxy_grpc.config.tree import Problem, spell
 from llmproxy_grpc.errors import ProxyError, UpstreamTimeout
 from llmproxy_grpc.health.tracker import HealthTracker
 from llmproxy_grpc.providers import registry
@@ -21,12 +22,8 @@ from llmproxy_grpc.routing.catalog import Catalog
 from llmproxy_grpc.routing.directory import Directory
 from llmproxy_grpc.routing.router import Router
 
-FIRST_LISTS = 0.5
+FIRST_LISTS: Final = 0.5
 """How long, in seconds, the start waits for the providers' lists of models."""
-
-
-Build = Callable[[ProviderConfig, HttpClient], Provider]
-"""Makes a provider of its configuration; raises ValueError if it cannot."""
 
 
 class Observers(Struct, frozen=True):
@@ -39,7 +36,9 @@ class Observers(Struct, frozen=True):
 class Runtime:
     """What a configuration became. Nothing in it changes but what its parts learn."""
 
-    def __init__(self, config: Config, providers: Sequence[ProviderConfig], observers: Observers, build: Build) -> None:
+    def __init__(
+        self, config: Config, providers: Sequence[ProviderConfig], observers: Observers, build: registry.Build
+    ) -> None:
         self.config = config
         self._health = observers.health
         self._http = HttpClient(connect_timeout=config.timeouts.connect)
@@ -128,27 +127,32 @@ def buildable_providers(config: Config) -> Iterator[Problem]:
 
 
 async def _unbuildable(config: Config) -> list[Problem]:
-    problems: list[Problem] = []
     async with aclosing(HttpClient(connect_timeout=config.timeouts.connect)) as http:
-        for index, provider in enumerate(config.providers):
-            try:
-                built = registry.build(provider, http)
-            except ValueError as error:
-                problems.append(Problem(("providers", index), str(error)))
-            else:
-                await built.aclose()
+        built, problems = _build_all(config.providers, http, registry.build)
+        for _, provider in built:
+            await provider.aclose()
     return problems
 
 
-def _built(configs: Sequence[ProviderConfig], http: HttpClient, build: Build) -> Mapping[str, Provider]:
+def _built(configs: Sequence[ProviderConfig], http: HttpClient, build: registry.Build) -> Mapping[str, Provider]:
     """Builds every provider, or raises ConfigError that names each one that cannot be built."""
-    providers: dict[str, Provider] = {}
-    faults: list[ConfigFault] = []
+    built, problems = _build_all(configs, http, build)
+    if problems:
+        raise ConfigError(
+            ConfigFault("configuration", None, spell(problem.path), None, problem.message) for problem in problems
+        )
+    return dict(built)
+
+
+def _build_all(
+    configs: Sequence[ProviderConfig], http: HttpClient, build: registry.Build
+) -> tuple[list[tuple[str, Provider]], list[Problem]]:
+    """The providers, each with its name, and a problem for each one that cannot be built."""
+    built: list[tuple[str, Provider]] = []
+    problems: list[Problem] = []
     for index, config in enumerate(configs):
         try:
-            providers[config.name] = build(config, http)
+            built.append((config.name, build(config, http)))
         except ValueError as error:
-            faults.append(ConfigFault("configuration", None, f"providers[{index}]", None, str(error)))
-    if faults:
-        raise ConfigError(faults)
-    return providers
+            problems.append(Problem(("providers", index), str(error)))
+    return built, problems

@@ -3,9 +3,8 @@
 import socket
 import stat
 from pathlib import Path
-from typing import Final
 
-UNIX: Final = "unix:"
+from llmproxy_grpc.config.addresses import UNIX
 
 
 class SocketPath:

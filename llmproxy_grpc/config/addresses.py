@@ -7,6 +7,9 @@ from typing import Final
 
 from msgspec import Struct
 
+UNIX: Final = "unix:"
+"""What stands before the path of a socket in the file system."""
+
 LONGEST_UNIX_PATH: Final = 107
 """Bytes that the kernel has room for."""
 
@@ -50,8 +53,8 @@ Address = TcpAddress | UnixAddress
 
 def parse_address(text: str) -> Address:
     """Reads an address; raises ValueError saying what is wrong with it."""
-    if text.startswith("unix:"):
-        return _unix(text.removeprefix("unix:"))
+    if text.startswith(UNIX):
+        return _unix(text.removeprefix(UNIX))
     form = _TCP.fullmatch(text)
     if form is None:
         raise ValueError("must be HOST:PORT, [IPV6]:PORT or unix:PATH")

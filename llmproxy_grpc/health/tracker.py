@@ -10,10 +10,6 @@ from msgspec import Struct
 
 from llmproxy_grpc.calls import Attempt, Call, CallObserver
 from llmproxy_grpc.errors import (
-    CallerCancelled,
-    CredentialsRejected,
-    DeadlineExceeded,
-    InternalError,
     ProxyError,
     UpstreamError,
     UpstreamQuotaExhausted,
@@ -21,6 +17,7 @@ from llmproxy_grpc.errors import (
 )
 
 WINDOW: Final = 60.0
+"""Seconds that an attempt or probe counts for the rates."""
 FAILURES_DOWN: Final = 3
 SUCCESSES_UP: Final = 2
 MOST_SAMPLES: Final = 512
@@ -128,11 +125,7 @@ class HealthTracker(CallObserver):
 
 def _counts(error: ProxyError) -> bool:
     """Whether an error says that the provider does not serve."""
-    if isinstance(error, UpstreamRateLimited | UpstreamQuotaExhausted):
-        return False
-    return isinstance(error, UpstreamError | CredentialsRejected) and not isinstance(
-        error, CallerCancelled | DeadlineExceeded | InternalError
-    )
+    return isinstance(error, UpstreamError) and not isinstance(error, UpstreamRateLimited | UpstreamQuotaExhausted)
 
 
 def _percentiles(values: Sequence[float]) -> tuple[float | None, float | None]:

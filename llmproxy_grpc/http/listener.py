@@ -4,7 +4,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from llmproxy_grpc.sockets import UNIX, SocketPath
+from llmproxy_grpc.config.addresses import UNIX
+from llmproxy_grpc.sockets import SocketPath
 
 
 class HttpListener:

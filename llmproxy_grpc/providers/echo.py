@@ -15,7 +15,6 @@ from llmproxy_grpc.messages import (
     CandidateFinish,
     ChatRequest,
     FinishReason,
-    MediaPart,
     Message,
     Modality,
     ProviderResponse,
@@ -29,7 +28,7 @@ from llmproxy_grpc.messages import (
     UsageSource,
 )
 from llmproxy_grpc.providers.http import HttpClient
-from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel
+from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel, unsupported_media
 
 MODEL = "echo"
 
@@ -180,7 +179,4 @@ def _ignored(request: ChatRequest) -> Iterator[Unsupported]:
         yield Unsupported("generation.reasoning", "An echo does not think.")
     if any(modality != Modality.TEXT for modality in generation.output_modalities):
         yield Unsupported("generation.output_modalities", "An echo answers text.")
-    for at, message in enumerate(request.messages):
-        for place, part in enumerate(message.parts):
-            if isinstance(part, MediaPart):
-                yield Unsupported(f"messages[{at}].parts[{place}].{part.kind.name.lower()}", "An echo repeats text.")
+    yield from unsupported_media(request, "An echo repeats text.")

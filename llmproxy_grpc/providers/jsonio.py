@@ -2,6 +2,7 @@
 
 import json
 import math
+from codecs import BOM_UTF8
 from typing import NoReturn, TypeVar
 
 import msgspec
@@ -10,7 +11,6 @@ from llmproxy_grpc.errors import UpstreamProtocolError
 
 T = TypeVar("T")
 
-_BOM = b"\xef\xbb\xbf"
 _UNREADABLE = "The provider's answer is not the JSON that its API promises."
 
 
@@ -30,7 +30,7 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     except msgspec.ValidationError as error:
         raise UpstreamProtocolError(_UNREADABLE) from error
     except (ValueError, RecursionError) as error:  # msgspec.DecodeError and UnicodeDecodeError are ValueErrors
-        if not data.startswith(_BOM) and b"\\ud" not in data and b"\\uD" not in data:
+        if not data.startswith(BOM_UTF8) and b"\\ud" not in data and b"\\uD" not in data:
             raise UpstreamProtocolError(_UNREADABLE) from error
     return _decode_liberally(data, decoder)
 
@@ -80,7 +80,7 @@ def joined(text: str) -> str:
 
 def _decode_liberally(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
-        value = json.loads(data.removeprefix(_BOM).decode(), parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(data.removeprefix(BOM_UTF8).decode(), parse_constant=_refuse, parse_float=_finite)
         return msgspec.convert(value, decoder.type, strict=decoder.strict, dec_hook=decoder.dec_hook)
     except (ValueError, RecursionError) as error:  # JSONDecodeError and msgspec.ValidationError are ValueErrors
         raise UpstreamProtocolError(_UNREADABLE) from error

@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from secrets import token_hex
@@ -19,7 +19,7 @@ from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Upstr
 from llmproxy_grpc.providers.embedded.model import MODEL, RUNTIME, find_model, has_module
 from llmproxy_grpc.providers.embedded.process import ModelProcess
 from llmproxy_grpc.providers.http import HttpClient
-from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel
+from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel, unsupported_media
 
 _CHILD = Path(__file__).with_name("embedded") / "child.py"
 # The server promises to keep connections open, then closes them behind each stream; and an idle one costs it a thread.
@@ -100,7 +100,10 @@ class LocalProvider:
 
     def unsupported(self, request: ChatRequest, upstream_model: str) -> Sequence[Unsupported]:
         """Lists the set fields that so small a model cannot honour."""
-        return (*self._wire.unsupported(_text_alone(request), upstream_model), *_media(request))
+        return (
+            *self._wire.unsupported(_text_alone(request), upstream_model),
+            *unsupported_media(request, "this model reads text"),
+        )
 
     async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
         """Answers in one piece, starting the process if need be; asks again, once, if it died meanwhile.
@@ -190,17 +193,10 @@ def _folder() -> Path:
 
 def _text_alone(request: ChatRequest) -> ChatRequest:
     """Leaves out what this model cannot take."""
-    if any(_media(request)):
+    if any(isinstance(part, MediaPart) for message in request.messages for part in message.parts):
         request = replace(request, messages=tuple([_without_media(message) for message in request.messages]))
     return request
 
 
 def _without_media(message: Message) -> Message:
     return replace(message, parts=tuple([part for part in message.parts if not isinstance(part, MediaPart)]))
-
-
-def _media(request: ChatRequest) -> Iterator[Unsupported]:
-    for at, message in enumerate(request.messages):
-        for place, part in enumerate(message.parts):
-            if isinstance(part, MediaPart):
-                yield Unsupported(f"messages[{at}].parts[{place}].{part.kind.name.lower()}", "this model reads text")

@@ -1,11 +1,11 @@
 """What every provider can do, whatever its kind."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from llmproxy_grpc.messages import ChatRequest, ProviderResponse, StreamEvent
+from llmproxy_grpc.messages import ChatRequest, MediaPart, ProviderResponse, StreamEvent
 
 
 class Unsupported(Struct, frozen=True):
@@ -21,6 +21,14 @@ class UpstreamModel(Struct, frozen=True):
     name: str
     max_input_tokens: int = 0
     max_output_tokens: int = 0
+
+
+def unsupported_media(request: ChatRequest, message: str) -> Iterator[Unsupported]:
+    """Names every picture, sound, video and document of a request, for providers that read text alone."""
+    for at, turn in enumerate(request.messages):
+        for place, part in enumerate(turn.parts):
+            if isinstance(part, MediaPart):
+                yield Unsupported(f"messages[{at}].parts[{place}].{part.kind.name.lower()}", message)
 
 
 class Provider(Protocol):

@@ -14,6 +14,7 @@ ENTRY_POINTS = "llmproxy_grpc.providers"
 """The group under which an outside package names its kinds: each entry is a class that has `from_config`."""
 
 Build = Callable[[ProviderConfig, HttpClient], Provider]
+"""Makes a provider of its configuration; raises ValueError if it cannot."""
 
 KINDS: Mapping[str, Build] = {
     "echo": EchoProvider.from_config,

@@ -1,13 +1,13 @@
 """Server-sent events out of a stream of bytes, however the network splits it."""
 
 import re
+from codecs import BOM_UTF8
 
 from msgspec import Struct
 
 from llmproxy_grpc.errors import UpstreamProtocolError
 
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
-_BOM = b"\xef\xbb\xbf"
 _EVENTS = re.compile(rb"^data: ([^\r\n]*)\n\n", re.MULTILINE)
 _AROUND = len(b"data: \n\n")
 
@@ -92,11 +92,11 @@ class SseReader:
 
     def _without_bom(self, chunk: bytes) -> bytes:
         opening = (self._opening or b"") + chunk
-        if len(opening) < len(_BOM) and _BOM.startswith(opening):
+        if len(opening) < len(BOM_UTF8) and BOM_UTF8.startswith(opening):
             self._opening = opening
             return b""
         self._opening = None
-        return opening.removeprefix(_BOM)
+        return opening.removeprefix(BOM_UTF8)
 
     def _with_plain_line_ends(self, chunk: bytes) -> bytes:
         if self._skip_line_feed and chunk:

@@ -76,7 +76,7 @@ class Trying:
         """Ends: completes the error with the target's name, and tells the observers."""
         self._patience.close()
         error = self._verdict(raised)
-        if self._asked and self._usage is None and not _never_sent(error):
+        if self._asked and self._usage is None and not _used_nothing(error):
             self._usage = self._estimate()
         self._call.usage = self._usage
         target = self._candidate.target
@@ -211,7 +211,7 @@ def _characters(event: Delta) -> int:
             return 0
 
 
-def _never_sent(error: ProxyError | None) -> bool:
+def _used_nothing(error: ProxyError | None) -> bool:
     """Whether the attempt certainly used nothing: the provider refused, or was not reached."""
     return error is not None and not isinstance(
         error, DeadlineExceeded | CallerCancelled | UpstreamTimeout | UpstreamStreamBroken | UpstreamProtocolError

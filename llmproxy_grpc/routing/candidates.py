@@ -7,13 +7,12 @@ from typing import Final
 from msgspec import Struct, structs
 
 from llmproxy_grpc.config.schema import ModelDefaults
-from llmproxy_grpc.errors import FieldViolation, InvalidRequest, NoProviderAvailable, UnsupportedParameter
+from llmproxy_grpc.errors import FieldViolation, InvalidRequest, NoProviderAvailable, UnsupportedParameter, name_fields
 from llmproxy_grpc.messages import ChatRequest, GenerationConfig, Warning
 from llmproxy_grpc.providers.provider import Provider, Unsupported
 from llmproxy_grpc.routing.catalog import Route, Target
 from llmproxy_grpc.routing.strategies import STRATEGIES
 
-MOST_NAMED: Final = 8
 MOST_VIOLATIONS: Final = 50
 
 
@@ -111,9 +110,7 @@ def _with_defaults(request: ChatRequest, defaults: ModelDefaults | None) -> Chat
         return request
     current = request.generation
     unset: dict[str, object] = {
-        name: value
-        for name, value in defaults.settings().items()
-        if getattr(current, name) in (None, ()) and value is not None
+        name: value for name, value in defaults.settings().items() if getattr(current, name) in (None, ())
     }
     if not unset:
         return request
@@ -123,9 +120,7 @@ def _with_defaults(request: ChatRequest, defaults: ModelDefaults | None) -> Chat
 
 def _unsupported(refused: Sequence[Unsupported]) -> UnsupportedParameter:
     # A request may hold thousands of pictures, each a field of its own.
-    fields = ", ".join(unsupported.field for unsupported in refused[:MOST_NAMED])
-    if len(refused) > MOST_NAMED:
-        fields += f" and {len(refused) - MOST_NAMED} more"
+    fields = name_fields([each.field for each in refused])
     return UnsupportedParameter(
         f"No target of the model supports {fields}; leave it out, or set routing.unsupported_params to DROP.",
         violations=[FieldViolation(each.field, each.message) for each in refused[:MOST_VIOLATIONS]],

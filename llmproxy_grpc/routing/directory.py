@@ -10,6 +10,7 @@ from llmproxy_grpc.errors import InternalError, ProxyError, UpstreamTimeout
 from llmproxy_grpc.providers.provider import Provider, UpstreamModel
 
 REFRESH: Final = 300.0
+"""Seconds between two looks at every list."""
 
 log = structlog.get_logger(__name__)
 

@@ -21,4 +21,4 @@ class ChatServicer:
         with self._lend_router() as router:
             response = await router.chat(call, accepted)
         send_trailers(rpc, with_target=True)
-        return from_response(response, call, describe=describe, kind=call.provider_kind, warnings=call.warnings)
+        return from_response(response, call, describe=describe)

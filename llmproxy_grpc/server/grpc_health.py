@@ -17,6 +17,7 @@ SERVICE: Final = "grpc.health.v1.Health"
 READINESS_NAMES: Final = ("", "llmproxy.v1.LlmProxyService")
 LIVENESS: Final = "liveness"
 POLL: Final = 0.2
+"""Seconds between two looks of a watch, as long as there are few."""
 MOST_WATCHES: Final = 1000
 MOST_LOOKS: Final = 200
 """Looks a second of all watches together: anybody may open many, and each look costs as much as a small call."""

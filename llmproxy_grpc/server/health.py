@@ -3,20 +3,18 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Final
 
 from msgspec import Struct
 
 from llmproxy_grpc import __version__
 from llmproxy_grpc._gen.v1 import health_pb2
-from llmproxy_grpc.errors import FieldViolation, ProxyError
+from llmproxy_grpc.errors import FieldViolation
 from llmproxy_grpc.health.tracker import ProviderState
 from llmproxy_grpc.server.readiness import Phase, Readiness
 from llmproxy_grpc.server.request import invalid
 from llmproxy_grpc.server.rpc import Rpc
-from llmproxy_grpc.server.status import describe
-
-MOST_NAMED: Final = 50
+from llmproxy_grpc.server.status import MOST_VIOLATIONS, describe
+from llmproxy_grpc.server.wire.scalars import fill_duration, fill_time
 
 
 class Load(Struct, frozen=True):
@@ -71,7 +69,9 @@ class HealthServicer:
         """How everything is, or the named providers."""
         providers = self._providers()
         wrong = (index for index, name in enumerate(request.providers) if name not in providers)
-        unknown = [FieldViolation(f"providers[{index}]", "No such provider.") for index in islice(wrong, MOST_NAMED)]
+        unknown = [
+            FieldViolation(f"providers[{index}]", "No such provider.") for index in islice(wrong, MOST_VIOLATIONS)
+        ]
         if unknown:
             raise invalid(unknown)
         names = list(dict.fromkeys(request.providers)) or sorted(providers)
@@ -79,13 +79,13 @@ class HealthServicer:
             await self._probe(names)
         states = {name: self._state(name) for name in names}
         response = health_pb2.HealthResponse(status=self._status(), version=__version__)
-        response.start_time.FromDatetime(self._started)
+        fill_time(response.start_time, self._started)
         response.providers.extend(_provider(name, providers[name], state) for name, state in states.items())
         load = self._load()
         response.load.active_calls = load.active_calls
         response.load.active_streams = load.active_streams
         response.load.admission_limit = load.admission_limit
-        response.load.loop_lag.FromNanoseconds(int(load.loop_lag * 1e9))
+        fill_duration(response.load.loop_lag, load.loop_lag)
         return response
 
     def _status(self) -> health_pb2.ServingStatus.ValueType:
@@ -110,19 +110,19 @@ def _provider(name: str, info: ProviderInfo, state: ProviderState) -> health_pb2
         models=info.models,
     )
     _fill_times(message, state)
-    if isinstance(state.last_error, ProxyError):
+    if state.last_error is not None:
         message.last_error = describe(state.last_error)[1]
     return message
 
 
 def _fill_times(message: health_pb2.ProviderHealth, state: ProviderState) -> None:
     if state.last_success is not None:
-        message.last_success_time.FromDatetime(state.last_success)
+        fill_time(message.last_success_time, state.last_success)
     if state.last_failure is not None:
-        message.last_failure_time.FromDatetime(state.last_failure)
+        fill_time(message.last_failure_time, state.last_failure)
     if state.checked is not None:
-        message.check_time.FromDatetime(state.checked)
+        fill_time(message.check_time, state.checked)
     if state.first_token_p50 is not None:
-        message.time_to_first_token_p50.FromNanoseconds(int(state.first_token_p50 * 1e9))
+        fill_duration(message.time_to_first_token_p50, state.first_token_p50)
     if state.first_token_p95 is not None:
-        message.time_to_first_token_p95.FromNanoseconds(int(state.first_token_p95 * 1e9))
+        fill_duration(message.time_to_first_token_p95, state.first_token_p95)

@@ -62,7 +62,7 @@ class ModelsServicer:
             model_pb2.Target(
                 provider=target.provider,
                 upstream_model=target.upstream_model,
-                status=self._status(serves=self._serving(target.provider)),
+                status=_status(serves=self._serving(target.provider)),
             )
             for target in entry.route.targets
         ]
@@ -75,11 +75,12 @@ class ModelsServicer:
             input_modalities=[generation_pb2.MODALITY_TEXT],
             output_modalities=[generation_pb2.MODALITY_TEXT],
             capabilities=[model_pb2.CAPABILITY_CHAT],
-            status=self._status(serves=serves),
+            status=_status(serves=serves),
         )
 
-    def _status(self, *, serves: bool) -> health_pb2.ServingStatus.ValueType:
-        return health_pb2.SERVING_STATUS_SERVING if serves else health_pb2.SERVING_STATUS_NOT_SERVING
+
+def _status(*, serves: bool) -> health_pb2.ServingStatus.ValueType:
+    return health_pb2.SERVING_STATUS_SERVING if serves else health_pb2.SERVING_STATUS_NOT_SERVING
 
 
 def _write_token(model: str) -> str:

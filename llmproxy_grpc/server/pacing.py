@@ -13,7 +13,9 @@ from llmproxy_grpc.server.wire.scalars import to_seconds
 BUSY_FROM: Final = 100
 """Streams in flight from which text is held."""
 HOLD_PER_STREAM: Final = 0.0001
+"""Seconds for each stream beyond those."""
 LONGEST_HOLD: Final = 0.020
+"""Seconds."""
 
 Batch = Sequence[StreamEvent]
 
@@ -50,7 +52,7 @@ async def with_heartbeats(source: AsyncGenerator[Batch, None], interval: float) 
     due = loop.time() + interval
     try:
         while True:
-            pending = pending or asyncio.ensure_future(_next(source))
+            pending = pending or asyncio.create_task(_next(source))
             done, _ = await asyncio.wait({pending}, timeout=max(0.0, due - loop.time()))
             due = loop.time() + interval
             if not done:

@@ -1,4 +1,4 @@
-"""Whether this server takes new calls: starting, serving or draining, and told at once to whoever watches."""
+"""Whether this server takes new calls: starting, serving, draining or stopped, and told at once to whoever watches."""
 
 import asyncio
 from enum import Enum

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Final
 
 from google.protobuf.message import Message
 
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.calls import Call
-from llmproxy_grpc.errors import FeatureDisabled, FieldViolation, InvalidRequest
+from llmproxy_grpc.errors import FeatureDisabled, FieldViolation, InvalidRequest, name_fields
 from llmproxy_grpc.messages import ChatRequest, Warning
 from llmproxy_grpc.routing.router import Router
 from llmproxy_grpc.server.validation import features_off, unknown_fields, validate
@@ -16,8 +15,6 @@ from llmproxy_grpc.server.wire import to_request
 
 RouterLease = Callable[[], AbstractContextManager[Router]]
 """Lends the current router: a reload waits for the calls that hold the old one."""
-
-MOST_NAMED: Final = 8
 
 
 def accept(
@@ -41,7 +38,7 @@ def accept(
         raise invalid(violations)
     disabled = features_off(request, prefix=prefix)
     if disabled:
-        fields = ", ".join(violation.field for violation in disabled)
+        fields = name_fields([violation.field for violation in disabled])
         raise FeatureDisabled(
             f"Not built in this version: {fields}. Leave it unset.", violations=disabled, metadata={"fields": fields}
         )
@@ -51,9 +48,8 @@ def accept(
 
 def invalid(violations: Sequence[FieldViolation]) -> InvalidRequest:
     """The error for wrong fields; its message names the first of them, its details all."""
-    named = ", ".join(violation.field for violation in violations[:MOST_NAMED])
-    more = "" if len(violations) <= MOST_NAMED else f" and {len(violations) - MOST_NAMED} more"
-    return InvalidRequest(f"The request is not valid: {named}{more}.", violations=violations)
+    fields = name_fields([violation.field for violation in violations])
+    return InvalidRequest(f"The request is not valid: {fields}.", violations=violations)
 
 
 def warn_of_unknown_fields(message: Message, call: Call, prefix: str = "") -> None:

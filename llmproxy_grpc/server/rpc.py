@@ -72,6 +72,16 @@ class Door:
         return grpc.unary_unary_rpc_method_handler(unary)
 
 
+def record_id(milliseconds: int, randomness: bytes) -> str:
+    """A UUIDv7 (RFC 9562): 48 bits of Unix time, then 74 random bits from ten bytes."""
+    low = int.from_bytes(randomness)
+    value = milliseconds << 80 | low
+    value = value & ~(0xF000 << 64) | 0x7000 << 64
+    value = value & ~(0xC000 << 48) | 0x8000 << 48
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def _rpc(method: Method, data: bytes, context: Context) -> Rpc:
     # Not the loop's own clock: uvloop's moves in steps of a millisecond. Both count from the same start.
     now = time.monotonic()
@@ -105,13 +115,3 @@ async def _answer(servicer: Servicer, rpc: Rpc) -> None:
         raise CallerCancelled("The caller left.") from None
     if response is not None:
         rpc.response = response.SerializeToString()
-
-
-def record_id(milliseconds: int, randomness: bytes) -> str:
-    """A UUIDv7 (RFC 9562): 48 bits of Unix time, then 74 random bits from ten bytes."""
-    low = int.from_bytes(randomness)
-    value = milliseconds << 80 | low
-    value = value & ~(0xF000 << 64) | 0x7000 << 64
-    value = value & ~(0xC000 << 48) | 0x8000 << 48
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

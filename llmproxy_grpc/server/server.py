@@ -7,11 +7,12 @@ from typing import Final
 
 import grpc
 
+from llmproxy_grpc.config.addresses import UNIX
 from llmproxy_grpc.config.schema import GrpcConfig, TlsConfig
 from llmproxy_grpc.server import grpc_health
 from llmproxy_grpc.server.reflection import enable_reflection
 from llmproxy_grpc.server.service import DESCRIPTOR
-from llmproxy_grpc.sockets import UNIX, SocketPath
+from llmproxy_grpc.sockets import SocketPath
 
 NOTICE: Final = 3.0
 """Seconds before the end of the grace at which what still runs is ended with a rich error rather than a bare one."""
@@ -63,7 +64,7 @@ class GrpcServer:
 
     async def stop(self, grace: float, *, evict: Callable[[], int]) -> None:
         """Takes nothing new, lets what runs end within `grace` seconds, and ends the rest with a rich error."""
-        stopping = asyncio.ensure_future(self._server.stop(grace))
+        stopping = asyncio.create_task(self._server.stop(grace))
         patience = max(grace - NOTICE, grace * 0.7)
         await asyncio.wait({stopping}, timeout=patience)
         if not stopping.done():
@@ -120,11 +121,11 @@ def credentials(tls: TlsConfig) -> grpc.ServerCredentials:
 
 
 def _certificates(tls: TlsConfig) -> grpc.ServerCertificateConfiguration:
-    roots = Path(tls.client_ca).read_bytes() if tls.client_ca else None
-    pair = (Path(tls.key).read_bytes(), Path(tls.cert).read_bytes())
+    roots = tls.client_ca.read_bytes() if tls.client_ca else None
+    pair = (tls.key.read_bytes(), tls.cert.read_bytes())
     return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
 
 
 def _version(tls: TlsConfig) -> tuple[int, ...]:
     files = [tls.cert, tls.key, *([tls.client_ca] if tls.client_ca else [])]
-    return tuple(Path(file).stat().st_mtime_ns for file in files)
+    return tuple(file.stat().st_mtime_ns for file in files)

@@ -14,6 +14,7 @@ from llmproxy_grpc import errors
 from llmproxy_grpc._gen.v1 import error_pb2
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.errors import Fault, InvalidRequest, ProxyError
+from llmproxy_grpc.server.trailers import Entries, usage_entries
 from llmproxy_grpc.server.wire import from_attempt, from_usage
 from llmproxy_grpc.server.wire.scalars import fill_duration, mended
 
@@ -29,7 +30,6 @@ PUSHBACK_KEY: Final = "grpc-retry-pushback-ms"
 NEVER: Final = "-1"
 
 Code = grpc.StatusCode
-Metadata = tuple[tuple[str, str | bytes], ...]
 
 TABLE: Final[dict[type[ProxyError], grpc.StatusCode]] = {
     errors.InvalidRequest: Code.INVALID_ARGUMENT,
@@ -65,7 +65,7 @@ class RichStatus(NamedTuple):
 
     code: grpc.StatusCode
     details: str
-    trailing_metadata: Metadata
+    trailing_metadata: Entries
 
 
 def code_of(error: ProxyError) -> grpc.StatusCode:
@@ -91,9 +91,7 @@ def rich_status(error: ProxyError, call: Call) -> RichStatus:
     pushback = _pushback(error)
     if pushback is not None:
         trailers.append((PUSHBACK_KEY, pushback))
-    if call.usage is not None:
-        trailers.append(("llmproxy-usage-bin", from_usage(call.usage).SerializeToString()))
-    return RichStatus(code, message, tuple(trailers))
+    return RichStatus(code, message, (*trailers, *usage_entries(call)))
 
 
 def error_detail(error: ProxyError, call: Call) -> error_pb2.ErrorDetail:

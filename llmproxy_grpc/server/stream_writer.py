@@ -10,7 +10,7 @@ from llmproxy_grpc.messages import CandidateFinish, Delta, StreamEvent, Upstream
 from llmproxy_grpc.server.collect import Collected
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.server.status import code_of, describe, error_detail
-from llmproxy_grpc.server.trailers import header_value, send_trailers
+from llmproxy_grpc.server.trailers import send_trailers, target_entries
 from llmproxy_grpc.server.wire import (
     delta_event,
     end_event,
@@ -93,33 +93,19 @@ class StreamWriter:
         self._started = True
         if self._sequence == 0:
             self._target_told = True
-            await self._rpc.context.send_initial_metadata(
-                (
-                    ("x-request-id", call.request_id),
-                    ("llmproxy-provider", call.provider),
-                    ("llmproxy-model", header_value(call.upstream_model)),
-                )
-            )
-        await self._write(start_event(self._sequence, call, describe=describe, warnings=call.warnings))
+            await self._rpc.context.send_initial_metadata((("x-request-id", call.request_id), *target_entries(call)))
+        await self._write(start_event(self._sequence, call, describe=describe))
 
     async def _end(self, end: UpstreamEnd) -> None:
         call = self._rpc.call
         final = None
         if self._collected is not None:
             response = self._collected.response(call.upstream_request_id)
-            final = from_response(response, call, describe=describe, kind=call.provider_kind, warnings=call.warnings)
+            final = from_response(response, call, describe=describe)
         self._ended = True
         send_trailers(self._rpc, with_target=not self._target_told)
-        await self._write(
-            end_event(
-                self._sequence,
-                call,
-                describe=describe,
-                warnings=call.warnings,
-                metadata=(call.provider_kind, end.provider_metadata),
-                final_response=final,
-            )
-        )
+        metadata = end.provider_metadata
+        await self._write(end_event(self._sequence, call, describe=describe, metadata=metadata, final_response=final))
 
     async def _write(self, event: chat_pb2.StreamResponse) -> None:
         """Writes one message; for a caller that does not read for too long the provider is let go.
@@ -141,6 +127,6 @@ class StreamWriter:
         """Looks whether a write has lasted too long; one timer a stream, for one a message would cost more."""
         limit_at = self._writing_since + self._write_timeout
         if limit_at <= self._loop.time():
-            self._releasing = asyncio.ensure_future(self._release())
+            self._releasing = asyncio.create_task(self._release())
             return
         self._watch = self._loop.call_at(min(limit_at, self._loop.time() + self._write_timeout), self._look)

@@ -1,19 +1,29 @@
-"""What the trailers of a successful call tell, so that sidecars can meter without parsing bodies."""
+"""What metadata tells of a call, so that sidecars can meter without parsing bodies: who answered, and what it used."""
 
+from llmproxy_grpc.calls import Call
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.server.wire import from_usage
+
+Entries = tuple[tuple[str, str | bytes], ...]
 
 
 def send_trailers(rpc: Rpc, *, with_target: bool) -> None:
     """Sets the request id, the usage and, unless a stream's first message told it, which target answered."""
     call = rpc.call
-    trailers: list[tuple[str, str | bytes]] = [("x-request-id", call.request_id)]
-    if with_target:
-        trailers.append(("llmproxy-provider", call.provider))
-        trailers.append(("llmproxy-model", header_value(call.upstream_model)))
-    if call.usage is not None:
-        trailers.append(("llmproxy-usage-bin", from_usage(call.usage).SerializeToString()))
-    rpc.context.set_trailing_metadata(tuple(trailers))
+    target = target_entries(call) if with_target else ()
+    rpc.context.set_trailing_metadata((("x-request-id", call.request_id), *target, *usage_entries(call)))
+
+
+def target_entries(call: Call) -> Entries:
+    """Which target answers."""
+    return ("llmproxy-provider", call.provider), ("llmproxy-model", header_value(call.upstream_model))
+
+
+def usage_entries(call: Call) -> Entries:
+    """What the call used, as a serialized Usage; nothing if that is not known."""
+    if call.usage is None:
+        return ()
+    return (("llmproxy-usage-bin", from_usage(call.usage).SerializeToString()),)
 
 
 def header_value(text: str) -> str:

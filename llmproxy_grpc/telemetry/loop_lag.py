@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 TICK: Final = 0.1
+"""Seconds between two looks."""
 SAMPLES: Final = 100
 
 

@@ -81,9 +81,8 @@ class Metrics(CallObserver):
         self._attempts = counter("attempts", "Attempts that ended.", "provider", "outcome")
         self._tokens = counter("tokens", "Tokens used.", "model", "provider", "type")
         self._provider_up = Gauge("llmproxy_provider_up", "Whether a provider serves.", ["provider"], registry=registry)
-        self._loop_lag = Gauge(
-            "llmproxy_event_loop_lag_seconds", "How late the event loop ran lately, worst of ten.", registry=registry
-        )
+        lag = "How late the event loop runs: the 99th percentile of the last ten seconds."
+        self._loop_lag = Gauge("llmproxy_event_loop_lag_seconds", lag, registry=registry)
         self._reloads = counter("config_reloads", "Reloads of the configuration.", "result")
         build = Gauge("llmproxy_build_info", "Always 1; the version is the label.", ["version"], registry=registry)
         build.labels(__version__).set(1)

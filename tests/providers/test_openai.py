@@ -1,29 +1,13 @@
 """The kind openai: addresses, keys and headers, and what only it has."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import CredentialsRejected, UpstreamProtocolError, UpstreamServerError
 from llmproxy_grpc.messages import GenerationConfig, ReasoningConfig, TextPart, UpstreamStart
-from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.openai import OpenAiProvider, preset_of
 from tests.fakes.faulty_upstream import Answer, FaultyUpstream, openai_answer, openai_stream
 from tests.providers.conversations import ask, assembled, collected
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[FaultyUpstream]:
-    async with FaultyUpstream() as faulty:
-        yield faulty
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[HttpClient]:
-    client = HttpClient(connect_timeout=1)
-    yield client
-    await client.aclose()
 
 
 def config(**fields: object) -> ProviderConfig:

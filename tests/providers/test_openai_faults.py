@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
@@ -35,19 +34,6 @@ from tests.providers.conversations import ask, assembled, collect, collected
 EVENTS = openai_stream(["One", " two", " three"])
 FULL = "One two three"
 FINISHED_AT = 5  # the role, three deltas, the finish
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[FaultyUpstream]:
-    async with FaultyUpstream() as faulty:
-        yield faulty
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[HttpClient]:
-    client = HttpClient(connect_timeout=1)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from grpc import aio
 from llmproxy_client.answer import Answer, Order, text_of
 from llmproxy_client.api_key import aio_interceptors
 from llmproxy_client.channel import DEFAULT_TARGET, Option, Tls, channel_options, check_target
+from llmproxy_client.client import Metadata
 from llmproxy_client.v1.chat_pb2 import ChatRequest, ChatResponse, StreamOptions, StreamRequest, StreamResponse
 from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:  # the asynchronous type of the stub exists for type checkers 
     from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceAsyncStub
 
 __all__ = ["connect", "stream", "collect", "text", "Client", "Metadata"]
-
-Metadata = Sequence[tuple[str, str | bytes]]
 
 
 class Client:

@@ -80,9 +80,6 @@ class Answer(Struct, gc=False):
     search_results: Any = None
     error: Any = None
     detail: Any = None
-    message: Any = None
-    code: Any = None
-    type: Any = None
 
     def reported_usage(self) -> Any:
         """The usage as it came, wherever it stands; None if it does not."""
@@ -113,7 +110,6 @@ class ModelList(Struct, gc=False):
 
     data: list[ListedModel] | None = None
     models: list[ListedModel] | None = None
-    error: Any = None
 
 
 MODEL_LIST: Decoder[ModelList | list[ListedModel]] = Decoder(ModelList | list[ListedModel])

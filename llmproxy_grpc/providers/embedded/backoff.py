@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 YOUNG = 30.0
+"""Seconds of life below which a death counts as early."""
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
+"""Seconds, as the first."""
 
 
 class Backoff:

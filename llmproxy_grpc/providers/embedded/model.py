@@ -1,4 +1,4 @@
-"""Where the embedded model's weights lie, and whether they can run here."""
+"""The embedded model's name and distribution, where its weights lie, and what is installed."""
 
 import importlib.metadata
 import importlib.util

@@ -1,1 +1,1 @@
-"""What surrounds every call, from the outside in: one async context manager a file."""
+"""What surrounds every call, from the outside in: one interceptor a file."""

@@ -11,7 +11,9 @@ from llmproxy_grpc.server.rpc import Proceed, Rpc
 
 LIMITED: Final = frozenset({"Chat", "Stream", "Embed"})
 RETRY_AFTER: Final = 1.0
+"""Seconds that a refused caller is asked to wait."""
 OVERLOADED_AFTER: Final = 10.0
+"""Seconds of refusals after which the server counts as overloaded."""
 QUIET: Final = 5.0
 """Seconds without a refusal after which a method that has room again counts as well."""
 DRAINING: Final = "This replica is draining; another one serves."

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from llmproxy_grpc.config.schema import TimeoutsConfig
 from llmproxy_grpc.errors import DeadlineExceeded
 from llmproxy_grpc.server.rpc import Proceed, Rpc
 
-# Kept back from the caller's deadline, so that a rich error leaves before the caller's own timer fires.
-MARGIN = 0.150
-LARGEST_SHARE = 0.1
+MARGIN: Final = 0.150
+"""Seconds kept back from the caller's deadline, so that a rich error leaves before the caller's own timer fires."""
+LARGEST_SHARE: Final = 0.1
+"""The most that is kept back, as a share of what is left."""
 
 
 class Deadline:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Final
 
 import grpc
 import structlog
@@ -11,6 +12,8 @@ from llmproxy_grpc.server.rpc import Proceed, Rpc
 from llmproxy_grpc.server.status import RichStatus, code_of, rich_status
 
 log = structlog.get_logger(__name__)
+
+FAILED: Final = "The proxy failed; its log has the request id."
 
 
 async def errors(rpc: Rpc, proceed: Proceed) -> None:
@@ -22,14 +25,14 @@ async def errors(rpc: Rpc, proceed: Proceed) -> None:
         if task is not None and task.cancelling():
             raise  # the caller left: nobody is there to be answered
         # Nobody cancelled us, so a cancelled future leaked in here. Without an answer the caller would hang.
-        error: ProxyError = InternalError("The proxy failed; its log has the request id.")
+        error: ProxyError = InternalError(FAILED)
         log.error("cancelled_without_cause", request_id=rpc.call.request_id, method=rpc.method.name)
     except grpc.aio.AbortError:
         raise
     except ProxyError as raised:
         error = raised
     except Exception as exception:  # noqa: BLE001 - the one place that must: grpc.aio sends the text of any other
-        error = InternalError("The proxy failed; its log has the request id.")
+        error = InternalError(FAILED)
         log.error("bug", request_id=rpc.call.request_id, method=rpc.method.name, **anonymous(exception))
     else:
         return

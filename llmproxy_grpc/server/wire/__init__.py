@@ -6,25 +6,9 @@ numbers that do not fit are clamped, lone surrogates become U+FFFD. Nothing here
 
 from llmproxy_grpc.server.wire.content_reading import to_message, to_part
 from llmproxy_grpc.server.wire.content_writing import from_message, from_part
-from llmproxy_grpc.server.wire.events import (
-    delta_event,
-    end_event,
-    finish_event,
-    from_delta,
-    from_finish,
-    heartbeat_event,
-    start_event,
-    warning_event,
-)
+from llmproxy_grpc.server.wire.events import delta_event, end_event, finish_event, heartbeat_event, start_event
 from llmproxy_grpc.server.wire.request import to_request
-from llmproxy_grpc.server.wire.response import (
-    Describe,
-    from_attempt,
-    from_response,
-    from_route,
-    from_usage,
-    from_warning,
-)
+from llmproxy_grpc.server.wire.response import from_attempt, from_response, from_usage
 from llmproxy_grpc.server.wire.structs import from_json, to_json
 
 __all__ = [
@@ -37,16 +21,10 @@ __all__ = [
     "from_part",
     "from_json",
     "from_usage",
-    "from_route",
     "from_attempt",
-    "from_warning",
-    "from_delta",
-    "from_finish",
     "start_event",
     "delta_event",
     "finish_event",
     "end_event",
     "heartbeat_event",
-    "warning_event",
-    "Describe",
 ]

@@ -1,9 +1,8 @@
 """A stream's events, to protobuf."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from llmproxy_grpc import messages
 from llmproxy_grpc._gen.v1 import chat_pb2 as pb
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.messages import (
@@ -29,9 +28,7 @@ from llmproxy_grpc.server.wire.scalars import count, fill_time, mending, number
 
 
 @mending
-def start_event(
-    sequence: int, call: Call, *, describe: Describe, warnings: Sequence[messages.Warning] = ()
-) -> pb.StreamResponse:
+def start_event(sequence: int, call: Call, *, describe: Describe) -> pb.StreamResponse:
     """Gives the event that opens a stream."""
     event = pb.StreamResponse(sequence=sequence)
     start = event.start
@@ -39,7 +36,7 @@ def start_event(
     start.model = call.model
     fill_route(start.route, call, describe=describe)
     fill_time(start.create_time, call.create_time)
-    fill_warnings(start.warnings, warnings)
+    fill_warnings(start.warnings, call.warnings)
     return event
 
 
@@ -55,7 +52,12 @@ def delta_event(sequence: int, delta: Delta) -> pb.StreamResponse:
 def finish_event(sequence: int, finish: CandidateFinish) -> pb.StreamResponse:
     """Gives the event of a complete candidate."""
     event = pb.StreamResponse(sequence=sequence)
-    _fill_finish(event.finish, finish)
+    target = event.finish
+    target.SetInParent()
+    target.candidate_index = count(finish.candidate_index)
+    target.finish_reason = number(finish.finish_reason)
+    target.raw_finish_reason = finish.raw_finish_reason
+    target.matched_stop_sequence = finish.matched_stop_sequence
     return event
 
 
@@ -65,18 +67,16 @@ def end_event(
     call: Call,
     *,
     describe: Describe,
-    warnings: Sequence[messages.Warning] = (),
-    metadata: tuple[str, JsonObject] = ("", {}),
+    metadata: JsonObject | None = None,
     final_response: pb.ChatResponse | None = None,
 ) -> pb.StreamResponse:
     """Gives the event that ends a complete stream.
 
     Args:
         sequence: Its number.
-        call: The call as the router has left it, with its usage.
+        call: The call as the router has left it, with its usage and its warnings from the start on.
         describe: Code and reason of the attempts that failed.
-        warnings: What was ignored or changed, from the start on.
-        metadata: The provider's kind, and what it said beyond the API.
+        metadata: What the provider said beyond the API; it stands under the provider's kind.
         final_response: The whole answer, if it was asked for.
     """
     event = pb.StreamResponse(sequence=sequence)
@@ -84,9 +84,9 @@ def end_event(
     if call.usage is not None:
         fill_usage(end.usage, call.usage)
     fill_route(end.route, call, describe=describe)
-    fill_warnings(end.warnings, warnings)
-    if all(metadata):
-        fill_metadata(end.provider_metadata, *metadata)
+    fill_warnings(end.warnings, call.warnings)
+    if metadata and call.provider_kind:
+        fill_metadata(end.provider_metadata, call.provider_kind, metadata)
     if final_response is not None:
         end.final_response.CopyFrom(final_response)
     return event
@@ -97,33 +97,6 @@ def heartbeat_event(sequence: int) -> pb.StreamResponse:
     event = pb.StreamResponse(sequence=sequence)
     event.heartbeat.SetInParent()
     return event
-
-
-@mending
-def warning_event(sequence: int, warning: messages.Warning) -> pb.StreamResponse:
-    """Gives the event of a change after the start."""
-    event = pb.StreamResponse(sequence=sequence)
-    event.warning.SetInParent()
-    event.warning.code = warning.code
-    event.warning.field = warning.field
-    event.warning.message = warning.message
-    return event
-
-
-@mending
-def from_delta(delta: Delta) -> pb.ContentDelta:
-    """Gives more content as protobuf."""
-    target = pb.ContentDelta()
-    _fill_delta(target, delta)
-    return target
-
-
-@mending
-def from_finish(finish: CandidateFinish) -> pb.CandidateFinish:
-    """Gives the end of a candidate as protobuf."""
-    target = pb.CandidateFinish()
-    _fill_finish(target, finish)
-    return target
 
 
 def _fill_delta(target: pb.ContentDelta, delta: Delta) -> None:
@@ -141,14 +114,6 @@ def _fill_delta(target: pb.ContentDelta, delta: Delta) -> None:
         fill_citations(target.citations, delta.citations)
     if delta.logprobs:
         fill_logprobs(target.logprobs, delta.logprobs)
-
-
-def _fill_finish(target: pb.CandidateFinish, finish: CandidateFinish) -> None:
-    target.SetInParent()
-    target.candidate_index = count(finish.candidate_index)
-    target.finish_reason = number(finish.finish_reason)
-    target.raw_finish_reason = finish.raw_finish_reason
-    target.matched_stop_sequence = finish.matched_stop_sequence
 
 
 def _fill_reasoning(target: pb.ContentDelta, delta: ReasoningDelta) -> None:

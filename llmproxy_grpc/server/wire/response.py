@@ -1,6 +1,6 @@
 """An answer, to protobuf: candidates, usage, and how it came about."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from google.protobuf.internal.containers import MessageMap, RepeatedCompositeFieldContainer
@@ -21,23 +21,15 @@ Describe = Callable[[ProxyError], tuple[int, Any]]
 
 
 @mending
-def from_response(
-    response: ProviderResponse,
-    call: Call,
-    *,
-    describe: Describe,
-    kind: str = "",
-    warnings: Sequence[messages.Warning] = (),
-) -> pb.ChatResponse:
+def from_response(response: ProviderResponse, call: Call, *, describe: Describe) -> pb.ChatResponse:
     """Gives the answer to a call.
 
     Args:
         response: What the provider answered.
-        call: The call as the router has left it: its provider and all its attempts. Its usage, which knows the cost,
-            goes before the response's.
+        call: The call as the router has left it: its provider, all its attempts and its warnings. Its usage, which
+            knows the cost, goes before the response's; the provider's metadata stand under its kind, and without one
+            they are left out.
         describe: Code and reason of the attempts that failed.
-        kind: The provider's kind, under which its metadata stand; without one they are left out.
-        warnings: What was ignored or changed.
     """
     target = pb.ChatResponse(id=call.id, model=call.model)
     for candidate in response.candidates:
@@ -47,10 +39,10 @@ def from_response(
         fill_usage(target.usage, usage)
     fill_time(target.create_time, call.create_time)
     fill_route(target.route, call, describe=describe)
-    if warnings:
-        fill_warnings(target.warnings, warnings)
-    if response.provider_metadata and kind:
-        fill_metadata(target.provider_metadata, kind, response.provider_metadata)
+    if call.warnings:
+        fill_warnings(target.warnings, call.warnings)
+    if response.provider_metadata and call.provider_kind:
+        fill_metadata(target.provider_metadata, call.provider_kind, response.provider_metadata)
     return target
 
 
@@ -63,25 +55,11 @@ def from_usage(usage: Usage) -> generation_pb2.Usage:
 
 
 @mending
-def from_route(call: Call, *, describe: Describe) -> pb.Route:
-    """Gives how an answer came about: the provider of the call, and its attempts that failed."""
-    target = pb.Route()
-    fill_route(target, call, describe=describe)
-    return target
-
-
-@mending
 def from_attempt(attempt: Attempt, *, describe: Describe) -> error_pb2.Attempt:
     """Gives one try as protobuf."""
     target = error_pb2.Attempt()
     _fill_attempt(target, attempt, describe)
     return target
-
-
-@mending
-def from_warning(warning: messages.Warning) -> pb.Warning:
-    """Gives a warning as protobuf."""
-    return pb.Warning(code=warning.code, field=warning.field, message=warning.message)
 
 
 def fill_usage(target: generation_pb2.Usage, usage: Usage) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from llmproxy_grpc.config.loader import EMBEDDED_MODEL
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import (
     ModelNotFound,
@@ -27,6 +28,7 @@ from llmproxy_grpc.messages import (
     UpstreamEnd,
     UpstreamStart,
 )
+from llmproxy_grpc.providers.embedded.model import MODEL
 from llmproxy_grpc.providers.local import LocalProvider, available
 from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel
 
@@ -242,3 +244,7 @@ async def test_the_socket_has_a_short_path_wherever_temporary_files_lie(tmp_path
     assert len(str(local._process.socket_path)) < 100
     assert local._process.socket_path.parent.parent == Path("/tmp")
     await local.aclose()
+
+
+def test_the_default_model_of_the_configuration_is_the_one_that_is_embedded():
+    assert f"{LocalProvider.kind}/{MODEL}" == EMBEDDED_MODEL

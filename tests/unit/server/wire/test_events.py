@@ -14,13 +14,12 @@ def test_a_stream_numbers_and_types_its_events():
         wire.start_event(1, call(), describe=describe),
         wire.delta_event(2, m.TextDelta(text="hi")),
         wire.finish_event(3, m.CandidateFinish(0, m.FinishReason.STOP)),
-        wire.warning_event(4, m.Warning("C", "f", "m")),
-        wire.end_event(5, call(), describe=describe),
+        wire.end_event(4, call(), describe=describe),
     ]
     received = [chat_pb2.StreamResponse.FromString(event.SerializeToString()) for event in events]
-    assert [event.sequence for event in received] == list(range(6))
+    assert [event.sequence for event in received] == list(range(5))
     kinds = [event.WhichOneof("event") for event in received]
-    assert kinds == ["heartbeat", "start", "delta", "finish", "warning", "end"]
+    assert kinds == ["heartbeat", "start", "delta", "finish", "end"]
 
 
 def test_even_an_event_that_says_nothing_has_its_type():
@@ -29,13 +28,12 @@ def test_even_an_event_that_says_nothing_has_its_type():
     assert wire.end_event(0, empty, describe=describe).WhichOneof("event") == "end"
     finish = m.CandidateFinish(0, m.FinishReason.UNSPECIFIED)
     assert wire.finish_event(0, finish).WhichOneof("event") == "finish"
-    assert wire.warning_event(0, m.Warning("", "", "")).WhichOneof("event") == "warning"
     assert wire.delta_event(0, m.ToolCallDelta()).delta.WhichOneof("delta") == "tool_call"
     assert wire.delta_event(0, m.ReasoningDelta(text="")).delta.WhichOneof("delta") == "reasoning"
 
 
 def test_start_tells_the_call():
-    start = wire.start_event(0, call(), describe=describe, warnings=(m.Warning("C", "f", "m"),)).start
+    start = wire.start_event(0, call(warnings=[m.Warning("C", "f", "m")]), describe=describe).start
     assert (start.id, start.model, start.route.provider) == ("0190", "assistant", "openai")
     assert start.create_time.seconds == int(call().create_time.timestamp())
     assert start.warnings[0].code == "C"
@@ -45,51 +43,52 @@ def test_end_tells_usage_and_what_was_asked_for():
     final = chat_pb2.ChatResponse(id="whole")
     end = wire.end_event(
         9,
-        call(usage=m.Usage(1, 2, 3)),
+        call(provider_kind="openai", usage=m.Usage(1, 2, 3), warnings=[m.Warning("C", "f", "m")]),
         describe=describe,
-        warnings=(m.Warning("C", "f", "m"),),
-        metadata=("openai", {"tier": 1}),
+        metadata={"tier": 1},
         final_response=final,
     ).end
     assert end.usage.total_tokens == 3
     assert end.provider_metadata["openai"]["tier"] == 1
     assert end.final_response == final
     assert end.warnings[0].message == "m"
-    bare = wire.end_event(9, call(), describe=describe, metadata=("openai", {})).end
+    bare = wire.end_event(9, call(provider_kind="openai"), describe=describe, metadata={}).end
     assert not bare.HasField("usage")
     assert not bare.HasField("final_response")
     assert not bare.provider_metadata
 
 
 def test_a_tool_call_keeps_id_name_and_fragment():
-    delta = wire.from_delta(m.ToolCallDelta(id="c1", name="f", arguments_json='{"a', part_index=2, candidate_index=1))
+    delta = wire.delta_event(
+        0, m.ToolCallDelta(id="c1", name="f", arguments_json='{"a', part_index=2, candidate_index=1)
+    ).delta
     assert (delta.candidate_index, delta.part_index) == (1, 2)
     assert (delta.tool_call.id, delta.tool_call.name, delta.tool_call.arguments_json) == ("c1", "f", '{"a')
 
 
 def test_reasoning_keeps_its_flags():
-    delta = wire.from_delta(m.ReasoningDelta(text="t", redacted=True, summary=True, continuity_token=b"s"))
+    delta = wire.delta_event(0, m.ReasoningDelta(text="t", redacted=True, summary=True, continuity_token=b"s")).delta
     assert (delta.reasoning.text, delta.reasoning.redacted, delta.reasoning.summary) == ("t", True, True)
     assert delta.continuity_token == b"s"
 
 
 def test_a_whole_part_is_carried_as_it_is():
     part = m.OpaquePart(provider_kind="k", type="t", value={"a": 1})
-    assert wire.to_part(wire.from_delta(m.PartDelta(part=part)).part) == part
+    assert wire.to_part(wire.delta_event(0, m.PartDelta(part=part)).delta.part) == part
 
 
 def test_an_empty_text_may_carry_a_token_and_sources():
     delta = m.TextDelta(
         text="", continuity_token=b"t", citations=(m.Citation("u"),), logprobs=(m.TokenLogprob("a", -1.0),)
     )
-    got = wire.from_delta(delta)
+    got = wire.delta_event(0, delta).delta
     assert got.WhichOneof("delta") == "text"
     assert (got.continuity_token, got.citations[0].uri, got.logprobs[0].token) == (b"t", "u", "a")
 
 
 def test_a_finish_says_why():
     finish = m.CandidateFinish(1, m.FinishReason.STOP_SEQUENCE, "stop", "END")
-    got = wire.from_finish(finish)
+    got = wire.finish_event(0, finish).finish
     assert (got.candidate_index, got.finish_reason) == (1, m.FinishReason.STOP_SEQUENCE)
     assert (got.raw_finish_reason, got.matched_stop_sequence) == ("stop", "END")
 
@@ -98,7 +97,7 @@ def test_a_finish_says_why():
 def test_every_kind_of_delta_can_be_written(kind):
     values = {"text": "t", "part": m.TextPart(text="t")}
     delta = kind(**{name: values[name] for name in kind.__struct_fields__ if name in values})
-    assert wire.from_delta(delta).WhichOneof("delta")
+    assert wire.delta_event(0, delta).delta.WhichOneof("delta")
 
 
 ANY_TEXT = st.text(st.characters(), max_size=20)

@@ -8,7 +8,7 @@ from llmproxy_grpc import messages as m
 from llmproxy_grpc._gen.v1 import chat_pb2, generation_pb2
 from llmproxy_grpc.calls import ANONYMOUS, Attempt, Call
 from llmproxy_grpc.errors import Fault, UpstreamOverloaded, UpstreamTimeout
-from llmproxy_grpc.server.wire import from_attempt, from_response, from_route, from_usage, from_warning, to_message
+from llmproxy_grpc.server.wire import from_attempt, from_response, from_usage, to_message
 from tests.unit.server.wire.values import PARTS
 
 INT32_MAX = 2**31 - 1
@@ -79,22 +79,22 @@ def test_log_probabilities_keep_their_alternatives():
 
 def test_metadata_stand_under_the_kind_of_the_provider():
     response = m.ProviderResponse((), provider_metadata={"fingerprint": "fp"})
-    got = from_response(response, call(), describe=describe, kind="openai")
+    got = from_response(response, call(provider_kind="openai"), describe=describe)
     assert got.provider_metadata["openai"]["fingerprint"] == "fp"
     assert not from_response(response, call(), describe=describe).provider_metadata
 
 
 def test_warnings_come_with_the_answer():
     warning = m.Warning("PARAMETER_DROPPED", "generation.seed", "not supported")
-    got = from_response(m.ProviderResponse(()), call(), describe=describe, warnings=(warning,))
-    assert got.warnings[0] == from_warning(warning)
-    assert from_warning(warning).field == "generation.seed"
+    (got,) = from_response(m.ProviderResponse(()), call(warnings=[warning]), describe=describe).warnings
+    assert (got.code, got.field, got.message) == ("PARAMETER_DROPPED", "generation.seed", "not supported")
 
 
 def test_a_route_names_the_failed_attempts_alone():
     failed = Attempt("a", "x", 1.5, UpstreamTimeout("slow", fault=Fault(http_status=504)), m.Usage(input_tokens=9))
     bare = Attempt("b", "y", 0.25, UpstreamOverloaded("busy"))
-    route = from_route(call(attempts=[failed, bare, Attempt("c", "z", 1.0)]), describe=describe)
+    tried = call(attempts=[failed, bare, Attempt("c", "z", 1.0)])
+    route = from_response(m.ProviderResponse(()), tried, describe=describe).route
     assert [attempt.provider for attempt in route.failed_attempts] == ["a", "b"]
     first = route.failed_attempts[0]
     assert (first.grpc_code, first.reason, first.upstream_http_status) == (14, 16, 504)
@@ -133,10 +133,13 @@ def test_lone_surrogates_are_replaced_wherever_they_stand():
     odd = "a\ud800"
     got = from_response(
         m.ProviderResponse((candidate(odd, raw_finish_reason=odd),), provider_metadata={odd: odd}),
-        call(upstream_request_id=odd, attempts=[Attempt(odd, "x", 1.0, UpstreamTimeout("slow"))]),
+        call(
+            provider_kind="openai",
+            upstream_request_id=odd,
+            attempts=[Attempt(odd, "x", 1.0, UpstreamTimeout("slow"))],
+            warnings=[m.Warning("CODE", odd, odd)],
+        ),
         describe=describe,
-        kind="openai",
-        warnings=[m.Warning("CODE", odd, odd)],
     )
     assert got.candidates[0].message.parts[0].text == "a\ufffd"
     assert got.route.upstream_request_id == "a\ufffd"
