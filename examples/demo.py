@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import grpc
@@ -11,6 +12,7 @@ from llmproxy_client.v1 import chat_pb2, content_pb2, health_pb2, model_pb2
 from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 
 QUESTION = "Why is the sky blue? Answer in two sentences."
+START_LIMIT = 30.0
 CALL_LIMIT = 30.0
 ANSWER_LIMIT = 50.0
 """Longest times of a small call and of the whole answer, in seconds."""
@@ -37,9 +39,14 @@ def main() -> int:
             text=True,
             env={name: value for name, value in os.environ.items() if not name.startswith("LLMPROXY_")},
         ) as server:
+            overdue = threading.Timer(START_LIMIT, server.kill)
+            overdue.start()
             try:
-                return talk(wait_until_ready(server), model)
+                address = wait_until_ready(server)
+                overdue.cancel()
+                return talk(address, model)
             finally:
+                overdue.cancel()
                 server.terminate()
 
 

@@ -132,7 +132,7 @@ class App:
         providers = await self._providers(config)
         if config.default_model == EMBEDDED_MODEL and not any(provider.kind == "local" for provider in providers):
             config = config.model_copy(update={"default_model": ECHO_MODEL})
-        return Runtime(config, providers, self._observers, self._build_provider)
+        return await Runtime.build(config, providers, self._observers, self._build_provider)
 
     async def _providers(self, config: Config) -> Sequence[ProviderConfig]:
         """The configured providers, and what discovery finds besides them."""
@@ -256,6 +256,7 @@ class App:
         runtime = await self._build(new)
         await runtime.start()
         replaced, self._runtime = self._runtime, runtime
+        self._tracker.keep(runtime.providers)
         fixed = [name for name in ("grpc", "http", "telemetry") if _at_start(old, name) != _at_start(new, name)]
         if fixed:
             log.warning("restart_needed", sections=fixed, effect="listeners and logs stay as they are until then")

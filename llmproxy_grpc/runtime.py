@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
-from typing import Final
+from contextlib import AsyncExitStack, contextmanager, suppress
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -37,12 +37,18 @@ class Runtime:
     """What a configuration became. Nothing in it changes but what its parts learn."""
 
     def __init__(
-        self, config: Config, providers: Sequence[ProviderConfig], observers: Observers, build: registry.Build
+        self,
+        config: Config,
+        providers: Sequence[ProviderConfig],
+        observers: Observers,
+        *,
+        built: Mapping[str, Provider],
+        owned: AsyncExitStack,
     ) -> None:
         self.config = config
         self._health = observers.health
-        self._http = HttpClient(connect_timeout=config.timeouts.connect)
-        self.providers = _built(providers, self._http, build)
+        self.providers = built
+        self._owned = owned
         self.directory = Directory(self.providers, config.health.timeout, observers.health.record)
         self.catalog = Catalog(config, providers, self.directory.lists)
         self.router = Router(
@@ -62,6 +68,24 @@ class Runtime:
         self._idle.set()
         self._refreshing: asyncio.Task[None] | None = None
         self._probing: dict[str, asyncio.Task[None]] = {}
+
+    @classmethod
+    async def build(
+        cls, config: Config, providers: Sequence[ProviderConfig], observers: Observers, build: registry.Build
+    ) -> Self:
+        """Builds everything, or nothing.
+
+        Raises:
+            ConfigError: Names each provider that cannot be built.
+        """
+        async with AsyncExitStack() as stack:
+            built, problems = await _build_all(config, providers, build, stack)
+            if problems:
+                raise ConfigError(
+                    ConfigFault("configuration", None, spell(problem.path), None, problem.message)
+                    for problem in problems
+                )
+            return cls(config, providers, observers, built=built, owned=stack.pop_all())
 
     async def start(self) -> None:
         """Begins to list models; returns when the lists are there, or after half a second."""
@@ -100,10 +124,7 @@ class Runtime:
             self._refreshing.cancel()
             await asyncio.wait((self._refreshing,))
         await self._idle.wait()
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._http.aclose)
-            for provider in self.providers.values():
-                stack.push_async_callback(provider.aclose)
+        await self._owned.aclose()
 
     async def _probe(self, name: str) -> None:
         error: ProxyError | None = None
@@ -127,32 +148,24 @@ def buildable_providers(config: Config) -> Iterator[Problem]:
 
 
 async def _unbuildable(config: Config) -> list[Problem]:
-    async with aclosing(HttpClient(connect_timeout=config.timeouts.connect)) as http:
-        built, problems = _build_all(config.providers, http, registry.build)
-        for _, provider in built:
-            await provider.aclose()
+    async with AsyncExitStack() as stack:
+        _, problems = await _build_all(config, config.providers, registry.build, stack)
     return problems
 
 
-def _built(configs: Sequence[ProviderConfig], http: HttpClient, build: registry.Build) -> Mapping[str, Provider]:
-    """Builds every provider, or raises ConfigError that names each one that cannot be built."""
-    built, problems = _build_all(configs, http, build)
-    if problems:
-        raise ConfigError(
-            ConfigFault("configuration", None, spell(problem.path), None, problem.message) for problem in problems
-        )
-    return dict(built)
-
-
-def _build_all(
-    configs: Sequence[ProviderConfig], http: HttpClient, build: registry.Build
-) -> tuple[list[tuple[str, Provider]], list[Problem]]:
-    """The providers, each with its name, and a problem for each one that cannot be built."""
-    built: list[tuple[str, Provider]] = []
+async def _build_all(
+    config: Config, providers: Sequence[ProviderConfig], build: registry.Build, stack: AsyncExitStack
+) -> tuple[dict[str, Provider], list[Problem]]:
+    """The providers by name, and a problem for each one that cannot be built; `stack` closes what was."""
+    http = HttpClient(connect_timeout=config.timeouts.connect)
+    stack.push_async_callback(http.aclose)
+    built: dict[str, Provider] = {}
     problems: list[Problem] = []
-    for index, config in enumerate(configs):
+    for index, provider in enumerate(providers):
         try:
-            built.append((config.name, build(config, http)))
+            built[provider.name] = build(provider, http)
         except ValueError as error:
             problems.append(Problem(("providers", index), str(error)))
+        else:
+            stack.push_async_callback(built[provider.name].aclose)
     return built, problems

@@ -27,6 +27,9 @@ class TcpAddress(Struct, frozen=True):
         """Whether only this machine can reach it."""
         return is_loopback(self.host)
 
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def clashes_with(self, other: "TcpAddress") -> bool:
         """Whether both ask for one port of one interface."""
         hosts = {self.host, other.host}
@@ -42,6 +45,9 @@ class UnixAddress(Struct, frozen=True):
     def is_loopback(self) -> bool:
         """Always: only this machine can reach it."""
         return True
+
+    def __str__(self) -> str:
+        return f"{UNIX}{self.path}"
 
     def clashes_with(self, other: "UnixAddress") -> bool:
         """Whether both are the same path."""

@@ -10,8 +10,7 @@ from llmproxy_grpc.config.section import File, Flag, Section, Whole
 
 
 def _address(text: str) -> str:
-    parse_address(text)
-    return text
+    return str(parse_address(text))
 
 
 def _grpc_address(text: str) -> str:
@@ -83,7 +82,7 @@ class GrpcConfig(Section):
 
     def addresses(self, worker: int = 0) -> tuple[str, ...]:
         """The addresses of one worker."""
-        return tuple(address.replace("{worker}", str(worker)) for address in self.listen)
+        return tuple(str(parse_address(address.replace("{worker}", str(worker)))) for address in self.listen)
 
 
 class HttpConfig(Section):

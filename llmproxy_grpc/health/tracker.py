@@ -1,7 +1,7 @@
 """How each provider is: a pure state machine, fed by attempts and probes, with the clock passed in."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from statistics import quantiles
 from typing import Final
@@ -87,6 +87,10 @@ class HealthTracker(CallObserver):
         evidence = self._evidence.get(provider)
         return evidence is None or evidence.serving
 
+    def keep(self, providers: Container[str]) -> None:
+        """Forgets the providers that are gone."""
+        self._evidence = {name: evidence for name, evidence in self._evidence.items() if name in providers}
+
     def record(self, provider: str, error: ProxyError | None, first_token: float | None = None) -> None:
         """Takes the result of a probe or an attempt; None is a success."""
         evidence = self._of(provider)
@@ -107,7 +111,9 @@ class HealthTracker(CallObserver):
         self._of(provider).in_flight += 1
 
     def attempt_ended(self, _call: Call, attempt: Attempt) -> None:
-        """One less in flight, and a success or a failure."""
+        """One less in flight, and a success or a failure; of a provider that a reload has removed, nothing."""
+        if attempt.provider not in self._evidence:
+            return
         self._of(attempt.provider).in_flight -= 1
         self.record(attempt.provider, attempt.error, attempt.first_output)
 

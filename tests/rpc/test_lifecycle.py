@@ -153,3 +153,20 @@ async def test_unix_sockets_serve_and_a_stale_one_is_replaced(serve, tmp_path):
         chat = channel.unary_unary("/llmproxy.v1.LlmProxyService/Chat")
         assert await chat(chat_request().SerializeToString())
     assert not path.exists()
+
+
+async def test_a_rejected_reload_closes_what_it_had_built(serve):
+    async with serve() as server:
+        extra = ScriptedProvider("extra")
+
+        def build(provider, _http):
+            if provider.name == "extra":
+                return extra
+            raise ValueError("cannot be built")
+
+        server.app._build_provider = build
+        changed = {**USUAL, "providers": [{"name": name, "kind": "scripted"} for name in ("extra", "scripted")]}
+        server.config_file.write_text(json.dumps(changed))
+        assert await server.app._manager.reload() == "rejected"
+        assert extra.closed
+        assert not server.scripted.closed

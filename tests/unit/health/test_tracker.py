@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from llmproxy_grpc.calls import Attempt
 from llmproxy_grpc.errors import (
     CallerCancelled,
     CredentialsRejected,
@@ -95,3 +96,13 @@ def test_times_to_first_token_have_percentiles(tracker):
     state = tracker.state("p")
     assert state.first_token_p50 == pytest.approx(0.505)
     assert state.first_token_p95 == pytest.approx(0.9505)
+
+
+def test_providers_that_are_gone_are_forgotten(tracker):
+    fail(tracker, 3)
+    tracker.record("q", None)
+    tracker.keep({"q"})
+    assert tracker.serving("p")
+    tracker.attempt_ended(None, Attempt("p", "m", 1.0))
+    assert tracker.state("p").in_flight == 0
+    assert tracker.state("q").checked is not None
