@@ -11,7 +11,7 @@ from typing import Any, Final, TextIO
 
 import structlog
 
-from llmproxy_grpc.banner import banner
+from llmproxy_grpc.banner import Offer, banner
 from llmproxy_grpc.config.faults import ConfigFault
 from llmproxy_grpc.config.loader import EMBEDDED_MODEL, Loaded
 from llmproxy_grpc.config.manager import ConfigManager, Reload
@@ -23,6 +23,7 @@ from llmproxy_grpc.http.listener import HttpListener
 from llmproxy_grpc.providers import local, registry
 from llmproxy_grpc.providers.discovery import discover, ollama_answers
 from llmproxy_grpc.providers.http import HttpClient
+from llmproxy_grpc.routing.catalog import DEFAULT
 from llmproxy_grpc.runtime import Observers, Runtime
 from llmproxy_grpc.server.chat import ChatServicer
 from llmproxy_grpc.server.grpc_health import GrpcHealth
@@ -114,7 +115,7 @@ class App:
             servers = self._grpc_servers(config)
             for server, _ in servers:
                 stack.push_async_callback(server.aclose)
-            addresses = [address for server, listen in servers for address in await server.start(listen)]
+            addresses = [await server.start(listen) for server, listen in servers]
             http_address = await self._start_http(stack, config)
             self._manager.subscribe(self._reload)
             self._background(stack)
@@ -123,7 +124,7 @@ class App:
             if self._stop.is_set():
                 return  # told to stop before anybody was served
             self._readiness.enter(Phase.SERVING)
-            self._output.write(self._banner(addresses, http_address))
+            self._output.write(banner(self._offer(addresses, http_address)))
             self._output.flush()
             await self._stop.wait()
             await self._drain([server for server, _ in servers])
@@ -301,10 +302,18 @@ class App:
         for server in servers:
             await server.aclose()
 
-    def _banner(self, addresses: Sequence[str], http_address: str | None) -> str:
-        models = [entry.route.model for entry in self._runtime.catalog.listed()]
-        kinds = [provider.kind for provider in self._runtime.providers.values()]
-        return banner(addresses, http_address, models=models, kinds=kinds)
+    def _offer(self, addresses: Sequence[Sequence[str]], http_address: str | None) -> Offer:
+        tls = self._runtime.config.grpc.tls
+        return Offer(
+            grpc=addresses[0],
+            health=addresses[1][0] if len(addresses) > 1 else None,
+            http=http_address,
+            secure=tls is not None,
+            mutual=tls is not None and tls.client_ca is not None,
+            models=[entry.route.model for entry in self._runtime.catalog.listed()],
+            default_model=self._runtime.catalog.knows(DEFAULT),
+            echoes=any(provider.kind == "echo" for provider in self._runtime.providers.values()),
+        )
 
     async def _close_runtimes(self) -> None:
         """Closes the current runtime, after those that reloads have left behind."""

@@ -1,7 +1,11 @@
 """What a server that has started prints on standard output: where it listens, what it offers, and `ready`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
+
+from msgspec import Struct
+
+from llmproxy_grpc.config.addresses import UNIX
 
 MOST_SHOWN: Final = 20
 ECHO_NOTE: Final = (
@@ -10,25 +14,61 @@ ECHO_NOTE: Final = (
 NO_MODEL: Final = "no model yet: configure a provider, or set a key such as OPENAI_API_KEY and start again"
 
 
-def banner(grpc: Sequence[str], http: str | None, *, models: Sequence[str], kinds: Iterable[str]) -> str:
-    """The lines, `ready` last, since scripts wait for it.
+class Offer(Struct, frozen=True, kw_only=True):
+    """What a server has to tell.
 
-    Args:
+    Attributes:
         grpc: The gRPC addresses with the ports really bound.
+        health: The address for health alone, if there is one.
         http: The HTTP address, if there is one.
+        secure: Whether the TCP addresses speak TLS.
+        mutual: Whether callers must show a certificate there.
         models: The ids of the models.
-        kinds: The kinds of the providers.
+        default_model: Whether the model may be left open.
+        echoes: Whether one of the providers is `echo`.
     """
-    lines = [f"grpc {address}" for address in grpc]
-    if http is not None:
-        lines.append(f"http {http}")
-    lines.extend(f"model {model}" for model in models[:MOST_SHOWN])
-    if len(models) > MOST_SHOWN:
-        lines.append(f"and {len(models) - MOST_SHOWN} more models: llmproxyctl models")
-    if "echo" in kinds:
-        lines.append(ECHO_NOTE)
-    if not models:
-        lines.append(NO_MODEL)
-    lines.append(f"try llmproxyctl --target {grpc[0]} chat 'Tell me a joke.'")
-    lines.append(f"try grpcurl -plaintext {grpc[0]} llmproxy.v1.LlmProxyService/ListModels")
-    return "\n".join([*lines, "ready", ""])
+
+    grpc: Sequence[str]
+    health: str | None = None
+    http: str | None = None
+    secure: bool = False
+    mutual: bool = False
+    models: Sequence[str] = ()
+    default_model: bool = False
+    echoes: bool = False
+
+
+def banner(offer: Offer) -> str:
+    """The lines, `ready` last, since scripts wait for it."""
+    return "\n".join([*_lines(offer), "ready", ""])
+
+
+def _lines(offer: Offer) -> Iterator[str]:
+    for address in offer.grpc:
+        yield f"grpc {address}"
+    if offer.health is not None:
+        yield f"health {offer.health}"
+    if offer.http is not None:
+        yield f"http {offer.http}"
+    for model in offer.models[:MOST_SHOWN]:
+        yield f"model {model}"
+    if len(offer.models) > MOST_SHOWN:
+        yield f"and {len(offer.models) - MOST_SHOWN} more models: llmproxyctl models"
+    if offer.echoes:
+        yield ECHO_NOTE
+    if not offer.models:
+        yield NO_MODEL
+    yield from _tips(offer)
+
+
+def _tips(offer: Offer) -> Iterator[str]:
+    """Commands to try, as they are to be typed; names in capitals are the reader's own files."""
+    address = offer.grpc[0]
+    secure = offer.secure and not address.startswith(UNIX)
+    if offer.models:
+        trust = " --ca-file CA.pem" + (" --cert CERT.pem --key KEY.pem" if offer.mutual else "") if secure else ""
+        model = "" if offer.default_model else f" -m {offer.models[0]}"
+        yield f"try llmproxyctl --target {address}{trust} chat{model} 'Tell me a joke.'"
+    trust = "-cacert CA.pem" + (" -cert CERT.pem -key KEY.pem" if offer.mutual else "") if secure else "-plaintext"
+    target = f"-unix {address.removeprefix(UNIX)}" if address.startswith(UNIX) else address
+    yield f"try grpcurl {trust} {target} llmproxy.v1.LlmProxyService/ListModels"

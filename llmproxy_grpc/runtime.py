@@ -157,7 +157,11 @@ async def _build_all(
     config: Config, providers: Sequence[ProviderConfig], build: registry.Build, stack: AsyncExitStack
 ) -> tuple[dict[str, Provider], list[Problem]]:
     """The providers by name, and a problem for each one that cannot be built; `stack` closes what was."""
-    http = HttpClient(connect_timeout=config.timeouts.connect)
+    http = HttpClient(
+        connect_timeout=config.timeouts.connect,
+        max_connections=config.connections.most or 0,
+        keepalive=config.connections.keepalive,
+    )
     stack.push_async_callback(http.aclose)
     built: dict[str, Provider] = {}
     problems: list[Problem] = []

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from llmproxy_grpc.config.durations import PositiveDuration
+from llmproxy_grpc.config.durations import Duration, PositiveDuration
 from llmproxy_grpc.config.section import File, Flag, Number, Section, Text, Whole
 
 
@@ -12,11 +12,26 @@ class TimeoutsConfig(Section):
     """Time limits of one call; the caller's own deadline holds as well."""
 
     connect: Annotated[PositiveDuration, Field(description="To connect to a provider, TLS included.")] = 3.0
-    first_token: Annotated[PositiveDuration, Field(description="To a stream's first output, for each attempt.")] = 30.0
+    first_token: Annotated[
+        PositiveDuration,
+        Field(
+            description="To a stream's first output, for each attempt; the least that an attempt of Chat gets that has "
+            "other targets behind it."
+        ),
+    ] = 30.0
     idle: Annotated[PositiveDuration, Field(description="Longest silence of a provider within a stream.")] = 60.0
     unary: Annotated[PositiveDuration, Field(description="Longest call other than a stream.")] = 600.0
     stream: Annotated[PositiveDuration, Field(description="Longest stream.")] = 1800.0
     write: Annotated[PositiveDuration, Field(description="Longest wait for a caller that does not read.")] = 60.0
+
+
+class ConnectionsConfig(Section):
+    """Connections to providers."""
+
+    most: Annotated[
+        Whole | None, Field(ge=1, le=1_000_000, description="Most at a time, to all providers; null: no limit.")
+    ] = None
+    keepalive: Annotated[Duration, Field(description="How long an idle one is kept for the next call.")] = 60.0
 
 
 class RetriesConfig(Section):

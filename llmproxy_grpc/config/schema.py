@@ -9,6 +9,7 @@ from llmproxy_grpc.config.models import Condition, ModelConfig, ModelDefaults, M
 from llmproxy_grpc.config.operations import (
     AuthConfig,
     BreakerConfig,
+    ConnectionsConfig,
     HealthConfig,
     HedgingConfig,
     Limits,
@@ -36,6 +37,7 @@ __all__ = [
     "TargetConfig",
     "Condition",
     "TimeoutsConfig",
+    "ConnectionsConfig",
     "RetriesConfig",
     "BreakerConfig",
     "HedgingConfig",
@@ -72,6 +74,7 @@ class Config(Section):
         ),
     ] = "off"
     timeouts: Annotated[TimeoutsConfig, Field(description="Time limits of a call.")] = TimeoutsConfig()
+    connections: Annotated[ConnectionsConfig, Field(description="Connections to providers.")] = ConnectionsConfig()
     retries: Annotated[RetriesConfig, Field(description="How often a call is tried.")] = RetriesConfig()
     breaker: Annotated[BreakerConfig, Field(description="When a failing target is left alone.")] = BreakerConfig()
     hedging: Annotated[HedgingConfig, Field(description="Second attempts beside slow ones.")] = HedgingConfig()

@@ -24,7 +24,6 @@ from llmproxy_grpc import __version__
 from llmproxy_grpc.errors import Fault, UpstreamError, UpstreamProtocolError, UpstreamStreamBroken, UpstreamUnreachable
 
 _MAX_HEADER_BYTES = 32768
-_KEEPALIVE = 60.0
 _JOIN_BELOW = 65536
 _NO_ANSWER = "The provider closed the connection without an answer."
 _UNREADABLE = "The provider's answer is not valid HTTP."
@@ -42,6 +41,7 @@ class HttpClient:
     Args:
         connect_timeout: Seconds for a new connection in all: a free place in the pool, DNS, TCP and TLS.
         max_connections: At most so many connections at a time; 0 for any number.
+        keepalive: How long, in seconds, an idle connection is kept.
         unix_path: A Unix socket to connect to, whatever host an address names.
         tls: Which certificates are trusted; None for those of the system.
     """
@@ -51,6 +51,7 @@ class HttpClient:
         *,
         connect_timeout: float,
         max_connections: int = 0,
+        keepalive: float = 60.0,
         unix_path: str | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -59,9 +60,9 @@ class HttpClient:
         self._reading: set[HttpResponse] = set()
         self._served: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
         self._connector: aiohttp.BaseConnector = (
-            aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=_KEEPALIVE)
+            aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=keepalive)
             if unix_path is None
-            else aiohttp.UnixConnector(unix_path, limit=max_connections, keepalive_timeout=_KEEPALIVE)
+            else aiohttp.UnixConnector(unix_path, limit=max_connections, keepalive_timeout=keepalive)
         )
 
     async def aclose(self) -> None:

@@ -64,7 +64,7 @@ class Router:
             self._check_deadline(call)
             try:
                 with self._trying(call, candidate) as trying:
-                    return await trying.chat(candidate.request, request.routing.first_token_timeout)
+                    return await trying.chat(candidate.request, self._chat_limit(call, request, left))
             except ProxyError as error:
                 self._give_up_or_go_on(error, left, call)
         raise InternalError("The router had nothing to try.")
@@ -99,6 +99,17 @@ class Router:
         chosen = candidates(request, self._catalog.route, self._providers, self._kinds)[:allowed]
         for tried, candidate in enumerate(chosen, 1):
             yield len(chosen) - tried, candidate
+
+    def _chat_limit(self, call: Call, request: ChatRequest, left: int) -> float | None:
+        """Longest wait, in seconds, for a whole answer: as the caller says, else none for the last target.
+
+        One with others behind it gets its share of the time that is left, so that a provider that stalls does not use
+        up theirs; but never less than a stream would wait for its first output.
+        """
+        asked = request.routing.first_token_timeout
+        if asked is not None or left == 0:
+            return asked
+        return max(self._timeouts.first_token, (call.deadline_at - self._clock()) / (left + 1))
 
     def _check_deadline(self, call: Call) -> None:
         """Sends nothing for a call that is over: its timer goes off only when the call next waits."""

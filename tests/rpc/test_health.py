@@ -146,8 +146,8 @@ async def test_reflection_lists_the_services_and_can_be_switched_off(serve):
 async def test_the_health_listener_serves_health_alone(serve):
     config = {"grpc": {"listen": "127.0.0.1:0", "health_listen": "127.0.0.1:0", "predrain": 0}}
     async with serve(config) as server:
-        lines = [line.split()[1] for line in server.output.getvalue().splitlines() if line.startswith("grpc ")]
-        async with grpc.aio.insecure_channel(lines[1]) as channel:
+        lines = [line.split()[1] for line in server.output.getvalue().splitlines() if line.startswith("health ")]
+        async with grpc.aio.insecure_channel(lines[0]) as channel:
             assert (await HealthStub(channel).Check(standard.HealthCheckRequest())).status == SERVING
             with pytest.raises(grpc.aio.AioRpcError) as raised:
                 await channel.unary_unary("/llmproxy.v1.LlmProxyService/ListModels")(b"")
