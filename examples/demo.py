@@ -15,7 +15,8 @@ QUESTION = "Why is the sky blue? Answer in two sentences."
 START_LIMIT = 30.0
 CALL_LIMIT = 30.0
 ANSWER_LIMIT = 50.0
-"""Longest times of a small call and of the whole answer, in seconds."""
+END_LIMIT = 10.0
+"""Longest times of the start, a small call, the whole answer and the end, in seconds."""
 
 # Nobody's money is spent by a demo: no keys are looked for, and the embedded model is the only provider.
 CONFIGURATION = """
@@ -47,7 +48,7 @@ def main() -> int:
                 return talk(address, model)
             finally:
                 overdue.cancel()
-                server.terminate()
+                stop(server)
 
 
 def embedded_model() -> tuple[str, str]:
@@ -105,6 +106,15 @@ def stream_answer(stub: LlmProxyServiceStub, model: str) -> None:
     if end is None:
         raise SystemExit("\nThe stream has no end: it was cut off.")
     print(f"\n  ({end.usage.input_tokens} tokens in, {end.usage.output_tokens} out)")
+
+
+def stop(server: "subprocess.Popen[str]", within: float = END_LIMIT) -> None:
+    """Lets the server drain, and ends it by force if that takes more than so many seconds."""
+    server.terminate()
+    try:
+        server.wait(within)
+    except subprocess.TimeoutExpired:
+        server.kill()
 
 
 if __name__ == "__main__":

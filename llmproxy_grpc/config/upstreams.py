@@ -5,13 +5,15 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from llmproxy_grpc.config.scalars import number_in
 from llmproxy_grpc.config.section import File, Secret, Section, Text, Whole
 
 _FRAMING: Final = frozenset(("connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"))
 _LOCAL_KEYS: Final = frozenset(("model_file", "threads", "context_size", "parallel"))
 _REMOTE_KEYS: Final = frozenset(("base_url", "api_key", "api_keys", "headers", "preset"))
+_OPENAI_KEYS: Final = frozenset(("quirks",))
 
 
 def _header(name: str) -> str:
@@ -32,8 +34,20 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _quirk(value: object) -> object:
+    found = number_in(value)
+    if not isinstance(found, bool | int | str):
+        raise ValueError("must be true, false, a whole number or text")  # noqa: TRY004 - pydantic collects ValueErrors alone
+    return found
+
+
 ProviderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=128), AfterValidator(_header)]
+Quirk = Annotated[
+    bool | int | str,
+    BeforeValidator(_quirk),
+    WithJsonSchema({"type": ["boolean", "integer", "string"], "x-type": "true or false, whole number or text"}),
+]
 Globs = tuple[Text, ...]
 
 
@@ -56,6 +70,9 @@ class ProviderConfig(Section):
     name: Annotated[ProviderName, Field(description="What it is called here: lower-case letters, digits and `-`.")]
     kind: Annotated[Text, Field(description="Which API it speaks, such as `openai`, `local`, `echo`.")]
     preset: Annotated[Text | None, Field(description="Quirks and defaults of a vendor, such as `vllm`.")] = None
+    quirks: Annotated[
+        Mapping[Text, Quirk], Field(description="Kind `openai`: flags in which this upstream differs from its preset.")
+    ] = {}
     base_url: Annotated[
         Text | None,
         AfterValidator(lambda text: None if text is None else _base_url(text)),
@@ -94,7 +111,8 @@ class ProviderConfig(Section):
     def _keys_fit(self) -> Self:
         if self.api_key is not None and self.api_keys is not None:
             raise ValueError("has api_key and api_keys; keep one of them")
-        strangers = self.model_fields_set & (_REMOTE_KEYS if self.kind == "local" else _LOCAL_KEYS)
+        useless = _REMOTE_KEYS if self.kind == "local" else _LOCAL_KEYS
+        strangers = self.model_fields_set & (useless if self.kind == "openai" else useless | _OPENAI_KEYS)
         if strangers:
             raise ValueError(f"of kind {self.kind} has no use for {', '.join(sorted(strangers))}; remove it")
         return self

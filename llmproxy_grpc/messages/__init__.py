@@ -49,6 +49,7 @@ from llmproxy_grpc.messages.events import (
     ToolCallDelta,
     UpstreamEnd,
     UpstreamStart,
+    UsageSoFar,
 )
 from llmproxy_grpc.messages.request import (
     ChatRequest,
@@ -107,6 +108,7 @@ __all__ = [
     "PartDelta",
     "CandidateFinish",
     "UpstreamStart",
+    "UsageSoFar",
     "UpstreamEnd",
     "StreamEvent",
 ]

@@ -66,6 +66,12 @@ class UpstreamStart(Struct, frozen=True):
     upstream_request_id: str = ""
 
 
+class UsageSoFar(Struct, frozen=True):
+    """What the provider says to have been used until now; no output, and of use only if the stream breaks off."""
+
+    usage: Usage
+
+
 class UpstreamEnd(Struct, frozen=True):
     """The provider's own end marker has come; last in every complete stream."""
 
@@ -73,4 +79,4 @@ class UpstreamEnd(Struct, frozen=True):
     provider_metadata: JsonObject = {}
 
 
-StreamEvent = Delta | CandidateFinish | UpstreamStart | UpstreamEnd
+StreamEvent = Delta | CandidateFinish | UpstreamStart | UsageSoFar | UpstreamEnd

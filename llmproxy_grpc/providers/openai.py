@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.messages import ChatRequest, ProviderResponse, StreamEvent
+from llmproxy_grpc.providers.chat_completions.quirks import Quirks, overlay
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Upstream
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS, Preset
@@ -35,7 +36,7 @@ class OpenAiProvider:
         Without a preset, an address other than OpenAI's own is taken for a compatible server.
 
         Raises:
-            ValueError: The preset is unknown, or address or key is missing.
+            ValueError: The preset or a flag of the quirks is unknown, or address or key is missing.
         """
         preset = preset_of(config)
         base_url = config.base_url or preset.base_url
@@ -43,7 +44,7 @@ class OpenAiProvider:
             raise ValueError(f"provider {config.name!r} needs a base_url")
         upstream = Upstream(
             base_url=base_url,
-            quirks=preset.quirks,
+            quirks=_quirks(config, preset),
             provider_kinds=(cls.kind,) if preset.name == cls.kind else (cls.kind, preset.name),
             probe_path=preset.probe_path,
             lists_models=preset.lists_models,
@@ -89,6 +90,13 @@ def preset_of(config: ProviderConfig) -> Preset:
     if config.base_url is None or urlsplit(config.base_url).hostname == _OPENAI_HOST:
         return PRESETS["openai"]
     return PRESETS["compatible"]
+
+
+def _quirks(config: ProviderConfig, preset: Preset) -> Quirks:
+    try:
+        return overlay(preset.quirks, config.quirks)
+    except ValueError as error:
+        raise ValueError(f"provider {config.name!r}: {error}") from None
 
 
 def _header_sets(config: ProviderConfig, preset: Preset) -> list[Mapping[str, str]]:

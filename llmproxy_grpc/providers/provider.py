@@ -57,7 +57,8 @@ class Provider(Protocol):
         """Answers a conversation in batches of events: what one read of the connection gave, never empty.
 
         The first event is UpstreamStart, the last UpstreamEnd; each candidate has one CandidateFinish behind its last
-        delta. A stream that ends otherwise raises. Hold the generator with `contextlib.aclosing`.
+        delta; UsageSoFar may come anywhere between. A stream that ends otherwise raises. Hold the generator with
+        `contextlib.aclosing`.
         """
 
     async def list_models(self) -> Sequence[UpstreamModel]:

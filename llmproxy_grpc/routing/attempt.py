@@ -31,6 +31,8 @@ from llmproxy_grpc.messages import (
     UpstreamEnd,
     UpstreamStart,
     Usage,
+    UsageSoFar,
+    UsageSource,
 )
 from llmproxy_grpc.routing.candidates import Candidate
 from llmproxy_grpc.routing.patience import Patience
@@ -58,7 +60,9 @@ class Trying:
         self._last_output_at = self._started_at
         self._ended = False
         self._usage: Usage | None = None
+        self._told_usage: Usage | None = None
         self._output_characters = 0
+        self._characters_when_told = 0
         self._asked = False
 
     def __enter__(self) -> Self:
@@ -76,7 +80,7 @@ class Trying:
         """Ends: completes the error with the target's name, and tells the observers."""
         self._patience.close()
         error = self._verdict(raised)
-        if self._asked and self._usage is None and not _used_nothing(error):
+        if self._asked and self._usage is None and (self._told_usage is not None or not _used_nothing(error)):
             self._usage = self._estimate()
         self._call.usage = self._usage
         target = self._candidate.target
@@ -155,12 +159,18 @@ class Trying:
         if isinstance(first, UpstreamStart):
             self._call.upstream_request_id = first.upstream_request_id
             batch = batch[1:]
+        news_of_usage = False
         for event in batch:
             if isinstance(event, Delta):
                 self._output_characters += _characters(event)
             elif isinstance(event, UpstreamEnd):
                 self._ended = True
                 self._call.usage = self._usage = event.usage or self._estimate()
+            elif isinstance(event, UsageSoFar):
+                news_of_usage = True
+                self._told_usage, self._characters_when_told = event.usage, self._output_characters
+        if news_of_usage:
+            batch = [event for event in batch if not isinstance(event, UsageSoFar)]
         if batch:
             self._tell_output()
         return batch
@@ -177,7 +187,20 @@ class Trying:
         self._last_output_at = now
 
     def _estimate(self) -> Usage:
-        return estimate(self._candidate.request, self._output_characters)
+        """What the provider told so far, and an estimate of what came behind that."""
+        told = self._told_usage
+        if told is None:
+            return estimate(self._candidate.request, self._output_characters)
+        behind = self._output_characters - self._characters_when_told
+        if not behind:
+            return told
+        more = estimate(self._candidate.request, behind).output_tokens
+        return structs.replace(
+            told,
+            output_tokens=told.output_tokens + more,
+            total_tokens=told.total_tokens + more,
+            source=UsageSource.ESTIMATE,
+        )
 
     def _cut(self) -> UpstreamError:
         if self._first_output is None:

@@ -36,6 +36,7 @@ class GrpcHealth:
         overloaded: Whether the server has been refusing calls for a while.
         lookup: Whether `provider/NAME` or `model/ID` serves; None for an unknown name.
         names: The `provider/NAME` and `model/ID` names of the configuration, for List.
+        most_watches: Watch calls that may be open at a time.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class GrpcHealth:
         overloaded: Callable[[], bool],
         lookup: Callable[[str], bool | None],
         names: Callable[[], Iterable[str]],
+        most_watches: int = MOST_WATCHES,
     ) -> None:
         self._readiness = readiness
         self._overloaded = overloaded
         self._lookup = lookup
         self._names = names
+        self._most_watches = most_watches
         self._watches = 0
 
     async def check(self, request: HealthCheckRequest, _rpc: Rpc) -> HealthCheckResponse:
@@ -61,7 +64,7 @@ class GrpcHealth:
 
     async def watch(self, request: HealthCheckRequest, rpc: Rpc) -> None:
         """The status of one name now and whenever it changes, until the server stops."""
-        if self._watches >= MOST_WATCHES:
+        if self._watches >= self._most_watches:
             raise ProxyOverloaded("Too many open Watch calls.", retry_after=30.0)
         self._watches += 1
         try:

@@ -27,7 +27,8 @@ def options(config: GrpcConfig) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", 60_000),  # finds callers that vanished without a word
         ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.max_concurrent_streams", 4096),  # beyond it clients queue in silence; admission answers instead
+        # Beyond it clients queue in silence, so even one connection may hold all that admission lets in, and probes.
+        ("grpc.max_concurrent_streams", max(4096, 3 * config.max_in_flight + 1024)),
         ("grpc.so_reuseport", 0),  # with one process a second server on the port must fail, not share it
     ]
 
@@ -103,29 +104,50 @@ def credentials(tls: TlsConfig) -> grpc.ServerCredentials:
 
     Files that are replaced later are read again at the next handshake; if they cannot be, the old ones hold.
     """
-    first = _certificates(tls)
-    versions = [_version(tls)]
+    files = CertificateFiles(tls)
+    return grpc.dynamic_ssl_server_credentials(
+        files.read(),
+        files.renewed,  # type: ignore[arg-type]  # None is "as before"
+        require_client_authentication=tls.client_ca is not None,
+    )
 
-    def fetch() -> grpc.ServerCertificateConfiguration | None:
+
+class CertificateFiles:
+    """The certificates as their files hold them, and whether these have changed since they were read.
+
+    Args:
+        tls: Where the files are.
+
+    Raises:
+        OSError: A file cannot be found.
+    """
+
+    def __init__(self, tls: TlsConfig) -> None:
+        self._tls = tls
+        self._files = [tls.cert, tls.key, *([tls.client_ca] if tls.client_ca else [])]
+        self._version = self._look()
+
+    def read(self) -> grpc.ServerCertificateConfiguration:
+        """The certificates of the files as they are now.
+
+        Raises:
+            OSError: A file cannot be read.
+        """
+        roots = self._tls.client_ca.read_bytes() if self._tls.client_ca else None
+        pair = (self._tls.key.read_bytes(), self._tls.cert.read_bytes())
+        return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
+
+    def renewed(self) -> grpc.ServerCertificateConfiguration | None:
+        """The certificates if a file has changed, else None; also None if one cannot be read just now."""
         try:
-            version = _version(tls)
-            if version == versions[0]:
+            version = self._look()
+            if version == self._version:
                 return None
-            renewed = _certificates(tls)
+            renewed = self.read()
         except OSError:
             return None
-        versions[0] = version
+        self._version = version
         return renewed
 
-    return grpc.dynamic_ssl_server_credentials(first, fetch, require_client_authentication=tls.client_ca is not None)  # type: ignore[arg-type]  # None is "as before"
-
-
-def _certificates(tls: TlsConfig) -> grpc.ServerCertificateConfiguration:
-    roots = tls.client_ca.read_bytes() if tls.client_ca else None
-    pair = (tls.key.read_bytes(), tls.cert.read_bytes())
-    return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
-
-
-def _version(tls: TlsConfig) -> tuple[int, ...]:
-    files = [tls.cert, tls.key, *([tls.client_ca] if tls.client_ca else [])]
-    return tuple(file.stat().st_mtime_ns for file in files)
+    def _look(self) -> tuple[int, ...]:
+        return tuple(file.stat().st_mtime_ns for file in self._files)

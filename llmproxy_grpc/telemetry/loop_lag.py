@@ -1,9 +1,10 @@
 """How late the event loop runs: a tick that should come on time, and how late it came."""
 
 import asyncio
+import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 TICK: Final = 0.1
@@ -16,24 +17,34 @@ class LoopLag:
 
     Args:
         tell: Told the 99th percentile in seconds, once a second.
+        clock: Monotonic seconds.
+        sleep: Waits so many seconds.
     """
 
-    def __init__(self, tell: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        tell: Callable[[float], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._tell = tell
+        self._clock = clock
+        self._sleep = sleep
         self._late: deque[float] = deque(maxlen=SAMPLES)
 
     @property
     def p99(self) -> float:
         """The 99th percentile of the last ten seconds, in seconds."""
-        return sorted(self._late)[int(len(self._late) * 0.99) - 1] if self._late else 0.0
+        return sorted(self._late)[math.ceil(len(self._late) * 0.99) - 1] if self._late else 0.0
 
     async def run(self) -> None:
         """Measures until it is cancelled."""
         ticks = 0
         while True:
-            due = time.monotonic() + TICK
-            await asyncio.sleep(TICK)
-            self._late.append(max(0.0, time.monotonic() - due))
+            due = self._clock() + TICK
+            await self._sleep(TICK)
+            self._late.append(max(0.0, self._clock() - due))
             ticks += 1
             if ticks % 10 == 0:
                 self._tell(self.p99)

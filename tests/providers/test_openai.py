@@ -108,6 +108,25 @@ async def test_a_presets_quirks_hold_for_requests_and_for_what_is_unsupported(up
     assert [found.field for found in provider.unsupported(request, "m")] == ["generation.seed"]
 
 
+async def test_configured_quirks_are_laid_over_those_of_the_preset(upstream, http):
+    quirks = {"stream_options": False, "seed": True}
+    fields = {"preset": "deepseek", "base_url": upstream.url, "api_key": "test-key", "quirks": quirks}
+    provider = OpenAiProvider.from_config(config(**fields), http)
+    upstream.script(Answer.stream(openai_stream("x")))
+    request = ask(generation=GenerationConfig(max_output_tokens=5, seed=1))
+    await collected(provider.stream(request, "m"))
+    sent = upstream.requests[0].json()
+    assert (sent["max_tokens"], sent["seed"], "stream_options" in sent) == (5, 1, False)
+    assert provider.unsupported(request, "m") == []
+
+
+@pytest.mark.parametrize("quirks", [{"strem_options": False}, {"tools": "no"}])
+async def test_quirks_that_make_no_sense_are_refused(http, quirks):
+    with pytest.raises(ValueError, match=r"provider 'mine': quirks\.") as raised:
+        OpenAiProvider.from_config(config(base_url="http://x", quirks=quirks), http)
+    assert next(iter(quirks)) in str(raised.value)
+
+
 async def test_options_of_kind_and_preset_reach_the_vendor(upstream, http):
     provider = OpenAiProvider.from_config(config(preset="groq", base_url=upstream.url), http)
     options = {"openai": {"service_tier": "flex"}, "groq": {"reasoning_format": "parsed"}, "vllm": {"x": 1.0}}

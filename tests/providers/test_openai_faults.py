@@ -23,7 +23,16 @@ from llmproxy_grpc.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from llmproxy_grpc.messages import Delta, GenerationConfig, StreamEvent, TextDelta, UpstreamEnd, UpstreamStart
+from llmproxy_grpc.messages import (
+    Delta,
+    GenerationConfig,
+    StreamEvent,
+    TextDelta,
+    UpstreamEnd,
+    UpstreamStart,
+    Usage,
+    UsageSoFar,
+)
 from llmproxy_grpc.providers.chat_completions.quirks import OPENAI
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Upstream
 from llmproxy_grpc.providers.http import HttpClient
@@ -40,6 +49,12 @@ FINISHED_AT = 5  # the role, three deltas, the finish
 def provider(upstream: FaultyUpstream, http: HttpClient) -> OpenAiProvider:
     config = ProviderConfig(name="faulty", kind="openai", base_url=f"{upstream.url}/v1", api_key="test-key")
     return OpenAiProvider.from_config(config, http)
+
+
+def openai_stream_with_usage(*texts: str) -> list[bytes]:
+    """Events of one delta each that count what was used so far: five tokens of the prompt, and one for each event."""
+    event = b'data: {"choices":[{"delta":{"content":"%b"}}],"usage":{"prompt_tokens":5,"completion_tokens":%d}}\n\n'
+    return [event % (text.encode(), count) for count, text in enumerate(texts, 1)]
 
 
 def text_of(events: list[StreamEvent]) -> str:
@@ -269,11 +284,38 @@ async def test_a_long_answer_arrives_whole(provider, upstream):
     assert (await provider.chat(ask(), "m")).candidates[0].message.parts[0].text == text
 
 
-@pytest.mark.parametrize("end", [Do.EOF, Do.RESET])
-async def test_fewer_candidates_than_asked_for_are_an_answer(provider, upstream, end):
-    upstream.script(Answer.stream([*EVENTS[:FINISHED_AT], 0.01, end]))
+@pytest.mark.parametrize("end", [EVENTS[-2:], EVENTS[-1:], []], ids=["usage and [DONE]", "[DONE]", "end of the body"])
+async def test_fewer_candidates_than_asked_for_are_an_answer_if_the_stream_ends_well(provider, upstream, end):
+    upstream.script(Answer.stream([*EVENTS[:FINISHED_AT], *end]))
     request = ask(generation=GenerationConfig(candidate_count=2))
     assert len(assembled(await collected(provider.stream(request, "m"))).candidates) == 1
+
+
+@pytest.mark.parametrize("end", [Do.EOF, Do.RESET])
+async def test_a_stream_cut_before_a_candidate_asked_for_has_begun_never_ends_well(provider, upstream, end):
+    upstream.script(Answer.stream([*EVENTS[:FINISHED_AT], 0.01, end]))
+    events: list[StreamEvent] = []
+    with pytest.raises(UpstreamStreamBroken):
+        await collect(provider.stream(ask(generation=GenerationConfig(candidate_count=2)), "m"), events)
+    assert text_of(events) == FULL
+    assert not any(isinstance(event, UpstreamEnd) for event in events)
+
+
+async def test_a_cut_stream_tells_the_usage_that_came_before_the_cut(provider, upstream):
+    upstream.script(Answer.stream([EVENTS[0], *openai_stream_with_usage("One", " two"), 0.01, Do.RESET]))
+    events: list[StreamEvent] = []
+    with pytest.raises(UpstreamStreamBroken):
+        await collect(provider.stream(ask(), "m"), events)
+    assert text_of(events) == "One two"
+    assert [event.usage for event in events if isinstance(event, UsageSoFar)][-1] == Usage(5, 2, 7)
+
+
+async def test_a_whole_stream_tells_its_usage_once_if_it_comes_with_the_end(provider, upstream):
+    upstream.script(Answer.stream([*EVENTS[:FINISHED_AT], b"".join(EVENTS[FINISHED_AT:])]))
+    events = await collected(provider.stream(ask(), "m"))
+    assert not any(isinstance(event, UsageSoFar) for event in events)
+    assert isinstance(events[-1], UpstreamEnd)
+    assert events[-1].usage == Usage(5, 7, 12)
 
 
 async def test_a_list_of_models_that_is_cut_off_cannot_be_read(provider, upstream):

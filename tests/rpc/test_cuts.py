@@ -11,7 +11,7 @@ from enum import Enum
 import grpc
 import pytest
 
-from llmproxy_grpc._gen.v1 import chat_pb2
+from llmproxy_grpc._gen.v1 import chat_pb2, generation_pb2
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, Framing, Request, Step, openai_answer, openai_stream
 from tests.fakes.requests import RichError, chat_request, stream_request
 from tests.rpc.conftest import Serving, asking
@@ -38,12 +38,12 @@ class Cut:
     at: int
     end: End
 
-    def answer(self, pieces: Sequence[bytes], media_type: str) -> Answer:
+    def answer(self, pieces: Sequence[bytes], media_type: str, *, pause: float = 0.0) -> Answer:
         kept: list[Step] = []
         left = self.at
         for piece in pieces:
-            kept.append(piece[:left])
-            left -= len(kept[-1])
+            kept += [piece[:left], pause] if pause else [piece[:left]]
+            left -= len(piece[:left])
         framing = Framing.CLOSE if self.end is End.UNFRAMED else Framing.CHUNKED
         after: Sequence[Step] = {
             End.EOF: (Do.EOF,),
@@ -116,18 +116,25 @@ class Cutter:
 
     def __init__(self, first: FaultyUpstream, second: FaultyUpstream, pieces: Sequence[bytes], media_type: str) -> None:
         self.second = second
+        self.pause = 0.0
+        """Seconds between two pieces, for what has to come in reads of its own."""
         self._pieces = pieces
         self._media_type = media_type
         first.handler = self._cut
         second.handler = _well
 
-    async def stream(self, cuts: Sequence[Cut], *, targets: int = 1, idle: float = 20.0) -> list[Seen]:
+    async def stream(
+        self, cuts: Sequence[Cut], *, targets: int = 1, idle: float = 20.0, candidates: int = 1
+    ) -> list[Seen]:
         """One stream for each cut, several at a time."""
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(cut: Cut) -> Seen:
             async with gate:
-                return await _read(self.server.stub.Stream(self._request(cut, targets, idle), timeout=20), cut)
+                request = self._request(cut, targets, idle)
+                if candidates > 1:
+                    request.chat.generation.candidate_count = candidates
+                return await _read(self.server.stub.Stream(request, timeout=20), cut)
 
         return await asyncio.gather(*(one(cut) for cut in cuts))
 
@@ -163,7 +170,7 @@ class Cutter:
         if request.method == "GET":
             return Answer.json(b'{"data":[]}')
         at, _, end = _prompt(request).partition(" ")
-        return Cut(int(at), End[end]).answer(self._pieces, self._media_type)
+        return Cut(int(at), End[end]).answer(self._pieces, self._media_type, pause=self.pause)
 
 
 def _named(cut: Cut) -> str:
@@ -278,6 +285,66 @@ async def test_a_cut_stream_fails_over_if_and_only_if_nothing_was_delivered(serv
             assert cutter.was_asked_second(seen.cut) is (seen.error is None), seen
             if seen.cut.at >= FIRST_OUTPUT and end is not End.RESET:
                 assert seen.error is not None, seen
+
+
+def two_candidates() -> list[bytes]:
+    """A stream's events for two candidates, one after the other, with the usage so far in each."""
+    deltas = [(index, text) for index in range(2) for text in ("first", "second", "")]
+    chunks = [
+        {
+            "choices": [{"index": index, "delta": {"content": text}, "finish_reason": None if text else "stop"}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": count},
+        }
+        for count, (index, text) in enumerate(deltas, 1)
+    ]
+    return [*(b"data: %b\n\n" % json.dumps(chunk).encode() for chunk in chunks), b"data: [DONE]\n\n"]
+
+
+TWO_CANDIDATES = two_candidates()
+ALL_ENDED = 6
+
+
+@pytest.mark.parametrize("end", [End.EOF, End.RESET])
+async def test_a_stream_of_two_candidates_cut_before_both_have_ended_is_never_ok(serve, end):
+    cuts = [Cut(len(b"".join(TWO_CANDIDATES[:count])), end) for count in range(1, len(TWO_CANDIDATES) + 1)]
+    async with cutting(serve, TWO_CANDIDATES, "text/event-stream") as cutter:
+        for count, seen in enumerate(await cutter.stream(cuts, candidates=2), 1):
+            assert seen.ended is (seen.error is None), seen
+            if count < ALL_ENDED:
+                assert not seen.ended, seen
+            elif end is End.EOF:  # a reset may outrun what was sent before it
+                assert seen.ended, seen
+
+
+async def test_a_cut_stream_reports_the_usage_that_the_provider_told(serve):
+    cut = Cut(len(b"".join(TWO_CANDIDATES[:4])), End.EOF)
+    async with cutting(serve, TWO_CANDIDATES, "text/event-stream") as cutter:
+        (seen,) = await cutter.stream([cut], candidates=2)
+        assert seen.error is not None
+        assert seen.error.detail.partial_usage == generation_pb2.Usage(
+            input_tokens=5, output_tokens=4, total_tokens=9, source=generation_pb2.USAGE_SOURCE_PROVIDER
+        )
+
+
+async def test_a_stream_that_falls_silent_reports_the_usage_that_the_provider_told(serve):
+    async with cutting(serve, TWO_CANDIDATES, "text/event-stream") as cutter:
+        (seen,) = await cutter.stream([Cut(len(TWO_CANDIDATES[0]), End.STALL)], idle=SILENCE)
+        assert seen.error is not None
+        assert seen.reason == "UPSTREAM_TIMEOUT"
+        assert seen.error.detail.partial_usage.source == generation_pb2.USAGE_SOURCE_PROVIDER
+        assert seen.error.detail.partial_usage.output_tokens == 1
+
+
+async def test_output_behind_the_last_told_usage_is_estimated(serve):
+    more = json.dumps({"choices": [{"index": 0, "delta": {"content": "12345678"}}]}).encode()
+    pieces = [TWO_CANDIDATES[0], b"data: %b\n\n" % more]
+    async with cutting(serve, pieces, "text/event-stream") as cutter:
+        cutter.pause = 0.05
+        (seen,) = await cutter.stream([Cut(len(b"".join(pieces)), End.EOF)])
+        assert seen.error is not None
+        assert seen.error.detail.partial_usage == generation_pb2.Usage(
+            input_tokens=5, output_tokens=3, total_tokens=8, source=generation_pb2.USAGE_SOURCE_ESTIMATE
+        )
 
 
 async def test_a_chat_cut_at_any_byte_is_never_ok(serve):

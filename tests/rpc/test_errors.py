@@ -2,11 +2,13 @@ import asyncio
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, export_pb2, feedback_pb2, model_pb2
 from llmproxy_grpc.errors import CredentialsRejected, Fault, UpstreamQuotaExhausted
 from tests.fakes.polling import until
-from tests.fakes.requests import chat_request, failure, stream_request
+from tests.fakes.requests import broken_off, chat_request, failure, stream_request
+from tests.fakes.scripted_provider import answer
 
 SECRET = "test-secret-that-must-not-leak"
 
@@ -28,6 +30,21 @@ async def test_a_cancellation_that_nobody_asked_for_is_answered_at_once(serve):
         server.scripted.chats.append(_cancel_itself)
         error = await failure(server.stub.Chat(chat_request(), timeout=20))
         assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+        assert (await server.stub.Chat(chat_request())).model == "assistant"
+
+
+@pytest.mark.parametrize("batches", [0, 1, 2], ids=["before any output", "behind the start", "behind the first output"])
+@pytest.mark.parametrize("options", [{}, {"inband_error": True}, {"heartbeat": Duration(seconds=5)}], ids=str)
+async def test_a_stream_cancelled_by_nobody_is_answered_at_once_and_has_no_end(serve, batches, options):
+    async with serve() as server:
+        server.scripted.streams.append([*answer()[:batches], _cancel_itself])
+        events, error = await broken_off(server.stub.Stream(stream_request(**options), timeout=20))
+        assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+        assert "end" not in [event.WhichOneof("event") for event in events]
+        assert [event.delta.text for event in events if event.HasField("delta")] == ["Hello"][: max(0, batches - 1)]
+        async for event in server.stub.Stream(stream_request()):
+            last = event
+        assert last.HasField("end")
 
 
 async def _cancel_itself() -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 
 import grpc
 import pytest
@@ -52,6 +53,20 @@ async def test_what_outlives_the_grace_is_ended_with_draining(serve):
         _, error = await broken_off(running)
         assert (error.code, error.reason, error.pushback) == (grpc.StatusCode.UNAVAILABLE, "DRAINING", None)
         assert server.scripted.cancelled == 1
+
+
+async def test_open_watches_do_not_hold_the_drain(serve):
+    grace = 8
+    async with serve({"grpc": {"listen": "127.0.0.1:0", "predrain": 0, "grace": grace}}) as server:
+        watches = [HealthStub(server.channel).Watch(standard.HealthCheckRequest(service=name)) for name in ("", "x")]
+        for watch in watches:
+            await watch.read()
+        began = time.monotonic()
+        server.app.stop()
+        await server.stopped
+        assert time.monotonic() - began < grace / 2
+        assert [(await watch.read()).status for watch in watches] == [NOT_SERVING, NOT_SERVING]
+        assert [await watch.read() for watch in watches] == [grpc.aio.EOF, grpc.aio.EOF]
 
 
 async def test_a_second_signal_ends_at_once(serve):

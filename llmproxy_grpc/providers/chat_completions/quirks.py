@@ -1,8 +1,11 @@
 """What one vendor's Chat Completions can and cannot do, as flags."""
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct, ValidationError, convert
+from msgspec.structs import FieldInfo, fields, replace
 
 
 class ReasoningStyle(Enum):
@@ -23,9 +26,9 @@ class Quirks(Struct, frozen=True, kw_only=True):
     A flag that is False means that the field is left out of requests and that `unsupported` names it.
     """
 
-    max_tokens_field: str = "max_completion_tokens"
+    max_tokens_field: Annotated[str, Meta(min_length=1)] = "max_completion_tokens"
     """The name of the output limit; `max_tokens` is the old one, which most compatible servers know."""
-    max_stop_sequences: int = 4
+    max_stop_sequences: Annotated[int, Meta(ge=0)] = 4
     """How many stop sequences a request may have."""
     developer_role: bool = True
     """Whether the role `developer` exists; otherwise such messages are sent as system."""
@@ -64,3 +67,36 @@ OPENAI = Quirks(shows_reasoning=False)
 
 COMPATIBLE = Quirks(max_tokens_field="max_tokens", developer_role=False)
 """What to expect of a compatible server that nobody has described."""
+
+
+def overlay(quirks: Quirks, flags: Mapping[str, bool | int | str]) -> Quirks:
+    """The quirks with some flags as configured.
+
+    Raises:
+        ValueError: A flag is unknown, or its value is none that it can have.
+    """
+    known = {field.name: field for field in fields(Quirks)}
+    unknown = [name for name in flags if name not in known]
+    if unknown:
+        raise ValueError(f"quirks.{unknown[0]} is unknown; the flags are {', '.join(known)}")
+    return replace(quirks, **{name: _checked(value, known[name]) for name, value in flags.items()})
+
+
+def _checked(value: object, field: FieldInfo) -> object:
+    try:
+        read: object = convert(value, field.type)
+    except ValidationError:
+        raise ValueError(f"quirks.{field.name} must be {_wanted(field.default)}") from None
+    return read
+
+
+def _wanted(default: object) -> str:
+    match default:
+        case bool():
+            return "true or false"
+        case int():
+            return "a whole number, 0 or more"
+        case ReasoningStyle():
+            return f"one of {', '.join(style.value for style in ReasoningStyle)}"
+        case _:
+            return "the name of a field"

@@ -67,8 +67,7 @@ class StreamReader:
         try:
             return await self._response.chunk()
         except UpstreamStreamBroken as error:
-            if self._decoder.complete:
-                return b""
+            # Candidates asked for that have not begun may still have been to come.
             raise self._decoder.broken() from error
 
     async def _tail_chunk(self) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamServerError, UpstreamStreamBroken
-from llmproxy_grpc.messages import JsonObject, StreamEvent, UpstreamEnd
+from llmproxy_grpc.messages import JsonObject, StreamEvent, UpstreamEnd, UsageSoFar
 from llmproxy_grpc.providers.chat_completions.batch import Batch
 from llmproxy_grpc.providers.chat_completions.candidate import CandidateDecoder
 from llmproxy_grpc.providers.chat_completions.finish import BROKEN
@@ -33,8 +33,9 @@ class Expectation(Struct, frozen=True, kw_only=True):
 class StreamDecoder:
     """Turns the events of one stream into ours.
 
-    `[DONE]` proves nothing, nor does its absence: a stream is complete when every candidate that began has said why it
-    ended. CandidateFinish waits for the end, since some servers send content or tool calls behind the reason.
+    `[DONE]` proves nothing, nor does its absence: a stream that ends is complete when every candidate that began has
+    said why it ended. CandidateFinish waits for the end, since some servers send content or tool calls behind the
+    reason.
 
     Args:
         expectation: What was asked for.
@@ -62,6 +63,7 @@ class StreamDecoder:
         self._candidates: dict[int, CandidateDecoder] = {}
         self._ended = 0
         self._usage: Any = None
+        self._has_news_of_usage = False
         self._metadata: JsonObject | None = None
         self.done = False
         """Whether [DONE] came; what follows it is ignored."""
@@ -105,6 +107,11 @@ class StreamDecoder:
 
     def take(self) -> list[StreamEvent]:
         """Gives our events for all that was fed since the last time."""
+        if self._has_news_of_usage:
+            self._has_news_of_usage = False
+            usage = read_usage(self._usage)
+            if usage is not None:
+                self._batch.add(UsageSoFar(usage))
         return self._batch.take()
 
     def end(self) -> None:
@@ -118,6 +125,7 @@ class StreamDecoder:
             raise self.broken()
         for index in sorted(self._candidates):
             self._candidates[index].end()
+        self._has_news_of_usage = False
         self._batch.add(UpstreamEnd(read_usage(self._usage), self._metadata or {}))
 
     def broken(self) -> ProxyError:
@@ -141,6 +149,7 @@ class StreamDecoder:
         if usage is not None:
             # Counts are cumulative where they come with every chunk: the last one holds.
             self._usage = usage
+            self._has_news_of_usage = True
 
     def _take_choice(self, choice: Choice) -> None:
         if choice.finish_reason == BROKEN:

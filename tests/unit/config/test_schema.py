@@ -112,12 +112,24 @@ def test_a_base_url_ends_without_a_slash():
         {"kind": "local", "base_url": "http://x"},
         {"kind": "local", "api_key": "x"},
         {"models": ["gpt-*"]},
+        {"quirks": ["tools"]},
+        {"quirks": {"tools": None}},
+        {"quirks": {"max_stop_sequences": 1.5}},
+        {"quirks": {"": True}},
+        {"kind": "local", "quirks": {"tools": True}},
+        {"kind": "echo", "quirks": {"tools": True}},
         {"api": "completions"},
     ],
 )
 def test_a_provider_that_makes_no_sense_is_refused(keys):
     with pytest.raises(ValidationError):
         ProviderConfig(**{"name": "p", "kind": "openai", **keys})
+
+
+def test_quirks_keep_their_types_and_a_variables_text_is_what_it_spells():
+    quirks = {"tools": False, "max_stop_sequences": 1, "n": "true", "max_tokens_field": "max_tokens"}
+    read = provider(quirks=quirks).quirks
+    assert repr(read) == repr({**quirks, "n": True})
 
 
 def test_secrets_do_not_show():

@@ -1,0 +1,77 @@
+import os
+import shutil
+
+import pytest
+
+from llmproxy_grpc.config.schema import GrpcConfig, TlsConfig
+from llmproxy_grpc.server.server import CertificateFiles, options
+from tests.fakes.certificates import Authority
+
+
+@pytest.mark.parametrize("most", [1, 1024, 1025, 5000, 1_000_000])
+def test_one_connection_may_hold_all_that_admission_lets_in_and_more(most):
+    streams = dict(options(GrpcConfig(max_in_flight=most)))["grpc.max_concurrent_streams"]
+    # Chat, Stream and Embed have a limit each; a probe still has to get through, and be refused rather than wait.
+    assert 3 * most + 1000 < streams < 2**31
+    assert streams >= 4096
+
+
+def test_the_longest_request_is_the_configured_one_and_answers_have_no_limit_here():
+    chosen = dict(options(GrpcConfig(max_receive_bytes=123_456)))
+    assert chosen["grpc.max_receive_message_length"] == 123_456
+    assert chosen["grpc.max_send_message_length"] == -1
+
+
+def test_no_option_is_given_twice():
+    names = [name for name, _ in options(GrpcConfig())]
+    assert len(names) == len(set(names))
+
+
+@pytest.fixture
+def tls(tmp_path):
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
+    return TlsConfig(cert=certificate, key=key, client_ca=authority.file)
+
+
+def touch(file):
+    """Marks a file as changed, whatever the steps of the file system's clock."""
+    later = file.stat().st_mtime_ns + 1_000_000_000
+    os.utime(file, ns=(later, later))
+
+
+def test_unchanged_certificates_are_not_read_again(tls):
+    files = CertificateFiles(tls)
+    assert files.read() is not None
+    assert files.renewed() is None
+
+
+@pytest.mark.parametrize("name", ["cert", "key", "client_ca"])
+def test_any_changed_file_renews_the_certificates_once(tls, name):
+    files = CertificateFiles(tls)
+    touch(getattr(tls, name))
+    assert files.renewed() is not None
+    assert files.renewed() is None
+
+
+def test_while_a_file_is_away_the_old_certificates_hold_and_then_the_new_ones_are_taken(tls):
+    files = CertificateFiles(tls)
+    away = tls.key.with_suffix(".away")
+    touch(tls.cert)
+    shutil.move(tls.key, away)
+    assert files.renewed() is None
+    shutil.move(away, tls.key)
+    assert files.renewed() is not None
+
+
+def test_a_file_that_can_be_seen_but_not_read_leaves_the_old_certificates(tls):
+    files = CertificateFiles(tls)
+    tls.key.unlink()
+    tls.key.mkdir()
+    assert files.renewed() is None
+
+
+def test_certificates_that_are_missing_at_the_start_are_an_error(tls):
+    tls.cert.unlink()
+    with pytest.raises(FileNotFoundError):
+        CertificateFiles(tls)
