@@ -1,6 +1,7 @@
 """The composition root: names every concrete class, opens and closes them, and serves until it is told to stop."""
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -123,6 +124,9 @@ class App:
                 log.warning("config", advice=str(warning))
             if self._stop.is_set():
                 return  # told to stop before anybody was served
+            # What the start has made stays to the end: the collector need not walk it again and again.
+            gc.collect()
+            gc.freeze()
             self._readiness.enter(Phase.SERVING)
             self._output.write(banner(self._offer(addresses, http_address)))
             self._output.flush()

@@ -126,6 +126,7 @@ async def _changes(files: tuple[Path, ...], stop: asyncio.Event, poll: float) ->
         *folders,
         watch_filter=None,
         debounce=200,
+        step=250,  # milliseconds between two looks for changes; the default keeps a thread awake
         stop_event=stop,
         rust_timeout=int(poll * 1000),
         yield_on_timeout=True,

@@ -161,7 +161,9 @@ class Trying:
             batch = batch[1:]
         news_of_usage = False
         for event in batch:
-            if isinstance(event, Delta):
+            if type(event) is TextDelta:  # nearly always
+                self._output_characters += len(event.text)
+            elif isinstance(event, Delta):
                 self._output_characters += _characters(event)
             elif isinstance(event, UpstreamEnd):
                 self._ended = True

@@ -1,7 +1,6 @@
 """When a stream's events leave: held a little to travel together under load, and heartbeats in silence."""
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -34,13 +33,10 @@ class Pacing:
         self._asked = min(asked, self.heartbeat) if asked and self.heartbeat else asked
         self._active_streams = active_streams
 
-    def hold(self, left: float = math.inf) -> float:
-        """Seconds to wait before the next read, with `left` seconds to the deadline: as asked, else by load.
-
-        Never longer than the silence after which a heartbeat is due, nor than half of what is left.
-        """
+    def hold(self) -> float:
+        """Seconds to wait before the next read: as asked, else by load; no longer than a heartbeat's silence."""
         if self._asked is not None:
-            return max(0.0, min(self._asked, left / 2))
+            return self._asked
         beyond = self._active_streams() - BUSY_FROM
         return min(LONGEST_HOLD, beyond * HOLD_PER_STREAM) if beyond > 0 else 0.0
 

@@ -76,6 +76,7 @@ async def _forward(
         await writer.batch(batch)
         if isinstance(batch[-1], UpstreamEnd):
             return
-        hold = pacing.hold(deadline_at - loop.time())
+        hold = pacing.hold()
         if hold:
-            await asyncio.sleep(hold)
+            # Never past the deadline: what is held has to leave before it.
+            await asyncio.sleep(max(0.0, min(hold, (deadline_at - loop.time()) / 2)))
