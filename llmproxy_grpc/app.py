@@ -27,12 +27,13 @@ from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.routing.catalog import DEFAULT
 from llmproxy_grpc.runtime import Observers, Runtime
 from llmproxy_grpc.server.chat import ChatServicer
+from llmproxy_grpc.server.exceptions import anonymous
 from llmproxy_grpc.server.grpc_health import GrpcHealth
 from llmproxy_grpc.server.health import HealthServicer, Load
 from llmproxy_grpc.server.interceptors.admission import Admission
 from llmproxy_grpc.server.interceptors.caller import caller
 from llmproxy_grpc.server.interceptors.deadline import Deadline
-from llmproxy_grpc.server.interceptors.errors import anonymous, errors
+from llmproxy_grpc.server.interceptors.errors import errors
 from llmproxy_grpc.server.interceptors.observation import Observation
 from llmproxy_grpc.server.interceptors.request_id import request_id
 from llmproxy_grpc.server.models import ModelsServicer

@@ -71,6 +71,8 @@ def _serve(options: argparse.Namespace) -> int:
     configure(loaded.config.telemetry.log_format, loaded.config.telemetry.log_level)
 
     async def serve() -> None:
+        # What began from a file stays with it: one that is gone for a moment must not become "no file".
+        options.config = loaded.file
         await App(loaded, lambda: _load(options), environ=os.environ, output=sys.stdout).run()
 
     _run(serve)

@@ -104,8 +104,12 @@ def _read_file(file: Path, folder: Path, faults: list[ConfigFault]) -> Node | No
         faults.append(ConfigFault(source.name, None, "", None, str(error)))
         return None
     node = (read_json if file.suffix.lower() == ".json" else read_yaml)(text, source, faults)
-    if node is None or node.value is None:
-        return node and Node({}, source, node.line)
+    if node is None:
+        return None
+    if node.value is None:
+        # Half-written, most often: taken for "all defaults", it would drop every model of a running server.
+        faults.append(ConfigFault(source.name, None, "", None, "is empty; write {} if the defaults are meant"))
+        return None
     if not isinstance(node.value, Mapping):
         faults.append(ConfigFault(source.name, node.line, "", None, "must be a mapping of the configuration's keys"))
         return None

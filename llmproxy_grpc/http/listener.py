@@ -29,7 +29,10 @@ class HttpListener:
             self._socket.bound()
             return listen
         host, _, port = listen.rpartition(":")
-        await web.TCPSite(self._runner, host.strip("[]"), int(port), reuse_address=True).start()
+        try:
+            await web.TCPSite(self._runner, host.strip("[]"), int(port), reuse_address=True).start()
+        except OSError as error:
+            raise OSError(f"cannot listen on {listen}: is it in use, or not allowed?") from error
         bound = self._runner.addresses[0]
         return f"{host}:{bound[1]}"
 

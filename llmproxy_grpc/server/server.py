@@ -14,14 +14,18 @@ from llmproxy_grpc.server.reflection import enable_reflection
 from llmproxy_grpc.server.service import DESCRIPTOR
 from llmproxy_grpc.sockets import SocketPath
 
+LONGEST_PROBE: Final = 4096
+"""Bytes of a request on the listener for health alone, which is open to everybody."""
+
 NOTICE: Final = 3.0
 """Seconds before the end of the grace at which what still runs is ended with a rich error rather than a bare one."""
 
 
-def options(config: GrpcConfig) -> list[tuple[str, int]]:
+def options(config: GrpcConfig, *, health_only: bool = False) -> list[tuple[str, int]]:
     """Channel arguments; the reasons stand beside each."""
+    longest = LONGEST_PROBE if health_only else config.max_receive_bytes
     return [
-        ("grpc.max_receive_message_length", config.max_receive_bytes),
+        ("grpc.max_receive_message_length", longest),
         ("grpc.max_send_message_length", -1),  # our own limits hold; a client's default refuses more than 4 MiB
         ("grpc.http2.min_ping_interval_without_data_ms", 5000),  # the default kills a client that pings each 10 s
         ("grpc.keepalive_permit_without_calls", 1),
@@ -47,7 +51,7 @@ class GrpcServer:
     ) -> None:
         self._config = config
         self._plaintext = plaintext
-        self._server = grpc.aio.server(options=options(config))
+        self._server = grpc.aio.server(options=options(config, health_only=plaintext))
         self._server.add_generic_rpc_handlers(tuple(handlers))
         self._sockets: list[SocketPath] = []
         if config.reflection and not plaintext:

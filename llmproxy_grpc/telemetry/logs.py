@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from typing import Final, Literal, TextIO
+from contextlib import suppress
+from typing import Any, BinaryIO, Final, Literal, TextIO, cast
 
 import msgspec
 import structlog
@@ -23,16 +24,36 @@ def configure(log_format: Literal["json", "console"], level: str, stream: TextIO
         structlog.configure(
             processors=[*shared, _render_json],
             wrapper_class=structlog.make_filtering_bound_logger(threshold),
-            logger_factory=structlog.BytesLoggerFactory(stream.buffer),
+            logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, Sink(stream.buffer))),
             cache_logger_on_first_use=True,
         )
         return
     structlog.configure(
         processors=[*shared, structlog.dev.ConsoleRenderer(colors=stream.isatty())],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, Sink(stream))),
         cache_logger_on_first_use=True,
     )
+
+
+class Sink:
+    """Where lines go: one that cannot be written, to a full disk or a pipe that nobody reads any more, is dropped.
+
+    A call must not fail because its line cannot be written, nor a drain.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, line: Any) -> None:
+        """Writes a line, or drops it."""
+        with suppress(OSError, ValueError):
+            self._stream.write(line)
+
+    def flush(self) -> None:
+        """Lets what is written go."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class CallLog(CallObserver):
@@ -59,6 +80,11 @@ class CallLog(CallObserver):
             fields["model"] = printable(call.model[:128])
         if call.provider:
             fields.update(provider=call.provider, upstream_model=call.upstream_model[:128], attempts=len(call.attempts))
+        failed = [
+            f"{attempt.provider}:{attempt.error.reason}" for attempt in call.attempts if attempt.error is not None
+        ]
+        if failed:
+            fields["failed"] = failed
         if call.first_output_at is not None:
             fields["first_output"] = round(call.first_output_at - call.started_at, 6)
         if call.usage is not None:

@@ -10,7 +10,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from llmproxy_client.ctl.terminal import clean
 from llmproxy_client.v1.chat_pb2 import ChatResponse, StreamResponse
 from llmproxy_client.v1.content_pb2 import ContentPart
-from llmproxy_client.v1.error_pb2 import ErrorDetail
+from llmproxy_client.v1.error_pb2 import ERROR_REASON_UPSTREAM_UNREACHABLE, ErrorDetail
 from llmproxy_client.v1.generation_pb2 import FINISH_REASON_MAX_TOKENS, FINISH_REASON_TOOL_CALLS
 
 COMMAND = [sys.executable, "-m", "llmproxy_client.ctl"]
@@ -168,6 +168,41 @@ def test_a_failed_call_ends_with_1_and_tells_code_reason_and_message(ctl, script
         "  model: is required",
         "  try again in 2 s",
         "  request id req-1",
+    ]
+
+
+def test_a_failed_call_tells_the_provider_its_words_and_every_attempt(ctl, script, refusal):
+    script.error = refusal(
+        grpc.StatusCode.UNAVAILABLE,
+        "every target failed",
+        ErrorInfo(reason="UPSTREAM_SERVER_ERROR", domain="llmproxy"),
+        ErrorDetail(
+            provider="groq",
+            upstream_http_status=503,
+            upstream_message="try\x1b[2J later",
+            attempts=[
+                {
+                    "provider": "openai",
+                    "upstream_model": "gpt-5",
+                    "reason": ERROR_REASON_UPSTREAM_UNREACHABLE,
+                    "latency": {"nanos": 12_345_678},
+                },
+                {"provider": "groq", "upstream_model": "qwen/qwen3", "reason": 999, "latency": {"seconds": 2**62}},
+                {"provider": "local", "upstream_model": "small"},
+            ],
+        ),
+    )
+
+    assert ctl("chat", "--no-stream", "Hi") == 1
+
+    assert ctl.err.splitlines() == [
+        "llmproxyctl: UNAVAILABLE/UPSTREAM_SERVER_ERROR: every target failed",
+        "  provider: groq",
+        "  HTTP status: 503",
+        "  the provider said: try[2J later",
+        "  attempt openai/gpt-5: UPSTREAM_UNREACHABLE after 0.012 s",
+        f"  attempt groq/qwen/qwen3: 999 after {float(2**62):.3f} s",
+        "  attempt local/small: OK after 0.000 s",
     ]
 
 

@@ -1,11 +1,12 @@
 """The child process that runs the model: started on first need, again after its death, never outliving its owner."""
 
 import asyncio
+import os
 import shutil
 import time
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -16,6 +17,8 @@ from llmproxy_grpc.errors import UpstreamUnreachable
 from llmproxy_grpc.providers.embedded.backoff import Backoff
 
 READY = b"ready\n"
+_HANDED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_", "DYLD_", "PYTHON", "OMP_", "GGML_", "CUDA_", "COVERAGE_")
+"""Beginnings of the variables that the child may see: what a program needs to run, to compute and to be measured."""
 _TAIL = 2048
 
 
@@ -114,7 +117,9 @@ class ModelProcess:
     async def _spawn(self) -> bool:
         self.socket_path.parent.mkdir(mode=0o700, exist_ok=True)
         self.socket_path.unlink(missing_ok=True)
-        process = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=without_secrets(os.environ)
+        )
         attending = self._attending = asyncio.create_task(self._attend(process))
         try:
             if await self._comes_up(process):
@@ -155,3 +160,8 @@ async def _kill(process: Process, attending: asyncio.Task[None]) -> None:
     with suppress(ProcessLookupError):
         process.kill()
     await attending
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a program that reads a file of anybody's making: without the providers' keys."""
+    return {name: value for name, value in environ.items() if name.startswith(_HANDED_ON)}

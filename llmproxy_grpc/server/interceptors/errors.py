@@ -8,6 +8,7 @@ import grpc
 import structlog
 
 from llmproxy_grpc.errors import InternalError, ProxyError
+from llmproxy_grpc.server.exceptions import anonymous, forget_frames
 from llmproxy_grpc.server.rpc import Proceed, Rpc
 from llmproxy_grpc.server.status import RichStatus, code_of, rich_status
 
@@ -31,6 +32,7 @@ async def errors(rpc: Rpc, proceed: Proceed) -> None:
         raise
     except ProxyError as raised:
         error = raised
+        forget_frames(error)
     except Exception as exception:  # noqa: BLE001 - the one place that must: grpc.aio sends the text of any other
         error = InternalError(FAILED)
         log.error("bug", request_id=rpc.call.request_id, method=rpc.method.name, **anonymous(exception))
@@ -51,14 +53,3 @@ def _status(error: ProxyError, rpc: Rpc) -> RichStatus:
     except Exception as exception:  # noqa: BLE001 - as above
         log.error("bug", request_id=rpc.call.request_id, method=rpc.method.name, **anonymous(exception))
         return RichStatus(code_of(error), error.reason, (("x-request-id", rpc.call.request_id),))
-
-
-def anonymous(exception: BaseException) -> dict[str, object]:
-    """An exception's type and places, without its text, which may hold a prompt or a key."""
-    frames = []
-    trace = exception.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        frames.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return {"exception": type(exception).__qualname__, "frames": frames}

@@ -5,10 +5,15 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
+
 from llmproxy_grpc.calls import CallObserver, Outcome
 from llmproxy_grpc.errors import CallerCancelled, InternalError, ProxyError
+from llmproxy_grpc.server.exceptions import anonymous, forget_frames
 from llmproxy_grpc.server.rpc import Proceed, Rpc
 from llmproxy_grpc.server.status import code_of
+
+log = structlog.get_logger(__name__)
 
 MOST_DIGITS: Final = 9
 
@@ -48,4 +53,10 @@ class Observation:
         else:
             outcome = Outcome(code_of(error).name, error.reason, duration, error)
         for observer in self._observers:
-            observer.call_ended(rpc.call, outcome)
+            try:
+                observer.call_ended(rpc.call, outcome)
+            except Exception as exception:  # noqa: BLE001 - what fails to watch a call must not fail the call
+                log.error("observer_failed", request_id=rpc.call.request_id, **anonymous(exception))
+        for attempt in rpc.call.attempts:
+            if attempt.error is not None:
+                forget_frames(attempt.error)

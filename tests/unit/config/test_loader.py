@@ -32,9 +32,17 @@ def test_without_any_source_the_server_discovers_and_has_the_embedded_model(tmp_
 
 
 def test_with_a_file_nothing_is_discovered(tmp_path, write):
-    write("")
+    write("{}")
     assert config_of(tmp_path) == Config()
     assert load(None, [], {}, tmp_path).file == tmp_path / "llmproxy.yaml"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# all gone\n"])
+def test_an_empty_file_is_a_fault_for_it_is_most_often_half_written(tmp_path, write, text):
+    write(text)
+    assert [fault.message for fault in faults_or_none(tmp_path / "llmproxy.yaml", [], {})] == [
+        "is empty; write {} if the defaults are meant"
+    ]
 
 
 def test_without_discovery_or_direct_models_there_is_no_embedded_default(tmp_path):
@@ -334,7 +342,7 @@ TREES = st.recursive(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-@given(st.dictionaries(st.sampled_from([*Config.model_fields]), TREES, max_size=5))
+@given(st.dictionaries(st.sampled_from([*Config.model_fields]), TREES, min_size=1, max_size=5))
 def test_no_shape_crashes_the_loader(tmp_path, sections):
     (tmp_path / "llmproxy.yaml").write_text("".join(f"{key}: {value}\n" for key, value in sections.items()))
     faults = faults_or_none(tmp_path / "llmproxy.yaml", [], {"X": "1"})

@@ -178,7 +178,7 @@ async def test_a_secrets_file_is_watched_too_and_so_is_one_that_is_new(tmp_path)
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "key").write_text("one")
     path = tmp_path / "c.yaml"
-    path.write_text("")
+    path.write_text("{}")
     folder = Folder(path)
 
     def key():

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 import structlog
 
-from llmproxy_grpc.calls import ANONYMOUS, Call, Outcome
+from llmproxy_grpc.calls import ANONYMOUS, Attempt, Call, Outcome
 from llmproxy_grpc.errors import UpstreamTimeout
 from llmproxy_grpc.messages import Usage
 from llmproxy_grpc.telemetry.logs import CallLog, configure
@@ -59,3 +59,34 @@ def test_the_console_form_is_for_people():
     log.warning("seen")
     assert "seen" in stream.getvalue()
     assert "unseen" not in stream.getvalue()
+
+
+class Full:
+    """A standard error that nobody reads any more."""
+
+    def __init__(self):
+        self.buffer = self
+
+    def write(self, _line):
+        raise BrokenPipeError
+
+    def flush(self):
+        raise OSError(28, "No space left on device")
+
+    def isatty(self):
+        return False
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_line_that_cannot_be_written_is_dropped(form):
+    configure(form, "info", Full())
+    structlog.get_logger().info("call", code="OK")
+
+
+def test_the_attempts_that_failed_are_named():
+    stream = Stream()
+    configure("json", "info", stream)
+    story = call()
+    story.attempts.append(Attempt("openai", "gpt", 0.1, UpstreamTimeout("secret text")))
+    CallLog().call_ended(story, Outcome("OK", "", 1.5))
+    assert json.loads(stream.buffer.getvalue())["failed"] == ["openai:UPSTREAM_TIMEOUT"]

@@ -8,6 +8,8 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
 from llmproxy_client.errors import Failure
+from llmproxy_client.names import short
+from llmproxy_client.v1.error_pb2 import Attempt, ErrorDetail, ErrorReason
 
 # What could steer a terminal: models and providers choose the text that is shown.
 _STEERING = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
@@ -57,16 +59,34 @@ class Terminal:
         self.err.flush()
 
     def failure(self, failure: Failure) -> None:
-        """Says why a call failed: code, reason and message, each wrong field, and what finds it in the logs."""
+        """Says why a call failed: code, reason and message, wrong fields, what was tried, what finds it in the logs."""
         name = f"{failure.code.name}/{failure.reason}" if failure.reason else failure.code.name
         self.note(f"{name}: {failure.message}")
         notes = [f"{violation.field}: {violation.description}" for violation in failure.violations]
+        notes += _provider(failure.detail)
+        notes += [_attempt(attempt) for attempt in failure.detail.attempts]
         if failure.retry_after is not None:
             notes.append(f"try again in {failure.retry_after:g} s")
         if failure.request_id:
             notes.append(f"request id {failure.request_id}")
         for note in notes:
             self.err.write(f"  {clean(note)}\n")
+
+
+def _provider(detail: ErrorDetail) -> list[str]:
+    """The provider that failed last, its HTTP status and its own words, as far as they are known."""
+    said = {
+        "provider": detail.provider,
+        "HTTP status": detail.upstream_http_status,
+        "the provider said": detail.upstream_message,
+    }
+    return [f"{name}: {value}" for name, value in said.items() if value]
+
+
+def _attempt(attempt: Attempt) -> str:
+    took = attempt.latency.seconds + attempt.latency.nanos / 1e9
+    outcome = short(ErrorReason.DESCRIPTOR, attempt.reason) or "OK"
+    return f"attempt {attempt.provider}/{attempt.upstream_model}: {outcome} after {took:.3f} s"
 
 
 def clean(text: str) -> str:
