@@ -67,20 +67,19 @@ def _serve(options: argparse.Namespace) -> int:
     from llmproxy_grpc.app import App
     from llmproxy_grpc.telemetry.logs import configure
 
-    loaded = _load(options)
+    loaded = _load(options, options.config)
     configure(loaded.config.telemetry.log_format, loaded.config.telemetry.log_level)
 
     async def serve() -> None:
         # What began from a file stays with it: one that is gone for a moment must not become "no file".
-        options.config = loaded.file
-        await App(loaded, lambda: _load(options), environ=os.environ, output=sys.stdout).run()
+        await App(loaded, lambda: _load(options, loaded.file), environ=os.environ, output=sys.stdout).run()
 
     _run(serve)
     return 0
 
 
 def _check_config(options: argparse.Namespace) -> int:
-    loaded = _load(options)
+    loaded = _load(options, options.config)
     print(f"{loaded.file or 'the defaults'}: valid")
     return 0
 
@@ -96,11 +95,11 @@ def _pull_model(_options: argparse.Namespace) -> int:
     return pull_model(print)
 
 
-def _load(options: argparse.Namespace) -> Loaded:
+def _load(options: argparse.Namespace, file: Path | None) -> Loaded:
     from llmproxy_grpc.runtime import buildable_providers
 
     rules: dict[Rule, frozenset[str]] = {**RULES, buildable_providers: frozenset({"providers"})}
-    return load(options.config, options.overrides, os.environ, Path.cwd(), rules=rules)
+    return load(file, options.overrides, os.environ, Path.cwd(), rules=rules)
 
 
 def _run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -8,8 +8,6 @@ from grpc_health.v1 import health_pb2 as standard
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from llmproxy_grpc._gen.v1 import health_pb2, model_pb2
-from llmproxy_grpc.calls import CallObserver
-from llmproxy_grpc.telemetry.logs import CallLog
 from tests.fakes.http import get
 from tests.fakes.polling import until
 from tests.fakes.requests import broken_off, chat_request, failure, stream_request
@@ -187,19 +185,6 @@ async def test_a_rejected_reload_closes_what_it_had_built(serve):
         assert await server.app._manager.reload() == "rejected"
         assert extra.closed
         assert not server.scripted.closed
-
-
-async def test_an_observer_that_fails_does_not_fail_the_call(serve):
-    class Failing(CallObserver):
-        def call_ended(self, call, outcome):
-            raise OSError("text that must not reach the caller")
-
-    async with serve() as server:
-        server.app._observers.calls[2].__class__.call_ended, kept = Failing.call_ended, CallLog.call_ended
-        try:
-            assert (await server.stub.Chat(chat_request())).model == "assistant"
-        finally:
-            CallLog.call_ended = kept
 
 
 async def test_a_file_that_is_emptied_keeps_the_old_configuration(serve):
