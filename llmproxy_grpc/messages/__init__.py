@@ -28,7 +28,10 @@ from llmproxy_grpc.messages.content import (
     ToolCallPart,
     ToolResultPart,
 )
+from llmproxy_grpc.messages.embedding import EmbedRequest, EmbedResponse
 from llmproxy_grpc.messages.enumerations import (
+    Capability,
+    EmbedPurpose,
     FinishReason,
     MediaDetail,
     MediaKind,
@@ -72,6 +75,8 @@ __all__ = [
     "Modality",
     "FinishReason",
     "UsageSource",
+    "Capability",
+    "EmbedPurpose",
     "JsonObject",
     "Citation",
     "CacheHint",
@@ -93,6 +98,7 @@ __all__ = [
     "GenerationConfig",
     "RoutingPolicy",
     "ChatRequest",
+    "EmbedRequest",
     "Cost",
     "ModalityTokens",
     "Usage",
@@ -100,6 +106,7 @@ __all__ = [
     "Candidate",
     "Warning",
     "ProviderResponse",
+    "EmbedResponse",
     "Delta",
     "TextDelta",
     "ReasoningDelta",

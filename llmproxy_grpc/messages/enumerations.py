@@ -84,3 +84,25 @@ class UsageSource(IntEnum):
     PROVIDER = 1
     ESTIMATE = 2
     CACHE = 3
+
+
+class Capability(IntEnum):
+    """What a model can do."""
+
+    CHAT = 1
+    TOOLS = 2
+    JSON_SCHEMA = 3
+    REASONING = 4
+    EMBED = 5
+    COUNT_TOKENS = 6
+
+
+class EmbedPurpose(IntEnum):
+    """What vectors are for."""
+
+    UNSPECIFIED = 0
+    DOCUMENT = 1
+    QUERY = 2
+    CLASSIFICATION = 3
+    CLUSTERING = 4
+    SIMILARITY = 5

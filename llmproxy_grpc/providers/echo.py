@@ -9,14 +9,15 @@ from typing import Self
 from msgspec import Struct
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.errors import ModelNotFound
+from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound
 from llmproxy_grpc.messages import (
     Candidate,
     CandidateFinish,
     ChatRequest,
+    EmbedRequest,
+    EmbedResponse,
     FinishReason,
     Message,
-    Modality,
     ProviderResponse,
     Role,
     StreamEvent,
@@ -27,10 +28,21 @@ from llmproxy_grpc.messages import (
     Usage,
     UsageSource,
 )
+from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.features import PLAIN_SETTINGS, Features
 from llmproxy_grpc.providers.http import HttpClient
-from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel, unsupported_media
+from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 
 MODEL = "echo"
+
+_FEATURES = Features(
+    names=("echo",),
+    message_name=True,
+    cache_hints=True,
+    settings=frozenset(PLAIN_SETTINGS) - {"top_logprobs"},
+    max_stop_sequences=1000,
+    many_candidates=True,
+)
 
 # A word keeps the space before it; the space at the very end stays with the last word.
 _WORD = re.compile(r"\s*\S+(?:\s+\Z)?|\s+")
@@ -62,9 +74,13 @@ class EchoProvider:
         """Builds the provider; nothing but its name is configurable."""
         return cls(config.name)
 
-    def unsupported(self, request: ChatRequest, upstream_model: str) -> Sequence[Unsupported]:  # noqa: ARG002 - as above
-        """Lists the set fields that an answer of repeated words would ignore."""
-        return tuple(_ignored(request))
+    def features(self, upstream_model: str) -> Features:  # noqa: ARG002 - as above
+        """What an echo honours; sampling changes nothing where nothing is sampled."""
+        return _FEATURES
+
+    def adapt(self, request: ChatRequest, upstream_model: str) -> Adapted:
+        """Leaves out the set fields that an answer of repeated words would ignore."""
+        return adapt(request, self.features(upstream_model))
 
     async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
         """Answers in one piece.
@@ -101,6 +117,14 @@ class EchoProvider:
             await asyncio.sleep(0)
         finishes = (CandidateFinish(index, answer.finish_reason, "", answer.stop) for index in candidates)
         yield (*finishes, UpstreamEnd(usage=_usage(request, answer)))
+
+    async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:  # noqa: ARG002
+        """Makes no vectors."""
+        raise CapabilityNotSupported("This provider makes no vectors.")
+
+    async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:  # noqa: ARG002
+        """Counts no tokens."""
+        raise CapabilityNotSupported("This provider counts no tokens.")
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the one model, `echo`."""
@@ -165,18 +189,3 @@ def _usage(request: ChatRequest, answer: _Answer) -> Usage:
         total_tokens=asked + answered,
         source=UsageSource.ESTIMATE,
     )
-
-
-def _ignored(request: ChatRequest) -> Iterator[Unsupported]:
-    generation = request.generation
-    if request.tools:
-        yield Unsupported("tools", "An echo calls no tools.")
-    if generation.response_format is not None:
-        yield Unsupported("generation.response_format", "An echo repeats text as it is.")
-    if generation.top_logprobs is not None:
-        yield Unsupported("generation.top_logprobs", "An echo has no probabilities.")
-    if generation.reasoning is not None:
-        yield Unsupported("generation.reasoning", "An echo does not think.")
-    if any(modality != Modality.TEXT for modality in generation.output_modalities):
-        yield Unsupported("generation.output_modalities", "An echo answers text.")
-    yield from unsupported_media(request, "An echo repeats text.")

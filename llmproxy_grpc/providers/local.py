@@ -12,14 +12,16 @@ from typing import Self
 from msgspec.structs import replace
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.errors import ModelNotFound, UpstreamProtocolError, UpstreamUnreachable
-from llmproxy_grpc.messages import ChatRequest, MediaPart, Message, ProviderResponse, StreamEvent
+from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound, UpstreamProtocolError, UpstreamUnreachable
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, StreamEvent
+from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ReasoningStyle
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Upstream
 from llmproxy_grpc.providers.embedded.model import MODEL, RUNTIME, find_model, has_module
 from llmproxy_grpc.providers.embedded.process import ModelProcess
+from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpClient
-from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel, unsupported_media
+from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 
 _CHILD = Path(__file__).with_name("embedded") / "child.py"
 # The server promises to keep connections open, then closes them behind each stream; and an idle one costs it a thread.
@@ -98,12 +100,13 @@ class LocalProvider:
         wire = ChatCompletions(own_http, _UPSTREAM, headers=(_HEADERS,))
         return cls(config.name, model=model, process=process, wire=wire, http=own_http)
 
-    def unsupported(self, request: ChatRequest, upstream_model: str) -> Sequence[Unsupported]:
-        """Lists the set fields that so small a model cannot honour."""
-        return (
-            *self._wire.unsupported(_text_alone(request), upstream_model),
-            *unsupported_media(request, "this model reads text"),
-        )
+    def features(self, upstream_model: str) -> Features:
+        """What so small a model can do: it reads text alone."""
+        return replace(self._wire.features(upstream_model), media={})
+
+    def adapt(self, request: ChatRequest, upstream_model: str) -> Adapted:
+        """Leaves out the set fields that so small a model cannot honour."""
+        return adapt(request, self.features(upstream_model))
 
     async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
         """Answers in one piece, starting the process if need be; asks again, once, if it died meanwhile.
@@ -113,7 +116,6 @@ class LocalProvider:
             UpstreamUnreachable: The process does not start.
         """
         self._check(upstream_model)
-        request = _text_alone(request)
         await self._process.ready()
         try:
             return await self._wire.chat(request, upstream_model)
@@ -131,7 +133,6 @@ class LocalProvider:
             UpstreamUnreachable: The process does not start.
         """
         self._check(upstream_model)
-        request = _text_alone(request)
         final = False  # nothing can be taken back once something was given, and a prompt may be what kills
         while True:
             await self._process.ready()
@@ -146,6 +147,14 @@ class LocalProvider:
                 final = True
             else:
                 return
+
+    async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:  # noqa: ARG002
+        """Makes no vectors."""
+        raise CapabilityNotSupported("This provider makes no vectors.")
+
+    async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:  # noqa: ARG002
+        """Counts no tokens."""
+        raise CapabilityNotSupported("This provider counts no tokens.")
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the one model."""
@@ -189,14 +198,3 @@ def _folder() -> Path:
     if len(place.encode()) > _LONGEST_FOLDER - 26:
         place = "/tmp"  # noqa: S108 - the folder in it is made by us alone, with a name that nobody can guess
     return Path(place) / f"llmproxy-{token_hex(8)}"
-
-
-def _text_alone(request: ChatRequest) -> ChatRequest:
-    """Leaves out what this model cannot take."""
-    if any(isinstance(part, MediaPart) for message in request.messages for part in message.parts):
-        request = replace(request, messages=tuple([_without_media(message) for message in request.messages]))
-    return request
-
-
-def _without_media(message: Message) -> Message:
-    return replace(message, parts=tuple([part for part in message.parts if not isinstance(part, MediaPart)]))

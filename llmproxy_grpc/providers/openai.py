@@ -5,12 +5,14 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.messages import ChatRequest, ProviderResponse, StreamEvent
+from llmproxy_grpc.errors import CapabilityNotSupported
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, StreamEvent
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, overlay
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Upstream
+from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS, Preset
-from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel
+from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 
 _OPENAI_HOST = "api.openai.com"
 
@@ -51,9 +53,13 @@ class OpenAiProvider:
         )
         return cls(config.name, ChatCompletions(http, upstream, headers=_header_sets(config, preset)))
 
-    def unsupported(self, request: ChatRequest, upstream_model: str) -> Sequence[Unsupported]:
-        """Lists the set fields that the vendor cannot honour."""
-        return self._wire.unsupported(request, upstream_model)
+    def features(self, upstream_model: str) -> Features:
+        """What the vendor can do."""
+        return self._wire.features(upstream_model)
+
+    def adapt(self, request: ChatRequest, upstream_model: str) -> Adapted:
+        """Leaves out the set fields that the vendor cannot honour."""
+        return self._wire.adapt(request, upstream_model)
 
     async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
         """Answers a conversation in one piece."""
@@ -62,6 +68,14 @@ class OpenAiProvider:
     def stream(self, request: ChatRequest, upstream_model: str) -> AsyncGenerator[Sequence[StreamEvent], None]:
         """Answers a conversation in batches of events."""
         return self._wire.stream(request, upstream_model)
+
+    async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:  # noqa: ARG002
+        """Makes no vectors."""
+        raise CapabilityNotSupported("This provider makes no vectors.")
+
+    async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:  # noqa: ARG002
+        """Counts no tokens."""
+        raise CapabilityNotSupported("This provider counts no tokens.")
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the vendor's models; none where the vendor has no such list."""

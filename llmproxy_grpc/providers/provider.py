@@ -1,11 +1,20 @@
 """What every provider can do, whatever its kind."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from llmproxy_grpc.messages import ChatRequest, MediaPart, ProviderResponse, StreamEvent
+from llmproxy_grpc.messages import (
+    Capability,
+    ChatRequest,
+    EmbedRequest,
+    EmbedResponse,
+    Modality,
+    ProviderResponse,
+    StreamEvent,
+)
+from llmproxy_grpc.providers.features import Features
 
 
 class Unsupported(Struct, frozen=True):
@@ -15,20 +24,26 @@ class Unsupported(Struct, frozen=True):
     message: str
 
 
+class Adapted(Struct, frozen=True):
+    """A request as a provider can honour it, and the set fields that were left out of it."""
+
+    request: ChatRequest
+    unsupported: tuple[Unsupported, ...] = ()
+
+
 class UpstreamModel(Struct, frozen=True):
-    """A model that a provider lists, under the provider's own name; token limits are 0 if not known."""
+    """A model that a provider lists, under the provider's own name.
+
+    Token limits are 0 if not known; capabilities and modalities are None where the list does not tell, so that the
+    kind's own features hold.
+    """
 
     name: str
     max_input_tokens: int = 0
     max_output_tokens: int = 0
-
-
-def unsupported_media(request: ChatRequest, message: str) -> Iterator[Unsupported]:
-    """Names every picture, sound, video and document of a request, for providers that read text alone."""
-    for at, turn in enumerate(request.messages):
-        for place, part in enumerate(turn.parts):
-            if isinstance(part, MediaPart):
-                yield Unsupported(f"messages[{at}].parts[{place}].{part.kind.name.lower()}", message)
+    capabilities: frozenset[Capability] | None = None
+    input_modalities: frozenset[Modality] | None = None
+    output_modalities: frozenset[Modality] | None = None
 
 
 class Provider(Protocol):
@@ -47,8 +62,14 @@ class Provider(Protocol):
     def kind(self) -> str:
         """Which API it speaks."""
 
-    def unsupported(self, request: ChatRequest, upstream_model: str) -> Sequence[Unsupported]:
-        """Lists the set fields that this provider cannot honour for this model; `chat` and `stream` leave them out."""
+    def features(self, upstream_model: str) -> Features:
+        """What it can do with this model."""
+
+    def adapt(self, request: ChatRequest, upstream_model: str) -> Adapted:
+        """Gives the request without the set fields that this provider cannot honour for this model, and names those.
+
+        `chat`, `stream` and `count_tokens` get requests that went through here.
+        """
 
     async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
         """Answers a conversation in one piece."""
@@ -60,6 +81,12 @@ class Provider(Protocol):
         delta; UsageSoFar may come anywhere between. A stream that ends otherwise raises. Hold the generator with
         `contextlib.aclosing`.
         """
+
+    async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:
+        """Turns inputs into vectors; CapabilityNotSupported without the feature `embed`."""
+
+    async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
+        """Counts the tokens of a prompt; CapabilityNotSupported without the feature `count_tokens`."""
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the provider's models."""

@@ -60,11 +60,11 @@ def candidates(
             if provider is None or target in seen or (wanted and target.provider not in wanted):
                 continue
             seen.add(target)
-            unsupported = provider.unsupported(shaped, target.upstream_model)
-            if unsupported and not request.routing.drop_unsupported:
-                refused = refused or unsupported
+            adapted = provider.adapt(shaped, target.upstream_model)
+            if adapted.unsupported and not request.routing.drop_unsupported:
+                refused = refused or adapted.unsupported
                 continue
-            found.append(Candidate(target, provider, shaped, tuple(unsupported)))
+            found.append(Candidate(target, provider, adapted.request, adapted.unsupported))
     if found:
         return found
     if refused:

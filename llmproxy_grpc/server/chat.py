@@ -5,7 +5,7 @@ from llmproxy_grpc.server.request import RouterLease, accept
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.server.status import describe
 from llmproxy_grpc.server.trailers import send_trailers
-from llmproxy_grpc.server.wire import from_response
+from llmproxy_grpc.wire import from_response
 
 
 class ChatServicer:

@@ -14,7 +14,7 @@ from llmproxy_grpc.server.readiness import Phase, Readiness
 from llmproxy_grpc.server.request import invalid
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.server.status import MOST_VIOLATIONS, describe
-from llmproxy_grpc.server.wire.scalars import fill_duration, fill_time
+from llmproxy_grpc.wire.scalars import fill_duration, fill_time
 
 
 class Load(Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Final
 
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.messages import StreamEvent
-from llmproxy_grpc.server.wire.scalars import to_seconds
+from llmproxy_grpc.wire.scalars import to_seconds
 
 BUSY_FROM: Final = 100
 """Streams in flight from which text is held."""

@@ -11,7 +11,7 @@ from llmproxy_grpc.errors import FeatureDisabled, FieldViolation, InvalidRequest
 from llmproxy_grpc.messages import ChatRequest, Warning
 from llmproxy_grpc.routing.router import Router
 from llmproxy_grpc.server.validation import features_off, unknown_fields, validate
-from llmproxy_grpc.server.wire import to_request
+from llmproxy_grpc.wire import to_request
 
 RouterLease = Callable[[], AbstractContextManager[Router]]
 """Lends the current router: a reload waits for the calls that hold the old one."""

@@ -15,8 +15,8 @@ from llmproxy_grpc._gen.v1 import error_pb2
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.errors import Fault, InvalidRequest, ProxyError
 from llmproxy_grpc.server.trailers import Entries, usage_entries
-from llmproxy_grpc.server.wire import from_attempt, from_usage
-from llmproxy_grpc.server.wire.scalars import fill_duration, mended
+from llmproxy_grpc.wire import from_attempt, from_usage
+from llmproxy_grpc.wire.scalars import fill_duration, mended
 
 DOMAIN: Final = "llmproxy"
 MOST_BYTES: Final = 4096

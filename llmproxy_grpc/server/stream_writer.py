@@ -11,7 +11,7 @@ from llmproxy_grpc.server.collect import Collected
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.server.status import code_of, describe, error_detail
 from llmproxy_grpc.server.trailers import send_trailers, target_entries
-from llmproxy_grpc.server.wire import (
+from llmproxy_grpc.wire import (
     delta_event,
     end_event,
     finish_event,

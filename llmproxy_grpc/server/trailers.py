@@ -2,7 +2,7 @@
 
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.server.rpc import Rpc
-from llmproxy_grpc.server.wire import from_usage
+from llmproxy_grpc.wire import from_usage
 
 Entries = tuple[tuple[str, str | bytes], ...]
 

@@ -8,6 +8,8 @@ from llmproxy_grpc.messages import (
     Candidate,
     CandidateFinish,
     ChatRequest,
+    EmbedRequest,
+    EmbedResponse,
     FinishReason,
     Message,
     ProviderResponse,
@@ -19,7 +21,8 @@ from llmproxy_grpc.messages import (
     UpstreamStart,
     Usage,
 )
-from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel
+from llmproxy_grpc.providers.features import Features
+from llmproxy_grpc.providers.provider import Adapted, Unsupported, UpstreamModel
 
 USED = Usage(3, 2, 5)
 
@@ -66,8 +69,11 @@ class ScriptedProvider:
         self.finished = 0
         self.closed = False
 
-    def unsupported(self, request: ChatRequest, upstream_model: str) -> Sequence[Unsupported]:
-        return self.unsupported_fields
+    def features(self, upstream_model: str) -> Features:
+        return Features(names=(self.kind,), embed=True, count_tokens=True)
+
+    def adapt(self, request: ChatRequest, upstream_model: str) -> Adapted:
+        return Adapted(request, tuple(self.unsupported_fields))
 
     async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
         self.requests.append(request)
@@ -98,6 +104,12 @@ class ScriptedProvider:
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled += 1
             raise
+
+    async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:
+        return EmbedResponse(tuple((float(index), 0.5) for index, _ in enumerate(request.inputs)), USED)
+
+    async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
+        return 3
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         if self.probe_error is not None:

@@ -85,14 +85,17 @@ async def test_a_probe_of_a_healthy_provider_passes(provider):
 
 async def test_nothing_is_unsupported_in_a_plain_request(provider, specimen):
     request = ask(generation=GenerationConfig(temperature=0.0, max_output_tokens=5))
-    assert not provider.unsupported(request, specimen.model)
+    adapted = provider.adapt(request, specimen.model)
+    assert adapted.request is request or adapted.request == request
+    assert adapted.unsupported == ()
 
 
 async def test_what_is_unsupported_is_named_by_its_path(provider, specimen):
     video = MediaPart(kind=MediaKind.VIDEO, uri="https://example.test/v.mp4")
     request = ask(messages=(Message(Role.USER, (TextPart(text="?"), video)),))
-    assert [found.field for found in provider.unsupported(request, specimen.model)] == ["messages[0].parts[1].video"]
-    assert (await provider.chat(request, specimen.model)).candidates
+    adapted = provider.adapt(request, specimen.model)
+    assert [found.field for found in adapted.unsupported] == ["messages[0].parts[1].video"]
+    assert (await provider.chat(adapted.request, specimen.model)).candidates
 
 
 async def test_many_calls_at_a_time_do_not_mix(provider, specimen):

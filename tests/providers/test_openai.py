@@ -102,10 +102,11 @@ def test_an_address_of_ones_own_is_a_compatible_server(fields, preset):
 async def test_a_presets_quirks_hold_for_requests_and_for_what_is_unsupported(upstream, http):
     provider = OpenAiProvider.from_config(config(preset="deepseek", base_url=upstream.url, api_key="test-key"), http)
     request = ask(generation=GenerationConfig(max_output_tokens=5, seed=1))
-    await provider.chat(request, "m")
+    adapted = provider.adapt(request, "m")
+    await provider.chat(adapted.request, "m")
     assert upstream.requests[0].json()["max_tokens"] == 5
     assert "seed" not in upstream.requests[0].json()
-    assert [found.field for found in provider.unsupported(request, "m")] == ["generation.seed"]
+    assert [found.field for found in adapted.unsupported] == ["generation.seed"]
 
 
 async def test_configured_quirks_are_laid_over_those_of_the_preset(upstream, http):
@@ -117,7 +118,7 @@ async def test_configured_quirks_are_laid_over_those_of_the_preset(upstream, htt
     await collected(provider.stream(request, "m"))
     sent = upstream.requests[0].json()
     assert (sent["max_tokens"], sent["seed"], "stream_options" in sent) == (5, 1, False)
-    assert provider.unsupported(request, "m") == []
+    assert provider.adapt(request, "m").unsupported == ()
 
 
 @pytest.mark.parametrize("quirks", [{"strem_options": False}, {"tools": "no"}])

@@ -19,6 +19,7 @@ from llmproxy_grpc.messages import (
     UpstreamStart,
     Usage,
 )
+from llmproxy_grpc.providers.provider import Adapted
 from llmproxy_grpc.routing.attempt import Trying
 from llmproxy_grpc.routing.candidates import Candidate
 from llmproxy_grpc.routing.catalog import Target
@@ -174,12 +175,12 @@ async def test_without_time_for_another_target_the_failure_at_hand_is_the_answer
 async def test_a_call_whose_deadline_has_passed_reaches_no_provider(serve):
     slow = ScriptedProvider()
 
-    def blocking(_request, _model):
+    def blocking(request, _model):
         # Whatever keeps the loop busy before the first attempt: the deadline's own timer cannot go off meanwhile.
         time.sleep(0.1)
-        return []
+        return Adapted(request)
 
-    slow.unsupported = blocking
+    slow.adapt = blocking
     async with serve({"timeouts": {"stream": 0.05}}, providers={"scripted": slow}) as server:
         assert (await rest(server.stub.Stream(stream_request()))).reason == "DEADLINE_EXCEEDED"
         assert slow.requests == []

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmproxy_grpc.messages import CandidateFinish, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
-from llmproxy_grpc.providers.chat_completions.batch import Batch, TextKind
+from llmproxy_grpc.providers.batch import Batch, TextKind
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, thinking
 from llmproxy_grpc.providers.chat_completions.finish import finish
 from llmproxy_grpc.providers.chat_completions.logprobs import read_logprobs

@@ -1,11 +1,17 @@
-"""Sampling and output settings as fields of a request; what the vendor lacks is left out."""
+"""Sampling and output settings as fields of a request."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Raw
 
-from llmproxy_grpc.messages import GenerationConfig, JsonSchemaFormat, ReasoningConfig, ReasoningEffort
+from llmproxy_grpc.messages import (
+    GenerationConfig,
+    JsonObjectFormat,
+    JsonSchemaFormat,
+    ReasoningConfig,
+    ReasoningEffort,
+)
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ReasoningStyle
 
 EFFORTS: Mapping[ReasoningEffort, str] = {
@@ -16,7 +22,7 @@ _DEFAULTS = GenerationConfig()
 
 
 def add_generation(body: dict[str, Any], config: GenerationConfig, quirks: Quirks) -> None:
-    """Adds the set fields of a GenerationConfig to a request's body: unset ones stay the provider's, zero is sent."""
+    """Adds the set fields to a request's body, all of which the vendor knows: unset ones stay its own, zero is sent."""
     if config is _DEFAULTS:
         return
     if config.max_output_tokens is not None:
@@ -25,37 +31,32 @@ def add_generation(body: dict[str, Any], config: GenerationConfig, quirks: Quirk
         body["temperature"] = config.temperature
     if config.top_p is not None:
         body["top_p"] = config.top_p
-    if config.seed is not None and quirks.seed:
+    if config.seed is not None:
         body["seed"] = config.seed
-    if config.top_k is not None and quirks.top_k:
+    if config.top_k is not None:
         body["top_k"] = config.top_k
-    if config.stop_sequences and len(config.stop_sequences) <= quirks.max_stop_sequences:
+    if config.stop_sequences:
         body["stop"] = config.stop_sequences
     _add_rare(body, config, quirks)
 
 
 def _add_rare(body: dict[str, Any], config: GenerationConfig, quirks: Quirks) -> None:
-    if config.candidate_count is not None and quirks.n:
+    if config.candidate_count is not None:
         body["n"] = config.candidate_count
-    if quirks.penalties:
-        _add_penalties(body, config)
-    if config.top_logprobs is not None and quirks.logprobs:
-        body["logprobs"] = True
-        if config.top_logprobs:
-            body["top_logprobs"] = config.top_logprobs
-    if config.logit_bias and quirks.logit_bias:
-        body["logit_bias"] = {str(token): _whole(bias) for token, bias in config.logit_bias.items()}
-    if config.reasoning is not None:
-        _add_reasoning(body, config.reasoning, quirks.reasoning)
-    if config.response_format is not None:
-        _add_format(body, config, quirks)
-
-
-def _add_penalties(body: dict[str, Any], config: GenerationConfig) -> None:
     if config.presence_penalty is not None:
         body["presence_penalty"] = config.presence_penalty
     if config.frequency_penalty is not None:
         body["frequency_penalty"] = config.frequency_penalty
+    if config.top_logprobs is not None:
+        body["logprobs"] = True
+        if config.top_logprobs:
+            body["top_logprobs"] = config.top_logprobs
+    if config.logit_bias:
+        body["logit_bias"] = {str(token): _whole(bias) for token, bias in config.logit_bias.items()}
+    if config.reasoning is not None:
+        _add_reasoning(body, config.reasoning, quirks.reasoning)
+    if config.response_format is not None:
+        body["response_format"] = _response_format(config.response_format)
 
 
 def _whole(bias: float) -> float:
@@ -69,7 +70,7 @@ def _add_reasoning(body: dict[str, Any], reasoning: ReasoningConfig, style: Reas
         if fields:
             body["reasoning"] = fields
         return
-    if style is ReasoningStyle.UNSUPPORTED or not reasoning.effort:
+    if not reasoning.effort:
         return
     if style is ReasoningStyle.THINKING and reasoning.effort is ReasoningEffort.NONE:
         body["thinking"] = {"type": "disabled"}
@@ -88,15 +89,11 @@ def _reasoning_object(reasoning: ReasoningConfig) -> dict[str, Any]:
     return fields
 
 
-def _add_format(body: dict[str, Any], config: GenerationConfig, quirks: Quirks) -> None:
-    wanted = config.response_format
-    if not isinstance(wanted, JsonSchemaFormat):
-        body["response_format"] = {"type": "json_object"}
-        return
-    if not quirks.json_schema:
-        return
+def _response_format(wanted: JsonObjectFormat | JsonSchemaFormat) -> dict[str, Any]:
+    if isinstance(wanted, JsonObjectFormat):
+        return {"type": "json_object"}
     # The wire demands a name, the API does not.
     schema: dict[str, Any] = {"name": wanted.name or "answer", "schema": Raw(wanted.schema_json.encode())}
     if wanted.strict is not None:
         schema["strict"] = wanted.strict
-    body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return {"type": "json_schema", "json_schema": schema}

@@ -1,6 +1,5 @@
 """The conversation so far as the `messages` of a request."""
 
-from collections.abc import Collection
 from typing import Any
 
 from llmproxy_grpc.messages import (
@@ -15,9 +14,9 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.chat_completions.media import content_part, objection
-from llmproxy_grpc.providers.chat_completions.options import whole_numbers
+from llmproxy_grpc.providers.chat_completions.media import content_part
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
+from llmproxy_grpc.providers.options import whole_numbers
 
 CUSTOM_CALL = b"custom"
 """Continuity token of a call to a custom tool, whose input is free text: it goes back in its own shape."""
@@ -30,9 +29,8 @@ class History:
     result's error flag, which the result's text has to tell.
     """
 
-    def __init__(self, quirks: Quirks, provider_kinds: Collection[str]) -> None:
+    def __init__(self, quirks: Quirks) -> None:
         self._quirks = quirks
-        self._provider_kinds = provider_kinds
         self._roles = {
             Role.SYSTEM: "system",
             Role.DEVELOPER: "developer" if quirks.developer_role else "system",
@@ -44,50 +42,20 @@ class History:
         encoded: list[dict[str, Any]] = []
         for message in messages:
             if message.role is Role.TOOL:
-                encoded += [self._tool_result(part) for part in message.parts if isinstance(part, ToolResultPart)]
+                encoded += [_tool_result(part) for part in message.parts if isinstance(part, ToolResultPart)]
                 continue
             if message.role is Role.ASSISTANT:
                 fields = self._assistant(message)
             else:
-                fields = {"role": self._roles[message.role], "content": self._content(message.parts)}
-            if message.name and self._quirks.message_name:
+                fields = {"role": self._roles[message.role], "content": _content(message.parts)}
+            if message.name:
                 fields["name"] = message.name
             encoded.append(fields)
         return encoded
 
-    def _tool_result(self, part: ToolResultPart) -> dict[str, Any]:
-        return {"role": "tool", "tool_call_id": part.tool_call_id, "content": self._content(part.content, media=False)}
-
-    def _content(self, parts: tuple[Part, ...], *, media: bool = True) -> str | list[dict[str, Any]]:
-        if len(parts) == 1 and isinstance(parts[0], TextPart) and not self._is_marked(parts[0]):
-            return parts[0].text
-        encoded = [fields for part in parts if (fields := self._part(part, media=media)) is not None]
-        if len(encoded) == 1 and encoded[0].keys() == {"type", "text"}:
-            # Every server takes a plain text, and some nothing else.
-            return str(encoded[0]["text"])
-        return encoded or ""
-
-    def _part(self, part: Part, *, media: bool) -> dict[str, Any] | None:
-        fields = self._unmarked_part(part, media=media)
-        if fields is not None and self._is_marked(part):
-            fields["cache_control"] = _cache_control(part)
-        return fields
-
-    def _unmarked_part(self, part: Part, *, media: bool) -> dict[str, Any] | None:
-        if isinstance(part, TextPart):
-            return {"type": "text", "text": part.text}
-        if isinstance(part, MediaPart) and media and not objection(part, self._quirks):
-            return content_part(part)
-        if isinstance(part, OpaquePart) and part.provider_kind in self._provider_kinds:
-            return {"type": part.type, **whole_numbers(part.value)}
-        return None
-
-    def _is_marked(self, part: Part) -> bool:
-        return part.cache_hint is not None and self._quirks.cache_control
-
     def _assistant(self, message: Message) -> dict[str, Any]:
         parts = message.parts
-        fields: dict[str, Any] = {"role": "assistant", "content": self._assistant_content(parts)}
+        fields: dict[str, Any] = {"role": "assistant", "content": _assistant_content(parts)}
         calls = [_tool_call(part) for part in parts if isinstance(part, ToolCallPart)]
         if calls:
             fields["tool_calls"] = calls
@@ -100,12 +68,44 @@ class History:
                 fields[self._quirks.reasoning_replay] = thinking
         return fields
 
-    def _assistant_content(self, parts: tuple[Part, ...]) -> str | list[dict[str, Any]] | None:
-        # What the model said was one text on this wire: several parts are only where thinking or calls came between.
-        texts = [part for part in parts if isinstance(part, TextPart)]
-        if any(isinstance(part, OpaquePart) or self._is_marked(part) for part in parts):
-            return self._content(tuple(part for part in parts if isinstance(part, TextPart | OpaquePart))) or None
-        return "".join(part.text for part in texts) if texts else None
+
+def _tool_result(part: ToolResultPart) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": part.tool_call_id, "content": _content(part.content)}
+
+
+def _content(parts: tuple[Part, ...]) -> str | list[dict[str, Any]]:
+    if len(parts) == 1 and isinstance(parts[0], TextPart) and parts[0].cache_hint is None:
+        return parts[0].text
+    encoded = [fields for part in parts if (fields := _part(part)) is not None]
+    if len(encoded) == 1 and encoded[0].keys() == {"type", "text"}:
+        # Every server takes a plain text, and some nothing else.
+        return str(encoded[0]["text"])
+    return encoded or ""
+
+
+def _part(part: Part) -> dict[str, Any] | None:
+    fields = _unmarked_part(part)
+    if fields is not None and part.cache_hint is not None:
+        fields["cache_control"] = _cache_control(part)
+    return fields
+
+
+def _unmarked_part(part: Part) -> dict[str, Any] | None:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    if isinstance(part, MediaPart):
+        return content_part(part)
+    if isinstance(part, OpaquePart):
+        return {"type": part.type, **whole_numbers(part.value)}
+    return None
+
+
+def _assistant_content(parts: tuple[Part, ...]) -> str | list[dict[str, Any]] | None:
+    # What the model said was one text on this wire: several parts are only where thinking or calls came between.
+    texts = [part for part in parts if isinstance(part, TextPart)]
+    if any(isinstance(part, OpaquePart) or part.cache_hint is not None for part in parts):
+        return _content(tuple(part for part in parts if isinstance(part, TextPart | OpaquePart))) or None
+    return "".join(part.text for part in texts) if texts else None
 
 
 def _tool_call(part: ToolCallPart) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamServerError, UpstreamStreamBroken
 from llmproxy_grpc.messages import JsonObject, StreamEvent, UpstreamEnd, UsageSoFar
-from llmproxy_grpc.providers.chat_completions.batch import Batch
+from llmproxy_grpc.providers.batch import Batch
 from llmproxy_grpc.providers.chat_completions.candidate import CandidateDecoder
 from llmproxy_grpc.providers.chat_completions.finish import BROKEN
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error

@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamStreamBroken
 from llmproxy_grpc.messages import ChatRequest, ProviderResponse, StreamEvent, UpstreamStart
+from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
 from llmproxy_grpc.providers.chat_completions.models import read_models
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
@@ -17,12 +19,12 @@ from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader, events_of
 from llmproxy_grpc.providers.chat_completions.shapes import ANSWER
 from llmproxy_grpc.providers.chat_completions.stream import Expectation, StreamDecoder
-from llmproxy_grpc.providers.chat_completions.unsupported import Limits
 from llmproxy_grpc.providers.complaint import request_id
 from llmproxy_grpc.providers.failures import failure
+from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import Endpoint, HttpClient, HttpResponse
 from llmproxy_grpc.providers.jsonio import decode
-from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel
+from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_LIST_BYTES = 8 * 1024 * 1024
@@ -74,15 +76,19 @@ class ChatCompletions:
         self._probe = cycle([http.endpoint("GET", f"{address}{upstream.probe_path}", headers=each) for each in headers])
         self._upstream = upstream
         self._encoder = RequestEncoder(upstream.quirks, upstream.provider_kinds)
-        self._limits = Limits(upstream.quirks, upstream.provider_kinds)
+        self._features = features_of(upstream.quirks, upstream.provider_kinds)
         self._tail_seconds = tail_seconds
         self._new_id = new_id
         self._now = now
         self._secrets = _secrets(headers)
 
-    def unsupported(self, request: ChatRequest, model: str) -> Sequence[Unsupported]:  # noqa: ARG002 - vendors differ, not yet models
-        """Lists the set fields that this upstream cannot honour for a model."""
-        return self._limits.unsupported(request)
+    def features(self, model: str) -> Features:  # noqa: ARG002 - vendors differ, not yet models
+        """What this upstream can do with a model."""
+        return self._features
+
+    def adapt(self, request: ChatRequest, model: str) -> Adapted:
+        """Leaves out the set fields that this upstream cannot honour for a model."""
+        return adapt(request, self.features(model))
 
     async def chat(self, request: ChatRequest, model: str) -> ProviderResponse:
         """Answers a conversation in one piece; raises as every provider does."""

@@ -10,7 +10,7 @@ from msgspec.json import Decoder
 
 from llmproxy_grpc.server.validation.bounds import MAX_NAME, MAX_SCHEMA, MAX_STRUCT_VALUES, Range
 from llmproxy_grpc.server.validation.findings import Findings
-from llmproxy_grpc.server.wire.scalars import to_seconds
+from llmproxy_grpc.wire.scalars import to_seconds
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAME}}}")

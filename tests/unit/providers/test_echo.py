@@ -196,12 +196,12 @@ def test_what_an_echo_ignores_is_named():
             output_modalities=(Modality.TEXT, Modality.AUDIO),
         ),
     )
-    fields = {found.field for found in EchoProvider("echo").unsupported(request, "echo")}
+    fields = {found.field for found in EchoProvider("echo").adapt(request, "echo").unsupported}
     assert fields == {
         "tools",
-        "generation.response_format",
+        "generation.response_format.json_object",
         "generation.top_logprobs",
-        "generation.reasoning",
+        "generation.reasoning.effort",
         "generation.output_modalities",
         "messages[1].parts[1].image",
     }
@@ -211,7 +211,7 @@ def test_sampling_settings_hold_by_themselves():
     request = asking(
         user("a"), temperature=0.5, top_p=0.1, top_k=3, seed=7, presence_penalty=1.0, output_modalities=(Modality.TEXT,)
     )
-    assert list(EchoProvider("echo").unsupported(request, "echo")) == []
+    assert EchoProvider("echo").adapt(request, "echo").unsupported == ()
 
 
 async def test_it_lists_its_one_model_and_needs_nothing_open():

@@ -18,6 +18,7 @@ from llmproxy_grpc.errors import (
 )
 from llmproxy_grpc.messages import (
     ChatRequest,
+    FunctionTool,
     MediaKind,
     MediaPart,
     Message,
@@ -29,8 +30,9 @@ from llmproxy_grpc.messages import (
     UpstreamStart,
 )
 from llmproxy_grpc.providers.embedded.model import MODEL
+from llmproxy_grpc.providers.features import Features, MediaFeature, Source
 from llmproxy_grpc.providers.local import LocalProvider, available
-from llmproxy_grpc.providers.provider import Unsupported, UpstreamModel
+from llmproxy_grpc.providers.provider import UpstreamModel
 
 TEXT = TextPart(text="hello")
 PICTURE = MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png")
@@ -47,9 +49,8 @@ class Wire:
         self.requests = []
         self.probes = 0
 
-    def unsupported(self, request, model):
-        self.requests.append(request)
-        return [Unsupported("tools", "no")]
+    def features(self, _model):
+        return Features(names=("local",), media={MediaKind.IMAGE: MediaFeature(prompts=Source.DATA)})
 
     async def chat(self, request, upstream_model):
         self._next(request)
@@ -172,11 +173,11 @@ async def test_a_stream_that_has_begun_is_not_repeated(error):
 
 
 async def test_pictures_are_named_and_left_out():
-    request = ChatRequest("local/tiny", (Message(Role.USER, (TEXT, PICTURE)),))
-    local, wire = provider()
-    assert {found.field for found in local.unsupported(request, "tiny")} == {"tools", "messages[0].parts[1].image"}
-    await local.chat(request, "tiny")
-    assert all(asked.messages == REQUEST.messages for asked in wire.requests)
+    request = ChatRequest("local/tiny", (Message(Role.USER, (TEXT, PICTURE)),), tools=(FunctionTool("f"),))
+    local, _ = provider()
+    adapted = local.adapt(request, "tiny")
+    assert {found.field for found in adapted.unsupported} == {"tools", "messages[0].parts[1].image"}
+    assert adapted.request.messages == REQUEST.messages
 
 
 async def test_a_probe_starts_nothing():

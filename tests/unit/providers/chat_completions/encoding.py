@@ -4,13 +4,17 @@ import json
 from typing import Any
 
 from llmproxy_grpc.messages import GenerationConfig, Message, Role
+from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.quirks import OPENAI, Quirks
 from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from tests.providers.conversations import ask
 
 
 def raw(request: Any, quirks: Quirks = OPENAI, *, kinds: tuple[str, ...] = ("openai",), stream: bool = False) -> bytes:
-    return RequestEncoder(quirks, kinds).encode(request, "gpt-test", stream=stream)
+    return RequestEncoder(quirks, kinds).encode(
+        adapt(request, features_of(quirks, kinds)).request, "gpt-test", stream=stream
+    )
 
 
 def body(request: Any, quirks: Quirks = OPENAI, **options: Any) -> dict[str, Any]:

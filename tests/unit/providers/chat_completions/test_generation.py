@@ -117,5 +117,7 @@ def test_any_json_object_can_be_asked_for():
     assert generation(response_format=JsonObjectFormat()) == {"response_format": {"type": "json_object"}}
 
 
-def test_a_vendor_without_schemas_is_sent_no_format():
-    assert generation(Quirks(json_schema=False), response_format=JsonSchemaFormat("n", "{}")) == {}
+def test_a_vendor_without_schemas_is_asked_for_json_all_the_same():
+    assert generation(Quirks(json_schema=False), response_format=JsonSchemaFormat("n", "{}")) == {
+        "response_format": {"type": "json_object"}
+    }

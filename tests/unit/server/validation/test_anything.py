@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.server.validation import features_off, unknown_fields, validate, validate_stream_options
 from llmproxy_grpc.server.validation.bounds import MAX_VIOLATIONS
-from llmproxy_grpc.server.wire import to_request
+from llmproxy_grpc.wire import to_request
 from tests.unit.server.validation.arbitrary import messages
 
 many = settings(deadline=None, max_examples=80)

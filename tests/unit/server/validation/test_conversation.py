@@ -3,7 +3,7 @@ import math
 import pytest
 
 from llmproxy_grpc.server.validation import bounds, validate
-from llmproxy_grpc.server.wire import from_json
+from llmproxy_grpc.wire import from_json
 from tests.unit.server.validation.build import (
     ASSISTANT,
     DEVELOPER,

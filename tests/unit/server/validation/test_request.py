@@ -7,7 +7,7 @@ from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.errors import FieldViolation
 from llmproxy_grpc.server.validation import bounds, features_off, unknown_fields, validate, validate_stream_options
 from llmproxy_grpc.server.validation.findings import Findings
-from llmproxy_grpc.server.wire import from_json
+from llmproxy_grpc.wire import from_json
 from tests.unit.server.validation.build import HELLO, function, generated, request, turn, with_tools
 
 NAN, INF = math.nan, math.inf

@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy_grpc.server.wire.scalars import fill_duration, fill_time, mended, to_seconds
+from llmproxy_grpc.wire.scalars import fill_duration, fill_time, mended, to_seconds
 
 
 @pytest.mark.parametrize(

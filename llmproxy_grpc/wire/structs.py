@@ -8,7 +8,7 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from msgspec import json
 
 from llmproxy_grpc.messages import JsonObject
-from llmproxy_grpc.server.wire.scalars import mending
+from llmproxy_grpc.wire.scalars import mending
 
 MAX_DEPTH = 24
 """Levels of JSON that are kept: parsers refuse 100 levels of protobuf, and one of JSON makes three of them."""

@@ -8,8 +8,8 @@ from llmproxy_grpc import messages as m
 from llmproxy_grpc._gen.v1 import chat_pb2, generation_pb2
 from llmproxy_grpc.calls import ANONYMOUS, Attempt, Call
 from llmproxy_grpc.errors import Fault, UpstreamOverloaded, UpstreamTimeout
-from llmproxy_grpc.server.wire import from_attempt, from_response, from_usage, to_message
-from tests.unit.server.wire.values import PARTS
+from llmproxy_grpc.wire import from_attempt, from_response, from_usage, to_message
+from tests.unit.wire.values import PARTS
 
 INT32_MAX = 2**31 - 1
 

@@ -3,9 +3,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmproxy_grpc import messages as m
+from llmproxy_grpc import wire
 from llmproxy_grpc._gen.v1 import chat_pb2
-from llmproxy_grpc.server import wire
-from tests.unit.server.wire.test_response import call, describe
+from tests.unit.wire.test_response import call, describe
 
 
 def test_a_stream_numbers_and_types_its_events():

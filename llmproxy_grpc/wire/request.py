@@ -19,9 +19,9 @@ from llmproxy_grpc.messages import (
     ToolChoice,
     ToolMode,
 )
-from llmproxy_grpc.server.wire.content_reading import to_message
-from llmproxy_grpc.server.wire.scalars import to_seconds
-from llmproxy_grpc.server.wire.structs import to_json
+from llmproxy_grpc.wire.content_reading import to_message
+from llmproxy_grpc.wire.scalars import to_seconds
+from llmproxy_grpc.wire.structs import to_json
 
 _MODES = {mode.value: mode for mode in ToolMode}
 _EFFORTS = {effort.value: effort for effort in ReasoningEffort}

@@ -20,8 +20,8 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.server.wire.scalars import count, fill_duration, mending, number
-from llmproxy_grpc.server.wire.structs import fill_struct
+from llmproxy_grpc.wire.scalars import count, fill_duration, mending, number
+from llmproxy_grpc.wire.structs import fill_struct
 
 
 @mending

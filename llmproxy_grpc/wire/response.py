@@ -12,9 +12,9 @@ from llmproxy_grpc._gen.v1 import error_pb2, generation_pb2
 from llmproxy_grpc.calls import Attempt, Call
 from llmproxy_grpc.errors import ProxyError
 from llmproxy_grpc.messages import Candidate, JsonObject, ProviderResponse, TokenLogprob, Usage
-from llmproxy_grpc.server.wire.content_writing import fill_message
-from llmproxy_grpc.server.wire.scalars import count, fill_duration, fill_time, int64, mending, number
-from llmproxy_grpc.server.wire.structs import fill_struct
+from llmproxy_grpc.wire.content_writing import fill_message
+from llmproxy_grpc.wire.scalars import count, fill_duration, fill_time, int64, mending, number
+from llmproxy_grpc.wire.structs import fill_struct
 
 Describe = Callable[[ProxyError], tuple[int, Any]]
 """Gives an error's gRPC code and its ErrorReason, as numbers."""

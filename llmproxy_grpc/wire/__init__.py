@@ -4,12 +4,12 @@
 numbers that do not fit are clamped, lone surrogates become U+FFFD. Nothing here raises for its input.
 """
 
-from llmproxy_grpc.server.wire.content_reading import to_message, to_part
-from llmproxy_grpc.server.wire.content_writing import from_message, from_part
-from llmproxy_grpc.server.wire.events import delta_event, end_event, finish_event, heartbeat_event, start_event
-from llmproxy_grpc.server.wire.request import to_request
-from llmproxy_grpc.server.wire.response import from_attempt, from_response, from_usage
-from llmproxy_grpc.server.wire.structs import from_json, to_json
+from llmproxy_grpc.wire.content_reading import to_message, to_part
+from llmproxy_grpc.wire.content_writing import from_message, from_part
+from llmproxy_grpc.wire.events import delta_event, end_event, finish_event, heartbeat_event, start_event
+from llmproxy_grpc.wire.request import to_request
+from llmproxy_grpc.wire.response import from_attempt, from_response, from_usage
+from llmproxy_grpc.wire.structs import from_json, to_json
 
 __all__ = [
     "to_request",

@@ -3,7 +3,7 @@ from enum import IntEnum
 import pytest
 
 from llmproxy_grpc import messages
-from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2, generation_pb2
+from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2, embed_pb2, generation_pb2, model_pb2
 from llmproxy_grpc.messages import enumerations
 
 PAIRS = [
@@ -14,6 +14,8 @@ PAIRS = [
     (messages.Modality, generation_pb2.Modality),
     (messages.FinishReason, generation_pb2.FinishReason),
     (messages.UsageSource, generation_pb2.UsageSource),
+    (messages.Capability, model_pb2.Capability),
+    (messages.EmbedPurpose, embed_pb2.EmbedPurpose),
 ]
 
 

@@ -22,8 +22,8 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.server.wire.scalars import to_seconds
-from llmproxy_grpc.server.wire.structs import to_json
+from llmproxy_grpc.wire.scalars import to_seconds
+from llmproxy_grpc.wire.structs import to_json
 
 _ROLES = {role.value: role for role in Role}
 _DETAILS = {detail.value: detail for detail in MediaDetail}

@@ -4,8 +4,8 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from msgspec import json
 
-from llmproxy_grpc.server.wire import from_json, to_json
-from llmproxy_grpc.server.wire.structs import MAX_DEPTH
+from llmproxy_grpc.wire import from_json, to_json
+from llmproxy_grpc.wire.structs import MAX_DEPTH
 
 
 def nested(levels, leaf):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from llmproxy_grpc import messages as m
 from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2
-from llmproxy_grpc.server.wire import from_json, from_message
+from llmproxy_grpc.wire import from_json, from_message
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 NATURAL = st.integers(0, 2**31 - 1)

@@ -15,8 +15,8 @@ from llmproxy_grpc.messages import (
     TextDelta,
     ToolCallDelta,
 )
-from llmproxy_grpc.server.wire.content_writing import fill_citations, fill_part, fill_reasoning
-from llmproxy_grpc.server.wire.response import (
+from llmproxy_grpc.wire.content_writing import fill_citations, fill_part, fill_reasoning
+from llmproxy_grpc.wire.response import (
     Describe,
     fill_logprobs,
     fill_metadata,
@@ -24,7 +24,7 @@ from llmproxy_grpc.server.wire.response import (
     fill_usage,
     fill_warnings,
 )
-from llmproxy_grpc.server.wire.scalars import count, fill_time, mending, number
+from llmproxy_grpc.wire.scalars import count, fill_time, mending, number
 
 
 @mending

@@ -2,7 +2,7 @@ import pytest
 
 from llmproxy_grpc import messages as m
 from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2
-from llmproxy_grpc.server.wire import to_message, to_part, to_request
+from llmproxy_grpc.wire import to_message, to_part, to_request
 
 
 def request(**fields):

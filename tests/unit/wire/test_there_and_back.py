@@ -3,8 +3,8 @@ from hypothesis import given, settings
 from llmproxy_grpc import messages as m
 from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2
 from llmproxy_grpc.server.validation import validate
-from llmproxy_grpc.server.wire import from_json, from_message, from_part, to_json, to_message, to_part, to_request
-from tests.unit.server.wire.values import JSON_OBJECTS, MESSAGES, PARTS, from_request, requests
+from llmproxy_grpc.wire import from_json, from_message, from_part, to_json, to_message, to_part, to_request
+from tests.unit.wire.values import JSON_OBJECTS, MESSAGES, PARTS, from_request, requests
 
 few = settings(deadline=None, max_examples=60)
 

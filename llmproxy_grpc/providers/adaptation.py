@@ -1,0 +1,217 @@
+"""Adapts a request to what a provider can do: what it cannot honour is left out, and named by its path."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import is_
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from llmproxy_grpc.messages import (
+    ChatRequest,
+    FunctionTool,
+    GenerationConfig,
+    JsonObject,
+    JsonObjectFormat,
+    JsonSchemaFormat,
+    MediaPart,
+    Message,
+    OpaquePart,
+    Part,
+    ProviderTool,
+    ReasoningConfig,
+    ReasoningEffort,
+    Role,
+    TextPart,
+    ToolChoice,
+    ToolMode,
+    ToolResultPart,
+)
+from llmproxy_grpc.providers.features import PLAIN_SETTINGS, Features
+from llmproxy_grpc.providers.media import Place, media_objection, with_bytes
+from llmproxy_grpc.providers.options import DENIED_OPTIONS
+from llmproxy_grpc.providers.provider import Adapted, Unsupported
+
+_T = TypeVar("_T")
+
+_DEFAULTS = GenerationConfig()
+_NOT_HERE = "this provider has no such setting"
+
+
+def adapt(request: ChatRequest, features: Features) -> Adapted:
+    """Gives a valid request without what these features lack, and the list of what that is.
+
+    A message all of whose parts were left out stays, empty.
+    """
+    adaptation = _Adaptation(features)
+    fields: dict[str, Any] = {}
+    messages = adaptation.messages(request.messages)
+    if messages is not request.messages:
+        fields["messages"] = messages
+    if request.generation is not _DEFAULTS and request.generation != _DEFAULTS:
+        fields["generation"] = adaptation.generation(request.generation)
+    if request.tools:
+        fields["tools"] = adaptation.tools(request.tools)
+    if request.tool_choice is not None:
+        fields["tool_choice"] = adaptation.tool_choice(request.tool_choice) if fields.get("tools") else None
+    if request.provider_options:
+        fields["provider_options"] = adaptation.options(request.provider_options)
+    return Adapted(replace(request, **fields) if fields else request, tuple(adaptation.found))
+
+
+class _Adaptation:
+    """One request on its way; `found` collects what was left out."""
+
+    def __init__(self, features: Features) -> None:
+        self._features = features
+        self.found: list[Unsupported] = []
+
+    def messages(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        """The messages; the same tuple if nothing has to go."""
+        adapted = [self._message(message, index) for index, message in enumerate(messages)]
+        return messages if all(map(is_, adapted, messages)) else tuple(adapted)
+
+    def tools(self, tools: tuple[FunctionTool | ProviderTool, ...]) -> tuple[FunctionTool | ProviderTool, ...]:
+        """The tools that can be used."""
+        if not self._features.tools and not any(isinstance(tool, ProviderTool) for tool in tools):
+            self._leave_out("tools", "this provider calls no tools")
+            return ()
+        return self._kept(tools, self._tool, "tools")
+
+    def tool_choice(self, choice: ToolChoice) -> ToolChoice | None:
+        """The choice, as far as it can be demanded."""
+        features = self._features
+        if choice.function_name and not features.named_tool:
+            self._leave_out("tool_choice.function_name", "this provider cannot be told which function to call")
+            choice = replace(choice, function_name="")
+        if choice.mode is not ToolMode.UNSPECIFIED and choice.mode not in features.tool_modes:
+            self._leave_out("tool_choice.mode", "this provider cannot be told so")
+            choice = replace(choice, mode=ToolMode.UNSPECIFIED)
+        if choice.parallel_tool_calls is not None and not features.parallel_tool_calls:
+            self._leave_out("tool_choice.parallel_tool_calls", _NOT_HERE)
+            choice = replace(choice, parallel_tool_calls=None)
+        return choice
+
+    def generation(self, config: GenerationConfig) -> GenerationConfig:
+        """The settings that exist."""
+        features = self._features
+        gone: dict[str, Any] = {}
+        for field in PLAIN_SETTINGS:
+            if getattr(config, field) is not None and field not in features.settings:
+                gone[field] = None
+                self._leave_out(f"generation.{field}", _NOT_HERE)
+        if len(config.stop_sequences) > features.max_stop_sequences:
+            limit = features.max_stop_sequences
+            gone["stop_sequences"] = ()
+            self._leave_out("generation.stop_sequences", f"this provider takes {limit} at most" if limit else _NOT_HERE)
+        if config.candidate_count is not None and not features.many_candidates:
+            # One is what comes anyway.
+            gone["candidate_count"] = None
+            if config.candidate_count != 1:
+                self._leave_out("generation.candidate_count", "this provider gives one candidate")
+        wanted = tuple(modality for modality in config.output_modalities if modality in features.output_modalities)
+        if len(wanted) < len(config.output_modalities):
+            gone["output_modalities"] = wanted
+            self._leave_out("generation.output_modalities", "this provider does not answer with these")
+        if config.response_format is not None:
+            gone["response_format"] = self._response_format(config.response_format)
+        if config.reasoning is not None:
+            gone["reasoning"] = self._reasoning(config.reasoning)
+        return replace(config, **gone) if gone else config
+
+    def options(self, options: Mapping[str, JsonObject]) -> Mapping[str, JsonObject]:
+        """The options that are meant for this provider, without those that are the proxy's to set."""
+        return {name: self._allowed_options(name, options[name]) for name in self._features.names if options.get(name)}
+
+    def _leave_out(self, field: str, why: str) -> None:
+        self.found.append(Unsupported(field, why))
+
+    def _kept(self, items: tuple[_T, ...], each: Callable[[_T, str], _T | None], path: str) -> tuple[_T, ...]:
+        """What remains of a sequence; the same tuple if everything does."""
+        adapted = [each(item, f"{path}[{index}]") for index, item in enumerate(items)]
+        if all(map(is_, adapted, items)):
+            return items
+        return tuple(item for item in adapted if item is not None)
+
+    def _message(self, message: Message, index: int) -> Message:
+        parts = message.parts
+        if not all(part.__class__ is TextPart and part.cache_hint is None for part in parts):
+            place = Place.ANSWER if message.role in {Role.ASSISTANT, Role.TOOL} else Place.PROMPT
+            parts = self._kept(parts, partial(self._part, place=place), f"messages[{index}].parts")
+        if message.name and not self._features.message_name:
+            self._leave_out(f"messages[{index}].name", "this provider takes no names of participants")
+            return replace(message, parts=parts, name="")
+        return message if parts is message.parts else replace(message, parts=parts)
+
+    def _part(self, part: Part, path: str, *, place: Place) -> Part | None:
+        if part.cache_hint is not None and not self._features.cache_hints:
+            self._leave_out(f"{path}.cache_hint", "this provider decides by itself what to cache")
+            part = replace(part, cache_hint=None)
+        if isinstance(part, MediaPart):
+            return self._media(part, path, place)
+        if isinstance(part, OpaquePart) and part.provider_kind not in self._features.names:
+            self._leave_out(f"{path}.opaque", "this block belongs to another kind of provider")
+            return None
+        if isinstance(part, ToolResultPart):
+            each = partial(self._part, place=Place.RESULT)
+            content = self._kept(part.content, each, f"{path}.tool_result.content")
+            return part if content is part.content else replace(part, content=content)
+        return part
+
+    def _media(self, part: MediaPart, path: str, place: Place) -> MediaPart | None:
+        part = with_bytes(part)
+        objection = media_objection(part, self._features.media.get(part.kind), place)
+        if objection:
+            self._leave_out(f"{path}.{part.kind.name.lower()}", objection)
+            return None
+        return part
+
+    def _tool(self, tool: FunctionTool | ProviderTool, path: str) -> FunctionTool | ProviderTool | None:
+        features = self._features
+        if isinstance(tool, ProviderTool):
+            if tool.provider_kind in features.names:
+                return tool
+            self._leave_out(f"{path}.provider", "this tool belongs to another kind of provider")
+            return None
+        if not features.tools:
+            self._leave_out(f"{path}.function", "this provider calls no functions")
+            return None
+        if tool.strict is not None and not features.strict_tools:
+            if tool.strict:
+                self._leave_out(f"{path}.function.strict", "this provider cannot be held to a schema")
+            return replace(tool, strict=None)
+        return tool
+
+    def _response_format(
+        self, wanted: JsonObjectFormat | JsonSchemaFormat
+    ) -> JsonObjectFormat | JsonSchemaFormat | None:
+        if isinstance(wanted, JsonSchemaFormat):
+            if self._features.json_schema:
+                return wanted
+            self._leave_out("generation.response_format.json_schema", "this provider cannot be held to a schema")
+            return JsonObjectFormat() if self._features.json_object else None
+        if self._features.json_object:
+            return wanted
+        self._leave_out("generation.response_format.json_object", _NOT_HERE)
+        return None
+
+    def _reasoning(self, config: ReasoningConfig) -> ReasoningConfig:
+        features = self._features
+        gone: dict[str, Any] = {}
+        if config.effort is not ReasoningEffort.UNSPECIFIED and not features.reasoning_effort:
+            gone["effort"] = ReasoningEffort.UNSPECIFIED
+            self._leave_out("generation.reasoning.effort", _NOT_HERE)
+        if config.budget_tokens is not None and not features.reasoning_budget:
+            gone["budget_tokens"] = None
+            why = "this provider takes no number of tokens for thinking"
+            self._leave_out("generation.reasoning.budget_tokens", why)
+        if config.include and not features.reasoning_shown:
+            gone["include"] = None
+            self._leave_out("generation.reasoning.include", "this provider does not show the thinking")
+        return replace(config, **gone) if gone else config
+
+    def _allowed_options(self, name: str, options: JsonObject) -> JsonObject:
+        denied = [option for option in options if option in DENIED_OPTIONS]
+        for option in denied:
+            self._leave_out(f'provider_options["{name}"].{option}', "this is the proxy's to set")
+        return {option: value for option, value in options.items() if option not in denied} if denied else options

@@ -1,0 +1,65 @@
+"""What a vendor's flags make of the features of Chat Completions."""
+
+from llmproxy_grpc.messages import MediaKind, Modality, ToolMode
+from llmproxy_grpc.providers.chat_completions.media import AUDIO_FORMATS
+from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ReasoningStyle
+from llmproxy_grpc.providers.features import Features, MediaFeature, Source
+
+_AUDIO = MediaFeature(prompts=Source.DATA, types=frozenset(AUDIO_FORMATS))
+_MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
+_VIDEO = MediaFeature(prompts=Source.DATA | Source.URI)
+
+
+def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
+    """The features of a vendor.
+
+    Args:
+        quirks: Its flags.
+        names: Whose options, tools and opaque parts are meant for it: the kind, then the vendor, which wins.
+    """
+    return Features(
+        names=names,
+        media=_media(quirks),
+        message_name=quirks.message_name,
+        cache_hints=quirks.cache_control,
+        tools=quirks.tools,
+        strict_tools=True,
+        tool_modes=_MODES if quirks.tool_choice else frozenset({ToolMode.AUTO}),
+        named_tool=quirks.tool_choice,
+        parallel_tool_calls=quirks.parallel_tool_calls,
+        settings=_settings(quirks),
+        max_stop_sequences=quirks.max_stop_sequences,
+        many_candidates=quirks.n,
+        json_object=True,
+        json_schema=quirks.json_schema,
+        reasoning_effort=quirks.reasoning is not ReasoningStyle.UNSUPPORTED,
+        reasoning_budget=quirks.reasoning is ReasoningStyle.OBJECT,
+        reasoning_shown=quirks.shows_reasoning,
+        output_modalities=frozenset({Modality.TEXT}),
+    )
+
+
+def _settings(quirks: Quirks) -> frozenset[str]:
+    flags = {
+        "max_output_tokens": True,
+        "temperature": True,
+        "top_p": True,
+        "top_k": quirks.top_k,
+        "seed": quirks.seed,
+        "presence_penalty": quirks.penalties,
+        "frequency_penalty": quirks.penalties,
+        "top_logprobs": quirks.logprobs,
+        "logit_bias": quirks.logit_bias,
+    }
+    return frozenset(name for name, known in flags.items() if known)
+
+
+def _media(quirks: Quirks) -> dict[MediaKind, MediaFeature]:
+    image = Source.DATA | Source.URI if quirks.image_uri else Source.DATA
+    document = Source.DATA | Source.FILE_ID
+    taken = {
+        MediaKind.IMAGE: MediaFeature(prompts=image),
+        MediaKind.AUDIO: _AUDIO,
+        MediaKind.DOCUMENT: MediaFeature(prompts=document | Source.URI if quirks.document_uri else document),
+    }
+    return taken | {MediaKind.VIDEO: _VIDEO} if quirks.video else taken

@@ -1,0 +1,108 @@
+"""What a kind can do with a model, as data: requests are adapted by it, capabilities listed, and a table printed."""
+
+from collections.abc import Mapping
+from enum import Flag
+
+from msgspec import Struct
+
+from llmproxy_grpc.messages import Capability, MediaKind, Modality, ToolMode
+
+
+class Source(Flag):
+    """Where the bytes of a piece of media may be; the names are those of the fields of `Media`."""
+
+    NONE = 0
+    DATA = 1
+    URI = 2
+    FILE_ID = 4
+
+
+class MediaFeature(Struct, frozen=True):
+    """How one kind of media is taken.
+
+    Attributes:
+        prompts: Where the bytes may be in the messages of system, developer and user.
+        results: The same in results of tools.
+        types: The media types that are taken, in lower case; empty for any.
+        schemes: The schemes of URIs that are taken, such as `s3`; empty for any.
+    """
+
+    prompts: Source = Source.NONE
+    results: Source = Source.NONE
+    types: frozenset[str] = frozenset()
+    schemes: frozenset[str] = frozenset()
+
+
+class Features(Struct, frozen=True, kw_only=True):
+    """What can be honoured; the defaults are a model that answers text with text.
+
+    What is not here is left out of a request before a provider sees it, and named as unsupported.
+    """
+
+    names: tuple[str, ...]
+    """Whose options, tools and opaque parts are meant for it: the kind, then the vendor, which wins."""
+    media: Mapping[MediaKind, MediaFeature] = {}
+    message_name: bool = False
+    """Whether a message may name its participant."""
+    cache_hints: bool = False
+    """Whether the caller may say what of the prompt to cache."""
+    tools: bool = False
+    """Whether it calls functions."""
+    strict_tools: bool = False
+    """Whether it can be held to a function's schema."""
+    tool_modes: frozenset[ToolMode] = frozenset({ToolMode.AUTO})
+    """The modes of ToolChoice that can be demanded."""
+    named_tool: bool = False
+    """Whether one function by name can be demanded."""
+    parallel_tool_calls: bool = False
+    """Whether the caller may allow or forbid several calls at once."""
+    settings: frozenset[str] = frozenset()
+    """The plain fields of GenerationConfig that it knows, such as `top_k`; see `PLAIN_SETTINGS`."""
+    max_stop_sequences: int = 0
+    many_candidates: bool = False
+    """Whether more than one candidate can be asked for."""
+    json_object: bool = False
+    json_schema: bool = False
+    reasoning_effort: bool = False
+    reasoning_budget: bool = False
+    """Whether thinking can be limited by a number of tokens."""
+    reasoning_shown: bool = False
+    """Whether answers can show the thinking."""
+    output_modalities: frozenset[Modality] = frozenset({Modality.TEXT})
+    chat: bool = True
+    """Whether it answers conversations at all."""
+    embed: bool = False
+    """Whether it makes vectors."""
+    count_tokens: bool = False
+    """Whether the provider counts the tokens of a prompt by itself."""
+
+    def capabilities(self) -> frozenset[Capability]:
+        """The same in the words of ListModels."""
+        flags = {
+            Capability.CHAT: self.chat,
+            Capability.TOOLS: self.tools,
+            Capability.JSON_SCHEMA: self.json_schema,
+            Capability.REASONING: self.reasoning_effort or self.reasoning_budget,
+            Capability.EMBED: self.embed,
+            Capability.COUNT_TOKENS: self.count_tokens,
+        }
+        return frozenset(capability for capability, has in flags.items() if has)
+
+    def input_modalities(self) -> frozenset[Modality]:
+        """What it reads."""
+        kinds = (Modality(kind.value) for kind, feature in self.media.items() if feature.prompts)
+        return frozenset({Modality.TEXT, *kinds})
+
+
+PLAIN_SETTINGS = (
+    "max_output_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "top_logprobs",
+    "logit_bias",
+)
+"""The fields of GenerationConfig that a provider knows or not; the others have flags of their own."""
