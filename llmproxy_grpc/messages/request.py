@@ -96,3 +96,9 @@ class ChatRequest(Struct, frozen=True):
     routing: RoutingPolicy = RoutingPolicy()
     provider_options: Mapping[str, JsonObject] = {}
     conversation_id: str = ""
+
+    @property
+    def shows_thinking(self) -> bool:
+        """Whether the caller wants to see what thinking the provider shows."""
+        reasoning = self.generation.reasoning
+        return reasoning is None or reasoning.include is not False

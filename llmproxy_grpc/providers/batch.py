@@ -18,7 +18,7 @@ TextKind = type[TextDelta] | type[ReasoningDelta] | type[RefusalDelta]
 class Batch:
     """Events in the making; `take` gives them."""
 
-    __slots__ = ("_candidate", "_citations", "_events", "_first", "_kind", "_logprobs", "_part", "_texts")
+    __slots__ = ("_candidate", "_citations", "_events", "_first", "_kind", "_logprobs", "_part", "_summary", "_texts")
 
     def __init__(self) -> None:
         self._events: list[StreamEvent] = []
@@ -29,6 +29,7 @@ class Batch:
         self._logprobs: list[TokenLogprob] = []
         self._citations: list[Citation] = []
         self._first: ToolCallDelta | None = None
+        self._summary = False
 
     def text(self, kind: TextKind, candidate: int, part: int, text: str) -> None:
         """Adds text of a part."""
@@ -52,6 +53,10 @@ class Batch:
         """Adds log probabilities and sources to what was added last; there must be something."""
         self._logprobs += logprobs
         self._citations += citations
+
+    def mark_summary(self) -> None:
+        """Says that the thinking that was added last is a summary."""
+        self._summary = True
 
     def add(self, event: StreamEvent) -> None:
         """Adds an event that stays by itself."""
@@ -78,6 +83,10 @@ class Batch:
         text = self._texts[0] if len(self._texts) == 1 else "".join(self._texts)
         if issubclass(kind, ToolCallDelta):
             self._events.append(self._tool_call(text))
+        elif self._summary and kind is ReasoningDelta:
+            self._events.append(
+                ReasoningDelta(candidate_index=self._candidate, part_index=self._part, text=text, summary=True)
+            )
         else:
             self._events.append(
                 kind(
@@ -106,6 +115,7 @@ class Batch:
         self._kind = None
         self._texts = []
         self._first = None
+        self._summary = False
         if self._logprobs:
             self._logprobs = []
         if self._citations:

@@ -16,19 +16,20 @@ from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound, Upstream
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, StreamEvent
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ReasoningStyle
-from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Upstream
+from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
 from llmproxy_grpc.providers.embedded.model import MODEL, RUNTIME, find_model, has_module
 from llmproxy_grpc.providers.embedded.process import ModelProcess
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
+from llmproxy_grpc.providers.upstream import Upstream
 
 _CHILD = Path(__file__).with_name("embedded") / "child.py"
 # The server promises to keep connections open, then closes them behind each stream; and an idle one costs it a thread.
 _HEADERS = {"connection": "close"}
-_UPSTREAM = Upstream(
-    base_url="http://localhost/v1",
-    provider_kinds=("local",),
+_ADDRESS = "http://localhost/v1"
+_DIALECT = Dialect(
+    names=("local",),
     probe_path="/health",
     quirks=Quirks(
         max_tokens_field="max_tokens",
@@ -97,7 +98,7 @@ class LocalProvider:
         model = UpstreamModel(config.model_file.stem.lower() if config.model_file else MODEL, config.context_size)
         process = ModelProcess(_command(config, path, model.name), folder=_folder())
         own_http = HttpClient(connect_timeout=_CONNECT_TIMEOUT, unix_path=str(process.socket_path))
-        wire = ChatCompletions(own_http, _UPSTREAM, headers=(_HEADERS,))
+        wire = ChatCompletions(Upstream(own_http, _ADDRESS, headers=(_HEADERS,)), _DIALECT)
         return cls(config.name, model=model, process=process, wire=wire, http=own_http)
 
     def features(self, upstream_model: str) -> Features:

@@ -8,11 +8,12 @@ from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, StreamEvent
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, overlay
-from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Upstream
+from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS, Preset
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
+from llmproxy_grpc.providers.upstream import Upstream
 
 _OPENAI_HOST = "api.openai.com"
 
@@ -44,14 +45,14 @@ class OpenAiProvider:
         base_url = config.base_url or preset.base_url
         if not base_url:
             raise ValueError(f"provider {config.name!r} needs a base_url")
-        upstream = Upstream(
-            base_url=base_url,
+        dialect = Dialect(
             quirks=_quirks(config, preset),
-            provider_kinds=(cls.kind,) if preset.name == cls.kind else (cls.kind, preset.name),
+            names=(cls.kind,) if preset.name == cls.kind else (cls.kind, preset.name),
+            models_path=preset.models_path,
             probe_path=preset.probe_path,
-            lists_models=preset.lists_models,
         )
-        return cls(config.name, ChatCompletions(http, upstream, headers=_header_sets(config, preset)))
+        upstream = Upstream(http, base_url, headers=_header_sets(config, preset))
+        return cls(config.name, ChatCompletions(upstream, dialect))
 
     def features(self, upstream_model: str) -> Features:
         """What the vendor can do."""

@@ -18,9 +18,10 @@ class Preset(Struct, frozen=True, kw_only=True):
     key_variable: str = ""
     """The environment variable that holds a key, as the vendor names it; empty for servers that need none."""
     kind: str = "openai"
+    models_path: str = "/models"
+    """Where it lists its models, below the address; empty if it does not."""
     probe_path: str = "/models"
     """What to ask for, below the address, to see whether it answers."""
-    lists_models: bool = True
 
 
 _ROWS = (
@@ -90,7 +91,7 @@ _ROWS = (
         name="perplexity",
         base_url="https://api.perplexity.ai",
         key_variable="PERPLEXITY_API_KEY",
-        lists_models=False,
+        models_path="",
         quirks=replace(
             COMPATIBLE,
             top_k=True,

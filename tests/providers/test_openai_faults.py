@@ -34,9 +34,10 @@ from llmproxy_grpc.messages import (
     UsageSoFar,
 )
 from llmproxy_grpc.providers.chat_completions.quirks import OPENAI
-from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Upstream
+from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.openai import OpenAiProvider
+from llmproxy_grpc.providers.upstream import Upstream
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, Framing, openai_answer, openai_stream
 from tests.providers.conversations import ask, assembled, collect, collected
 
@@ -192,7 +193,7 @@ async def test_no_connection_is_told_apart(http):
 
 
 async def test_a_stream_that_stalls_behind_its_finish_is_complete(upstream, http):
-    wire = ChatCompletions(http, Upstream(base_url=upstream.url, quirks=OPENAI), tail_seconds=0.05)
+    wire = ChatCompletions(Upstream(http, upstream.url), Dialect(quirks=OPENAI), tail_seconds=0.05)
     upstream.script(Answer.stream([*EVENTS[:FINISHED_AT], Do.STALL]))
     response = assembled(await collected(wire.stream(ask(), "m")))
     assert response.candidates[0].message.parts[0].text == FULL
@@ -201,7 +202,7 @@ async def test_a_stream_that_stalls_behind_its_finish_is_complete(upstream, http
 
 
 async def test_pings_behind_the_finish_do_not_keep_a_stream_open(upstream, http):
-    wire = ChatCompletions(http, Upstream(base_url=upstream.url, quirks=OPENAI), tail_seconds=0.05)
+    wire = ChatCompletions(Upstream(http, upstream.url), Dialect(quirks=OPENAI), tail_seconds=0.05)
     upstream.script(Answer.stream([*EVENTS[:FINISHED_AT], *([b": ping\n\n", 0.01] * 50)]))
     async with asyncio.timeout(0.4):
         assert text_of(await collected(wire.stream(ask(), "m"))) == FULL

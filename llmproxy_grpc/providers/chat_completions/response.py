@@ -6,24 +6,15 @@ from typing import Any
 from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import (
     Candidate,
-    CandidateFinish,
     Citation,
     JsonObject,
     Message,
     Part,
     ProviderResponse,
-    ReasoningDelta,
     ReasoningPart,
-    RefusalDelta,
     RefusalPart,
     Role,
-    StreamEvent,
-    TextDelta,
     TextPart,
-    TokenLogprob,
-    ToolCallDelta,
-    ToolCallPart,
-    UpstreamEnd,
 )
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, thinking
 from llmproxy_grpc.providers.chat_completions.finish import finish
@@ -122,45 +113,3 @@ def metadata(answer: Answer, model: str) -> JsonObject:
         if value:
             found[name] = value
     return found
-
-
-def events_of(response: ProviderResponse) -> list[StreamEvent]:
-    """The events of a stream that says the same, for servers that answer a stream's request in one piece."""
-    events: list[StreamEvent] = []
-    for candidate in response.candidates:
-        for index, part in enumerate(candidate.message.parts):
-            logprobs = candidate.logprobs if isinstance(part, TextPart) else ()
-            events.append(_delta(candidate.index, index, part, logprobs))
-        events.append(
-            CandidateFinish(
-                candidate.index,
-                candidate.finish_reason,
-                candidate.raw_finish_reason,
-                candidate.matched_stop_sequence,
-            )
-        )
-    events.append(UpstreamEnd(response.usage, response.provider_metadata))
-    return events
-
-
-def _delta(
-    candidate: int, index: int, part: Part, logprobs: tuple[TokenLogprob, ...]
-) -> TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta:
-    if isinstance(part, ToolCallPart):
-        return ToolCallDelta(
-            candidate_index=candidate,
-            part_index=index,
-            id=part.id,
-            name=part.name,
-            arguments_json=part.arguments_json,
-            continuity_token=part.continuity_token,
-        )
-    if isinstance(part, ReasoningPart):
-        return ReasoningDelta(candidate_index=candidate, part_index=index, text=part.text)
-    if isinstance(part, RefusalPart):
-        return RefusalDelta(candidate_index=candidate, part_index=index, text=part.text)
-    if isinstance(part, TextPart):
-        return TextDelta(
-            candidate_index=candidate, part_index=index, text=part.text, citations=part.citations, logprobs=logprobs
-        )
-    raise TypeError(f"no delta for {type(part).__name__}")

@@ -1,23 +1,21 @@
-"""A stream of events, decoded chunk by chunk, and the rule for when it is complete."""
+"""A stream of Chat Completions, decoded chunk by chunk, and the rule for when it is complete."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
 
-from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamServerError, UpstreamStreamBroken
+from llmproxy_grpc.errors import ProxyError, UpstreamServerError, UpstreamStreamBroken
 from llmproxy_grpc.messages import JsonObject, StreamEvent, UpstreamEnd, UsageSoFar
-from llmproxy_grpc.providers.batch import Batch
 from llmproxy_grpc.providers.chat_completions.candidate import CandidateDecoder
 from llmproxy_grpc.providers.chat_completions.finish import BROKEN
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
 from llmproxy_grpc.providers.chat_completions.response import metadata
 from llmproxy_grpc.providers.chat_completions.shapes import ANSWER, Answer, Choice
 from llmproxy_grpc.providers.chat_completions.usage import read_usage
-from llmproxy_grpc.providers.failures import failure
 from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.sse import ServerSentEvent
+from llmproxy_grpc.providers.streaming import StreamDecoder
 
 _DONE = b"[DONE]"
 
@@ -30,8 +28,8 @@ class Expectation(Struct, frozen=True, kw_only=True):
     show_thinking: bool = True
 
 
-class StreamDecoder:
-    """Turns the events of one stream into ours.
+class ChunkDecoder(StreamDecoder[ServerSentEvent]):
+    """Turns the chunks of one stream into our events.
 
     `[DONE]` proves nothing, nor does its absence: a stream that ends is complete when every candidate that began has
     said why it ended. CandidateFinish waits for the end, since some servers send content or tool calls behind the
@@ -40,33 +38,21 @@ class StreamDecoder:
     Args:
         expectation: What was asked for.
         new_id: Makes ids for tool calls that have none.
-        headers: Those of the answer, for an error in its middle.
-        now: The wall clock, for the same.
-        secrets: Our keys to the provider, which such an error may repeat.
+        failed: Makes the error that an event is.
     """
 
     def __init__(
-        self,
-        expectation: Expectation,
-        *,
-        new_id: Callable[[], str],
-        headers: Mapping[str, str],
-        now: Callable[[], datetime],
-        secrets: Sequence[str] = (),
+        self, expectation: Expectation, *, new_id: Callable[[], str], failed: Callable[[bytes], ProxyError]
     ) -> None:
+        super().__init__()
         self._expectation = expectation
         self._new_id = new_id
-        self._headers = headers
-        self._now = now
-        self._secrets = secrets
-        self._batch = Batch()
+        self._error_in = failed
         self._candidates: dict[int, CandidateDecoder] = {}
         self._ended = 0
         self._usage: Any = None
         self._has_news_of_usage = False
         self._metadata: JsonObject | None = None
-        self.done = False
-        """Whether [DONE] came; what follows it is ignored."""
 
     @property
     def output_started(self) -> bool:
@@ -83,27 +69,13 @@ class StreamDecoder:
         """Whether all candidates asked for have ended, so that nothing but usage and [DONE] may follow."""
         return self._expectation.candidates <= len(self._candidates) == self._ended
 
-    def feed(self, events: Sequence[ServerSentEvent]) -> None:
-        """Takes the events of one read; `take` gives what they say, even if this raises.
-
-        Raises:
-            UpstreamProtocolError: An event is not what the wire promises.
-            ProxyError: An event is an error of the provider.
-        """
-        for event in events:
-            data = event.data
-            if data == _DONE or data.strip() == _DONE:
-                self.done = True
-                return
-            if data:
-                self._take(decode(data, ANSWER), event)
-
-    def feed_rest(self, events: Sequence[ServerSentEvent]) -> None:
-        """Takes what the connection's end left over: a last event that lacks its blank line, or half of one."""
-        try:
-            self.feed(events)
-        except UpstreamProtocolError:
-            return
+    def read(self, frame: ServerSentEvent) -> None:
+        """Takes one chunk."""
+        data = frame.data
+        if data == _DONE or data.strip() == _DONE:
+            self.done = True
+        elif data:
+            self._take(decode(data, ANSWER), frame)
 
     def take(self) -> list[StreamEvent]:
         """Gives our events for all that was fed since the last time."""
@@ -111,35 +83,24 @@ class StreamDecoder:
             self._has_news_of_usage = False
             usage = read_usage(self._usage)
             if usage is not None:
-                self._batch.add(UsageSoFar(usage))
-        return self._batch.take()
+                self.batch.add(UsageSoFar(usage))
+        return self.batch.take()
 
     def end(self) -> None:
-        """Ends the stream at [DONE], or at the end of the connection; `take` gives the last events.
-
-        Raises:
-            UpstreamStreamBroken: Output has come, but not its end.
-            UpstreamProtocolError: No output has come, nor an end.
-        """
+        """Ends the stream; raises unless it is complete."""
         if not self.complete:
             raise self.broken()
         for index in sorted(self._candidates):
             self._candidates[index].end()
         self._has_news_of_usage = False
-        self._batch.add(UpstreamEnd(read_usage(self._usage), self._metadata or {}))
-
-    def broken(self) -> ProxyError:
-        """The error of a stream that ends too early."""
-        if self.output_started:
-            return UpstreamStreamBroken("The provider broke off its answer.")
-        return UpstreamProtocolError("The provider's stream ended before any output.")
+        self.batch.add(UpstreamEnd(read_usage(self._usage), self._metadata or {}))
 
     def _take(self, answer: Answer, event: ServerSentEvent) -> None:
         choices = answer.choices
         if answer.error or event.event or not choices or choices[0].error:
             error = in_band_error(answer, event.data, event.event)
             if error is not None:
-                raise failure(200, self._headers, error, now=self._now(), secrets=self._secrets)
+                raise self._error_in(error)
         if self._metadata is None:
             self._metadata = metadata(answer, self._expectation.model) if choices else None
         if choices:
@@ -161,7 +122,7 @@ class StreamDecoder:
                 # Azure reports its filters in choices that say nothing.
                 return
             candidate = self._candidates[index] = CandidateDecoder(
-                index, self._batch, new_id=self._new_id, show_thinking=self._expectation.show_thinking
+                index, self.batch, new_id=self._new_id, show_thinking=self._expectation.show_thinking
             )
         if choice.finish_reason and not candidate.raw_finish:
             self._ended += 1

@@ -6,9 +6,10 @@ from typing import Any
 from msgspec.json import encode
 
 from llmproxy_grpc.messages import ToolCallPart
+from llmproxy_grpc.providers.candidate import CallWriter
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
 from llmproxy_grpc.providers.chat_completions.shapes import Content, ToolCall
-from llmproxy_grpc.providers.jsonio import SurrogateJoiner, joined
+from llmproxy_grpc.providers.jsonio import joined
 
 _LEGACY_INDEX = -1
 
@@ -21,21 +22,19 @@ class OpenCall:
         provider_id: The server's id; empty if it gave none.
         name: Its function; empty until known.
         custom: Whether its input is free text.
-        part_index: Its place in the message; None until its name is known.
+        writer: Writes its arguments; None until its name is known.
         held: Arguments that came before the name.
-        joiner: Joins the characters that the server split between two fragments.
     """
 
-    __slots__ = ("custom", "held", "id", "joiner", "name", "part_index", "provider_id")
+    __slots__ = ("custom", "held", "id", "name", "provider_id", "writer")
 
     def __init__(self, call_id: str, provider_id: str) -> None:
         self.id = call_id
         self.provider_id = provider_id
         self.name = ""
         self.custom = False
-        self.part_index: int | None = None
+        self.writer: CallWriter | None = None
         self.held = ""
-        self.joiner = SurrogateJoiner()
 
     @property
     def token(self) -> bytes:

@@ -1,13 +1,10 @@
 """The arithmetic of token counts: every vendor's `usage` as one Usage."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from llmproxy_grpc.messages import Modality, ModalityTokens, Usage
-
-LARGEST_COUNT = 2**31 - 1
-"""The API counts in 32 bits; a larger number is a fault of the provider."""
+from llmproxy_grpc.providers.counts import LARGEST_COUNT, count
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -28,8 +25,8 @@ def read_usage(raw: Any) -> Usage | None:
     prompt = _mapping(raw, "prompt_tokens_details", "input_tokens_details")
     completion = _mapping(raw, "completion_tokens_details", "output_tokens_details")
     cached = _cached(raw, prompt)
-    reasoning = _count(completion, "reasoning_tokens") or _count(raw, "reasoning_tokens")
-    total = _count(raw, "total_tokens")
+    reasoning = count(completion, "reasoning_tokens") or count(raw, "reasoning_tokens")
+    total = count(raw, "total_tokens")
     input_tokens = _input(raw, cached, total)
     output_tokens = _output(raw, input_tokens, reasoning, total)
     if not input_tokens and not output_tokens and "prompt_tokens" not in raw:
@@ -39,7 +36,7 @@ def read_usage(raw: Any) -> Usage | None:
         output_tokens=output_tokens,
         total_tokens=min(input_tokens + output_tokens, LARGEST_COUNT),
         cached_input_tokens=min(cached, input_tokens),
-        cache_write_input_tokens=min(_count(prompt, "cache_write_tokens"), input_tokens),
+        cache_write_input_tokens=min(count(prompt, "cache_write_tokens"), input_tokens),
         reasoning_tokens=min(reasoning, output_tokens),
         modality_tokens=_modalities(prompt, completion) if prompt or completion else (),
     )
@@ -53,33 +50,24 @@ def _mapping(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     return _NOTHING
 
 
-def _count(raw: Mapping[str, Any], name: str) -> int:
-    value = raw.get(name)
-    if value.__class__ is int:
-        return min(max(value, 0), LARGEST_COUNT)
-    if isinstance(value, float) and not math.isnan(value):
-        return int(min(max(value, 0.0), LARGEST_COUNT))
-    return 0
-
-
 def _cached(raw: Mapping[str, Any], details: Mapping[str, Any]) -> int:
-    return _count(details, "cached_tokens") or _count(raw, "prompt_cache_hit_tokens") or _count(raw, "cached_tokens")
+    return count(details, "cached_tokens") or count(raw, "prompt_cache_hit_tokens") or count(raw, "cached_tokens")
 
 
 def _input(raw: Mapping[str, Any], cached: int, total: int) -> int:
-    tokens = _count(raw, "prompt_tokens") or _count(raw, "input_tokens")
+    tokens = count(raw, "prompt_tokens") or count(raw, "input_tokens")
     if tokens:
         return tokens
-    missed = _count(raw, "prompt_cache_miss_tokens")
+    missed = count(raw, "prompt_cache_miss_tokens")
     if missed:
         return min(cached + missed, LARGEST_COUNT)
-    return max(total - _count(raw, "completion_tokens"), 0)
+    return max(total - count(raw, "completion_tokens"), 0)
 
 
 def _output(raw: Mapping[str, Any], input_tokens: int, reasoning: int, total: int) -> int:
     if "completion_tokens" not in raw and "output_tokens" not in raw:
         return max(total - input_tokens, 0)
-    tokens = _count(raw, "completion_tokens") or _count(raw, "output_tokens")
+    tokens = count(raw, "completion_tokens") or count(raw, "output_tokens")
     # xAI counts thinking beside the completion, and only the total tells.
     if reasoning and input_tokens + tokens != total and input_tokens + tokens + reasoning == total:
         return min(tokens + reasoning, LARGEST_COUNT)
@@ -87,5 +75,5 @@ def _output(raw: Mapping[str, Any], input_tokens: int, reasoning: int, total: in
 
 
 def _modalities(prompt: Mapping[str, Any], completion: Mapping[str, Any]) -> tuple[ModalityTokens, ...]:
-    counts = ((modality, _count(prompt, name), _count(completion, name)) for name, modality in _MODALITIES)
+    counts = ((modality, count(prompt, name), count(completion, name)) for name, modality in _MODALITIES)
     return tuple(ModalityTokens(modality, read, written) for modality, read, written in counts if read or written)

@@ -6,7 +6,8 @@ from itertools import count
 from typing import Any
 
 from llmproxy_grpc.messages import ProviderResponse, StreamEvent
-from llmproxy_grpc.providers.chat_completions.stream import Expectation, StreamDecoder
+from llmproxy_grpc.providers.chat_completions.stream import ChunkDecoder, Expectation
+from llmproxy_grpc.providers.failures import failure
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from tests.providers.conversations import assembled
 
@@ -14,13 +15,12 @@ DONE = ServerSentEvent("", b"[DONE]")
 COUNTS = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 
 
-def decoder(**expectation: Any) -> StreamDecoder:
+def decoder(**expectation: Any) -> ChunkDecoder:
     numbers = count()
-    return StreamDecoder(
+    return ChunkDecoder(
         Expectation(**{"model": "test-model", **expectation}),
         new_id=lambda: f"call_new{next(numbers)}",
-        headers={},
-        now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        failed=lambda document: failure(200, {}, document, now=datetime(2026, 1, 1, tzinfo=UTC)),
     )
 
 

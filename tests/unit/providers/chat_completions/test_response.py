@@ -18,8 +18,9 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
 from llmproxy_grpc.providers.chat_completions.models import MAX_MODELS, read_models
-from llmproxy_grpc.providers.chat_completions.response import ResponseReader, events_of
+from llmproxy_grpc.providers.chat_completions.response import ResponseReader
 from llmproxy_grpc.providers.chat_completions.shapes import ANSWER
+from llmproxy_grpc.providers.events import events_of
 from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.provider import UpstreamModel
 from tests.providers.conversations import assembled

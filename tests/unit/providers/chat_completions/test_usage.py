@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy_grpc.messages import Modality, ModalityTokens, Usage, UsageSource
-from llmproxy_grpc.providers.chat_completions.usage import LARGEST_COUNT, read_usage
+from llmproxy_grpc.providers.chat_completions.usage import read_usage
+from llmproxy_grpc.providers.counts import LARGEST_COUNT
 
 
 def usage(**raw: Any) -> Usage:

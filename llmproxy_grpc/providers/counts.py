@@ -1,0 +1,22 @@
+"""Numbers of providers as numbers of the API: clipped, never trusted."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+LARGEST_COUNT: Final = 2**31 - 1
+"""The API counts in 32 bits; a larger number is a fault of the provider."""
+
+
+def count(raw: Mapping[str, Any], name: str) -> int:
+    """A count by its name: 0 if it is absent, negative or no number, and at most what 32 bits hold."""
+    return clipped(raw.get(name))
+
+
+def clipped(value: Any) -> int:
+    """A value as a count, as `count` reads one."""
+    if value.__class__ is int:
+        return min(max(value, 0), LARGEST_COUNT)
+    if isinstance(value, float) and not math.isnan(value):
+        return int(min(max(value, 0.0), LARGEST_COUNT))
+    return 0

@@ -1,0 +1,117 @@
+"""One upstream over HTTP, as every kind asks it: addresses, keys that take turns, and the errors that answers are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from itertools import cycle
+from typing import Final
+
+from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamStreamBroken
+from llmproxy_grpc.providers.failures import failure
+from llmproxy_grpc.providers.http import Endpoint, HttpClient, HttpResponse
+
+JSON: Final = "application/json"
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_MAX_ERROR_BYTES: Final = 65536
+_MOST_ADDRESSES: Final = 1024
+"""Addresses that are kept ready; callers choose the models that some of them name."""
+_SHORTEST_SECRET: Final = 8
+"""Shorter values of headers are flags and names, and words of any message."""
+
+
+class Upstream:
+    """One upstream; a redirect is an error, and a secret goes nowhere but here.
+
+    Args:
+        http: Where connections come from; closing it is its owner's business.
+        base_url: What every path is appended to.
+        headers: Constant headers of every request; several sets take turns, so that several keys share the load.
+        now: The wall clock, for waits that a provider names as a date.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        base_url: str,
+        *,
+        headers: Sequence[Mapping[str, str]] = ({},),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._http = http
+        self.base_url = base_url.rstrip("/")
+        self._turns = cycle(range(len(headers)))
+        self._headers = headers
+        self._now = now
+        self._secrets = _secrets(headers)
+        self._fresh: Mapping[str, str] = {}
+        self._endpoints: dict[tuple[str, str, int], Endpoint] = {}
+
+    def post(
+        self, path: str, body: bytes, *, headers: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[HttpResponse]:
+        """Sends JSON and gives the answer's head, as `Endpoint.send`.
+
+        Args:
+            path: Percent-encoded, with the query if there is one.
+            body: What to send.
+            headers: Those of this request alone, such as a signature.
+        """
+        if headers is not None:
+            self._fresh = headers
+        return self._endpoint("POST", path).send(body, headers=headers)
+
+    async def get(self, path: str, limit: int, *, headers: Mapping[str, str] | None = None) -> bytes:
+        """Gives the body of a good answer, of at most `limit` bytes; anything else raises a ProxyError."""
+        if headers is not None:
+            self._fresh = headers
+        async with self._endpoint("GET", path).send(headers=headers) as response:
+            return await self.body(response, limit)
+
+    async def body(self, response: HttpResponse, limit: int = MAX_ANSWER_BYTES) -> bytes:
+        """Reads a good answer whole.
+
+        Raises:
+            ProxyError: Its status is not 200, it is longer than `limit` bytes, or was cut off.
+        """
+        if response.status != 200:
+            raise await self.failure(response)
+        try:
+            return await response.read(limit)
+        except UpstreamStreamBroken as error:
+            raise UpstreamProtocolError("The provider's answer was cut off.") from error
+
+    async def failure(self, response: HttpResponse) -> ProxyError:
+        """The error that a status other than 200 is, even if its body cannot be read."""
+        try:
+            body = await response.read(_MAX_ERROR_BYTES)
+        except ProxyError:
+            body = b""
+        return self._failure(response.status, response, body)
+
+    def failed(self, response: HttpResponse) -> Callable[[bytes], ProxyError]:
+        """Makes the error that a document is which came, whole or in a stream, behind the status 200."""
+        return lambda document: self._failure(200, response, document)
+
+    def _failure(self, status: int, response: HttpResponse, body: bytes) -> ProxyError:
+        secrets = (*self._secrets, *_secrets((self._fresh,)))
+        return failure(status, response.headers, body, now=self._now(), secrets=secrets)
+
+    def _endpoint(self, method: str, path: str) -> Endpoint:
+        turn = next(self._turns)
+        key = (method, path, turn)
+        endpoint = self._endpoints.get(key)
+        if endpoint is None:
+            if len(self._endpoints) >= _MOST_ADDRESSES:
+                self._endpoints.clear()
+            headers = self._headers[turn]
+            if method == "POST":
+                headers = {"content-type": JSON, **headers}
+            endpoint = self._http.endpoint(method, f"{self.base_url}{path}", headers=headers)
+            self._endpoints[key] = endpoint
+        return endpoint
+
+
+def _secrets(headers: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """What must not come back to callers: the headers' values, without a scheme before them; the longest first."""
+    words = {value.rpartition(" ")[2] for fields in headers for value in fields.values()}
+    return tuple(sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=len, reverse=True))
