@@ -11,6 +11,7 @@ from llmproxy_grpc.messages import (
     Delta,
     Message,
     Part,
+    PartDelta,
     ProviderResponse,
     ReasoningDelta,
     ReasoningPart,
@@ -26,7 +27,7 @@ from llmproxy_grpc.messages import (
     UpstreamStart,
 )
 
-WHOLE = {TextDelta: TextPart, ReasoningDelta: ReasoningPart, RefusalDelta: RefusalPart}
+WHOLE = {TextDelta: TextPart, RefusalDelta: RefusalPart}
 
 
 def ask(*texts: str, **fields: Any) -> ChatRequest:
@@ -72,15 +73,27 @@ def _candidate(finish: CandidateFinish, deltas: Sequence[Delta]) -> Candidate:
 
 def _part(deltas: Sequence[Delta]) -> Part:
     first = deltas[0]
+    if isinstance(first, PartDelta):
+        assert len(deltas) == 1, "a whole part comes once"
+        return first.part
     assert {type(delta) for delta in deltas} == {type(first)}
     citations = tuple(citation for delta in deltas for citation in delta.citations)
     if isinstance(first, ToolCallDelta):
         assert all(not (delta.id or delta.name) for delta in deltas[1:] if isinstance(delta, ToolCallDelta))
         arguments = "".join(delta.arguments_json for delta in deltas if isinstance(delta, ToolCallDelta))
-        return ToolCallPart(
-            id=first.id, name=first.name, arguments_json=arguments, continuity_token=first.continuity_token
+        token = next((delta.continuity_token for delta in reversed(deltas) if delta.continuity_token), b"")
+        return ToolCallPart(id=first.id, name=first.name, arguments_json=arguments, continuity_token=token)
+    token = next((delta.continuity_token for delta in reversed(deltas) if delta.continuity_token), b"")
+    text = "".join(delta.text for delta in deltas)
+    if isinstance(first, ReasoningDelta):
+        return ReasoningPart(
+            text=text,
+            redacted=first.redacted,
+            summary=first.summary,
+            citations=citations,
+            continuity_token=token,
         )
-    return WHOLE[type(first)](text="".join(delta.text for delta in deltas), citations=citations)
+    return WHOLE[type(first)](text=text, citations=citations, continuity_token=token)
 
 
 async def collected(batches: AsyncGenerator[Sequence[StreamEvent], None]) -> list[StreamEvent]:

@@ -22,10 +22,11 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.provider import Provider
 from tests.providers.conversations import ask, assembled, collected
-from tests.providers.specimens import SPECIMENS, Specimen
+from tests.providers.kinds import SPECIMENS
+from tests.providers.specimen import Specimen
 
 
-@pytest.fixture(params=SPECIMENS, ids=lambda specimen: specimen.kind)
+@pytest.fixture(params=SPECIMENS, ids=lambda specimen: specimen.name)
 def specimen(request: pytest.FixtureRequest) -> Specimen:
     return request.param
 
