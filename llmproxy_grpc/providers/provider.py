@@ -24,11 +24,25 @@ class Unsupported(Struct, frozen=True):
     message: str
 
 
+class Change(Struct, frozen=True):
+    """A set field that a provider honours with another value than it has: its path, and what it gets and why."""
+
+    field: str
+    message: str
+
+
 class Adapted(Struct, frozen=True):
-    """A request as a provider can honour it, and the set fields that were left out of it."""
+    """A request as a provider can honour it, and how it differs from what was asked.
+
+    Attributes:
+        request: What the provider gets.
+        unsupported: The set fields that were left out: a reason to turn to another target.
+        changes: The fields whose values were changed: the caller is warned of them.
+    """
 
     request: ChatRequest
     unsupported: tuple[Unsupported, ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
 class UpstreamModel(Struct, frozen=True):

@@ -35,6 +35,7 @@ from llmproxy_grpc.messages import (
     UsageSource,
 )
 from llmproxy_grpc.routing.candidates import Candidate
+from llmproxy_grpc.routing.continuity import has_token, sealed_events, sealed_response
 from llmproxy_grpc.routing.patience import Patience
 from llmproxy_grpc.routing.usage import characters, estimate
 
@@ -115,7 +116,7 @@ class Trying:
         self._usage = response.usage
         if self._usage is None:
             self._output_characters = sum(characters(candidate.message.parts) for candidate in response.candidates)
-        return response
+        return sealed_response(response, self._candidate.target)
 
     async def stream(
         self, request: ChatRequest, first_token: float, idle: float
@@ -160,11 +161,14 @@ class Trying:
             self._call.upstream_request_id = first.upstream_request_id
             batch = batch[1:]
         news_of_usage = False
+        tokens = False
         for event in batch:
             if type(event) is TextDelta:  # nearly always
                 self._output_characters += len(event.text)
+                tokens = tokens or event.continuity_token != b""
             elif isinstance(event, Delta):
                 self._output_characters += _characters(event)
+                tokens = tokens or has_token(event)
             elif isinstance(event, UpstreamEnd):
                 self._ended = True
                 self._call.usage = self._usage = event.usage or self._estimate()
@@ -173,6 +177,8 @@ class Trying:
                 self._told_usage, self._characters_when_told = event.usage, self._output_characters
         if news_of_usage:
             batch = [event for event in batch if not isinstance(event, UsageSoFar)]
+        if tokens:
+            batch = sealed_events(batch, self._candidate.target)
         if batch:
             self._tell_output()
         return batch

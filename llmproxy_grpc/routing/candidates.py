@@ -1,6 +1,6 @@
 """What may answer a request: the targets of its route and fallbacks, less those that the request rules out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -9,25 +9,21 @@ from msgspec import Struct, structs
 from llmproxy_grpc.config.schema import ModelDefaults
 from llmproxy_grpc.errors import FieldViolation, InvalidRequest, NoProviderAvailable, UnsupportedParameter, name_fields
 from llmproxy_grpc.messages import ChatRequest, GenerationConfig, Warning
-from llmproxy_grpc.providers.provider import Provider, Unsupported
+from llmproxy_grpc.providers.provider import Adapted, Provider, Unsupported
 from llmproxy_grpc.routing.catalog import Route, Target
+from llmproxy_grpc.routing.continuity import opened
 from llmproxy_grpc.routing.strategies import STRATEGIES
 
 MOST_VIOLATIONS: Final = 50
 
 
 class Candidate(Struct, frozen=True):
-    """A target that may be tried, the request as it gets it, and the fields that it will leave out."""
+    """A target that may be tried, the request as it gets it, and what the caller has to know of the difference."""
 
     target: Target
     provider: Provider
     request: ChatRequest
-    dropped: tuple[Unsupported, ...] = ()
-
-    def warnings(self) -> Iterable[Warning]:
-        """A warning for each field that this target leaves out."""
-        for unsupported in self.dropped:
-            yield Warning("PARAMETER_DROPPED", unsupported.field, unsupported.message)
+    warnings: tuple[Warning, ...] = ()
 
 
 def candidates(
@@ -60,11 +56,12 @@ def candidates(
             if provider is None or target in seen or (wanted and target.provider not in wanted):
                 continue
             seen.add(target)
-            adapted = provider.adapt(shaped, target.upstream_model)
+            own = opened(shaped, target)
+            adapted = provider.adapt(own.request, target.upstream_model)
             if adapted.unsupported and not request.routing.drop_unsupported:
                 refused = refused or adapted.unsupported
                 continue
-            found.append(Candidate(target, provider, adapted.request, adapted.unsupported))
+            found.append(Candidate(target, provider, adapted.request, (*own.warnings(), *_warnings(adapted))))
     if found:
         return found
     if refused:
@@ -102,6 +99,13 @@ def _routes(request: ChatRequest, look_up: Callable[[str], Route]) -> list[Route
     first = look_up(request.model)
     names = request.routing.fallback_models or first.fallback_models
     return [first, *(look_up(name) for name in names)]
+
+
+def _warnings(adapted: Adapted) -> Iterator[Warning]:
+    for unsupported in adapted.unsupported:
+        yield Warning("PARAMETER_DROPPED", unsupported.field, unsupported.message)
+    for change in adapted.changes:
+        yield Warning("PARAMETER_CHANGED", change.field, change.message)
 
 
 def _with_defaults(request: ChatRequest, defaults: ModelDefaults | None) -> ChatRequest:

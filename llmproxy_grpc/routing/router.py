@@ -138,7 +138,7 @@ class Router:
                 )
             self._in_flight[provider] += 1
             warned = len(call.warnings)
-            call.warnings.extend(candidate.warnings())
+            call.warnings.extend(candidate.warnings)
             try:
                 yield trying
             except ProxyError:
