@@ -27,6 +27,8 @@ from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.routing.catalog import DEFAULT
 from llmproxy_grpc.runtime import Observers, Runtime
 from llmproxy_grpc.server.chat import ChatServicer
+from llmproxy_grpc.server.count_tokens import CountTokensServicer
+from llmproxy_grpc.server.embed import EmbedServicer
 from llmproxy_grpc.server.exceptions import anonymous
 from llmproxy_grpc.server.grpc_health import GrpcHealth
 from llmproxy_grpc.server.health import HealthServicer, Load
@@ -183,6 +185,8 @@ class App:
             active_streams=lambda: self._admission.in_flight.get("Stream", 0),
             write_timeout=lambda: self._current.config().timeouts.write,
         )
+        embed = EmbedServicer(self._current.lend)
+        count_tokens = CountTokensServicer(self._current.lend)
         models = ModelsServicer(
             catalog=self._current.catalog,
             providers=self._current.provider_names,
@@ -200,6 +204,8 @@ class App:
         return {
             "Chat": chat.chat,
             "Stream": stream.stream,
+            "Embed": embed.embed,
+            "CountTokens": count_tokens.count_tokens,
             "ListModels": models.list_models,
             "GetModel": models.get_model,
             "Health": health.health,

@@ -161,6 +161,7 @@ class CapabilityNotSupported(RequestError):
     """No target of the model has this capability."""
 
     reason = "CAPABILITY_NOT_SUPPORTED"
+    failover = True
 
 
 class UpstreamError(ProxyError):

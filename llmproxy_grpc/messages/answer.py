@@ -35,6 +35,13 @@ class Usage(Struct, frozen=True):
     source: UsageSource = UsageSource.PROVIDER
 
 
+class TokenCount(Struct, frozen=True):
+    """How long a prompt is, and who says so."""
+
+    input_tokens: int
+    source: UsageSource
+
+
 class TokenLogprob(Struct, frozen=True):
     """Log probability of one position."""
 

@@ -1,6 +1,7 @@
 """Vectors: what is asked for, and what comes back."""
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -24,8 +25,12 @@ class EmbedRequest(Struct, frozen=True):
 
 
 class EmbedResponse(Struct, frozen=True):
-    """What one provider answered to one attempt of an Embed: a vector for each input, in order."""
+    """What one provider answered to one attempt of an Embed: a vector for each input, in order.
 
-    vectors: tuple[Sequence[float], ...]
+    Vectors are arrays of type `f`, single precision as on the wire: a large answer holds millions of numbers, too many
+    for an object each.
+    """
+
+    vectors: tuple["array[float]", ...]
     usage: Usage | None = None
     upstream_request_id: str = ""

@@ -1,6 +1,6 @@
 """Adapts a request to what a provider can do: what it cannot honour is left out, and named by its path."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from operator import is_
 from typing import Any, TypeVar
@@ -55,8 +55,24 @@ def adapt(request: ChatRequest, features: Features) -> Adapted:
     if request.tool_choice is not None:
         fields["tool_choice"] = adaptation.tool_choice(request.tool_choice) if fields.get("tools") else None
     if request.provider_options:
-        fields["provider_options"] = adaptation.options(request.provider_options)
+        meant, denied = meant_options(request.provider_options, features.names)
+        fields["provider_options"] = meant
+        adaptation.found.extend(denied)
     return Adapted(replace(request, **fields) if fields else request, tuple(adaptation.found))
+
+
+def meant_options(
+    options: Mapping[str, JsonObject], names: Iterable[str]
+) -> tuple[Mapping[str, JsonObject], Sequence[Unsupported]]:
+    """Gives the options that are meant for a provider of these names, and those that are the proxy's to set."""
+    meant: dict[str, JsonObject] = {}
+    denied: list[Unsupported] = []
+    for name in names:
+        if given := options.get(name):
+            meant[name] = {option: value for option, value in given.items() if option not in DENIED_OPTIONS}
+            paths = (f'provider_options["{name}"].{option}' for option in given if option in DENIED_OPTIONS)
+            denied.extend(Unsupported(path, "this is the proxy's to set") for path in paths)
+    return meant, denied
 
 
 class _Adaptation:
@@ -118,10 +134,6 @@ class _Adaptation:
         if config.reasoning is not None:
             gone["reasoning"] = self._reasoning(config.reasoning)
         return replace(config, **gone) if gone else config
-
-    def options(self, options: Mapping[str, JsonObject]) -> Mapping[str, JsonObject]:
-        """The options that are meant for this provider, without those that are the proxy's to set."""
-        return {name: self._allowed_options(name, options[name]) for name in self._features.names if options.get(name)}
 
     def _leave_out(self, field: str, why: str) -> None:
         self.found.append(Unsupported(field, why))
@@ -209,9 +221,3 @@ class _Adaptation:
             gone["include"] = None
             self._leave_out("generation.reasoning.include", "this provider does not show the thinking")
         return replace(config, **gone) if gone else config
-
-    def _allowed_options(self, name: str, options: JsonObject) -> JsonObject:
-        denied = [option for option in options if option in DENIED_OPTIONS]
-        for option in denied:
-            self._leave_out(f'provider_options["{name}"].{option}', "this is the proxy's to set")
-        return {option: value for option, value in options.items() if option not in denied} if denied else options

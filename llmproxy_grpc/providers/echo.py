@@ -1,19 +1,24 @@
 """The kind for tests: answers with the words it was asked, without any model behind it."""
 
 import asyncio
+import math
 import re
+from array import array
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from itertools import islice
 from typing import Self
+from zlib import crc32
 
 from msgspec import Struct
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound
+from llmproxy_grpc.errors import ModelNotFound
 from llmproxy_grpc.messages import (
     Candidate,
     CandidateFinish,
     ChatRequest,
+    EmbedPurpose,
     EmbedRequest,
     EmbedResponse,
     FinishReason,
@@ -29,11 +34,12 @@ from llmproxy_grpc.messages import (
     UsageSource,
 )
 from llmproxy_grpc.providers.adaptation import adapt
-from llmproxy_grpc.providers.features import PLAIN_SETTINGS, Features
+from llmproxy_grpc.providers.features import PLAIN_SETTINGS, EmbedFeatures, Features
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 
 MODEL = "echo"
+DIMENSIONS = 64
 
 _FEATURES = Features(
     names=("echo",),
@@ -42,6 +48,8 @@ _FEATURES = Features(
     settings=frozenset(PLAIN_SETTINGS) - {"top_logprobs"},
     max_stop_sequences=1000,
     many_candidates=True,
+    embed=EmbedFeatures(dimensions=True, purposes=frozenset(EmbedPurpose)),
+    count_tokens=True,
 )
 
 # A word keeps the space before it; the space at the very end stays with the last word.
@@ -58,7 +66,8 @@ class EchoProvider:
     """Answers the last user text, streamed one word a delta; its usage counts words.
 
     It honours `max_output_tokens` (in words), `stop_sequences` and `candidate_count` (equal candidates). Sampling
-    settings hold by themselves, as there is nothing to sample.
+    settings hold by themselves, as there is nothing to sample. A text's vector is its words, each counted at the place
+    that its CRC-32 gives, scaled to length 1: the same for the same words, and nearer the more words are shared.
 
     Args:
         name: The configured name.
@@ -118,13 +127,28 @@ class EchoProvider:
         finishes = (CandidateFinish(index, answer.finish_reason, "", answer.stop) for index in candidates)
         yield (*finishes, UpstreamEnd(usage=_usage(request, answer)))
 
-    async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:  # noqa: ARG002
-        """Makes no vectors."""
-        raise CapabilityNotSupported("This provider makes no vectors.")
+    async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:
+        """Gives each text a vector of its words, 64 numbers long unless the caller wants another length.
 
-    async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:  # noqa: ARG002
-        """Counts no tokens."""
-        raise CapabilityNotSupported("This provider counts no tokens.")
+        Raises:
+            ModelNotFound: The model is not `echo`.
+        """
+        _check(upstream_model)
+        texts = [part.text for part in request.inputs if isinstance(part, TextPart)]
+        words = sum(len(text.split()) for text in texts)
+        return EmbedResponse(
+            tuple(_vector(text, request.dimensions or DIMENSIONS) for text in texts),
+            Usage(words, 0, words, source=UsageSource.ESTIMATE),
+        )
+
+    async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
+        """Counts the words of a prompt.
+
+        Raises:
+            ModelNotFound: The model is not `echo`.
+        """
+        _check(upstream_model)
+        return _prompt_words(request)
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the one model, `echo`."""
@@ -180,8 +204,23 @@ def _candidate_count(request: ChatRequest) -> int:
     return request.generation.candidate_count or 1
 
 
+def _vector(text: str, dimensions: int) -> "array[float]":
+    # A text of white space alone needs a direction as well.
+    words = text.split() or [""]
+    counts = Counter(crc32(word.encode(errors="replace")) % dimensions for word in words)
+    length = math.hypot(*counts.values())
+    vector = array("f", bytes(4 * dimensions))
+    for place, count in counts.items():
+        vector[place] = count / length
+    return vector
+
+
+def _prompt_words(request: ChatRequest) -> int:
+    return sum([len(_text(message).split()) for message in request.messages])
+
+
 def _usage(request: ChatRequest, answer: _Answer) -> Usage:
-    asked = sum([len(_text(message).split()) for message in request.messages])
+    asked = _prompt_words(request)
     answered = len(answer.text.split()) * _candidate_count(request)
     return Usage(
         input_tokens=asked,

@@ -5,7 +5,7 @@ from enum import Flag
 
 from msgspec import Struct
 
-from llmproxy_grpc.messages import Capability, MediaKind, Modality, ToolMode
+from llmproxy_grpc.messages import Capability, EmbedPurpose, MediaKind, Modality, ToolMode
 
 
 class Source(Flag):
@@ -31,6 +31,22 @@ class MediaFeature(Struct, frozen=True):
     results: Source = Source.NONE
     types: frozenset[str] = frozenset()
     schemes: frozenset[str] = frozenset()
+
+
+class EmbedFeatures(Struct, frozen=True, kw_only=True):
+    """What can be honoured of a request for vectors; the defaults are a model that takes texts alone.
+
+    Attributes:
+        media: Which media it takes as inputs: where `prompts` of each says.
+        dimensions: Whether the caller may choose the vectors' length.
+        purposes: What it can be told that the vectors are for.
+        most_inputs: How many inputs it takes at once: more of them are split among several requests.
+    """
+
+    media: Mapping[MediaKind, MediaFeature] = {}
+    dimensions: bool = False
+    purposes: frozenset[EmbedPurpose] = frozenset()
+    most_inputs: int = 2048
 
 
 class Features(Struct, frozen=True, kw_only=True):
@@ -71,8 +87,8 @@ class Features(Struct, frozen=True, kw_only=True):
     output_modalities: frozenset[Modality] = frozenset({Modality.TEXT})
     chat: bool = True
     """Whether it answers conversations at all."""
-    embed: bool = False
-    """Whether it makes vectors."""
+    embed: EmbedFeatures | None = None
+    """How it makes vectors; None if it makes none."""
     count_tokens: bool = False
     """Whether the provider counts the tokens of a prompt by itself."""
 
@@ -83,7 +99,7 @@ class Features(Struct, frozen=True, kw_only=True):
             Capability.TOOLS: self.tools,
             Capability.JSON_SCHEMA: self.json_schema,
             Capability.REASONING: self.reasoning_effort or self.reasoning_budget,
-            Capability.EMBED: self.embed,
+            Capability.EMBED: self.embed is not None,
             Capability.COUNT_TOKENS: self.count_tokens,
         }
         return frozenset(capability for capability, has in flags.items() if has)

@@ -9,6 +9,12 @@ DENIED_OPTIONS = frozenset(
     {
         "model",
         "messages",
+        "input",
+        "inputs",
+        "contents",
+        "texts",
+        "images",
+        "requests",
         "stream",
         "api_key",
         "api_base",

@@ -18,10 +18,14 @@ from llmproxy_grpc.providers.features import Features
 
 
 class Unsupported(Struct, frozen=True):
-    """A set field that a provider cannot honour: its path, such as `generation.top_k`, and why."""
+    """A set field that a provider cannot honour: its path, such as `generation.top_k`, and why.
+
+    An `essential` one cannot be left out, whatever the caller says: there is no vector without its input.
+    """
 
     field: str
     message: str
+    essential: bool = False
 
 
 class Change(Struct, frozen=True):
@@ -97,7 +101,10 @@ class Provider(Protocol):
         """
 
     async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:
-        """Turns inputs into vectors; CapabilityNotSupported without the feature `embed`."""
+        """Turns inputs into vectors; CapabilityNotSupported without the feature `embed`.
+
+        It gets requests of the inputs that it takes at once, less what its features do not name.
+        """
 
     async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
         """Counts the tokens of a prompt; CapabilityNotSupported without the feature `count_tokens`."""

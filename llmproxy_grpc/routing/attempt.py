@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Final, Self
+from typing import Final, Generic, Self
 
 from msgspec import structs
 
@@ -22,7 +22,6 @@ from llmproxy_grpc.errors import (
 from llmproxy_grpc.messages import (
     ChatRequest,
     Delta,
-    ProviderResponse,
     ReasoningDelta,
     RefusalDelta,
     StreamEvent,
@@ -35,21 +34,28 @@ from llmproxy_grpc.messages import (
     UsageSource,
 )
 from llmproxy_grpc.routing.candidates import Candidate
-from llmproxy_grpc.routing.continuity import has_token, sealed_events, sealed_response
+from llmproxy_grpc.routing.continuity import has_token, sealed_events
+from llmproxy_grpc.routing.operations import Answer, Operation, Request
 from llmproxy_grpc.routing.patience import Patience
-from llmproxy_grpc.routing.usage import characters, estimate
+from llmproxy_grpc.routing.usage import sum_of, text_size, tokens_in
 
 EARLY: Final = 0.002
 """How early, in seconds, the timer of a deadline may go off: uvloop's are rounded to milliseconds."""
 
 
-class Trying:
+class Trying(Generic[Request, Answer]):
     """A try of one target while it runs. Use it as a context: leaving it tells the observers how it ended."""
 
     def __init__(
-        self, call: Call, candidate: Candidate, observers: Sequence[CallObserver], clock: Callable[[], float]
+        self,
+        call: Call,
+        operation: Operation[Request, Answer],
+        candidate: Candidate[Request],
+        observers: Sequence[CallObserver],
+        clock: Callable[[], float],
     ) -> None:
         self._call = call
+        self._operation = operation
         self._candidate = candidate
         self._observers = observers
         # Told of every token: those who would not listen are not even asked.
@@ -62,8 +68,8 @@ class Trying:
         self._ended = False
         self._usage: Usage | None = None
         self._told_usage: Usage | None = None
-        self._output_characters = 0
-        self._characters_when_told = 0
+        self._output_size = 0
+        self._size_when_told = 0
         self._asked = False
 
     def __enter__(self) -> Self:
@@ -97,26 +103,22 @@ class Trying:
         for observer in self._observers:
             observer.attempt_ended(self._call, attempt)
 
-    async def chat(self, request: ChatRequest, first_token: float | None) -> ProviderResponse:
-        """Gets the whole answer, within `first_token` seconds if given."""
+    async def answer(self, limit: float | None) -> Answer:
+        """Gets the whole answer, within `limit` seconds if given."""
         began = self._clock()
+        candidate = self._candidate
         self._asked = True
         try:
-            if first_token is not None:
-                self._patience.begin(began + first_token)
-            response = await self._candidate.provider.chat(request, self._candidate.target.upstream_model)
+            if limit is not None:
+                self._patience.begin(began + limit)
+            return await self._operation.ask(candidate.request, candidate.provider, candidate.target, self._note)
         except asyncio.CancelledError:
-            if first_token is None or not self._patience.ran_out():
+            if limit is None or not self._patience.ran_out():
                 raise
-            raise _too_slow("The provider did not answer", first_token) from None
+            raise _too_slow("The provider did not answer", limit) from None
         finally:
             self._patience.end()
             self._call.upstream_seconds += self._clock() - began
-        self._call.upstream_request_id = response.upstream_request_id
-        self._usage = response.usage
-        if self._usage is None:
-            self._output_characters = sum(characters(candidate.message.parts) for candidate in response.candidates)
-        return sealed_response(response, self._candidate.target)
 
     async def stream(
         self, request: ChatRequest, first_token: float, idle: float
@@ -134,6 +136,11 @@ class Trying:
                 if self._ended:
                     return  # what a provider does behind its own end marker is of no interest
         raise self._cut()
+
+    def _note(self, request_id: str, usage: Usage) -> None:
+        """Notes what an answer tells of the attempt, which may be one of several."""
+        self._call.upstream_request_id = request_id
+        self._usage = sum_of(self._usage, usage)
 
     async def _next(
         self, source: AsyncGenerator[Sequence[StreamEvent], None], first_token: float, idle: float
@@ -164,17 +171,17 @@ class Trying:
         tokens = False
         for event in batch:
             if type(event) is TextDelta:  # nearly always
-                self._output_characters += len(event.text)
+                self._output_size += text_size(event.text)
                 tokens = tokens or event.continuity_token != b""
             elif isinstance(event, Delta):
-                self._output_characters += _characters(event)
+                self._output_size += _size(event)
                 tokens = tokens or has_token(event)
             elif isinstance(event, UpstreamEnd):
                 self._ended = True
                 self._call.usage = self._usage = event.usage or self._estimate()
             elif isinstance(event, UsageSoFar):
                 news_of_usage = True
-                self._told_usage, self._characters_when_told = event.usage, self._output_characters
+                self._told_usage, self._size_when_told = event.usage, self._output_size
         if news_of_usage:
             batch = [event for event in batch if not isinstance(event, UsageSoFar)]
         if tokens:
@@ -194,15 +201,15 @@ class Trying:
                 observer.output(self._call, now - self._last_output_at)
         self._last_output_at = now
 
-    def _estimate(self) -> Usage:
+    def _estimate(self) -> Usage | None:
         """What the provider told so far, and an estimate of what came behind that."""
         told = self._told_usage
         if told is None:
-            return estimate(self._candidate.request, self._output_characters)
-        behind = self._output_characters - self._characters_when_told
+            return self._operation.estimate(self._candidate.request, self._output_size)
+        behind = self._output_size - self._size_when_told
         if not behind:
             return told
-        more = estimate(self._candidate.request, behind).output_tokens
+        more = tokens_in(behind)
         return structs.replace(
             told,
             output_tokens=told.output_tokens + more,
@@ -232,12 +239,12 @@ class Trying:
         return raised
 
 
-def _characters(event: Delta) -> int:
+def _size(event: Delta) -> int:
     match event:
         case TextDelta() | ReasoningDelta() | RefusalDelta():
-            return len(event.text)
+            return text_size(event.text)
         case ToolCallDelta():
-            return len(event.name) + len(event.arguments_json)
+            return text_size(event.name) + text_size(event.arguments_json)
         case _:
             return 0
 

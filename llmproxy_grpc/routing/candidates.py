@@ -1,37 +1,50 @@
 """What may answer a request: the targets of its route and fallbacks, less those that the request rules out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, Generic
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from llmproxy_grpc.config.schema import ModelDefaults
-from llmproxy_grpc.errors import FieldViolation, InvalidRequest, NoProviderAvailable, UnsupportedParameter, name_fields
-from llmproxy_grpc.messages import ChatRequest, GenerationConfig, Warning
-from llmproxy_grpc.providers.provider import Adapted, Provider, Unsupported
+from llmproxy_grpc.errors import (
+    CapabilityNotSupported,
+    FieldViolation,
+    InvalidRequest,
+    NoProviderAvailable,
+    UnsupportedParameter,
+    name_fields,
+)
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest, Warning
+from llmproxy_grpc.providers.provider import Provider, Unsupported
 from llmproxy_grpc.routing.catalog import Route, Target
-from llmproxy_grpc.routing.continuity import opened
+from llmproxy_grpc.routing.defaults import with_defaults
+from llmproxy_grpc.routing.operations import Answer, Operation, Request
 from llmproxy_grpc.routing.strategies import STRATEGIES
 
 MOST_VIOLATIONS: Final = 50
 
 
-class Candidate(Struct, frozen=True):
+class Candidate(Struct, Generic[Request], frozen=True):
     """A target that may be tried, the request as it gets it, and what the caller has to know of the difference."""
 
     target: Target
     provider: Provider
-    request: ChatRequest
-    warnings: tuple[Warning, ...] = ()
+    request: Request
+    warnings: Sequence[Warning] = ()
 
 
 def candidates(
-    request: ChatRequest, look_up: Callable[[str], Route], providers: Mapping[str, Provider], kinds: AbstractSet[str]
-) -> list[Candidate]:
+    operation: Operation[Request, Answer],
+    request: Request,
+    *,
+    look_up: Callable[[str], Route],
+    providers: Mapping[str, Provider],
+    kinds: AbstractSet[str],
+) -> list[Candidate[Request]]:
     """Lists what may answer, in the order to try.
 
     Args:
+        operation: What kind of request it is.
         request: What is asked.
         look_up: Gives a model's route.
         providers: Every provider by name.
@@ -43,29 +56,33 @@ def candidates(
             no target.
         NoProviderAvailable: None of the targets' providers exists: discovery has not found them.
         UnsupportedParameter: Every target lacks something that the request asks for; names the fields of the first.
+        CapabilityNotSupported: No target does such a thing at all.
     """
     _check_kinds(request, kinds)
     wanted = _wanted_providers(request, providers)
-    found: list[Candidate] = []
+    found: list[Candidate[Request]] = []
     seen: set[Target] = set()
     refused: Sequence[Unsupported] = ()
     for route in _routes(request, look_up):
-        shaped = _with_defaults(request, route.defaults)
+        shaped = with_defaults(request, route.defaults)
         for target in STRATEGIES[route.strategy](route.targets):
             provider = providers.get(target.provider)
             if provider is None or target in seen or (wanted and target.provider not in wanted):
                 continue
             seen.add(target)
-            own = opened(shaped, target)
-            adapted = provider.adapt(own.request, target.upstream_model)
-            if adapted.unsupported and not request.routing.drop_unsupported:
-                refused = refused or adapted.unsupported
+            if not operation.offered(provider.features(target.upstream_model)):
                 continue
-            found.append(Candidate(target, provider, adapted.request, (*own.warnings(), *_warnings(adapted))))
+            fitted = operation.fit(shaped, provider, target)
+            if fitted.unsupported and _refused(fitted.unsupported, request):
+                refused = refused or fitted.unsupported
+                continue
+            found.append(Candidate(target, provider, fitted.request, fitted.warnings))
     if found:
         return found
     if refused:
         raise _unsupported(refused)
+    if seen:
+        raise _incapable(operation, request)
     if not wanted:
         raise NoProviderAvailable("No provider of the model's targets is there.")
     raise InvalidRequest(
@@ -74,7 +91,7 @@ def candidates(
     )
 
 
-def _check_kinds(request: ChatRequest, kinds: AbstractSet[str]) -> None:
+def _check_kinds(request: ChatRequest | EmbedRequest, kinds: AbstractSet[str]) -> None:
     unknown = [kind for kind in request.provider_options if kind not in kinds]
     if unknown:
         known = ", ".join(sorted(kinds))
@@ -84,7 +101,7 @@ def _check_kinds(request: ChatRequest, kinds: AbstractSet[str]) -> None:
         )
 
 
-def _wanted_providers(request: ChatRequest, providers: Mapping[str, Provider]) -> frozenset[str]:
+def _wanted_providers(request: ChatRequest | EmbedRequest, providers: Mapping[str, Provider]) -> frozenset[str]:
     unknown = [index for index, name in enumerate(request.routing.providers) if name not in providers]
     if unknown:
         raise InvalidRequest(
@@ -94,39 +111,32 @@ def _wanted_providers(request: ChatRequest, providers: Mapping[str, Provider]) -
     return frozenset(request.routing.providers)
 
 
-def _routes(request: ChatRequest, look_up: Callable[[str], Route]) -> list[Route]:
+def _routes(request: ChatRequest | EmbedRequest, look_up: Callable[[str], Route]) -> list[Route]:
     """The route of the model, then those of its fallbacks: the caller's own if named, else the configured ones."""
     first = look_up(request.model)
     names = request.routing.fallback_models or first.fallback_models
     return [first, *(look_up(name) for name in names)]
 
 
-def _warnings(adapted: Adapted) -> Iterator[Warning]:
-    for unsupported in adapted.unsupported:
-        yield Warning("PARAMETER_DROPPED", unsupported.field, unsupported.message)
-    for change in adapted.changes:
-        yield Warning("PARAMETER_CHANGED", change.field, change.message)
+def _refused(unsupported: Sequence[Unsupported], request: ChatRequest | EmbedRequest) -> bool:
+    """Whether the target is out of the question: the caller does not let the fields be dropped, or nobody could."""
+    return not request.routing.drop_unsupported or any(each.essential for each in unsupported)
 
 
-def _with_defaults(request: ChatRequest, defaults: ModelDefaults | None) -> ChatRequest:
-    """Fills unset settings from the route's defaults."""
-    if defaults is None:
-        return request
-    current = request.generation
-    unset: dict[str, object] = {
-        name: value for name, value in defaults.settings().items() if getattr(current, name) in (None, ())
-    }
-    if not unset:
-        return request
-    generation: GenerationConfig = structs.replace(current, **unset)
-    return structs.replace(request, generation=generation)
+def _incapable(operation: Operation[Request, Answer], request: ChatRequest | EmbedRequest) -> CapabilityNotSupported:
+    capability = operation.capability.name
+    return CapabilityNotSupported(
+        f"No target of the model {operation.deed}; ask a model that has CAPABILITY_{capability} in ListModels.",
+        metadata={"model": request.model[:128], "capability": capability},
+    )
 
 
 def _unsupported(refused: Sequence[Unsupported]) -> UnsupportedParameter:
     # A request may hold thousands of pictures, each a field of its own.
     fields = name_fields([each.field for each in refused])
+    instead = "" if any(each.essential for each in refused) else ", or set routing.unsupported_params to DROP"
     return UnsupportedParameter(
-        f"No target of the model supports {fields}; leave it out, or set routing.unsupported_params to DROP.",
+        f"No target of the model supports {fields}; leave it out{instead}.",
         violations=[FieldViolation(each.field, each.message) for each in refused[:MOST_VIOLATIONS]],
         metadata={"fields": fields},
     )

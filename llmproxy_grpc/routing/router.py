@@ -7,15 +7,37 @@ from typing import Final, NoReturn
 
 from llmproxy_grpc.calls import Attempt, Call, CallObserver
 from llmproxy_grpc.config.schema import TimeoutsConfig
-from llmproxy_grpc.errors import DeadlineExceeded, InternalError, ProxyError, ProxyOverloaded, UpstreamRateLimited
-from llmproxy_grpc.messages import ChatRequest, ProviderResponse, StreamEvent
+from llmproxy_grpc.errors import (
+    CapabilityNotSupported,
+    DeadlineExceeded,
+    InternalError,
+    ProxyError,
+    ProxyOverloaded,
+    UpstreamError,
+    UpstreamRateLimited,
+)
+from llmproxy_grpc.messages import (
+    ChatRequest,
+    EmbedRequest,
+    EmbedResponse,
+    ProviderResponse,
+    RoutingPolicy,
+    StreamEvent,
+    TokenCount,
+    UsageSource,
+)
 from llmproxy_grpc.providers.provider import Provider
 from llmproxy_grpc.routing.attempt import Trying
 from llmproxy_grpc.routing.candidates import Candidate, candidates
 from llmproxy_grpc.routing.catalog import Catalog
+from llmproxy_grpc.routing.operations import CHAT, COUNT, EMBED, Answer, Operation, Request
+from llmproxy_grpc.routing.usage import prompt_tokens
 
 SHORTEST_ATTEMPT: Final = 0.2
 """Seconds that must be left for another target: with less, the failure at hand says more than a deadline would."""
+
+Limit = Callable[[Call, RoutingPolicy, int], float | None]
+"""Longest wait, in seconds, for one target's whole answer, with so many targets behind it; None for any."""
 
 
 class Router:
@@ -60,14 +82,25 @@ class Router:
         Raises:
             ProxyError: No target answered; the error of the attempt that says most.
         """
-        for left, candidate in self._tries(request):
-            self._check_deadline(call)
-            try:
-                with self._trying(call, candidate) as trying:
-                    return await trying.chat(candidate.request, self._chat_limit(call, request, left))
-            except ProxyError as error:
-                self._give_up_or_go_on(error, left, call)
-        raise InternalError("The router had nothing to try.")
+        return await self._answer(CHAT, call, request, self._limit)
+
+    async def embed(self, call: Call, request: EmbedRequest) -> EmbedResponse:
+        """Gives a vector for each input; for `call` and errors, as `chat`."""
+        return await self._answer(EMBED, call, request, self._limit)
+
+    async def count_tokens(self, call: Call, request: ChatRequest) -> TokenCount:
+        """Counts the tokens of a prompt: by the first target that can, or by an estimate where none is able to.
+
+        An estimate says that it is one, so trouble upstream is no reason to fail.
+
+        Raises:
+            ProxyError: The request itself is wrong: Chat would refuse it as well.
+        """
+        try:
+            return TokenCount(await self._answer(COUNT, call, request, self._counting_limit), UsageSource.PROVIDER)
+        except (CapabilityNotSupported, UpstreamError, ProxyOverloaded):
+            first = self._candidates(CHAT, request)[0]
+            return TokenCount(prompt_tokens(first.request), UsageSource.ESTIMATE)
 
     async def stream(self, call: Call, request: ChatRequest) -> AsyncGenerator[Sequence[StreamEvent], None]:
         """Answers in batches of events, UpstreamEnd last; fails over only before the first batch.
@@ -78,10 +111,10 @@ class Router:
         routing = request.routing
         first_token = routing.first_token_timeout or self._timeouts.first_token
         idle = routing.idle_timeout or self._timeouts.idle
-        for left, candidate in self._tries(request):
+        for left, candidate in self._tries(CHAT, request):
             self._check_deadline(call)
             try:
-                with self._trying(call, candidate) as trying:
+                with self._trying(call, CHAT, candidate) as trying:
                     async with aclosing(trying.stream(candidate.request, first_token, idle)) as batches:
                         async for batch in batches:
                             if call.first_output_at is None:
@@ -93,23 +126,46 @@ class Router:
                     raise
                 self._give_up_or_go_on(error, left, call)
 
-    def _tries(self, request: ChatRequest) -> Iterator[tuple[int, Candidate]]:
+    async def _answer(
+        self, operation: Operation[Request, Answer], call: Call, request: Request, limit: Limit
+    ) -> Answer:
+        """Tries one target after the other until one answers in one piece."""
+        for left, candidate in self._tries(operation, request):
+            self._check_deadline(call)
+            try:
+                with self._trying(call, operation, candidate) as trying:
+                    return await trying.answer(limit(call, request.routing, left))
+            except ProxyError as error:
+                self._give_up_or_go_on(error, left, call)
+        raise InternalError("The router had nothing to try.")
+
+    def _tries(
+        self, operation: Operation[Request, Answer], request: Request
+    ) -> Iterator[tuple[int, Candidate[Request]]]:
         """What to try, each with the number of tries left behind it."""
         allowed = min(request.routing.max_attempts or self._max_attempts, self._max_attempts)
-        chosen = candidates(request, self._catalog.route, self._providers, self._kinds)[:allowed]
+        chosen = self._candidates(operation, request)[:allowed]
         for tried, candidate in enumerate(chosen, 1):
             yield len(chosen) - tried, candidate
 
-    def _chat_limit(self, call: Call, request: ChatRequest, left: int) -> float | None:
+    def _candidates(self, operation: Operation[Request, Answer], request: Request) -> list[Candidate[Request]]:
+        return candidates(operation, request, look_up=self._catalog.route, providers=self._providers, kinds=self._kinds)
+
+    def _limit(self, call: Call, routing: RoutingPolicy, left: int) -> float | None:
         """Longest wait, in seconds, for a whole answer: as the caller says, else none for the last target.
 
         One with others behind it gets its share of the time that is left, so that a provider that stalls does not use
         up theirs; but never less than a stream would wait for its first output.
         """
-        asked = request.routing.first_token_timeout
+        asked = routing.first_token_timeout
         if asked is not None or left == 0:
             return asked
         return max(self._timeouts.first_token, (call.deadline_at - self._clock()) / (left + 1))
+
+    def _counting_limit(self, call: Call, routing: RoutingPolicy, left: int) -> float:
+        """The same for counting, which generates nothing: time must be left for an estimate."""
+        share = (call.deadline_at - self._clock()) / (left + 2)
+        return min(routing.first_token_timeout or self._timeouts.first_token, share)
 
     def _check_deadline(self, call: Call) -> None:
         """Sends nothing for a call that is over: its timer goes off only when the call next waits."""
@@ -124,10 +180,12 @@ class Router:
             _raise_decisive(call.attempts)
 
     @contextmanager
-    def _trying(self, call: Call, candidate: Candidate) -> Iterator[Trying]:
+    def _trying(
+        self, call: Call, operation: Operation[Request, Answer], candidate: Candidate[Request]
+    ) -> Iterator[Trying[Request, Answer]]:
         """One attempt that holds its place among the provider's attempts in flight."""
         provider = candidate.target.provider
-        trying = Trying(call, candidate, self._observers, self._clock)
+        trying = Trying(call, operation, candidate, self._observers, self._clock)
         with trying:
             limit = self._limits.get(provider)
             if limit is not None and self._in_flight[provider] >= limit:

@@ -1,11 +1,25 @@
-"""Estimates of what a call used, for providers that do not say and for streams that broke."""
+"""Estimates of what a call used, for providers that do not say and for streams that broke.
 
-from collections.abc import Iterable
+Text counts by its size in UTF-8: by the common tokenizers a token has about four bytes of English, of Chinese (a
+character and a third) and of most other languages. Around each message and tool stand a few tokens more. Media count
+by kind and size, roughly, as nobody here looks into them.
+"""
+
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from llmproxy_grpc.messages import (
     ChatRequest,
+    EmbedRequest,
+    FunctionTool,
+    JsonSchemaFormat,
+    MediaDetail,
+    MediaKind,
+    MediaPart,
+    Modality,
+    ModalityTokens,
     Part,
+    ProviderTool,
     ReasoningPart,
     RefusalPart,
     TextPart,
@@ -15,33 +29,120 @@ from llmproxy_grpc.messages import (
     UsageSource,
 )
 
-# English text has about four characters a token with every common tokenizer; other scripts have fewer.
-CHARACTERS_PER_TOKEN: Final = 4
+BYTES_PER_TOKEN: Final = 4
+FRAME: Final = 4
+"""Tokens around each message and each tool: who speaks, where it begins and ends."""
+IMAGE: Final = 800
+SMALL_IMAGE: Final = 85
+"""Tokens of a picture, and of one that is to be seen in low detail."""
+UNSEEN: Final[Mapping[MediaKind, int]] = {MediaKind.AUDIO: 1000, MediaKind.VIDEO: 5000, MediaKind.DOCUMENT: 2000}
+"""Tokens of other media that are somewhere else: half a minute of sound, of video, two pages."""
+DENSITY: Final[Mapping[MediaKind, int]] = {MediaKind.AUDIO: 1000, MediaKind.VIDEO: 1000, MediaKind.DOCUMENT: 30}
+"""Bytes of such media for one token: of MP3, MP4 and PDF."""
 
 
-def estimate(request: ChatRequest, output_characters: int) -> Usage:
-    """Usage by the length of the texts, labelled as an estimate."""
-    prompt = sum(characters(message.parts) for message in request.messages)
-    input_tokens = _tokens(prompt)
-    output_tokens = _tokens(output_characters)
-    return Usage(input_tokens, output_tokens, input_tokens + output_tokens, source=UsageSource.ESTIMATE)
+def estimate(request: ChatRequest, output_size: int) -> Usage:
+    """Usage of a conversation by the size of its texts, labelled as an estimate."""
+    return _usage(prompt_tokens(request), tokens_in(output_size))
 
 
-def characters(parts: Iterable[Part]) -> int:
-    """How many characters of text the parts hold."""
+def estimate_embed(request: EmbedRequest) -> Usage:
+    """Usage of a request for vectors."""
+    return _usage(tokens_in(size_of(request.inputs)) + _media_tokens(request.inputs), 0)
+
+
+def prompt_tokens(request: ChatRequest) -> int:
+    """Tokens of a whole prompt: the messages, and the tools and the schema that the model is told of."""
+    size, tokens = 0, 0
+    for message in request.messages:
+        size += text_size(message.name) + size_of(message.parts)
+        tokens += FRAME + _media_tokens(message.parts)
+    for tool in request.tools:
+        size += _tool_size(tool)
+        tokens += FRAME
+    wanted = request.generation.response_format
+    if isinstance(wanted, JsonSchemaFormat):
+        size += text_size(wanted.name) + text_size(wanted.schema_json)
+    return tokens + tokens_in(size)
+
+
+def size_of(parts: Iterable[Part]) -> int:
+    """How many bytes of text the parts hold."""
     total = 0
     for part in parts:
         match part:
             case TextPart() | ReasoningPart() | RefusalPart():
-                total += len(part.text)
+                total += text_size(part.text)
             case ToolCallPart():
-                total += len(part.name) + len(part.arguments_json)
+                total += text_size(part.name) + text_size(part.arguments_json)
             case ToolResultPart():
-                total += characters(part.content)
+                total += size_of(part.content)
             case _:
                 pass
     return total
 
 
-def _tokens(count: int) -> int:
-    return -(-count // CHARACTERS_PER_TOKEN)
+def text_size(text: str) -> int:
+    """The size of a text in UTF-8, in bytes."""
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
+
+
+def tokens_in(size: int) -> int:
+    """Tokens of a text of so many bytes."""
+    return -(-size // BYTES_PER_TOKEN)
+
+
+def sum_of(one: Usage | None, other: Usage) -> Usage:
+    """What two requests used together; an estimate if either is one."""
+    if one is None:
+        return other
+    return Usage(
+        one.input_tokens + other.input_tokens,
+        one.output_tokens + other.output_tokens,
+        one.total_tokens + other.total_tokens,
+        one.cached_input_tokens + other.cached_input_tokens,
+        one.cache_write_input_tokens + other.cache_write_input_tokens,
+        one.reasoning_tokens + other.reasoning_tokens,
+        _by_modality((*one.modality_tokens, *other.modality_tokens)),
+        source=max(one.source, other.source),
+    )
+
+
+def _usage(input_tokens: int, output_tokens: int) -> Usage:
+    return Usage(input_tokens, output_tokens, input_tokens + output_tokens, source=UsageSource.ESTIMATE)
+
+
+def _by_modality(counts: Iterable[ModalityTokens]) -> tuple[ModalityTokens, ...]:
+    sums: dict[Modality, ModalityTokens] = {}
+    for count in counts:
+        so_far = sums.get(count.modality, ModalityTokens(count.modality))
+        sums[count.modality] = ModalityTokens(
+            count.modality, so_far.input_tokens + count.input_tokens, so_far.output_tokens + count.output_tokens
+        )
+    return tuple(sums.values())
+
+
+def _tool_size(tool: FunctionTool | ProviderTool) -> int:
+    if isinstance(tool, ProviderTool):
+        return text_size(tool.type)
+    return text_size(tool.name) + text_size(tool.description) + text_size(tool.parameters_json_schema)
+
+
+def _media_tokens(parts: Iterable[Part]) -> int:
+    total = 0
+    for part in parts:
+        if isinstance(part, MediaPart):
+            total += _tokens_of_media(part)
+        elif isinstance(part, ToolResultPart):
+            total += _media_tokens(part.content)
+    return total
+
+
+def _tokens_of_media(media: MediaPart) -> int:
+    if media.kind is MediaKind.IMAGE:
+        return SMALL_IMAGE if media.detail is MediaDetail.LOW else IMAGE
+    if media.data is None:
+        return UNSEEN[media.kind]
+    if media.media_type.startswith("text/"):
+        return tokens_in(len(media.data))
+    return -(-len(media.data) // DENSITY[media.kind])

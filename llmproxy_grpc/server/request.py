@@ -5,13 +5,13 @@ from contextlib import AbstractContextManager
 
 from google.protobuf.message import Message
 
-from llmproxy_grpc._gen.v1 import chat_pb2
+from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.errors import FeatureDisabled, FieldViolation, InvalidRequest, name_fields
-from llmproxy_grpc.messages import ChatRequest, Warning
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest, Warning
 from llmproxy_grpc.routing.router import Router
-from llmproxy_grpc.server.validation import features_off, unknown_fields, validate
-from llmproxy_grpc.wire import to_request
+from llmproxy_grpc.server.validation import features_off, unknown_fields, validate, validate_embed
+from llmproxy_grpc.wire import to_embed_request, to_request
 
 RouterLease = Callable[[], AbstractContextManager[Router]]
 """Lends the current router: a reload waits for the calls that hold the old one."""
@@ -44,6 +44,16 @@ def accept(
         )
     warn_of_unknown_fields(request, call, prefix)
     return to_request(request)
+
+
+def accept_embed(request: embed_pb2.EmbedRequest, call: Call) -> EmbedRequest:
+    """Gives a request for vectors as the router takes it; `call` and errors as with `accept`."""
+    call.model = request.model
+    violations = validate_embed(request)
+    if violations:
+        raise invalid(violations)
+    warn_of_unknown_fields(request, call)
+    return to_embed_request(request)
 
 
 def invalid(violations: Sequence[FieldViolation]) -> InvalidRequest:

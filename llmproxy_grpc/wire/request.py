@@ -1,4 +1,4 @@
-"""A request, from protobuf."""
+"""A conversation's request, from protobuf."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -15,12 +15,11 @@ from llmproxy_grpc.messages import (
     ProviderTool,
     ReasoningConfig,
     ReasoningEffort,
-    RoutingPolicy,
     ToolChoice,
     ToolMode,
 )
+from llmproxy_grpc.wire.call import to_labels, to_options, to_routing
 from llmproxy_grpc.wire.content_reading import to_message
-from llmproxy_grpc.wire.scalars import to_seconds
 from llmproxy_grpc.wire.structs import to_json
 
 _MODES = {mode.value: mode for mode in ToolMode}
@@ -28,14 +27,11 @@ _EFFORTS = {effort.value: effort for effort in ReasoningEffort}
 _MODALITIES = {modality.value: modality for modality in Modality}
 
 _DEFAULT_GENERATION = GenerationConfig()
-_DEFAULT_ROUTING = RoutingPolicy()
 
 
 def to_request(request: pb.ChatRequest) -> ChatRequest:
     """Gives a validated request; numbers of enumerations that this version does not know count as unspecified."""
     tools = request.tools
-    labels = request.labels
-    options = request.provider_options
     return ChatRequest(
         model=request.model,
         messages=tuple([to_message(message) for message in request.messages]),
@@ -43,9 +39,9 @@ def to_request(request: pb.ChatRequest) -> ChatRequest:
         tool_choice=_to_tool_choice(request.tool_choice) if request.HasField("tool_choice") else None,
         generation=_to_generation(request.generation) if request.HasField("generation") else _DEFAULT_GENERATION,
         end_user_id=request.end_user_id,
-        labels=dict(labels) if labels else {},
-        routing=_to_routing(request.routing) if request.HasField("routing") else _DEFAULT_ROUTING,
-        provider_options={kind: to_json(struct) for kind, struct in options.items()} if options else {},
+        labels=to_labels(request),
+        routing=to_routing(request),
+        provider_options=to_options(request),
         conversation_id=request.conversation_id,
     )
 
@@ -99,19 +95,6 @@ def _to_format(form: generation_pb2.ResponseFormat) -> JsonObjectFormat | JsonSc
 
 def _to_modalities(numbers: Iterable[int]) -> tuple[Modality, ...]:
     return tuple([_MODALITIES[number] for number in numbers if number in _MODALITIES])
-
-
-def _to_routing(policy: pb.RoutingPolicy) -> RoutingPolicy:
-    return RoutingPolicy(
-        providers=tuple(policy.providers),
-        fallback_models=tuple(policy.fallback_models),
-        max_attempts=policy.max_attempts if policy.HasField("max_attempts") else None,
-        first_token_timeout=(
-            to_seconds(policy.first_token_timeout) if policy.HasField("first_token_timeout") else None
-        ),
-        idle_timeout=to_seconds(policy.idle_timeout) if policy.HasField("idle_timeout") else None,
-        drop_unsupported=policy.unsupported_params == pb.UNSUPPORTED_PARAMS_DROP,
-    )
 
 
 _CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {

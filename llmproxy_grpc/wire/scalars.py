@@ -1,5 +1,7 @@
 """Scalars of the API: integers that fit, durations and times, and text that UTF-8 can carry."""
 
+import sys
+from array import array
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -32,6 +34,24 @@ def count(value: int) -> int:
 def int64(value: int) -> int:
     """Gives a number that fits int64."""
     return max(-INT64_MAX, min(value, INT64_MAX))
+
+
+def packed_floats(values: "array[float]", byteorder: str = sys.byteorder) -> bytes:
+    """Gives an array of type `f` as protobuf packs floats: its own bytes, the lowest first."""
+    if byteorder == "big":
+        values = array("f", values)
+        values.byteswap()
+    return values.tobytes()
+
+
+def varint(number: int) -> bytes:
+    """Gives a number as protobuf writes lengths: seven bits a byte, the lowest first."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def to_seconds(duration: Duration) -> float:

@@ -163,6 +163,6 @@ def test_an_error_names_every_wrong_field(echo_server, schema):
 
 @schemas
 def test_a_method_that_is_not_built_says_so(echo_server, schema):
-    status = failure(echo_server.grpc, f"{SERVICE}/Embed", {"model": "echo/echo", "inputs": []}, *schema)
+    status = failure(echo_server.grpc, f"{SERVICE}/RecordFeedback", {}, *schema)
     assert status["code"] == 12
     assert detail_of(status, "google.rpc.ErrorInfo")["reason"] == "METHOD_NOT_IMPLEMENTED"

@@ -1,8 +1,10 @@
 """A provider that does what a test tells it, step by step, and remembers what it was asked."""
 
 import asyncio
+from array import array
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from llmproxy_grpc.messages import (
     Candidate,
@@ -21,8 +23,10 @@ from llmproxy_grpc.messages import (
     UpstreamStart,
     Usage,
 )
-from llmproxy_grpc.providers.features import Features
+from llmproxy_grpc.providers.features import EmbedFeatures, Features
 from llmproxy_grpc.providers.provider import Adapted, Unsupported, UpstreamModel
+
+T = TypeVar("T")
 
 USED = Usage(3, 2, 5)
 
@@ -48,6 +52,12 @@ def response(text: str = "Hello there", usage: Usage | None = USED) -> ProviderR
     return ProviderResponse((Candidate(0, message, FinishReason.STOP, "stop"),), usage, "upstream-1")
 
 
+def vectors(count: int = 1, usage: Usage | None = USED, *, begin: int = 0) -> EmbedResponse:
+    """An ordinary answer to Embed: two numbers for each input, of which the first counts."""
+    made = (array("f", (index, 0.5)) for index in range(begin, begin + count))
+    return EmbedResponse(tuple(made), usage, "upstream-1")
+
+
 async def never() -> None:
     """Waits until it is cancelled."""
     await asyncio.Event().wait()
@@ -61,7 +71,12 @@ class ScriptedProvider:
         self.kind = "scripted"
         self.streams: deque[Sequence[Step]] = deque()
         self.chats: deque[ProviderResponse | Exception | Callable[[], Awaitable[None]]] = deque()
+        self.embeds: deque[EmbedResponse | Exception | Callable[[], Awaitable[None]]] = deque()
+        self.counts: deque[int | Exception | Callable[[], Awaitable[None]]] = deque()
         self.requests: list[ChatRequest] = []
+        self.embed_requests: list[EmbedRequest] = []
+        self.count_requests: list[ChatRequest] = []
+        self.can = Features(names=("scripted",), embed=EmbedFeatures(dimensions=True), count_tokens=True)
         self.models: list[str] = ["m"]
         self.unsupported_fields: list[Unsupported] = []
         self.probe_error: Exception | None = None
@@ -70,24 +85,14 @@ class ScriptedProvider:
         self.closed = False
 
     def features(self, upstream_model: str) -> Features:
-        return Features(names=(self.kind,), embed=True, count_tokens=True)
+        return self.can
 
     def adapt(self, request: ChatRequest, upstream_model: str) -> Adapted:
         return Adapted(request, tuple(self.unsupported_fields))
 
     async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
         self.requests.append(request)
-        script = self.chats.popleft() if self.chats else response()
-        if isinstance(script, ProviderResponse):
-            return script
-        if isinstance(script, Exception):
-            raise script
-        try:
-            await script()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        return response()
+        return await self._played(self.chats, response())
 
     async def stream(self, request: ChatRequest, upstream_model: str) -> AsyncGenerator[Sequence[StreamEvent], None]:
         self.requests.append(request)
@@ -106,10 +111,12 @@ class ScriptedProvider:
             raise
 
     async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:
-        return EmbedResponse(tuple((float(index), 0.5) for index, _ in enumerate(request.inputs)), USED)
+        self.embed_requests.append(request)
+        return await self._played(self.embeds, vectors(len(request.inputs)))
 
     async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
-        return 3
+        self.count_requests.append(request)
+        return await self._played(self.counts, 3)
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         if self.probe_error is not None:
@@ -122,3 +129,17 @@ class ScriptedProvider:
 
     async def aclose(self) -> None:
         self.closed = True
+
+    async def _played(self, scripts: "deque[T | Exception | Callable[[], Awaitable[None]]]", usual: T) -> T:
+        """Plays the next script of a unary call; without one, the answer is the usual one."""
+        script = scripts.popleft() if scripts else usual
+        if isinstance(script, Exception):
+            raise script
+        if not callable(script):
+            return script
+        try:
+            await script()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return usual

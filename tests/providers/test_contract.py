@@ -7,9 +7,11 @@ from itertools import pairwise
 
 import pytest
 
+from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import (
     CandidateFinish,
     Delta,
+    EmbedRequest,
     FinishReason,
     GenerationConfig,
     MediaKind,
@@ -113,3 +115,37 @@ async def test_a_stream_may_be_left_at_any_time(provider, specimen):
     async with aclosing(provider.stream(ask("One two three"), specimen.model)) as begun:
         assert isinstance((await anext(begun))[0], UpstreamStart)
     assert assembled(await collected(provider.stream(ask("One two three"), specimen.model))).candidates
+
+
+def embed(*texts):
+    return EmbedRequest("requested", tuple(TextPart(text=text) for text in texts))
+
+
+async def test_each_input_gets_a_vector_in_order_or_the_features_say_that_it_makes_none(provider, specimen):
+    if provider.features(specimen.model).embed is None:
+        with pytest.raises(CapabilityNotSupported):
+            await provider.embed(embed("one"), specimen.model)
+        return
+    response = await provider.embed(embed("one", "two three", "one"), specimen.model)
+    first, second, third = response.vectors
+    assert first == third != second
+    assert {(vector.typecode, len(vector)) for vector in response.vectors} == {("f", len(first))}
+    assert len(first) > 0
+    assert response.usage is None or response.usage.total_tokens == response.usage.input_tokens > 0
+
+
+async def test_a_single_input_has_the_same_vector_as_among_others(provider, specimen):
+    if provider.features(specimen.model).embed is not None:
+        alone = await provider.embed(embed("two three"), specimen.model)
+        among = await provider.embed(embed("one", "two three"), specimen.model)
+        assert alone.vectors[0] == among.vectors[1]
+
+
+async def test_a_longer_prompt_has_more_tokens_or_the_features_say_that_it_counts_none(provider, specimen):
+    if not provider.features(specimen.model).count_tokens:
+        with pytest.raises(CapabilityNotSupported):
+            await provider.count_tokens(ask(), specimen.model)
+        return
+    short = await provider.count_tokens(ask("One two three"), specimen.model)
+    long = await provider.count_tokens(ask("One two three four five six"), specimen.model)
+    assert 0 < short < long

@@ -44,7 +44,7 @@ async def test_usage_is_estimated_and_says_so_when_the_provider_is_silent(serve)
         server.scripted.chats.append(response("x" * 40, usage=None))
         answer = await server.stub.Chat(chat_request("y" * 8))
     assert answer.usage.source == generation_pb2.USAGE_SOURCE_ESTIMATE
-    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (2, 10)
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (6, 10)
 
 
 async def test_a_malformed_request_id_is_replaced(serve):

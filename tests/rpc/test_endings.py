@@ -23,6 +23,7 @@ from llmproxy_grpc.providers.provider import Adapted
 from llmproxy_grpc.routing.attempt import Trying
 from llmproxy_grpc.routing.candidates import Candidate
 from llmproxy_grpc.routing.catalog import Target
+from llmproxy_grpc.routing.operations import CHAT
 from llmproxy_grpc.server.rpc import Door, Method
 from tests.fakes.http import get
 from tests.fakes.polling import until
@@ -94,7 +95,7 @@ async def test_an_attempt_that_the_deadlines_timer_ended_a_little_early_ended_by
     now = datetime.now(UTC)
     call = Call("id", "Chat", "", ANONYMOUS, now, started_at=0.0, deadline_at=100.0)
     candidate = Candidate(Target("scripted", "m"), ScriptedProvider(), ChatRequest("m", ()))
-    with pytest.raises(asyncio.CancelledError), Trying(call, candidate, [], lambda: 100.0 - before):
+    with pytest.raises(asyncio.CancelledError), Trying(call, CHAT, candidate, [], lambda: 100.0 - before):
         raise asyncio.CancelledError
     assert type(call.attempts[0].error) is kind
 

@@ -4,7 +4,7 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, export_pb2, feedback_pb2, model_pb2
+from llmproxy_grpc._gen.v1 import chat_pb2, export_pb2, feedback_pb2
 from llmproxy_grpc.errors import CredentialsRejected, Fault, UpstreamQuotaExhausted
 from tests.fakes.polling import until
 from tests.fakes.requests import broken_off, chat_request, failure, stream_request
@@ -95,8 +95,6 @@ async def test_fields_of_features_to_come_are_refused_by_path(serve, field):
 async def test_methods_to_come_say_so(serve):
     async with serve() as server:
         calls = [
-            server.stub.Embed(embed_pb2.EmbedRequest()),
-            server.stub.CountTokens(model_pb2.CountTokensRequest()),
             server.stub.RecordFeedback(feedback_pb2.RecordFeedbackRequest()),
             server.stub.Export(export_pb2.ExportRequest()),
         ]

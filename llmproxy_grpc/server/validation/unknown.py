@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from llmproxy_grpc._gen.v1 import chat_pb2, generation_pb2
+from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, generation_pb2
 
 _MAX_NAMED = 20
 
@@ -16,6 +16,7 @@ _MAX_READ = 1000
 _NESTED: Mapping[type[Message], tuple[str, ...]] = {
     chat_pb2.ChatRequest: ("generation", "routing", "tool_choice"),
     chat_pb2.StreamRequest: ("options",),
+    embed_pb2.EmbedRequest: ("routing",),
     generation_pb2.GenerationConfig: ("reasoning", "response_format"),
 }
 
@@ -23,7 +24,7 @@ _NESTED: Mapping[type[Message], tuple[str, ...]] = {
 def unknown_fields(message: Message) -> list[str]:
     """Gives the paths of unknown fields in a request and its settings, by number: `generation.99`; 20 at most.
 
-    The `chat` of a StreamRequest is a request of its own: ask for it separately.
+    The `chat` of another request is a request of its own: ask for it separately.
     """
     paths: list[str] = []
     _collect(message, "", paths)

@@ -12,6 +12,8 @@ from llmproxy_grpc.errors import ModelNotFound
 from llmproxy_grpc.messages import (
     CandidateFinish,
     ChatRequest,
+    EmbedPurpose,
+    EmbedRequest,
     FinishReason,
     FunctionTool,
     GenerationConfig,
@@ -221,3 +223,48 @@ async def test_it_lists_its_one_model_and_needs_nothing_open():
     await provider.probe()
     await provider.aclose()
     assert await provider.list_models()
+
+
+async def embedded(*texts, **fields):
+    request = EmbedRequest("echo", tuple(TextPart(text=text) for text in texts), **fields)
+    return await EchoProvider("echo").embed(request, "echo")
+
+
+def cosine(one, other):
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=4), st.integers(1, 300))
+async def test_vectors_have_the_length_that_was_asked_for_and_one_in_space(texts, dimensions):
+    vectors = (await embedded(*texts, dimensions=dimensions)).vectors
+    assert [len(vector) for vector in vectors] == [dimensions] * len(texts)
+    assert all(cosine(vector, vector) == pytest.approx(1.0, abs=1e-5) for vector in vectors)
+
+
+async def test_texts_are_near_by_the_words_that_they_share():
+    cat, cats, dog = (await embedded("the cat sat down", "down sat  the cat", "the dog sat down")).vectors
+    (other,) = (await embedded("nothing alike")).vectors
+    assert cat == cats
+    assert 1 > cosine(cat, dog) == pytest.approx(0.75, abs=1e-5)
+    assert cosine(cat, other) < 0.5
+    assert len(cat) == 64
+
+
+async def test_a_purpose_changes_nothing():
+    assert (await embedded("a", purpose=EmbedPurpose.QUERY)).vectors == (await embedded("a")).vectors
+
+
+async def test_vectors_and_prompts_are_counted_in_words():
+    usage = (await embedded("one two", "three")).usage
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (3, 0, 3)
+    assert usage.source is UsageSource.ESTIMATE
+    request = asking(Message(Role.SYSTEM, (TextPart(text="Be brief."),)), user("How are", " you?"))
+    answered = await EchoProvider("echo").chat(request, "echo")
+    assert await EchoProvider("echo").count_tokens(request, "echo") == answered.usage.input_tokens == 5
+
+
+async def test_another_model_makes_no_vectors_and_counts_nothing():
+    with pytest.raises(ModelNotFound):
+        await EchoProvider("echo").embed(EmbedRequest("m", (TextPart(text="a"),)), "other")
+    with pytest.raises(ModelNotFound):
+        await EchoProvider("echo").count_tokens(asking(user("a")), "other")

@@ -1,0 +1,149 @@
+"""What may be asked of a provider in one piece, as a table: how each is fitted, sent and estimated."""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Final, Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from llmproxy_grpc.messages import (
+    Capability,
+    ChatRequest,
+    EmbedRequest,
+    EmbedResponse,
+    ProviderResponse,
+    Usage,
+    Warning,
+)
+from llmproxy_grpc.providers.embed_adaptation import adapt_embed
+from llmproxy_grpc.providers.features import EmbedFeatures, Features
+from llmproxy_grpc.providers.provider import Change, Provider, Unsupported
+from llmproxy_grpc.routing.catalog import Target
+from llmproxy_grpc.routing.continuity import opened, sealed_response
+from llmproxy_grpc.routing.usage import estimate, estimate_embed, size_of
+
+Request = TypeVar("Request", bound=ChatRequest | EmbedRequest)
+Answer = TypeVar("Answer")
+
+Note = Callable[[str, Usage], None]
+"""Told, for each request that a provider has answered, the provider's id of it and what it used."""
+
+
+class Fitted(Struct, Generic[Request], frozen=True):
+    """A request as one target can honour it, the set fields that this leaves out, and what to tell the caller."""
+
+    request: Request
+    unsupported: Sequence[Unsupported] = ()
+    warnings: Sequence[Warning] = ()
+
+
+class Operation(Struct, Generic[Request, Answer], frozen=True, kw_only=True):
+    """One kind of request.
+
+    Attributes:
+        capability: What a model needs for it.
+        deed: What a model with the capability does, for messages.
+        offered: Whether a model of these features has the capability.
+        fit: Makes the request one that a target can honour.
+        ask: Sends a fitted request and waits for the answer, noting what it used.
+        estimate: What a fitted request used whose answer is known only by the size of its texts; None for nothing.
+    """
+
+    capability: Capability
+    deed: str
+    offered: Callable[[Features], object]
+    fit: Callable[[Request, Provider, Target], Fitted[Request]]
+    ask: Callable[[Request, Provider, Target, Note], Awaitable[Answer]]
+    estimate: Callable[[Request, int], Usage | None]
+
+
+def _fit_chat(request: ChatRequest, provider: Provider, target: Target) -> Fitted[ChatRequest]:
+    own = opened(request, target)
+    adapted = provider.adapt(own.request, target.upstream_model)
+    warnings = (*own.warnings(), *_dropped(adapted.unsupported), *_changed(adapted.changes))
+    return Fitted(adapted.request, adapted.unsupported, warnings)
+
+
+async def _chat(request: ChatRequest, provider: Provider, target: Target, note: Note) -> ProviderResponse:
+    answer = await provider.chat(request, target.upstream_model)
+    usage = answer.usage
+    if usage is None:
+        usage = estimate(request, sum(size_of(candidate.message.parts) for candidate in answer.candidates))
+    note(answer.upstream_request_id, usage)
+    return sealed_response(answer, target)
+
+
+def _fit_embed(request: EmbedRequest, provider: Provider, target: Target) -> Fitted[EmbedRequest]:
+    adapted, unsupported = adapt_embed(request, provider.features(target.upstream_model))
+    return Fitted(adapted, unsupported, tuple(_dropped(unsupported)))
+
+
+async def _embed(request: EmbedRequest, provider: Provider, target: Target, note: Note) -> EmbedResponse:
+    """Sends as many inputs at a time as the provider takes, in order."""
+    model = target.upstream_model
+    answers = []
+    for piece in _pieces(request, provider.features(model).embed or EmbedFeatures()):
+        answer = await provider.embed(piece, model)
+        note(answer.upstream_request_id, answer.usage or estimate_embed(piece))
+        answers.append(answer)
+    if len(answers) == 1:
+        return answers[0]
+    return EmbedResponse(tuple(vector for answer in answers for vector in answer.vectors))
+
+
+def _pieces(request: EmbedRequest, features: EmbedFeatures) -> Iterator[EmbedRequest]:
+    inputs, most = request.inputs, features.most_inputs
+    for start in range(0, len(inputs), most):
+        yield request if len(inputs) <= most else replace(request, inputs=inputs[start : start + most])
+
+
+def _estimate_embed(request: EmbedRequest, _output_size: int) -> Usage:
+    return estimate_embed(request)
+
+
+async def _count(request: ChatRequest, provider: Provider, target: Target, _note: Note) -> int:
+    return await provider.count_tokens(request, target.upstream_model)
+
+
+def _nothing(_request: ChatRequest, _output_size: int) -> None:
+    """Counting is free."""
+
+
+def _dropped(unsupported: Iterable[Unsupported]) -> Iterator[Warning]:
+    return (Warning("PARAMETER_DROPPED", each.field, each.message) for each in unsupported)
+
+
+def _changed(changes: Iterable[Change]) -> Iterator[Warning]:
+    return (Warning("PARAMETER_CHANGED", each.field, each.message) for each in changes)
+
+
+CHAT: Final = Operation[ChatRequest, ProviderResponse](
+    capability=Capability.CHAT,
+    deed="answers conversations",
+    offered=attrgetter("chat"),
+    fit=_fit_chat,
+    ask=_chat,
+    estimate=estimate,
+)
+"""A conversation to answer; as a stream it is fitted and estimated the same way."""
+
+EMBED: Final = Operation[EmbedRequest, EmbedResponse](
+    capability=Capability.EMBED,
+    deed="makes vectors",
+    offered=attrgetter("embed"),
+    fit=_fit_embed,
+    ask=_embed,
+    estimate=_estimate_embed,
+)
+"""Inputs to turn into vectors."""
+
+COUNT: Final = Operation[ChatRequest, int](
+    capability=Capability.COUNT_TOKENS,
+    deed="counts tokens",
+    offered=attrgetter("count_tokens"),
+    fit=_fit_chat,
+    ask=_count,
+    estimate=_nothing,
+)
+"""A conversation whose tokens the provider counts."""
