@@ -1,13 +1,12 @@
 """Chat Completions over HTTP: what a kind composes to become a provider."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from secrets import token_hex
 
 from msgspec import Struct
 
-from llmproxy_grpc.errors import ModelNotFound, ProxyError, UpstreamProtocolError
-from llmproxy_grpc.messages import ChatRequest, ProviderResponse, StreamEvent, UpstreamStart
-from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.errors import ModelNotFound
+from llmproxy_grpc.messages import ChatRequest, ProviderResponse
 from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
 from llmproxy_grpc.providers.chat_completions.models import read_models
@@ -16,15 +15,12 @@ from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
 from llmproxy_grpc.providers.chat_completions.shapes import ANSWER
 from llmproxy_grpc.providers.chat_completions.stream import ChunkDecoder, Expectation
-from llmproxy_grpc.providers.complaint import request_id
-from llmproxy_grpc.providers.events import events_of
 from llmproxy_grpc.providers.features import Features
-from llmproxy_grpc.providers.http import HttpResponse
+from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode
-from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
-from llmproxy_grpc.providers.sse import SseReader
-from llmproxy_grpc.providers.streaming import StreamReader
-from llmproxy_grpc.providers.upstream import JSON, Upstream
+from llmproxy_grpc.providers.provider import UpstreamModel
+from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
+from llmproxy_grpc.providers.upstream import Upstream
 
 MAX_LIST_BYTES = 8 * 1024 * 1024
 
@@ -43,7 +39,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """What to ask for to see whether it answers."""
 
 
-class ChatCompletions:
+class ChatCompletions(HttpChat[ServerSentEvent]):
     """Speaks Chat Completions with one upstream.
 
     Args:
@@ -61,72 +57,56 @@ class ChatCompletions:
         tail_seconds: float = 2.0,
         new_id: Callable[[], str] = lambda: f"call_{token_hex(12)}",
     ) -> None:
-        self._upstream = upstream
+        super().__init__(upstream, tail_seconds=tail_seconds, new_id=new_id)
         self._dialect = dialect
         self._encoder = RequestEncoder(dialect.quirks, dialect.names)
         self._features = features_of(dialect.quirks, dialect.names)
-        self._tail_seconds = tail_seconds
-        self._new_id = new_id
 
     def features(self, model: str) -> Features:  # noqa: ARG002 - vendors differ, not yet models
         """What this upstream can do with a model."""
         return self._features
 
-    def adapt(self, request: ChatRequest, model: str) -> Adapted:
-        """Leaves out the set fields that this upstream cannot honour for a model."""
-        return adapt(request, self.features(model))
+    def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says whether to stream
+        """Where a model answers."""
+        return self._dialect.chat_path(model)
 
-    async def chat(self, request: ChatRequest, model: str) -> ProviderResponse:
-        """Answers a conversation in one piece; raises as every provider does."""
-        body = self._encoder.encode(request, model, stream=False)
-        async with self._upstream.post(self._dialect.chat_path(model), body) as response:
-            return await self._read_answer(response, request, model)
+    def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
+        """Writes an adapted request."""
+        return self._encoder.encode(request, model, stream=stream)
 
-    async def stream(self, request: ChatRequest, model: str) -> AsyncGenerator[list[StreamEvent], None]:
-        """Answers a conversation as a stream, as every provider does."""
-        body = self._encoder.encode(request, model, stream=True)
-        async with self._upstream.post(self._dialect.chat_path(model), body) as response:
-            if response.status != 200:
-                raise await self._upstream.failure(response)
-            yield [UpstreamStart(request_id(response.headers))]
-            if response.content_type == JSON:
-                yield events_of(await self._read_answer(response, request, model))
-                return
-            if response.content_type == "text/html":
-                raise UpstreamProtocolError("The provider answered with a web page.")
-            decoder = self._decoder(request, model, self._upstream.failed(response))
-            reader = StreamReader(response, SseReader(), decoder, tail_seconds=self._tail_seconds)
-            while batch := await reader.read():
-                yield batch
+    def read(self, data: bytes, reply: Reply) -> ProviderResponse:
+        """Reads an answer in one piece."""
+        # Some keep the connection alive by blank lines before the JSON, which its decoder skips.
+        answer = decode(data, ANSWER)
+        complaint = in_band_error(answer, data)
+        if complaint is not None:
+            raise reply.failed(complaint)
+        reader = ResponseReader(new_id=reply.new_id, show_thinking=reply.request.shows_thinking)
+        return reader.read(answer, model=reply.model, request_id=reply.request_id)
+
+    def framing(self) -> SseReader:
+        """Chunks come as server-sent events."""
+        return SseReader()
+
+    def decoder(self, reply: Reply) -> ChunkDecoder:
+        """Reads the chunks of one stream."""
+        expectation = Expectation(
+            model=reply.model,
+            candidates=reply.request.generation.candidate_count or 1,
+            show_thinking=reply.request.shows_thinking,
+        )
+        return ChunkDecoder(expectation, new_id=reply.new_id, failed=reply.failed)
 
     async def list_models(self) -> tuple[UpstreamModel, ...]:
         """Lists the upstream's models; none if it has no list."""
         path = self._dialect.models_path
-        return read_models(await self._upstream.get(path, MAX_LIST_BYTES)) if path else ()
+        return read_models(await self.upstream.get(path, MAX_LIST_BYTES)) if path else ()
 
     async def probe(self) -> None:
         """Raises a ProxyError unless the upstream answers well."""
         try:
-            await self._upstream.get(self._dialect.probe_path, MAX_LIST_BYTES)
+            await self.upstream.get(self._dialect.probe_path, MAX_LIST_BYTES)
         except ModelNotFound:
             # 404: an upstream without a list has nothing small to ask for, and answers all the same.
             if self._dialect.models_path:
                 raise
-
-    async def _read_answer(self, response: HttpResponse, request: ChatRequest, model: str) -> ProviderResponse:
-        # Some keep the connection alive by blank lines before the JSON, which its decoder skips.
-        data = await self._upstream.body(response)
-        answer = decode(data, ANSWER)
-        complaint = in_band_error(answer, data)
-        if complaint is not None:
-            raise self._upstream.failed(response)(complaint)
-        reader = ResponseReader(new_id=self._new_id, show_thinking=request.shows_thinking)
-        return reader.read(answer, model=model, request_id=request_id(response.headers))
-
-    def _decoder(self, request: ChatRequest, model: str, failed: Callable[[bytes], ProxyError]) -> ChunkDecoder:
-        expectation = Expectation(
-            model=model,
-            candidates=request.generation.candidate_count or 1,
-            show_thinking=request.shows_thinking,
-        )
-        return ChunkDecoder(expectation, new_id=self._new_id, failed=failed)

@@ -1,0 +1,126 @@
+"""A conversation over HTTP, as every kind has it: one request, and an answer in one piece or as a stream of frames.
+
+A wire says where a model answers, how a request is written, and how answers and frames are read.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Mapping
+from secrets import token_hex
+from typing import Generic
+
+from msgspec import Struct
+
+from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError
+from llmproxy_grpc.messages import ChatRequest, ProviderResponse, StreamEvent, UpstreamStart
+from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.complaint import request_id
+from llmproxy_grpc.providers.events import events_of
+from llmproxy_grpc.providers.features import Features
+from llmproxy_grpc.providers.http import HttpResponse
+from llmproxy_grpc.providers.provider import Adapted
+from llmproxy_grpc.providers.streaming import Frame, Framing, StreamDecoder, StreamReader
+from llmproxy_grpc.providers.upstream import JSON, Upstream
+
+
+class Reply(Struct, frozen=True):
+    """What an answer answers, and what its head says.
+
+    Attributes:
+        request: The request, adapted.
+        model: The upstream model.
+        request_id: The provider's own id of the request; empty if its headers have none.
+        failed: Makes the error that a document is, whole or a frame, which came behind the status 200.
+        new_id: Makes an id for a tool call to which the provider gives none.
+    """
+
+    request: ChatRequest
+    model: str
+    request_id: str
+    failed: Callable[[bytes], ProxyError]
+    new_id: Callable[[], str]
+
+
+class HttpChat(ABC, Generic[Frame]):
+    """Speaks with one upstream.
+
+    Args:
+        upstream: Whom to speak to.
+        tail_seconds: How long a stream whose answer is whole is read on for its last counts.
+        new_id: Makes ids for tool calls that have none.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        tail_seconds: float = 2.0,
+        new_id: Callable[[], str] = lambda: f"call_{token_hex(12)}",
+    ) -> None:
+        self.upstream = upstream
+        self._tail_seconds = tail_seconds
+        self._new_id = new_id
+
+    @abstractmethod
+    def features(self, model: str) -> Features:
+        """What the upstream can do with a model."""
+
+    @abstractmethod
+    def path(self, model: str, *, stream: bool) -> str:
+        """Where a model answers, below the upstream's address."""
+
+    @abstractmethod
+    def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
+        """Writes an adapted request."""
+
+    @abstractmethod
+    def read(self, data: bytes, reply: Reply) -> ProviderResponse:
+        """Reads an answer in one piece.
+
+        Raises:
+            UpstreamProtocolError: It is none.
+            ProxyError: It is an error of the provider.
+        """
+
+    @abstractmethod
+    def framing(self) -> Framing[Frame]:
+        """Makes what cuts a stream into frames."""
+
+    @abstractmethod
+    def decoder(self, reply: Reply) -> StreamDecoder[Frame]:
+        """Makes what reads the frames of a stream."""
+
+    async def headers(self, method: str, path: str, body: bytes) -> Mapping[str, str] | None:  # noqa: ARG002 - for those who override it
+        """Makes the headers of one request, such as a signature or a token that expires; none by default."""
+        return None
+
+    def adapt(self, request: ChatRequest, model: str) -> Adapted:
+        """Leaves out the set fields that this upstream cannot honour for a model."""
+        return adapt(request, self.features(model))
+
+    async def chat(self, request: ChatRequest, model: str) -> ProviderResponse:
+        """Answers a conversation in one piece; raises as every provider does."""
+        path, body = self.path(model, stream=False), self.encode(request, model, stream=False)
+        headers = await self.headers("POST", path, body)
+        async with self.upstream.post(path, body, headers=headers) as response:
+            return self.read(await self.upstream.body(response), self._reply(response, request, model))
+
+    async def stream(self, request: ChatRequest, model: str) -> AsyncGenerator[list[StreamEvent], None]:
+        """Answers a conversation as a stream, as every provider does."""
+        path, body = self.path(model, stream=True), self.encode(request, model, stream=True)
+        headers = await self.headers("POST", path, body)
+        async with self.upstream.post(path, body, headers=headers) as response:
+            if response.status != 200:
+                raise await self.upstream.failure(response)
+            reply = self._reply(response, request, model)
+            yield [UpstreamStart(reply.request_id)]
+            if response.content_type == JSON:
+                yield events_of(self.read(await self.upstream.body(response), reply))
+                return
+            if response.content_type == "text/html":
+                raise UpstreamProtocolError("The provider answered with a web page.")
+            reader = StreamReader(response, self.framing(), self.decoder(reply), tail_seconds=self._tail_seconds)
+            while batch := await reader.read():
+                yield batch
+
+    def _reply(self, response: HttpResponse, request: ChatRequest, model: str) -> Reply:
+        return Reply(request, model, request_id(response.headers), self.upstream.failed(response), self._new_id)

@@ -1,0 +1,124 @@
+"""Writes the table of features in docs/providers.md from what the kinds declare; `--check` fails if it is out of date."""
+
+import asyncio
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from msgspec import Struct
+
+from llmproxy_grpc.config.schema import ProviderConfig
+from llmproxy_grpc.messages import MediaKind, ToolMode
+from llmproxy_grpc.providers import registry
+from llmproxy_grpc.providers.features import PLAIN_SETTINGS, Features, MediaFeature, Source
+from llmproxy_grpc.providers.http import HttpClient
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "providers.md"
+BEGIN = "<!-- Written by tools/provider_reference.py from the kinds' own declarations; change those, not this. -->\n"
+END = "<!-- End of what tools/provider_reference.py writes. -->\n"
+YES, NO = "yes", "-"
+
+
+class Column(Struct, frozen=True):
+    """One kind, or one of the APIs that a kind speaks, with a model that stands for its newest."""
+
+    title: str
+    config: Mapping[str, object]
+    model: str
+
+
+COLUMNS: Sequence[Column] = (
+    Column("`openai`", {"kind": "openai", "api_key": "test-key"}, "gpt-5-mini"),
+    Column("`local`", {"kind": "local"}, "smollm2-135m"),
+    Column("`echo`", {"kind": "echo"}, "echo"),
+)
+
+
+def main() -> int:
+    """Writes the table into the page, or compares it; the exit status."""
+    old = PAGE.read_text()
+    table = f"{BEGIN}\n{asyncio.run(reference())}\n{END}"
+    new = re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: table, old, flags=re.DOTALL)
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(new)
+        return 0
+    if old == new and BEGIN in old:
+        return 0
+    print(f"{PAGE.name} is not up to date; run tools/provider_reference.py", file=sys.stderr)
+    return 1
+
+
+async def reference() -> str:
+    """The table: a row for each feature, a column for each kind."""
+    features = [await _declared(column) for column in COLUMNS]
+    lines = [
+        f"| | {' | '.join(column.title for column in COLUMNS)} |",
+        f"|---|{'---|' * len(COLUMNS)}",
+        *(f"| {name} | {' | '.join(map(read, features))} |" for name, read in ROWS.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+async def _declared(column: Column) -> Features:
+    async with aclosing(HttpClient(connect_timeout=1)) as http:
+        provider = registry.build(ProviderConfig.model_validate({"name": "described", **column.config}), http)
+        async with aclosing(provider):
+            return provider.features(column.model)
+
+
+def _flag(field: str) -> Callable[[Features], str]:
+    return lambda features: YES if getattr(features, field) else NO
+
+
+def _setting(field: str) -> Callable[[Features], str]:
+    return lambda features: YES if field in features.settings else NO
+
+
+def _media(kind: MediaKind, place: str) -> Callable[[Features], str]:
+    def read(features: Features) -> str:
+        sources: Source = getattr(features.media.get(kind, MediaFeature()), place)
+        return ", ".join((source.name or "").lower() for source in sources) or NO
+
+    return read
+
+
+def _modes(features: Features) -> str:
+    if not features.tools:
+        return NO
+    modes = [mode.name.lower() for mode in ToolMode if mode in features.tool_modes]
+    return ", ".join([*modes, *(["by name"] if features.named_tool else [])])
+
+
+def _stops(features: Features) -> str:
+    return str(features.max_stop_sequences) if features.max_stop_sequences else NO
+
+
+ROWS: Mapping[str, Callable[[Features], str]] = {
+    "functions: `tools[].function`": _flag("tools"),
+    "`tools[].function.strict`": _flag("strict_tools"),
+    "`tool_choice`": _modes,
+    "`tool_choice.parallel_tool_calls`": _flag("parallel_tool_calls"),
+    **{f"`{kind.name.lower()}` in prompts": _media(kind, "prompts") for kind in MediaKind},
+    **{f"`{kind.name.lower()}` in results of tools": _media(kind, "results") for kind in MediaKind},
+    "`messages[].name`": _flag("message_name"),
+    "`parts[].cache_hint`": _flag("cache_hints"),
+    **{f"`generation.{name}`": _setting(name) for name in PLAIN_SETTINGS},
+    "`generation.stop_sequences`, at most": _stops,
+    "`generation.candidate_count`": _flag("many_candidates"),
+    "`response_format.json_object`": _flag("json_object"),
+    "`response_format.json_schema`": _flag("json_schema"),
+    "`reasoning.effort`": _flag("reasoning_effort"),
+    "`reasoning.budget_tokens`": _flag("reasoning_budget"),
+    "`reasoning.include`": _flag("reasoning_shown"),
+    "answers with": lambda features: ", ".join(
+        modality.name.lower() for modality in sorted(features.output_modalities)
+    ),
+    "Embed": _flag("embed"),
+    "CountTokens by the provider": _flag("count_tokens"),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
