@@ -37,12 +37,14 @@ check: .venv/.dev .venv-gen/.done ## Everything static: style, types, structure,
 	GO=$(GO) $(GEN)/python tools/generate.py --check
 	$(BIN)/python tools/config_reference.py --check
 	$(BIN)/python tools/file_reference.py --check
+	$(BIN)/python tools/provider_reference.py --check
 	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs protos $(SOURCES)
 
 generate: .venv/.dev .venv-gen/.done ## Writes the stubs, the descriptor set and the generated pages
 	GO=$(GO) $(GEN)/python tools/generate.py
 	$(BIN)/python tools/config_reference.py
 	$(BIN)/python tools/file_reference.py
+	$(BIN)/python tools/provider_reference.py
 
 bench: .venv/.dev ## Measures the proxy against a bare pass-through, on this machine
 	$(BIN)/python -m bench

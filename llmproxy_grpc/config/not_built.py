@@ -14,7 +14,6 @@ NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
     "grpc.workers": (1,),
     "admin.listen": (None,),
     "providers[].api": ("chat",),
-    "providers[].api_version": (None,),
     "providers[].region": (None,),
     "providers[].project": (None,),
     "providers[].location": (None,),

@@ -11,9 +11,14 @@ from llmproxy_grpc.config.scalars import number_in
 from llmproxy_grpc.config.section import File, Secret, Section, Text, Whole
 
 _FRAMING: Final = frozenset(("connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"))
-_LOCAL_KEYS: Final = frozenset(("model_file", "threads", "context_size", "parallel"))
+# Keys that mean something to some kinds alone; whatever else a kind from outside has, it has none of these.
+_LOCAL: Final = frozenset({"local"})
+_KINDS_WITH: Final[Mapping[str, frozenset[str]]] = {
+    **dict.fromkeys(("model_file", "threads", "context_size", "parallel"), _LOCAL),
+    "quirks": frozenset({"openai"}),
+    "api_version": frozenset({"anthropic"}),
+}
 _REMOTE_KEYS: Final = frozenset(("base_url", "api_key", "api_keys", "headers", "preset"))
-_OPENAI_KEYS: Final = frozenset(("quirks",))
 
 
 def _header(name: str) -> str:
@@ -111,8 +116,12 @@ class ProviderConfig(Section):
     def _keys_fit(self) -> Self:
         if self.api_key is not None and self.api_keys is not None:
             raise ValueError("has api_key and api_keys; keep one of them")
-        useless = _REMOTE_KEYS if self.kind == "local" else _LOCAL_KEYS
-        strangers = self.model_fields_set & (useless if self.kind == "openai" else useless | _OPENAI_KEYS)
+        strangers = {key for key, kinds in _KINDS_WITH.items() if self.kind not in kinds and self._sets(key)}
+        if self.kind in _LOCAL:
+            strangers |= {key for key in _REMOTE_KEYS if self._sets(key)}
         if strangers:
             raise ValueError(f"of kind {self.kind} has no use for {', '.join(sorted(strangers))}; remove it")
         return self
+
+    def _sets(self, key: str) -> bool:
+        return key in self.model_fields_set and getattr(self, key) != self.__class__.model_fields[key].default

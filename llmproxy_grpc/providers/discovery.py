@@ -14,10 +14,23 @@ from llmproxy_grpc.providers.presets import PRESETS, Preset
 OLLAMA_PRESET = "ollama"
 OLLAMA_VERSION_URL = "http://127.0.0.1:11434/api/version"
 _OLLAMA_SECONDS = 0.5
+_MALFORMED = "the key or its base URL is malformed"
+
+
+class KeyedKind(Struct, frozen=True):
+    """A kind that a key in the environment configures, by the variables that the vendor's own SDK reads."""
+
+    kind: str
+    key_variables: tuple[str, ...]
+    """The first that is set wins."""
+    address_variable: str = ""
+    """Points the vendor's SDK elsewhere, and so the key; empty if there is none."""
+
+
+KEYED_KINDS = (KeyedKind("anthropic", ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL"),)
 
 # Keys that people have in their environment for kinds that come later.
 UNBUILT_KINDS: Mapping[str, str] = {
-    "ANTHROPIC_API_KEY": "anthropic",
     "AWS_BEARER_TOKEN_BEDROCK": "bedrock",
     "AZURE_OPENAI_API_KEY": "azure",
     "COHERE_API_KEY": "cohere",
@@ -57,6 +70,14 @@ async def discover(
     kind = "local" if local_available else "echo"
     found: list[ProviderConfig] = [ProviderConfig(name=kind, kind=kind)]
     skipped = list(_unbuilt(environ))
+    for keyed in KEYED_KINDS:
+        variable = next((name for name in keyed.key_variables if environ.get(name, "").strip()), "")
+        if not variable:
+            continue
+        try:
+            found.append(_keyed(keyed, environ[variable].strip(), environ))
+        except ValidationError:
+            skipped.append(Skipped(variable, _MALFORMED))
     for preset in PRESETS.values():
         key = environ.get(preset.key_variable, "").strip() if preset.key_variable else ""
         if not key:
@@ -65,7 +86,7 @@ async def discover(
             found.append(_hosted(preset, key, environ))
         except ValidationError:
             # The error's own text may show the value.
-            skipped.append(Skipped(preset.key_variable, "the key or its base URL is malformed"))
+            skipped.append(Skipped(preset.key_variable, _MALFORMED))
     if await ollama_reachable():
         found.append(ProviderConfig(name=OLLAMA_PRESET, kind="openai", preset=OLLAMA_PRESET))
     return Discovery(tuple(found), tuple(skipped))
@@ -81,6 +102,11 @@ async def ollama_answers(http: HttpClient, url: str = OLLAMA_VERSION_URL) -> boo
             return response.status == 200
     except (ProxyError, TimeoutError):
         return False
+
+
+def _keyed(keyed: KeyedKind, key: str, environ: Mapping[str, str]) -> ProviderConfig:
+    base_url = environ.get(keyed.address_variable, "").strip() if keyed.address_variable else ""
+    return ProviderConfig(name=keyed.kind, kind=keyed.kind, base_url=base_url or None, api_key=SecretStr(key))
 
 
 def _hosted(preset: Preset, key: str, environ: Mapping[str, str]) -> ProviderConfig:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from codecs import BOM_UTF8
 from typing import NoReturn, TypeVar
 
@@ -11,6 +12,10 @@ from llmproxy_grpc.errors import UpstreamProtocolError
 
 T = TypeVar("T")
 
+# Pairs, then halves, then any other escape: a backslash that is itself escaped begins nothing.
+_HALVES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
 _UNREADABLE = "The provider's answer is not the JSON that its API promises."
 
 
@@ -33,6 +38,18 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         if not data.startswith(BOM_UTF8) and b"\\ud" not in data and b"\\uD" not in data:
             raise UpstreamProtocolError(_UNREADABLE) from error
     return _decode_liberally(data, decoder)
+
+
+def decode_whole(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    r"""Decodes a document that no other continues, as `decode`; lone surrogates become U+FFFD before it is read.
+
+    So it may have fields of type `msgspec.Raw`.
+    """
+    try:
+        return decoder.decode(data)
+    except (ValueError, RecursionError):
+        mended = _HALVES.sub(_mended, data.removeprefix(BOM_UTF8))
+    return decode(mended, decoder)
 
 
 class SurrogateJoiner:
@@ -84,6 +101,10 @@ def _decode_liberally(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         return msgspec.convert(value, decoder.type, strict=decoder.strict, dec_hook=decoder.dec_hook)
     except (ValueError, RecursionError) as error:  # JSONDecodeError and msgspec.ValidationError are ValueErrors
         raise UpstreamProtocolError(_UNREADABLE) from error
+
+
+def _mended(escape: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if escape[1] else escape[0]
 
 
 def _refuse(name: str) -> NoReturn:

@@ -15,6 +15,7 @@ from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound, UpstreamProtocolError, UpstreamUnreachable
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, StreamEvent
 from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ReasoningStyle
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
 from llmproxy_grpc.providers.embedded.model import MODEL, RUNTIME, find_model, has_module
@@ -44,6 +45,7 @@ _DIALECT = Dialect(
         shows_reasoning=False,
     ),
 )
+FEATURES = replace(features_of(_DIALECT.quirks, _DIALECT.names), media={})
 _CONNECT_TIMEOUT = 3.0
 _MOST_THREADS = 4  # more of them slow so small a model down
 _LONGEST_FOLDER = 90  # a socket's path has about a hundred bytes
@@ -101,9 +103,9 @@ class LocalProvider:
         wire = ChatCompletions(Upstream(own_http, _ADDRESS, headers=(_HEADERS,)), _DIALECT)
         return cls(config.name, model=model, process=process, wire=wire, http=own_http)
 
-    def features(self, upstream_model: str) -> Features:
+    def features(self, upstream_model: str) -> Features:  # noqa: ARG002 - there is one model
         """What so small a model can do: it reads text alone."""
-        return replace(self._wire.features(upstream_model), media={})
+        return FEATURES
 
     def adapt(self, request: ChatRequest, upstream_model: str) -> Adapted:
         """Leaves out the set fields that so small a model cannot honour."""

@@ -1,6 +1,6 @@
 """The kind `openai`: OpenAI's Chat Completions, and every vendor and server that speaks them."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -9,6 +9,7 @@ from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, StreamEvent
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, overlay
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
+from llmproxy_grpc.providers.credentials import header_sets
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS, Preset
@@ -51,7 +52,9 @@ class OpenAiProvider:
             models_path=preset.models_path,
             probe_path=preset.probe_path,
         )
-        upstream = Upstream(http, base_url, headers=_header_sets(config, preset))
+        own_address = bool(preset.key_variable) and config.base_url is None
+        sets = header_sets(config, "authorization", scheme="Bearer", own_address=own_address)
+        upstream = Upstream(http, base_url, headers=sets)
         return cls(config.name, ChatCompletions(upstream, dialect))
 
     def features(self, upstream_model: str) -> Features:
@@ -112,14 +115,3 @@ def _quirks(config: ProviderConfig, preset: Preset) -> Quirks:
         return overlay(preset.quirks, config.quirks)
     except ValueError as error:
         raise ValueError(f"provider {config.name!r}: {error}") from None
-
-
-def _header_sets(config: ProviderConfig, preset: Preset) -> list[Mapping[str, str]]:
-    """One set of headers for each key; a configured header wins over ours."""
-    headers = {name.lower(): value.get_secret_value() for name, value in config.headers.items()}
-    secrets = config.api_keys or ((config.api_key,) if config.api_key is not None else ())
-    if not secrets:
-        if preset.key_variable and config.base_url is None and "authorization" not in headers:
-            raise ValueError(f"provider {config.name!r} needs an api_key")
-        return [headers]
-    return [{"authorization": f"Bearer {secret.get_secret_value()}", **headers} for secret in secrets]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 from llmproxy_grpc.config.schema import ProviderConfig
+from llmproxy_grpc.providers.anthropic import AnthropicProvider
 from llmproxy_grpc.providers.echo import EchoProvider
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.local import LocalProvider
@@ -17,6 +18,7 @@ Build = Callable[[ProviderConfig, HttpClient], Provider]
 """Makes a provider of its configuration; raises ValueError if it cannot."""
 
 KINDS: Mapping[str, Build] = {
+    "anthropic": AnthropicProvider.from_config,
     "echo": EchoProvider.from_config,
     "local": LocalProvider.from_config,
     "openai": OpenAiProvider.from_config,

@@ -10,8 +10,16 @@ _LONGEST = 86400.0
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,12})?(?:h|ms|us|µs|ns|m|s))+")
 _DURATION_PART = re.compile(r"([0-9.]+)(h|ms|us|µs|ns|m|s)")
+_TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}(?:Z|[+-][0-9]{2}:[0-9]{2})")
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
-_LIMITED = ("requests", "tokens")
+# Where limits are told: what is left, and when it is full again, by what is limited.
+_LIMITS = (
+    *((f"x-ratelimit-remaining-{name}", f"x-ratelimit-reset-{name}") for name in ("requests", "tokens")),
+    *(
+        (f"anthropic-ratelimit-{name}-remaining", f"anthropic-ratelimit-{name}-reset")
+        for name in ("requests", "tokens", "input-tokens", "output-tokens")
+    ),
+)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -32,7 +40,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     if seconds is None:
         seconds = _until(given, now)
     if seconds is None:
-        seconds = _reset(headers)
+        seconds = _reset(headers, now)
     return None if seconds is None else _bounded(seconds)
 
 
@@ -60,17 +68,31 @@ def _until(text: str, now: datetime) -> float | None:
     return max(0.0, (date - now).total_seconds())
 
 
-def _reset(headers: Mapping[str, str]) -> float | None:
+def _reset(headers: Mapping[str, str], now: datetime) -> float | None:
     """When the limits reset: the last of those used up, or the first of all if none is said to be."""
-    resets = {}
-    for name in _LIMITED:
-        seconds = duration(headers.get(f"x-ratelimit-reset-{name}", "").strip())
-        if seconds is not None:
-            resets[name] = seconds
-    used_up = [resets[name] for name in resets if headers.get(f"x-ratelimit-remaining-{name}", "").strip() == "0"]
-    if used_up:
-        return max(used_up)
-    return min(resets.values(), default=None)
+    resets = []
+    used_up = []
+    for left, reset in _LIMITS:
+        text = headers.get(reset, "").strip()
+        seconds = duration(text)
+        if seconds is None:
+            seconds = _until_timestamp(text, now)
+        if seconds is None:
+            continue
+        resets.append(seconds)
+        if headers.get(left, "").strip() == "0":
+            used_up.append(seconds)
+    return max(used_up) if used_up else min(resets, default=None)
+
+
+def _until_timestamp(text: str, now: datetime) -> float | None:
+    """Seconds until a time as RFC 3339 writes it."""
+    if not _TIMESTAMP.fullmatch(text):
+        return None
+    try:
+        return max(0.0, (datetime.fromisoformat(text) - now).total_seconds())
+    except ValueError:
+        return None
 
 
 def _bounded(seconds: float) -> float:

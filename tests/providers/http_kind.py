@@ -53,6 +53,9 @@ class HttpKind:
     models: Mapping[str, bytes]
     """The bodies of lists of models that have the model in them, by a piece of the path that asks for them."""
 
+    posts: Mapping[str, Callable[[Request], bytes]] = field(default_factory=dict)
+    """The bodies of answers to other questions than chats, by a piece of the path that asks."""
+
     async def provider(self, upstream: FaultyUpstream, http: HttpClient, **config: Any) -> Provider:
         """A provider of this kind that asks an upstream of ours."""
         fields = {"base_url": f"{upstream.url}{self.base_path}", **self.config, **config}
@@ -66,6 +69,9 @@ class HttpKind:
         """Answers as a healthy vendor."""
         if request.method == "GET" or not request.body:
             return Answer.json(next((body for piece, body in self.models.items() if piece in request.path), b"{}"))
+        other = next((answer for piece, answer in self.posts.items() if piece in request.path), None)
+        if other is not None:
+            return Answer.json(other(request))
         text = self.asked(request)
         if self.streamed(request):
             return self.streaming(self.stream(text.split(" ") if text else [text], ("5", "7")))

@@ -1,6 +1,6 @@
 import pytest
 
-from llmproxy_grpc.providers.discovery import UNBUILT_KINDS, Discovery, discover, ollama_answers
+from llmproxy_grpc.providers.discovery import KEYED_KINDS, UNBUILT_KINDS, Discovery, discover, ollama_answers
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS
 from llmproxy_grpc.providers.registry import KINDS, build
@@ -37,8 +37,26 @@ async def test_each_key_is_a_provider():
     assert discovery.skipped == ()
 
 
+@pytest.mark.parametrize("keyed", KEYED_KINDS, ids=lambda keyed: keyed.kind)
+async def test_each_key_of_a_kind_is_one_provider_of_it(keyed):
+    _, provider = (await found(dict.fromkeys(keyed.key_variables, "test-key"))).providers
+    assert (provider.name, provider.kind, provider.base_url) == (keyed.kind, keyed.kind, None)
+    for variable in keyed.key_variables:
+        elsewhere = {keyed.address_variable: "https://x.test"} if keyed.address_variable else {}
+        environ = {variable: " test-key\n", **elsewhere}
+        _, provider = (await found(environ)).providers
+        assert provider.api_key.get_secret_value() == "test-key"
+        assert provider.base_url == ("https://x.test" if keyed.address_variable else None)
+
+
+async def test_a_malformed_key_of_a_kind_is_skipped_without_showing_it():
+    (skipped,) = (await found({"ANTHROPIC_API_KEY": "test\nkey"})).skipped
+    assert (skipped.variable, "test" in skipped.reason) == ("ANTHROPIC_API_KEY", False)
+
+
 async def test_what_is_found_can_be_built():
-    discovery = await found({"OPENAI_API_KEY": "test-key", "GROQ_API_KEY": "test-key"}, ollama=True, local=False)
+    keys = ("OPENAI_API_KEY", "GROQ_API_KEY", *(keyed.key_variables[0] for keyed in KEYED_KINDS))
+    discovery = await found(dict.fromkeys(keys, "test-key"), ollama=True, local=False)
     http = HttpClient(connect_timeout=1)
     for config in discovery.providers:
         assert build(config, http).name == config.name

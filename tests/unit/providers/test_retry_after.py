@@ -48,7 +48,18 @@ DAY = 86400.0
             360.0,
         ),
         ({"retry-after": "3", "x-ratelimit-reset-requests": "6m0s"}, 3.0),
-        ({"x-ratelimit-reset-requests": "2026-01-01T12:00:05Z"}, None),
+        ({"anthropic-ratelimit-requests-reset": "2026-01-01T12:00:05Z"}, 5.0),
+        ({"anthropic-ratelimit-tokens-reset": "2026-01-01T14:00:05.5+02:00"}, 5.5),
+        ({"anthropic-ratelimit-tokens-reset": "2025-01-01T12:00:05Z"}, 0.0),
+        ({"anthropic-ratelimit-tokens-reset": "2026-99-01T12:00:05Z"}, None),
+        (
+            {
+                "anthropic-ratelimit-requests-reset": "2026-01-01T12:00:01Z",
+                "anthropic-ratelimit-input-tokens-reset": "2026-01-01T12:00:30Z",
+                "anthropic-ratelimit-input-tokens-remaining": "0",
+            },
+            30.0,
+        ),
         ({"x-ratelimit-reset-requests": "tomorrow"}, None),
     ],
 )

@@ -1,0 +1,36 @@
+"""The arithmetic of token counts: what was read from or written to the cache is counted beside the input here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmproxy_grpc.messages import Usage
+from llmproxy_grpc.providers.counts import LARGEST_COUNT, count
+
+
+def read_usage(raw: Any) -> Usage | None:
+    """Reads a `usage` object; None if it holds no count."""
+    if not isinstance(raw, dict) or not ("input_tokens" in raw or "output_tokens" in raw):
+        return None
+    cached = count(raw, "cache_read_input_tokens")
+    written = count(raw, "cache_creation_input_tokens")
+    input_tokens = min(count(raw, "input_tokens") + cached + written, LARGEST_COUNT)
+    output_tokens = count(raw, "output_tokens")
+    if not input_tokens and not output_tokens:
+        return None
+    details = raw.get("output_tokens_details")
+    thinking = count(details, "thinking_tokens") if isinstance(details, dict) else 0
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=min(input_tokens + output_tokens, LARGEST_COUNT),
+        cached_input_tokens=min(cached, input_tokens),
+        cache_write_input_tokens=min(written, input_tokens),
+        reasoning_tokens=min(thinking, output_tokens),
+    )
+
+
+def merged(before: Any, news: Any) -> Mapping[str, Any]:
+    """Counts of a stream so far: they are cumulative, and those left out, or null, stay as they were."""
+    known = before if isinstance(before, dict) else {}
+    newer = news if isinstance(news, dict) else {}
+    return {**known, **{name: value for name, value in newer.items() if value is not None}}

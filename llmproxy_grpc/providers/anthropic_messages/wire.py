@@ -1,0 +1,74 @@
+"""The Messages API over HTTP."""
+
+from urllib.parse import quote
+
+from llmproxy_grpc.messages import ChatRequest, ProviderResponse
+from llmproxy_grpc.providers.anthropic_messages.features import adapt_messages, features_of
+from llmproxy_grpc.providers.anthropic_messages.models import read_page
+from llmproxy_grpc.providers.anthropic_messages.request import encode_count, encode_request
+from llmproxy_grpc.providers.anthropic_messages.response import read_answer
+from llmproxy_grpc.providers.anthropic_messages.shapes import COUNTED
+from llmproxy_grpc.providers.anthropic_messages.stream import EventDecoder
+from llmproxy_grpc.providers.features import Features
+from llmproxy_grpc.providers.http_chat import HttpChat, Reply
+from llmproxy_grpc.providers.jsonio import decode
+from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
+from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
+
+_MAX_LIST_BYTES = 8 * 1024 * 1024
+_MAX_COUNT_BYTES = 65536
+_MOST_PAGES = 20
+
+
+class AnthropicMessages(HttpChat[ServerSentEvent]):
+    """Speaks the Messages API with one upstream."""
+
+    def features(self, model: str) -> Features:
+        """What a model can do."""
+        return features_of(model)
+
+    def adapt(self, request: ChatRequest, model: str) -> Adapted:
+        """Leaves out what a model cannot honour, and keeps to the rules that fields have with each other."""
+        return adapt_messages(request, model)
+
+    def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says both
+        """Where models answer."""
+        return "/v1/messages"
+
+    def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
+        """Writes an adapted request."""
+        return encode_request(request, model, stream=stream)
+
+    def read(self, data: bytes, reply: Reply) -> ProviderResponse:
+        """Reads an answer in one piece."""
+        return read_answer(data, reply)
+
+    def framing(self) -> SseReader:
+        """Events come as server-sent events."""
+        return SseReader()
+
+    def decoder(self, reply: Reply) -> EventDecoder:
+        """Reads the events of one stream."""
+        return EventDecoder(reply)
+
+    async def count_tokens(self, request: ChatRequest, model: str) -> int:
+        """Counts the tokens of a prompt; raises as every provider does."""
+        async with self.upstream.post("/v1/messages/count_tokens", encode_count(request, model)) as response:
+            data = await self.upstream.body(response, _MAX_COUNT_BYTES)
+            return decode(data, COUNTED).input_tokens
+
+    async def list_models(self) -> list[UpstreamModel]:
+        """Lists the models, page by page."""
+        models: list[UpstreamModel] = []
+        behind = ""
+        for _ in range(_MOST_PAGES):
+            after = f"&after_id={quote(behind, safe='')}" if behind else ""
+            page, behind = read_page(await self.upstream.get(f"/v1/models?limit=1000{after}", _MAX_LIST_BYTES))
+            models += page
+            if not behind:
+                break
+        return models
+
+    async def probe(self) -> None:
+        """Raises a ProxyError unless the upstream answers well."""
+        await self.upstream.get("/v1/models?limit=1", _MAX_LIST_BYTES)

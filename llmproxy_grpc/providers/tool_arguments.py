@@ -1,0 +1,33 @@
+"""Arguments of tool calls on wires that carry them as a JSON object rather than as text."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+_OBJECT = msgspec.json.Decoder(dict[str, Raw])
+_EMPTY = Raw(b"{}")
+NOT_AN_OBJECT = "INVALID_JSON"
+"""The key under which text travels that is no JSON object: what a model wrote is shown to it again, not lost."""
+
+
+def as_object(arguments_json: str) -> Raw:
+    """The arguments as an object, to the byte; text that is none becomes the one entry of an object."""
+    if not arguments_json or arguments_json.isspace():
+        return _EMPTY
+    data = arguments_json.encode("utf-8", "replace")
+    try:
+        _OBJECT.decode(data)
+    except (ValueError, RecursionError):
+        return Raw(msgspec.json.encode({NOT_AN_OBJECT: arguments_json}))
+    return Raw(data)
+
+
+def as_text(arguments: Any) -> str:
+    """The arguments as text: the bytes of the object where the decoder kept them, so that numbers keep their digits."""
+    if isinstance(arguments, Raw):
+        text = bytes(arguments).decode("utf-8", "replace")
+        return "{}" if text == "null" else text
+    if isinstance(arguments, str):
+        return arguments
+    return "{}" if arguments is None else msgspec.json.encode(arguments).decode()
