@@ -96,9 +96,14 @@ def _pull_model(_options: argparse.Namespace) -> int:
 
 
 def _load(options: argparse.Namespace, file: Path | None) -> Loaded:
+    from llmproxy_grpc.pricing.vendors import known_vendors
     from llmproxy_grpc.runtime import buildable_providers
 
-    rules: dict[Rule, frozenset[str]] = {**RULES, buildable_providers: frozenset({"providers"})}
+    rules: dict[Rule, frozenset[str]] = {
+        **RULES,
+        buildable_providers: frozenset({"providers"}),
+        known_vendors: frozenset({"providers", "prices"}),
+    }
     return load(file, options.overrides, os.environ, Path.cwd(), rules=rules)
 
 

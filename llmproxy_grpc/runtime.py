@@ -14,6 +14,9 @@ from llmproxy_grpc.config.schema import Config, ProviderConfig
 from llmproxy_grpc.config.tree import Problem, spell
 from llmproxy_grpc.errors import ProxyError, UpstreamTimeout
 from llmproxy_grpc.health.tracker import HealthTracker
+from llmproxy_grpc.pricing.prices import Prices
+from llmproxy_grpc.pricing.shipped import shipped
+from llmproxy_grpc.pricing.table import PriceTable
 from llmproxy_grpc.providers import registry
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS
@@ -54,6 +57,7 @@ class Runtime:
         self.router = Router(
             catalog=self.catalog,
             providers=self.providers,
+            prices=Prices(PriceTable(shipped(), config.prices.rows), providers),
             kinds=registry.known_kinds() | PRESETS.keys() | {provider.kind for provider in self.providers.values()},
             timeouts=config.timeouts,
             max_attempts=config.retries.max_attempts,

@@ -89,9 +89,9 @@ that takes care of it. `grpc.health_listen` is exempt: it serves health alone.
 
 ## Reload
 
-`SIGHUP`, or a change of the file or of a secret's file, reloads the configuration without dropping a call: it is
-checked, everything is built from it, it is put into force, and what it replaces is drained. A configuration with
-faults changes nothing: the old one stays, the faults are logged and
+`SIGHUP`, or a change of the file or of one that holds a secret or prices, reloads the configuration without dropping
+a call: it is checked, everything is built from it, it is put into force, and what it replaces is drained. A
+configuration with faults changes nothing: the old one stays, the faults are logged and
 `llmproxy_config_reloads_total{result="rejected"}` counts them.
 
 ## Keys

@@ -1,4 +1,4 @@
-"""The files that a configuration names: itself, secrets, certificates, models."""
+"""The files that a configuration names: itself, secrets, certificates, models, prices."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,9 @@ from llmproxy_grpc.config.tree import SECRETS, KeyPath, Node, Problem, patterns,
 LARGEST_FILE: Final = 1024 * 1024
 LARGEST_SECRET: Final = 64 * 1024
 
-_FILES: Final = frozenset(("grpc.tls.cert", "grpc.tls.key", "grpc.tls.client_ca", "providers[].model_file"))
+_FILES: Final = frozenset(
+    ("grpc.tls.cert", "grpc.tls.key", "grpc.tls.client_ca", "providers[].model_file", "prices.file")
+)
 
 
 def read_text(file: Path, largest: int) -> str:
@@ -45,7 +47,7 @@ def read_secrets(root: Node, problems: list[Problem], read: list[Path]) -> Node:
 
 
 def resolve_files(root: Node, problems: list[Problem]) -> Node:
-    """The tree with the paths of certificates and models made absolute; each must exist."""
+    """The tree with the paths of certificates, models and prices made absolute; each must exist."""
 
     def change(path: KeyPath, node: Node) -> Node:
         if not isinstance(node.value, str) or not node.value or _FILES.isdisjoint(patterns(path)):

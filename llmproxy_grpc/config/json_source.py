@@ -11,15 +11,18 @@ from llmproxy_grpc.config.yaml_source import DEEPEST
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
-def read_json(text: str, source: Source, faults: list[ConfigFault]) -> Node | None:
-    """Reads one JSON value; appends what is wrong to `faults`, and returns None if the text cannot be read."""
+def read_json(text: str, source: Source, faults: list[ConfigFault], path: KeyPath = ()) -> Node | None:
+    """Reads one JSON value that stands at `path`.
+
+    Appends what is wrong to `faults`. Returns None if the text cannot be read.
+    """
     reader = _Reader(text, source, faults)
     try:
-        return reader.document()
+        return reader.document(path)
     except JSONDecodeError as error:
-        faults.append(ConfigFault(source.name, error.lineno, "", None, f"is not JSON: {error.msg}"))
+        faults.append(ConfigFault(source.name, error.lineno, spell(path), None, f"is not JSON: {error.msg}"))
     except ValueError:
-        faults.append(ConfigFault(source.name, reader.line, "", None, "is not JSON: a number that is none"))
+        faults.append(ConfigFault(source.name, reader.line, spell(path), None, "is not JSON: a number that is none"))
     return None
 
 
@@ -35,8 +38,8 @@ class _Reader:
         self._decoder = JSONDecoder(parse_constant=_refuse)
         self.line = 1
 
-    def document(self) -> Node:
-        node = self._value(())
+    def document(self, path: KeyPath) -> Node:
+        node = self._value(path)
         if self._next_character():
             self._stop("more text behind the value")
         return node

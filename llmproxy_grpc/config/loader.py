@@ -16,6 +16,7 @@ from llmproxy_grpc.config.files import LARGEST_FILE, read_secrets, read_text, re
 from llmproxy_grpc.config.interpolation import interpolate
 from llmproxy_grpc.config.json_source import read_json
 from llmproxy_grpc.config.not_built import refuse_not_built
+from llmproxy_grpc.config.price_file import read_prices
 from llmproxy_grpc.config.rules import ADVICE, RULES, Rule, check
 from llmproxy_grpc.config.schema import Config, keys_at
 from llmproxy_grpc.config.tree import KeyPath, Node, Problem, Source, locate, merge, plain
@@ -35,13 +36,13 @@ class Loaded(Struct, frozen=True):
     Attributes:
         config: The valid configuration.
         file: Its file; None if there is none.
-        secret_files: The files that `{file: PATH}` names.
+        further_files: What it names that was read as well: secrets and prices.
         warnings: What is allowed but not wise.
     """
 
     config: Config
     file: Path | None = None
-    secret_files: tuple[Path, ...] = ()
+    further_files: tuple[Path, ...] = ()
     warnings: tuple[ConfigFault, ...] = ()
 
 
@@ -74,15 +75,16 @@ def load(
         raise ConfigError(faults)
     root = _with_defaults(reduce(merge, layers, written), has_file=chosen is not None)
     problems: list[Problem] = []
-    secret_files: list[Path] = []
+    further_files: list[Path] = []
     root = interpolate(root, environ, problems)
-    root = resolve_files(read_secrets(root, problems, secret_files), problems)
+    root = resolve_files(read_secrets(root, problems, further_files), problems)
+    root = read_prices(root, problems, faults, further_files)
     config = _validate(root, problems, rules)
     faults += _unseen(faults, [locate(root, problem) for problem in problems])
     if faults:
         raise ConfigError(sorted(faults, key=lambda fault: _order(fault, chosen))[:MOST_FAULTS])
     warnings = tuple(locate(root, problem) for problem in check(config, ADVICE))
-    return Loaded(config, None if chosen is None else folder / chosen, tuple(secret_files), warnings)
+    return Loaded(config, None if chosen is None else folder / chosen, tuple(further_files), warnings)
 
 
 def _choose(file: Path | None, environ: Mapping[str, str], folder: Path) -> Path | None:

@@ -74,7 +74,7 @@ class ConfigManager:
         return result
 
     async def watch(self, *, poll: float = 5.0) -> None:
-        """Reloads whenever the file or a secret's file changes, until cancelled; returns at once if there is none.
+        """Reloads whenever the file, or one that it names, changes, until cancelled; returns at once if there is none.
 
         Folders are watched rather than files: editors, and Kubernetes' mounted volumes, replace a file or a link.
 
@@ -104,7 +104,7 @@ class ConfigManager:
 
     def _files(self) -> tuple[Path, ...]:
         own = () if self._loaded.file is None else (self._loaded.file,)
-        return (*own, *self._loaded.secret_files)
+        return (*own, *self._loaded.further_files)
 
     async def _tell(self, old: Config, new: Config) -> None:
         told: list[Subscriber] = []

@@ -28,7 +28,6 @@ NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
     "breaker.*": (),
     "hedging.enabled": (False,),
     "health.interval": (),
-    "prices.file": (None,),
     "records.enabled": (False,),
     "records.directory": (),
     "records.store": (),

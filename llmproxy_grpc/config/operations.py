@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from llmproxy_grpc.config.durations import Duration, PositiveDuration
-from llmproxy_grpc.config.section import File, Flag, Number, Section, Text, Whole
+from llmproxy_grpc.config.section import Flag, Number, Section, Text, Whole
 
 
 class TimeoutsConfig(Section):
@@ -63,12 +63,6 @@ class HealthConfig(Section):
 
     interval: Annotated[PositiveDuration, Field(description="Time between two probes of a provider.")] = 30.0
     timeout: Annotated[PositiveDuration, Field(description="Longest wait for a probe's answer.")] = 5.0
-
-
-class PricesConfig(Section):
-    """What tokens cost."""
-
-    file: Annotated[File | None, Field(description="Overrides the table that ships; null: none.")] = None
 
 
 class RecordsConfig(Section):

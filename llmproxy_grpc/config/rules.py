@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from llmproxy_grpc.config.addresses import clash, is_loopback, parse_address
+from llmproxy_grpc.config.prices import twice_priced
 from llmproxy_grpc.config.schema import Config
 from llmproxy_grpc.config.tree import KeyPath, Problem
 
@@ -90,6 +91,12 @@ def distinct_listeners(config: Config) -> Iterator[Problem]:
             yield Problem(path, "is taken by another listener")
 
 
+def unique_prices(config: Config) -> Iterator[Problem]:
+    """No model of a vendor has two prices from the same day on."""
+    for number, first in twice_priced(config.prices.rows):
+        yield Problem(("prices", "rows", number), f"prices a model of prices.rows[{first}] again, from the same day on")
+
+
 def plaintext_keys(config: Config) -> Iterator[Problem]:
     """A key that crosses the network unencrypted can be read on the way."""
     for number, provider in enumerate(config.providers):
@@ -107,6 +114,7 @@ RULES: Final[Mapping[Rule, frozenset[str]]] = {
     admitted_default_model: frozenset(("providers", "models", "default_model")),
     safe_listeners: frozenset(("grpc", "http", "admin", "auth")),
     distinct_listeners: frozenset(("grpc", "http", "admin")),
+    unique_prices: frozenset(("prices",)),
 }
 """Each rule and the sections that it reads: it waits until they are well-formed."""
 

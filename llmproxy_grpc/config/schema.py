@@ -13,12 +13,12 @@ from llmproxy_grpc.config.operations import (
     HealthConfig,
     HedgingConfig,
     Limits,
-    PricesConfig,
     RecordsConfig,
     RetriesConfig,
     TelemetryConfig,
     TimeoutsConfig,
 )
+from llmproxy_grpc.config.prices import PriceConfig, PricesConfig, RatesConfig
 from llmproxy_grpc.config.section import Flag, Section
 from llmproxy_grpc.config.upstreams import ModelFilter, ProviderConfig
 
@@ -43,6 +43,8 @@ __all__ = [
     "HedgingConfig",
     "HealthConfig",
     "PricesConfig",
+    "PriceConfig",
+    "RatesConfig",
     "RecordsConfig",
     "AuthConfig",
     "TelemetryConfig",

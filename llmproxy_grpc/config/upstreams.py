@@ -94,6 +94,12 @@ class ProviderConfig(Section):
     models: Annotated[ModelFilter, Field(description="Which of its models may be called directly and are listed.")] = (
         ModelFilter()
     )
+    prices: Annotated[
+        Text | None,
+        Field(
+            description="Whose prices hold: a vendor of the price table, or `free`; null: by address, preset and kind."
+        ),
+    ] = None
     api: Annotated[Literal["chat", "responses"], Field(description="Which of the kind's APIs to call.")] = "chat"
     model_file: Annotated[File | None, Field(description="Kind `local`: the GGUF file; null: the model fetched.")] = (
         None

@@ -55,6 +55,7 @@ from llmproxy_grpc.messages.events import (
     UpstreamStart,
     UsageSoFar,
 )
+from llmproxy_grpc.messages.price import Price, PriceTier, Rates
 from llmproxy_grpc.messages.request import (
     ChatRequest,
     FunctionTool,
@@ -100,6 +101,9 @@ __all__ = [
     "RoutingPolicy",
     "ChatRequest",
     "EmbedRequest",
+    "Rates",
+    "PriceTier",
+    "Price",
     "Cost",
     "ModalityTokens",
     "Usage",

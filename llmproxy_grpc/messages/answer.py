@@ -22,7 +22,10 @@ class ModalityTokens(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens and money; cached tokens are part of input, reasoning tokens part of output."""
+    """Tokens and money; cached tokens are part of input, reasoning tokens part of output.
+
+    A provider sets `cost` only to what its vendor says that the call was charged.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -33,6 +36,8 @@ class Usage(Struct, frozen=True):
     modality_tokens: tuple[ModalityTokens, ...] = ()
     cost: Cost | None = None
     source: UsageSource = UsageSource.PROVIDER
+    cache_write_1h_input_tokens: int = 0
+    """What of `cache_write_input_tokens` is kept for an hour, which costs more; callers are not told."""
 
 
 class TokenCount(Struct, frozen=True):

@@ -33,6 +33,7 @@ from llmproxy_grpc.messages import (
     UsageSoFar,
     UsageSource,
 )
+from llmproxy_grpc.pricing.prices import UNKNOWN, Quote
 from llmproxy_grpc.routing.candidates import Candidate
 from llmproxy_grpc.routing.continuity import has_token, sealed_events
 from llmproxy_grpc.routing.operations import Answer, Operation, Request
@@ -53,10 +54,13 @@ class Trying(Generic[Request, Answer]):
         candidate: Candidate[Request],
         observers: Sequence[CallObserver],
         clock: Callable[[], float],
+        *,
+        quote: Quote = UNKNOWN,
     ) -> None:
         self._call = call
         self._operation = operation
         self._candidate = candidate
+        self._quote = quote
         self._observers = observers
         # Told of every token: those who would not listen are not even asked.
         self._listeners = [observer for observer in observers if type(observer).output is not CallObserver.output]
@@ -88,7 +92,7 @@ class Trying(Generic[Request, Answer]):
         self._patience.close()
         error = self._verdict(raised)
         if self._asked and self._usage is None and (self._told_usage is not None or not _used_nothing(error)):
-            self._usage = self._estimate()
+            self._usage = self._priced(self._estimate())
         self._call.usage = self._usage
         target = self._candidate.target
         attempt = Attempt(
@@ -140,7 +144,7 @@ class Trying(Generic[Request, Answer]):
     def _note(self, request_id: str, usage: Usage) -> None:
         """Notes what an answer tells of the attempt, which may be one of several."""
         self._call.upstream_request_id = request_id
-        self._usage = sum_of(self._usage, usage)
+        self._usage = sum_of(self._usage, self._quote.put_on(usage))
 
     async def _next(
         self, source: AsyncGenerator[Sequence[StreamEvent], None], first_token: float, idle: float
@@ -178,7 +182,7 @@ class Trying(Generic[Request, Answer]):
                 tokens = tokens or has_token(event)
             elif isinstance(event, UpstreamEnd):
                 self._ended = True
-                self._call.usage = self._usage = event.usage or self._estimate()
+                self._call.usage = self._usage = self._priced(event.usage or self._estimate())
             elif isinstance(event, UsageSoFar):
                 news_of_usage = True
                 self._told_usage, self._size_when_told = event.usage, self._output_size
@@ -214,8 +218,12 @@ class Trying(Generic[Request, Answer]):
             told,
             output_tokens=told.output_tokens + more,
             total_tokens=told.total_tokens + more,
+            cost=None,
             source=UsageSource.ESTIMATE,
         )
+
+    def _priced(self, usage: Usage | None) -> Usage | None:
+        return None if usage is None else self._quote.put_on(usage)
 
     def _cut(self) -> UpstreamError:
         if self._first_output is None:

@@ -26,6 +26,7 @@ from llmproxy_grpc.messages import (
     TokenCount,
     UsageSource,
 )
+from llmproxy_grpc.pricing.prices import Prices
 from llmproxy_grpc.providers.provider import Provider
 from llmproxy_grpc.routing.attempt import Trying
 from llmproxy_grpc.routing.candidates import Candidate, candidates
@@ -46,6 +47,7 @@ class Router:
     Args:
         catalog: Which models there are.
         providers: Every provider by name.
+        prices: What each target costs.
         kinds: What `provider_options` may be keyed by: every kind and vendor that this version knows.
         timeouts: How long to wait for a provider.
         max_attempts: Most attempts of one call.
@@ -59,6 +61,7 @@ class Router:
         *,
         catalog: Catalog,
         providers: Mapping[str, Provider],
+        prices: Prices,
         kinds: AbstractSet[str],
         timeouts: TimeoutsConfig,
         max_attempts: int,
@@ -68,6 +71,7 @@ class Router:
     ) -> None:
         self._catalog = catalog
         self._providers = providers
+        self._prices = prices
         self._kinds = kinds
         self._timeouts = timeouts
         self._max_attempts = max_attempts
@@ -185,7 +189,8 @@ class Router:
     ) -> Iterator[Trying[Request, Answer]]:
         """One attempt that holds its place among the provider's attempts in flight."""
         provider = candidate.target.provider
-        trying = Trying(call, operation, candidate, self._observers, self._clock)
+        quote = self._prices.quote(provider, candidate.target.upstream_model)
+        trying = Trying(call, operation, candidate, self._observers, self._clock, quote=quote)
         with trying:
             limit = self._limits.get(provider)
             if limit is not None and self._in_flight[provider] >= limit:

@@ -10,6 +10,7 @@ from typing import Final
 
 from llmproxy_grpc.messages import (
     ChatRequest,
+    Cost,
     EmbedRequest,
     FunctionTool,
     JsonSchemaFormat,
@@ -93,7 +94,7 @@ def tokens_in(size: int) -> int:
 
 
 def sum_of(one: Usage | None, other: Usage) -> Usage:
-    """What two requests used together; an estimate if either is one."""
+    """What two requests to one target used together; an estimate if either is one, at no known cost if either is."""
     if one is None:
         return other
     return Usage(
@@ -104,8 +105,16 @@ def sum_of(one: Usage | None, other: Usage) -> Usage:
         one.cache_write_input_tokens + other.cache_write_input_tokens,
         one.reasoning_tokens + other.reasoning_tokens,
         _by_modality((*one.modality_tokens, *other.modality_tokens)),
-        source=max(one.source, other.source),
+        _both(one.cost, other.cost),
+        max(one.source, other.source),
+        one.cache_write_1h_input_tokens + other.cache_write_1h_input_tokens,
     )
+
+
+def _both(one: Cost | None, other: Cost | None) -> Cost | None:
+    if one is None or other is None:
+        return None
+    return Cost(one.currency_code, one.amount_nanos + other.amount_nanos)
 
 
 def _usage(input_tokens: int, output_tokens: int) -> Usage:

@@ -89,6 +89,8 @@ class CallLog(CallObserver):
             fields["first_output"] = round(call.first_output_at - call.started_at, 6)
         if call.usage is not None:
             fields.update(input_tokens=call.usage.input_tokens, output_tokens=call.usage.output_tokens)
+            if call.usage.cost is not None:
+                fields.update(cost=call.usage.cost.amount_nanos / 1e9, currency=call.usage.cost.currency_code)
         self._log.info("call", **fields)
 
 

@@ -80,6 +80,7 @@ class Metrics(CallObserver):
         self._in_flight = cache(in_flight.labels)
         self._attempts = counter("attempts", "Attempts that ended.", "provider", "outcome")
         self._tokens = counter("tokens", "Tokens used.", "model", "provider", "type")
+        self._cost = counter("cost", "What tokens cost, in the currency's unit.", "model", "provider", "currency")
         self._provider_up = Gauge("llmproxy_provider_up", "Whether a provider serves.", ["provider"], registry=registry)
         lag = "How late the event loop runs: the 99th percentile of the last ten seconds."
         self._loop_lag = Gauge("llmproxy_event_loop_lag_seconds", lag, registry=registry)
@@ -124,12 +125,12 @@ class Metrics(CallObserver):
         self._gaps[call.id].observe(gap)
 
     def attempt_ended(self, call: Call, attempt: Attempt) -> None:
-        """Counts the attempt by outcome, and its tokens."""
+        """Counts the attempt by outcome, its tokens and what they cost."""
         provider = self._provider(attempt.provider)
         outcome = "ok" if attempt.error is None else attempt.error.reason.lower()
         self._attempts(provider, outcome).inc()
         if attempt.usage is not None:
-            self._count_tokens(self._model(call.model), provider, attempt.usage)
+            self._count_usage(self._model(call.model), provider, attempt.usage)
 
     def call_ended(self, call: Call, outcome: Outcome) -> None:
         """Counts and times the call."""
@@ -140,7 +141,7 @@ class Metrics(CallObserver):
         self._duration(call.method, model).observe(outcome.duration)
         self._overhead(call.method).observe(max(0.0, outcome.duration - call.upstream_seconds))
 
-    def _count_tokens(self, model: str, provider: str, usage: Usage) -> None:
+    def _count_usage(self, model: str, provider: str, usage: Usage) -> None:
         counts = (
             ("input", usage.input_tokens),
             ("output", usage.output_tokens),
@@ -150,3 +151,5 @@ class Metrics(CallObserver):
         for kind, count in counts:
             if count > 0:
                 self._tokens(model, provider, kind).inc(count)
+        if usage.cost is not None:
+            self._cost(model, provider, usage.cost.currency_code).inc(usage.cost.amount_nanos / 1e9)

@@ -24,7 +24,7 @@ from llmproxy_client.v1.content_pb2 import ROLE_USER, ContentPart, Message
 from llmproxy_grpc.calls import ANONYMOUS, Attempt, Call, Outcome
 from llmproxy_grpc.config.loader import Loaded, load
 from llmproxy_grpc.errors import ProxyError
-from llmproxy_grpc.messages import Usage
+from llmproxy_grpc.messages import Cost, Usage
 from llmproxy_grpc.providers import local
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.http import HttpClient
@@ -110,6 +110,8 @@ def loaded(text: str, folder: Path) -> Loaded:
     for name in FILES:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("test-key\n")
+    (prices,) = (block for block in blocks(PROJECT, "yaml") if block.startswith("# prices.yaml\n"))
+    (folder / "prices.yaml").write_text(prices)
     (folder / "llmproxy.yaml").write_text(text)
     return load(None, [], dict.fromkeys(VARIABLES, "test-key"), folder)
 
@@ -296,7 +298,7 @@ def existing_metrics() -> dict[str, set[str]]:
     metrics.call_started(call)
     metrics.first_output(call, 0.1)
     metrics.output(call, 0.1)
-    metrics.attempt_ended(call, Attempt("echo", "echo", 0.1, usage=Usage(1, 1, 2)))
+    metrics.attempt_ended(call, Attempt("echo", "echo", 0.1, usage=Usage(1, 1, 2, cost=Cost("USD", 1))))
     metrics.call_ended(call, Outcome("OK", "", 0.1))
     metrics.providers_up({"echo": True})
     metrics.config_reloaded("applied")

@@ -494,7 +494,7 @@ class Usage(_message.Message):
 
     @_builtins.property
     def cost(self) -> Global___Cost:
-        """What it cost by the price table; unset if the price is unknown, never zero for unknown."""
+        """What it cost: as the provider says, else by the price table; unset if that is unknown, never zero for unknown."""
 
     def __init__(
         self,

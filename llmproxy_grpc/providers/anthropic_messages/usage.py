@@ -17,8 +17,8 @@ def read_usage(raw: Any) -> Usage | None:
     output_tokens = count(raw, "output_tokens")
     if not input_tokens and not output_tokens:
         return None
-    details = raw.get("output_tokens_details")
-    thinking = count(details, "thinking_tokens") if isinstance(details, dict) else 0
+    thinking = _part(raw, "output_tokens_details", "thinking_tokens")
+    for_an_hour = _part(raw, "cache_creation", "ephemeral_1h_input_tokens")
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
@@ -26,6 +26,7 @@ def read_usage(raw: Any) -> Usage | None:
         cached_input_tokens=min(cached, input_tokens),
         cache_write_input_tokens=min(written, input_tokens),
         reasoning_tokens=min(thinking, output_tokens),
+        cache_write_1h_input_tokens=min(for_an_hour, written, input_tokens),
     )
 
 
@@ -34,3 +35,8 @@ def merged(before: Any, news: Any) -> Mapping[str, Any]:
     known = before if isinstance(before, dict) else {}
     newer = news if isinstance(news, dict) else {}
     return {**known, **{name: value for name, value in newer.items() if value is not None}}
+
+
+def _part(raw: Mapping[str, Any], whole: str, name: str) -> int:
+    details = raw.get(whole)
+    return count(details, name) if isinstance(details, dict) else 0

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmproxy_grpc.messages import Modality, ModalityTokens, Usage
+from llmproxy_grpc.providers.chat_completions.cost import read_cost
 from llmproxy_grpc.providers.counts import LARGEST_COUNT, count
 
 _NOTHING: Mapping[str, Any] = {}
@@ -39,6 +40,7 @@ def read_usage(raw: Any) -> Usage | None:
         cache_write_input_tokens=min(count(prompt, "cache_write_tokens"), input_tokens),
         reasoning_tokens=min(reasoning, output_tokens),
         modality_tokens=_modalities(prompt, completion) if prompt or completion else (),
+        cost=read_cost(raw),
     )
 
 

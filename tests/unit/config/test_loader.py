@@ -203,7 +203,7 @@ def test_a_secret_is_read_from_a_file_beside_the_configuration(tmp_path, text):
     loaded = load(folder / "c.yaml", [], {"F": "key"}, tmp_path)
     assert loaded.config.providers[0].api_keys[0].get_secret_value() == "test-key"
     assert loaded.config.providers[0].headers["x-k"].get_secret_value() == "test-key"
-    assert loaded.secret_files == (folder / "key", folder / "key")
+    assert loaded.further_files == (folder / "key", folder / "key")
 
 
 @pytest.mark.parametrize(

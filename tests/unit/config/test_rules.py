@@ -124,7 +124,6 @@ models: [{id: m, strategy: priority, targets: [{provider: p, model: x, weight: 1
   on_stream_break: error}]
 breaker: {}
 hedging: {enabled: false, max_ratio: 0.02}
-prices: {file: null}
 records: {enabled: false}
 auth: {mode: none}
 limits: []
@@ -153,7 +152,6 @@ USES = {
     "breaker.*": "breaker: {open: 5s}",
     "hedging.enabled": "hedging: {enabled: true}",
     "health.interval": "health: {interval: 30s}",
-    "prices.file": "prices: {file: c.yaml}",
     "records.enabled": "records: {enabled: true}",
     "records.directory": "records: {directory: ./x}",
     "records.store": "records: {store: sqlite}",

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from llmproxy_grpc.messages import (
     ChatRequest,
+    Cost,
     EmbedRequest,
     FunctionTool,
     GenerationConfig,
@@ -128,3 +129,15 @@ def test_what_several_requests_used_adds_up():
 def test_a_sum_with_an_estimate_in_it_is_one():
     guess = Usage(1, 0, 1, source=UsageSource.ESTIMATE)
     assert sum_of(guess, Usage(1)).source is sum_of(Usage(1), guess).source is UsageSource.ESTIMATE
+
+
+def test_costs_add_up_unless_one_is_not_known():
+    one, other = Usage(1, cost=Cost("USD", 5)), Usage(1, cost=Cost("USD", 7))
+    assert sum_of(one, other).cost == Cost("USD", 12)
+    assert sum_of(one, Usage(1)).cost is None
+    assert sum_of(Usage(1), other).cost is None
+
+
+def test_what_is_kept_for_an_hour_adds_up():
+    one = Usage(9, cache_write_input_tokens=4, cache_write_1h_input_tokens=3)
+    assert sum_of(one, one).cache_write_1h_input_tokens == 6

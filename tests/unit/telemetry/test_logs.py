@@ -7,7 +7,7 @@ import structlog
 
 from llmproxy_grpc.calls import ANONYMOUS, Attempt, Call, Outcome
 from llmproxy_grpc.errors import UpstreamTimeout
-from llmproxy_grpc.messages import Usage
+from llmproxy_grpc.messages import Cost, Usage
 from llmproxy_grpc.telemetry.logs import CallLog, configure
 
 
@@ -41,6 +41,18 @@ def test_a_call_is_one_line_of_json_with_chosen_fields():
     assert (entry["input_tokens"], entry["output_tokens"], entry["first_output"]) == (3, 4, 0.5)
     assert len(entry["model"]) == 128
     assert "secret text" not in lines[0].decode()
+
+
+def test_the_line_has_the_cost_if_it_is_known():
+    ended = call()
+    for cost, expected in ((None, {}), (Cost("EUR", 12_345_000), {"cost": 0.012345, "currency": "EUR"})):
+        stream = Stream()
+        configure("json", "info", stream)
+        ended.usage = Usage(3, 4, 7, cost=cost)
+        CallLog().call_ended(ended, Outcome("OK", "", 1.5))
+        entry = json.loads(stream.buffer.getvalue())
+        assert {name: entry[name] for name in ("cost", "currency") if name in entry} == expected
+        structlog.reset_defaults()
 
 
 def test_control_characters_cannot_forge_a_line():

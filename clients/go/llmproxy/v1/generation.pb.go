@@ -785,7 +785,7 @@ type Usage struct {
 	ReasoningTokens int32 `protobuf:"varint,6,opt,name=reasoning_tokens,json=reasoningTokens,proto3" json:"reasoning_tokens,omitempty"`
 	// Tokens by kind of content, where the provider tells.
 	ModalityTokens []*ModalityTokens `protobuf:"bytes,7,rep,name=modality_tokens,json=modalityTokens,proto3" json:"modality_tokens,omitempty"`
-	// What it cost by the price table; unset if the price is unknown, never zero for unknown.
+	// What it cost: as the provider says, else by the price table; unset if that is unknown, never zero for unknown.
 	Cost *Cost `protobuf:"bytes,8,opt,name=cost,proto3" json:"cost,omitempty"`
 	// Where the numbers come from.
 	Source        UsageSource `protobuf:"varint,9,opt,name=source,proto3,enum=llmproxy.v1.UsageSource" json:"source,omitempty"`
