@@ -15,8 +15,6 @@ NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
     "admin.listen": (None,),
     "providers[].api": ("chat",),
     "providers[].region": (None,),
-    "providers[].project": (None,),
-    "providers[].location": (None,),
     "providers[].deployment": (None,),
     "providers[].profile": (None,),
     "models[].strategy": ("priority",),

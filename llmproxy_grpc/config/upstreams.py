@@ -17,6 +17,7 @@ _KINDS_WITH: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("model_file", "threads", "context_size", "parallel"), _LOCAL),
     "quirks": frozenset({"openai"}),
     "api_version": frozenset({"anthropic"}),
+    **dict.fromkeys(("project", "location"), frozenset({"gemini"})),
 }
 _REMOTE_KEYS: Final = frozenset(("base_url", "api_key", "api_keys", "headers", "preset"))
 
@@ -113,8 +114,8 @@ class ProviderConfig(Section):
     parallel: Annotated[Whole, Field(ge=1, le=256, description="Kind `local`: calls at a time; more of them wait.")] = 4
     api_version: Annotated[Text | None, Field(description="Version of the vendor's API.")] = None
     region: Annotated[Text | None, Field(description="Region of a cloud.")] = None
-    project: Annotated[Text | None, Field(description="Project of a cloud.")] = None
-    location: Annotated[Text | None, Field(description="Location of a cloud.")] = None
+    project: Annotated[Text | None, Field(description="Kind `gemini`: project at Vertex AI; null: AI Studio.")] = None
+    location: Annotated[Text | None, Field(description="Kind `gemini`: location at Vertex AI; null: `global`.")] = None
     deployment: Annotated[Text | None, Field(description="Deployment of a cloud.")] = None
     profile: Annotated[Text | None, Field(description="Credentials profile of a cloud.")] = None
 

@@ -27,15 +27,16 @@ class KeyedKind(Struct, frozen=True):
     """Points the vendor's SDK elsewhere, and so the key; empty if there is none."""
 
 
-KEYED_KINDS = (KeyedKind("anthropic", ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL"),)
+KEYED_KINDS = (
+    KeyedKind("anthropic", ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL"),
+    KeyedKind("gemini", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), "GOOGLE_GEMINI_BASE_URL"),
+)
 
 # Keys that people have in their environment for kinds that come later.
 UNBUILT_KINDS: Mapping[str, str] = {
     "AWS_BEARER_TOKEN_BEDROCK": "bedrock",
     "AZURE_OPENAI_API_KEY": "azure",
     "COHERE_API_KEY": "cohere",
-    "GEMINI_API_KEY": "gemini",
-    "GOOGLE_API_KEY": "gemini",
     "MISTRAL_API_KEY": "mistral",
 }
 

@@ -74,10 +74,15 @@ class HttpClient:
     def endpoint(self, method: str, url: str, *, headers: Mapping[str, str]) -> "Endpoint":
         """Prepares what stays the same from request to request, for calls that are made often.
 
+        Args:
+            method: The HTTP method.
+            url: The address, percent-encoded: it is sent as it is, since signatures and names depend on it.
+            headers: Those of every request.
+
         Raises:
             ValueError: The address or a header is not valid.
         """
-        target = aiohttp.ClientRequest(method, URL(url), headers=headers, ssl=self._tls or True)
+        target = aiohttp.ClientRequest(method, URL(url, encoded=True), headers=headers, ssl=self._tls or True)
         if target.url.scheme not in ("http", "https"):
             raise ValueError("a provider's address starts with http:// or https://")
         return Endpoint(self, target, _head(target, headers))

@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.providers.anthropic import AnthropicProvider
 from llmproxy_grpc.providers.echo import EchoProvider
+from llmproxy_grpc.providers.gemini import GeminiProvider
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.local import LocalProvider
 from llmproxy_grpc.providers.openai import OpenAiProvider
@@ -20,6 +21,7 @@ Build = Callable[[ProviderConfig, HttpClient], Provider]
 KINDS: Mapping[str, Build] = {
     "anthropic": AnthropicProvider.from_config,
     "echo": EchoProvider.from_config,
+    "gemini": GeminiProvider.from_config,
     "local": LocalProvider.from_config,
     "openai": OpenAiProvider.from_config,
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.errors import ProxyError, SlowConsumer
 from llmproxy_grpc.messages import CandidateFinish, Delta, StreamEvent, UpstreamEnd
-from llmproxy_grpc.server.collect import Collected
+from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.server.status import code_of, describe, error_detail
 from llmproxy_grpc.server.trailers import send_trailers, target_entries

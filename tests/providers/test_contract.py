@@ -14,9 +14,8 @@ from llmproxy_grpc.messages import (
     EmbedRequest,
     FinishReason,
     GenerationConfig,
-    MediaKind,
-    MediaPart,
     Message,
+    OpaquePart,
     Role,
     TextPart,
     UpstreamEnd,
@@ -94,10 +93,10 @@ async def test_nothing_is_unsupported_in_a_plain_request(provider, specimen):
 
 
 async def test_what_is_unsupported_is_named_by_its_path(provider, specimen):
-    video = MediaPart(kind=MediaKind.VIDEO, uri="https://example.test/v.mp4")
-    request = ask(messages=(Message(Role.USER, (TextPart(text="?"), video)),))
+    block = OpaquePart(provider_kind="another", type="thing", value={})
+    request = ask(messages=(Message(Role.USER, (TextPart(text="?"), block)),))
     adapted = provider.adapt(request, specimen.model)
-    assert [found.field for found in adapted.unsupported] == ["messages[0].parts[1].video"]
+    assert [found.field for found in adapted.unsupported] == ["messages[0].parts[1].opaque"]
     assert (await provider.chat(adapted.request, specimen.model)).candidates
 
 

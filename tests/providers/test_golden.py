@@ -1,6 +1,7 @@
 """Every golden exchange of every kind, through the provider and a real connection."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from tests.fakes.faulty_upstream import Answer, FaultyUpstream
 from tests.providers.conversations import ask, assembled, collected
 from tests.providers.http_kind import HttpKind
 from tests.providers.kinds import HTTP_KINDS
+
+MADE = re.compile(r"call_(?:[a-z]+_)?[0-9a-f]{24}")
+"""Ids of calls that have none of their provider."""
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -61,7 +65,8 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 def _part(part: Part) -> dict[str, Any]:
     match part:
         case ToolCallPart():
-            described: dict[str, Any] = {"tool_call": [part.id, part.name, part.arguments_json]}
+            call_id = "made by us" if MADE.fullmatch(part.id) else part.id
+            described: dict[str, Any] = {"tool_call": [call_id, part.name, part.arguments_json]}
         case TextPart():
             described = {"text": part.text}
         case RefusalPart():

@@ -26,7 +26,7 @@ from llmproxy_grpc.messages import (
     UpstreamStart,
     Usage,
 )
-from llmproxy_grpc.server.collect import Collected
+from llmproxy_grpc.messages.collected import Collected
 
 ONE, TWO = Citation("https://one.test"), Citation("https://two.test")
 PICTURE = MediaPart(kind=MediaKind.IMAGE, data=b"\x89PNG", media_type="image/png")

@@ -1,0 +1,141 @@
+"""The conversation so far as `systemInstruction` and `contents` of a request."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from llmproxy_grpc.messages import (
+    MediaPart,
+    Message,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from llmproxy_grpc.providers.media import base64_of
+from llmproxy_grpc.providers.options import whole_numbers
+from llmproxy_grpc.providers.tool_arguments import as_object
+
+Fields = dict[str, Any]
+
+OUR_ID: Final = "call_gemini_"
+"""Begins the ids that the proxy makes for calls without one; they mean nothing to the provider."""
+ANY_SIGNATURE: Final = "skip_thought_signature_validator"
+"""Google's own stand-in on calls that other models made: without a signature Gemini 3 answers 400."""
+
+_INSTRUCTIONS = frozenset({Role.SYSTEM, Role.DEVELOPER})
+_OBJECT = msgspec.json.Decoder(dict[str, Raw])
+
+
+class History:
+    """Encodes messages for one model.
+
+    Args:
+        messages: The whole conversation: results are matched by the names of the calls before them.
+        wants_signatures: Whether the model refuses calls without a thought signature.
+    """
+
+    def __init__(self, messages: Iterable[Message], *, wants_signatures: bool) -> None:
+        self._messages = tuple(messages)
+        self._wants_signatures = wants_signatures
+        calls = (part for message in self._messages for part in message.parts if isinstance(part, ToolCallPart))
+        self._names: Mapping[str, str] = {call.id: call.name for call in calls}
+
+    def system(self) -> list[Fields]:
+        """The instructions, which stand outside the conversation on this wire, wherever in it they came."""
+        return [
+            fields for message in self._messages if message.role in _INSTRUCTIONS for fields in self._parts(message)
+        ]
+
+    def contents(self) -> list[Fields]:
+        """The turns; neighbours of one role are one turn."""
+        turns: list[Fields] = []
+        for message in self._messages:
+            if message.role in _INSTRUCTIONS:
+                continue
+            role = "model" if message.role is Role.ASSISTANT else "user"
+            parts = list(self._parts(message))
+            if not parts:
+                continue
+            if turns and turns[-1]["role"] == role:
+                turns[-1]["parts"] += parts
+            else:
+                turns.append({"role": role, "parts": parts})
+        return turns
+
+    def _parts(self, message: Message) -> Iterator[Fields]:
+        missing = self._wants_signatures
+        for part in message.parts:
+            fields = self._part(part)
+            if fields is None:
+                continue
+            if part.continuity_token:
+                fields["thoughtSignature"] = part.continuity_token.decode("utf-8", "replace")
+            elif missing and isinstance(part, ToolCallPart):
+                fields["thoughtSignature"] = ANY_SIGNATURE
+            if isinstance(part, ToolCallPart):
+                missing = False  # of parallel calls the first alone has one
+            yield fields
+
+    def _part(self, part: Part) -> Fields | None:
+        fields: Fields | None = None
+        match part:
+            case TextPart(text=text) | RefusalPart(text=text):
+                fields = {"text": text} if text or part.continuity_token else None
+            case MediaPart():
+                fields = media(part)
+            case ToolCallPart():
+                fields = {
+                    "functionCall": _with_id({"name": part.name, "args": as_object(part.arguments_json)}, part.id)
+                }
+            case ToolResultPart():
+                fields = {"functionResponse": self._response(part)}
+            case ReasoningPart(text=text):
+                # Without its signature the thinking of an earlier turn is of no use.
+                fields = {"text": text, "thought": True} if part.continuity_token else None
+            case OpaquePart():
+                fields = {part.type: whole_numbers(part.value)}
+        return fields
+
+    def _response(self, part: ToolResultPart) -> Fields:
+        name = part.name or self._names.get(part.tool_call_id, "")
+        response = _with_id({"name": name, "response": _result(part)}, part.tool_call_id)
+        pictures = [media(each) for each in part.content if isinstance(each, MediaPart)]
+        if pictures:
+            response["parts"] = pictures
+        return response
+
+
+def media(part: MediaPart) -> Fields:
+    """A piece of media as a part."""
+    if part.uri is not None:
+        file = {"fileUri": part.uri}
+        if part.media_type:
+            file["mimeType"] = part.media_type
+        return {"fileData": file}
+    return {"inlineData": {"mimeType": part.media_type, "data": base64_of(part)}}
+
+
+def _with_id(fields: Fields, call_id: str) -> Fields:
+    if call_id and not call_id.startswith(OUR_ID):
+        fields["id"] = call_id
+    return fields
+
+
+def _result(part: ToolResultPart) -> Raw | Fields:
+    """The result, which has to be an object: text that is one passes to the byte, any other becomes a field of one."""
+    text = "".join(each.text for each in part.content if isinstance(each, TextPart))
+    if part.is_error:
+        return {"error": text}
+    data = text.encode("utf-8", "replace")
+    try:
+        _OBJECT.decode(data)
+    except (ValueError, RecursionError):
+        return {"result": text}
+    return Raw(data)

@@ -1,0 +1,143 @@
+"""generateContent over HTTP, at Google AI Studio's addresses and at Vertex AI's."""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
+from llmproxy_grpc.providers.expiring import Expiring
+from llmproxy_grpc.providers.features import Features
+from llmproxy_grpc.providers.generate_content.embeddings import encode_batch, encode_predict, read_vectors
+from llmproxy_grpc.providers.generate_content.features import adapt_content, features_of
+from llmproxy_grpc.providers.generate_content.models import read_page
+from llmproxy_grpc.providers.generate_content.request import encode_count, encode_request, encode_vertex_count
+from llmproxy_grpc.providers.generate_content.shapes import COUNTED
+from llmproxy_grpc.providers.generate_content.stream import ContentDecoder, read_answer
+from llmproxy_grpc.providers.http_chat import HttpChat, Reply
+from llmproxy_grpc.providers.jsonio import decode
+from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
+from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
+from llmproxy_grpc.providers.upstream import MAX_ANSWER_BYTES, Upstream
+
+_MAX_LIST_BYTES = 8 * 1024 * 1024
+_MAX_COUNT_BYTES = 65536
+_MOST_PAGES = 20
+
+
+class Place(Struct, frozen=True):
+    """Where the models are, below the address.
+
+    Attributes:
+        models: The folder of the models, with a slash at both ends.
+        listing: The address of the list, to which a query is appended.
+        vertex: Whether it is Vertex AI, which takes counts and vectors in other shapes.
+    """
+
+    models: str
+    listing: str
+    vertex: bool = False
+
+
+AI_STUDIO = Place(models="/v1beta/models/", listing="/v1beta/models")
+
+
+def vertex(project: str, location: str) -> Place:
+    """The models that a project may use at a location of Vertex AI."""
+    home = f"/v1/projects/{quote(project, safe='')}/locations/{quote(location, safe='')}"
+    return Place(f"{home}/publishers/google/models/", "/v1beta1/publishers/google/models", vertex=True)
+
+
+class GenerateContent(HttpChat[ServerSentEvent]):
+    """Speaks with one upstream.
+
+    Args:
+        upstream: Whom to speak to.
+        place: Where its models are.
+        token: Gives access tokens, where no key is among the upstream's headers.
+    """
+
+    def __init__(self, upstream: Upstream, place: Place, *, token: Expiring[str] | None = None) -> None:
+        super().__init__(upstream)
+        self._place = place
+        self._token = token
+
+    def features(self, model: str) -> Features:
+        """What a model can do."""
+        return features_of(model)
+
+    def adapt(self, request: ChatRequest, model: str) -> Adapted:
+        """Leaves out what a model cannot honour."""
+        return adapt_content(request, model)
+
+    def path(self, model: str, *, stream: bool) -> str:
+        """Where a model answers."""
+        return self._method(model, "streamGenerateContent?alt=sse" if stream else "generateContent")
+
+    def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:  # noqa: ARG002 - the path says it
+        """Writes an adapted request."""
+        return encode_request(request, model)
+
+    def read(self, data: bytes, reply: Reply) -> ProviderResponse:
+        """Reads an answer in one piece."""
+        return read_answer(data, reply)
+
+    def framing(self) -> SseReader:
+        """Chunks come as server-sent events."""
+        return SseReader()
+
+    def decoder(self, reply: Reply) -> ContentDecoder:
+        """Reads the chunks of one stream."""
+        return ContentDecoder(reply)
+
+    async def headers(self, method: str, path: str, body: bytes) -> Mapping[str, str] | None:  # noqa: ARG002 - a token is for all
+        """The access token, if there is one."""
+        return None if self._token is None else {"authorization": f"Bearer {await self._token.get()}"}
+
+    async def count_tokens(self, request: ChatRequest, model: str) -> int:
+        """Counts the tokens of a prompt; raises as every provider does."""
+        name = f"models/{_bare(model)}"
+        body = encode_vertex_count(request, model) if self._place.vertex else encode_count(request, model, name=name)
+        data = await self._ask(self._method(model, "countTokens"), body, _MAX_COUNT_BYTES)
+        return decode(data, COUNTED).totalTokens
+
+    async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:
+        """Turns inputs into vectors; raises as every provider does."""
+        if self._place.vertex:
+            path, body = self._method(model, "predict"), encode_predict(request)
+        else:
+            path, body = self._method(model, "batchEmbedContents"), encode_batch(request, f"models/{_bare(model)}")
+        data = await self._ask(path, body, MAX_ANSWER_BYTES)
+        return read_vectors(data, inputs=len(request.inputs), vertex=self._place.vertex)
+
+    async def list_models(self) -> list[UpstreamModel]:
+        """Lists the models, page by page."""
+        models: list[UpstreamModel] = []
+        token = ""
+        for _ in range(_MOST_PAGES):
+            behind = f"&pageToken={quote(token, safe='')}" if token else ""
+            page, token = read_page(await self._get(f"{self._place.listing}?pageSize=1000{behind}"))
+            models += page
+            if not token:
+                break
+        return models
+
+    async def probe(self) -> None:
+        """Raises a ProxyError unless the upstream answers well."""
+        await self._get(f"{self._place.listing}?pageSize=1")
+
+    async def _get(self, path: str) -> bytes:
+        return await self.upstream.get(path, _MAX_LIST_BYTES, headers=await self.headers("GET", path, b""))
+
+    async def _ask(self, path: str, body: bytes, limit: int) -> bytes:
+        headers = await self.headers("POST", path, body)
+        async with self.upstream.post(path, body, headers=headers) as response:
+            return await self.upstream.body(response, limit)
+
+    def _method(self, model: str, method: str) -> str:
+        # Callers choose the model: nothing in its name may lead out of the folder.
+        return f"{self._place.models}{quote(_bare(model), safe='')}:{method}"
+
+
+def _bare(model: str) -> str:
+    return model.removeprefix("models/")
