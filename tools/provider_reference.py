@@ -33,6 +33,7 @@ COLUMNS: Sequence[Column] = (
     Column("`openai`", {"kind": "openai", "api_key": "test-key"}, "gpt-5-mini"),
     Column("`anthropic`", {"kind": "anthropic", "api_key": "test-key"}, "claude-opus-4-7"),
     Column("`gemini`", {"kind": "gemini", "api_key": "test-key"}, "gemini-3-pro"),
+    Column("`ollama`", {"kind": "ollama"}, "qwen3"),
     Column("`local`", {}, ""),
     Column("`echo`", {"kind": "echo"}, "echo"),
 )

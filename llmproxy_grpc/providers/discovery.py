@@ -11,7 +11,7 @@ from llmproxy_grpc.errors import ProxyError
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS, Preset
 
-OLLAMA_PRESET = "ollama"
+OLLAMA = "ollama"
 OLLAMA_VERSION_URL = "http://127.0.0.1:11434/api/version"
 _OLLAMA_SECONDS = 0.5
 _MALFORMED = "the key or its base URL is malformed"
@@ -89,7 +89,7 @@ async def discover(
             # The error's own text may show the value.
             skipped.append(Skipped(preset.key_variable, _MALFORMED))
     if await ollama_reachable():
-        found.append(ProviderConfig(name=OLLAMA_PRESET, kind="openai", preset=OLLAMA_PRESET))
+        found.append(ProviderConfig(name=OLLAMA, kind=OLLAMA))
     return Discovery(tuple(found), tuple(skipped))
 
 

@@ -11,6 +11,7 @@ import msgspec
 from llmproxy_grpc.errors import UpstreamProtocolError
 
 T = TypeVar("T")
+LiberalT = TypeVar("LiberalT")
 
 # Pairs, then halves, then any other escape: a backslash that is itself escaped begins nothing.
 _HALVES = re.compile(
@@ -50,6 +51,25 @@ def decode_whole(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     except (ValueError, RecursionError):
         mended = _HALVES.sub(_mended, data.removeprefix(BOM_UTF8))
     return decode(mended, decoder)
+
+
+def decode_piece(
+    data: bytes, decoder: msgspec.json.Decoder[T], liberal: msgspec.json.Decoder[LiberalT]
+) -> T | LiberalT:
+    """Decodes a piece of a stream whose type has fields of type `msgspec.Raw`.
+
+    Args:
+        data: The piece.
+        decoder: What reads it, unless it holds half a character whose other half is in the next piece.
+        liberal: What reads it then: the same type, with any values in those fields.
+
+    Raises:
+        UpstreamProtocolError: As `decode`.
+    """
+    try:
+        return decoder.decode(data)
+    except (ValueError, RecursionError):
+        return decode(data, liberal)
 
 
 class SurrogateJoiner:

@@ -9,6 +9,7 @@ from llmproxy_grpc.providers.echo import EchoProvider
 from llmproxy_grpc.providers.gemini import GeminiProvider
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.local import LocalProvider
+from llmproxy_grpc.providers.ollama import OllamaProvider
 from llmproxy_grpc.providers.openai import OpenAiProvider
 from llmproxy_grpc.providers.provider import Provider
 
@@ -23,6 +24,7 @@ KINDS: Mapping[str, Build] = {
     "echo": EchoProvider.from_config,
     "gemini": GeminiProvider.from_config,
     "local": LocalProvider.from_config,
+    "ollama": OllamaProvider.from_config,
     "openai": OpenAiProvider.from_config,
 }
 

@@ -8,9 +8,9 @@ from llmproxy_grpc.providers.batch import Batch
 from llmproxy_grpc.providers.candidate import CandidateWriter
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, thinking
 from llmproxy_grpc.providers.chat_completions.finish import finish
-from llmproxy_grpc.providers.chat_completions.logprobs import read_logprobs
 from llmproxy_grpc.providers.chat_completions.shapes import Choice, Content, ToolCall
 from llmproxy_grpc.providers.chat_completions.tool_calls import OpenCall, OpenCalls, call_arguments, call_name
+from llmproxy_grpc.providers.logprobs import read_logprobs
 
 
 class CandidateDecoder:

@@ -18,11 +18,11 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, thinking
 from llmproxy_grpc.providers.chat_completions.finish import finish
-from llmproxy_grpc.providers.chat_completions.logprobs import read_logprobs
 from llmproxy_grpc.providers.chat_completions.shapes import Answer, Choice, Content
 from llmproxy_grpc.providers.chat_completions.tool_calls import whole_calls
 from llmproxy_grpc.providers.chat_completions.usage import read_usage
 from llmproxy_grpc.providers.jsonio import joined
+from llmproxy_grpc.providers.logprobs import read_logprobs
 
 
 class ResponseReader:

@@ -34,7 +34,7 @@ from llmproxy_grpc.providers.generate_content.shapes import (
 )
 from llmproxy_grpc.providers.generate_content.usage import read_usage
 from llmproxy_grpc.providers.http_chat import Reply
-from llmproxy_grpc.providers.jsonio import decode, decode_whole
+from llmproxy_grpc.providers.jsonio import decode_piece, decode_whole
 from llmproxy_grpc.providers.scrubbing import identifier
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from llmproxy_grpc.providers.streaming import StreamDecoder
@@ -170,11 +170,7 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
 
     def read(self, frame: ServerSentEvent) -> None:
         """Takes one chunk."""
-        try:
-            answer: Answer[Any] = ANSWER.decode(frame.data)
-        except ValueError:
-            answer = decode(frame.data, LIBERAL_ANSWER)
-        self.take_answer(answer, frame.data)
+        self.take_answer(decode_piece(frame.data, ANSWER, LIBERAL_ANSWER), frame.data)
 
     def take_answer(self, answer: Answer[Any], data: bytes) -> None:
         """Takes an answer, or a piece of one."""

@@ -109,7 +109,7 @@ def test_a_kind_that_is_built_is_no_longer_called_unbuilt():
 
 async def test_ollama_is_found_where_it_answers():
     _, ollama = (await found({}, ollama=True)).providers
-    assert (ollama.name, ollama.kind, ollama.preset) == ("ollama", "openai", "ollama")
+    assert (ollama.name, ollama.kind, ollama.preset) == ("ollama", "ollama", None)
 
 
 async def test_a_host_without_ollama_says_no_at_once():

@@ -7,6 +7,11 @@ from typing import Any
 from llmproxy_grpc.messages import TokenLogprob
 
 
+def read_positions(entries: Any) -> tuple[TokenLogprob, ...]:
+    """Reads a list of positions, as OpenAI and those who follow it write them; what is none is left out."""
+    return _positions(_list(entries))
+
+
 def read_logprobs(raw: Any) -> tuple[TokenLogprob, ...]:
     """Reads a choice's `logprobs`: those of the text, then those of a refusal; empty if there are none."""
     if not isinstance(raw, dict):

@@ -1,0 +1,56 @@
+"""The kind ollama over a real connection: what it is told of models, and its errors."""
+
+import pytest
+
+from llmproxy_grpc.errors import InvalidRequest, ModelNotFound, UpstreamProtocolError
+from llmproxy_grpc.messages import Capability, EmbedRequest, Modality, TextPart
+from tests.fakes.faulty_upstream import Answer
+from tests.providers.conversations import ask
+from tests.providers.kinds.ollama import KIND
+
+TAGS = b'{"models":[{"name":"llava:7b","model":"llava:7b","digest":"d1"},{"name":"odd"},{}]}'
+SHOWN = b'{"capabilities":["completion","vision","tools","thinking"],"model_info":{"llama.context_length":4096}}'
+
+
+async def test_models_are_listed_with_what_the_server_tells_of_each_once(upstream, http):
+    upstream.script(Answer.json(TAGS), Answer.json(SHOWN), Answer.json(b'{"error":"no"}', status=500))
+    ollama = await KIND.provider(upstream, http)
+    llava, odd = await ollama.list_models()
+    assert (llava.name, llava.max_input_tokens) == ("llava:7b", 4096)
+    assert llava.capabilities == {Capability.CHAT, Capability.TOOLS, Capability.REASONING, Capability.JSON_SCHEMA}
+    assert llava.input_modalities == {Modality.TEXT, Modality.IMAGE}
+    assert (odd.name, odd.capabilities) == ("odd", None)
+    upstream.script(Answer.json(TAGS), Answer.json(b'{"model_info":{}}'))
+    again, odd = await ollama.list_models()
+    assert again is llava
+    assert [request.json()["model"] for request in upstream.requests if request.path == "/api/show"] == [
+        "llava:7b",
+        "odd",
+        "odd",
+    ]
+
+
+async def test_a_key_is_optional(upstream, http):
+    upstream.default = Answer.json(KIND.answer("x"))
+    for key in (None, "test-key"):
+        await (await KIND.provider(upstream, http, api_key=key)).chat(ask(), "m")
+    assert [request.headers.get("authorization") for request in upstream.requests] == [None, "Bearer test-key"]
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind"),
+    [(404, "model 'x' not found", ModelNotFound), (400, "does not support tools", InvalidRequest)],
+)
+async def test_errors_are_strings(upstream, http, status, text, kind):
+    upstream.script(Answer.json(f'{{"error":"{text}"}}'.encode(), status=status))
+    with pytest.raises(kind) as caught:
+        await (await KIND.provider(upstream, http)).chat(ask(), "x")
+    assert caught.value.fault.message == text
+
+
+async def test_fewer_vectors_than_inputs_cannot_be_read(upstream, http):
+    upstream.script(Answer.json(b'{"embeddings":[[1.0]]}'))
+    with pytest.raises(UpstreamProtocolError):
+        await (await KIND.provider(upstream, http)).embed(
+            EmbedRequest("m", (TextPart(text="a"), TextPart(text="b"))), "m"
+        )
