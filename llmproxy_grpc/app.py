@@ -191,6 +191,8 @@ class App:
             catalog=self._current.catalog,
             providers=self._current.provider_names,
             serving=self._current.provider_serves,
+            describe=self._current.describe,
+            price=self._current.price,
         )
         health = HealthServicer(
             readiness=self._readiness,
@@ -266,6 +268,7 @@ class App:
     async def _reload(self, old: Config, new: Config) -> None:
         """Builds what the new configuration says, swaps one reference, and lets the old drain."""
         runtime = await self._build(new)
+        runtime.remember(self._runtime)
         await runtime.start()
         replaced, self._runtime = self._runtime, runtime
         self._tracker.keep(runtime.providers)
@@ -321,7 +324,7 @@ class App:
             http=http_address,
             secure=tls is not None,
             mutual=tls is not None and tls.client_ca is not None,
-            models=[entry.route.model for entry in self._runtime.catalog.listed()],
+            models=self._runtime.catalog.listed(),
             default_model=self._runtime.catalog.knows(DEFAULT),
             echoes=any(provider.kind == "echo" for provider in self._runtime.providers.values()),
         )

@@ -5,7 +5,9 @@ from contextlib import AbstractContextManager
 
 from llmproxy_grpc.config.schema import Config
 from llmproxy_grpc.health.tracker import HealthTracker
-from llmproxy_grpc.routing.catalog import Catalog
+from llmproxy_grpc.messages import Price
+from llmproxy_grpc.routing.catalog import Catalog, Route, Target
+from llmproxy_grpc.routing.description import Description
 from llmproxy_grpc.routing.router import Router
 from llmproxy_grpc.runtime import Runtime
 from llmproxy_grpc.server.health import ProviderInfo
@@ -67,8 +69,15 @@ class Current:
     def provider_infos(self) -> Mapping[str, ProviderInfo]:
         """Each provider's kind and models."""
         runtime = self._runtime()
-        lists = runtime.directory.lists()
         return {
-            name: ProviderInfo(provider.kind, tuple(model.name for model in lists.get(name, ())))
+            name: ProviderInfo(provider.kind, tuple(runtime.catalog.admitted(name)))
             for name, provider in runtime.providers.items()
         }
+
+    def describe(self, route: Route) -> Description:
+        """What callers can expect of a model."""
+        return self._runtime().describe(route)
+
+    def price(self, target: Target) -> Price | None:
+        """What a target costs now; None if that is not known."""
+        return self._runtime().prices.quote(target.provider, target.upstream_model).price

@@ -14,6 +14,7 @@ from llmproxy_grpc.config.schema import Config, ProviderConfig
 from llmproxy_grpc.config.tree import Problem, spell
 from llmproxy_grpc.errors import ProxyError, UpstreamTimeout
 from llmproxy_grpc.health.tracker import HealthTracker
+from llmproxy_grpc.messages import Price
 from llmproxy_grpc.pricing.prices import Prices
 from llmproxy_grpc.pricing.shipped import shipped
 from llmproxy_grpc.pricing.table import PriceTable
@@ -21,7 +22,8 @@ from llmproxy_grpc.providers import registry
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS
 from llmproxy_grpc.providers.provider import Provider
-from llmproxy_grpc.routing.catalog import Catalog
+from llmproxy_grpc.routing.catalog import Catalog, Route
+from llmproxy_grpc.routing.description import Description, describe
 from llmproxy_grpc.routing.directory import Directory
 from llmproxy_grpc.routing.router import Router
 
@@ -49,15 +51,18 @@ class Runtime:
         owned: AsyncExitStack,
     ) -> None:
         self.config = config
+        self.configured = {provider.name: provider for provider in providers}
+        """What is configured of each provider, by name."""
         self._health = observers.health
         self.providers = built
         self._owned = owned
         self.directory = Directory(self.providers, config.health.timeout, observers.health.record)
         self.catalog = Catalog(config, providers, self.directory.lists)
+        self.prices = Prices(PriceTable(shipped(), config.prices.rows), providers, listed=self._listed_price)
         self.router = Router(
             catalog=self.catalog,
             providers=self.providers,
-            prices=Prices(PriceTable(shipped(), config.prices.rows), providers),
+            prices=self.prices,
             kinds=registry.known_kinds() | PRESETS.keys() | {provider.kind for provider in self.providers.values()},
             timeouts=config.timeouts,
             max_attempts=config.retries.max_attempts,
@@ -91,6 +96,12 @@ class Runtime:
                 )
             return cls(config, providers, observers, built=built, owned=stack.pop_all())
 
+    def remember(self, before: "Runtime") -> None:
+        """Takes over the lists of models of all providers that are configured as they were before."""
+        for name, models in before.directory.lists().items():
+            if name in self.configured and self.configured[name] == before.configured[name]:
+                self.directory.remember(name, models)
+
     async def start(self) -> None:
         """Begins to list models; returns when the lists are there, or after half a second."""
         self._refreshing = asyncio.create_task(self.directory.run())
@@ -122,6 +133,10 @@ class Runtime:
         for probe in done:
             probe.result()
 
+    def describe(self, route: Route) -> Description:
+        """What callers can expect of a model."""
+        return describe(route, self.providers, self.directory.find)
+
     async def aclose(self) -> None:
         """Waits for the calls that hold it, then closes the providers, every one even if another cannot be."""
         if self._refreshing is not None:
@@ -129,6 +144,10 @@ class Runtime:
             await asyncio.wait((self._refreshing,))
         await self._idle.wait()
         await self._owned.aclose()
+
+    def _listed_price(self, provider: str, upstream_model: str) -> Price | None:
+        listed = self.directory.find(provider, upstream_model)
+        return None if listed is None else listed.price
 
     async def _probe(self, name: str) -> None:
         error: ProxyError | None = None

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.messages import Price, Usage
 from llmproxy_grpc.pricing.cost import cost_of
+from llmproxy_grpc.pricing.shipped import Vendor
 from llmproxy_grpc.pricing.table import PriceTable
 from llmproxy_grpc.pricing.vendors import vendor_of
 
@@ -42,14 +43,21 @@ class Prices:
     Args:
         table: The price table.
         providers: Every provider.
+        listed: What a provider's own list says that a model costs.
         clock: The time of day, in seconds since 1970.
     """
 
     def __init__(
-        self, table: PriceTable, providers: Iterable[ProviderConfig], clock: Callable[[], float] = time.time
+        self,
+        table: PriceTable,
+        providers: Iterable[ProviderConfig],
+        *,
+        listed: Callable[[str, str], Price | None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
         self._vendors = {provider.name: vendor_of(provider, table.vendors) for provider in providers}
+        self._listed = listed
         self._clock = clock
         self._day = 0
         self._quotes: dict[tuple[str, str], Quote] = {}
@@ -61,14 +69,13 @@ class Prices:
             self._day = day
             self._quotes.clear()  # prices change at midnight
         quote = self._quotes.get((provider, upstream_model))
-        if quote is None:
-            quote = self._quotes[provider, upstream_model] = self._look_up(provider, upstream_model)
+        if quote is not None:
+            return quote
+        name = self._vendors.get(provider, "")
+        vendor = self._table.vendors.get(name, Vendor())
+        price = self._table.price(name, upstream_model, datetime.fromtimestamp(day * DAY, UTC).date())
+        if price is None and vendor.lists_prices:
+            # Not kept: the list is refreshed more often than once a day.
+            return Quote(self._listed(provider, upstream_model), vendor.reports_cost)
+        quote = self._quotes[provider, upstream_model] = Quote(price, vendor.reports_cost)
         return quote
-
-    def _look_up(self, provider: str, upstream_model: str) -> Quote:
-        vendor = self._vendors.get(provider, "")
-        known = self._table.vendors.get(vendor)
-        today = datetime.fromtimestamp(self._day * DAY, UTC).date()
-        return Quote(
-            self._table.price(vendor, upstream_model, today), reported=known is not None and known.reports_cost
-        )

@@ -19,6 +19,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     free: bool = False
     reports_cost: bool = False
     """Whether its answers say what the call was charged."""
+    lists_prices: bool = False
+    """Whether its list of models says what they cost, where no row does."""
     source: str = ""
     """Its own page of prices."""
     as_of: date | None = None

@@ -11,6 +11,7 @@ from llmproxy_grpc.messages import (
     EmbedRequest,
     EmbedResponse,
     Modality,
+    Price,
     ProviderResponse,
     StreamEvent,
 )
@@ -52,8 +53,8 @@ class Adapted(Struct, frozen=True):
 class UpstreamModel(Struct, frozen=True):
     """A model that a provider lists, under the provider's own name.
 
-    Token limits are 0 if not known; capabilities and modalities are None where the list does not tell, so that the
-    kind's own features hold.
+    Token limits are 0 if not known. Capabilities and modalities are those that the list does not deny, None where it
+    says nothing of them; whatever it says, none are shown that the kind's features lack.
     """
 
     name: str
@@ -62,6 +63,8 @@ class UpstreamModel(Struct, frozen=True):
     capabilities: frozenset[Capability] | None = None
     input_modalities: frozenset[Modality] | None = None
     output_modalities: frozenset[Modality] | None = None
+    price: Price | None = None
+    """What the list says that it costs."""
 
 
 class Provider(Protocol):

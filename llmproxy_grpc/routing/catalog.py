@@ -1,6 +1,6 @@
 """Which models there are: the configured routes, and every provider's own models where they may be called directly."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -30,22 +30,14 @@ class Route(Struct, frozen=True):
     defaults: ModelDefaults | None = None
 
 
-class ListedModel(Struct, frozen=True):
-    """A model as ListModels shows it; limits in tokens, 0 if not known."""
-
-    route: Route
-    max_input_tokens: int = 0
-    max_output_tokens: int = 0
-
-
 class Catalog:
-    """Looks models up in one configuration; `directory` tells what providers listed last, by provider name."""
+    """Looks models up in one configuration; `directory` tells what providers listed last, by provider and name."""
 
     def __init__(
         self,
         config: Config,
         providers: Sequence[ProviderConfig],
-        directory: Callable[[], Mapping[str, Sequence[UpstreamModel]]],
+        directory: Callable[[], Mapping[str, Mapping[str, UpstreamModel]]],
     ) -> None:
         self._routes = {model.id: _route(model) for model in config.models}
         self._providers = {provider.name: provider for provider in providers}
@@ -67,25 +59,19 @@ class Catalog:
             )
         return Route(model, (target,))
 
-    def listed(self, provider: str = "") -> list[ListedModel]:
-        """Every model that is configured or discovered, ordered by id; only those that `provider` serves, if given."""
-        models = {route.model: ListedModel(route) for route in self._routes.values()}
-        for name, upstream_models in self._directory().items():
-            for upstream in upstream_models if self._direct else ():
-                model = f"{name}/{upstream.name}"
-                if model not in models and self._direct_target(model):
-                    route = Route(model, (Target(name, upstream.name),))
-                    models[model] = ListedModel(route, upstream.max_input_tokens, upstream.max_output_tokens)
-        wanted = (entry for entry in models.values() if not provider or _serves(entry.route, provider))
-        return sorted(wanted, key=lambda entry: entry.route.model)
+    def listed(self, provider: str = "") -> list[str]:
+        """Every model that is configured or discovered, in order; only those that `provider` serves, if given."""
+        models = {model for model, route in self._routes.items() if not provider or _serves(route, provider)}
+        if self._direct:
+            models.update(self._admitted(provider))
+        return sorted(models)
 
-    def find(self, model: str) -> ListedModel:
-        """One model as ListModels would show it; raises ModelNotFound."""
-        route = self.route(model)
-        for entry in self.listed():
-            if entry.route.model == route.model:
-                return entry
-        return ListedModel(route)
+    def admitted(self, provider: str) -> list[str]:
+        """What a provider lists and its configuration admits, in the order of its list."""
+        config = self._providers.get(provider)
+        return [
+            name for name in self._directory().get(provider, ()) if config is not None and config.models.admits(name)
+        ]
 
     def configured(self) -> tuple[str, ...]:
         """The ids of the configured models."""
@@ -96,9 +82,14 @@ class Catalog:
         if model in self._routes or (model == DEFAULT and self.default_model):
             return True
         target = self._direct_target(model)
-        if target is None:
-            return False
-        return any(entry.name == target.upstream_model for entry in self._directory().get(target.provider, ()))
+        return target is not None and target.upstream_model in self._directory().get(target.provider, ())
+
+    def _admitted(self, provider: str) -> Iterator[str]:
+        """The direct models of one provider, or of all; a route of the same name is another model."""
+        for name in (provider,) if provider else self._providers:
+            for upstream_model in self.admitted(name):
+                if (model := f"{name}/{upstream_model}") not in self._routes:
+                    yield model
 
     def _direct_target(self, model: str) -> Target | None:
         name, slash, upstream_model = model.partition("/")

@@ -21,13 +21,21 @@ from llmproxy_client.v1.model_pb2 import CAPABILITY_CHAT, CAPABILITY_TOOLS, List
 
 
 def test_models_come_page_by_page_as_a_table(ctl, script):
+    price = {
+        "currency_code": "USD",
+        "input_nanos_per_million_tokens": 37_500_000,
+        "output_nanos_per_million_tokens": 10_000_000_000,
+    }
     script.pages = {
         "": ListModelsResponse(
             models=[
                 {
                     "id": "assistant",
                     "status": SERVING_STATUS_SERVING,
-                    "targets": [{"provider": "a", "upstream_model": "b/c"}, {"provider": "d", "upstream_model": "e"}],
+                    "targets": [
+                        {"provider": "a", "upstream_model": "b/c"},
+                        {"provider": "d", "upstream_model": "e", "price": price},
+                    ],
                     "max_input_tokens": 8192,
                     "capabilities": [CAPABILITY_CHAT, CAPABILITY_TOOLS],
                 }
@@ -40,9 +48,9 @@ def test_models_come_page_by_page_as_a_table(ctl, script):
     assert ctl("models") == 0
 
     assert [line.split() for line in ctl.out.splitlines()] == [
-        ["MODEL", "STATUS", "TARGETS", "INPUT", "OUTPUT", "CAPABILITIES"],
-        ["assistant", "SERVING", "a/b/c,", "d/e", "8192", "-", "chat,", "tools"],
-        ["small[31m", "-", "-", "-", "-", "-"],
+        ["MODEL", "STATUS", "TARGETS", "INPUT", "OUTPUT", "PRICE", "CAPABILITIES"],
+        ["assistant", "SERVING", "a/b/c,", "d/e", "8192", "-", "0.0375/10", "USD", "chat,", "tools"],
+        ["small[31m", "-", "-", "-", "-", "-", "-"],
     ]
     assert ctl("models", "--json") == 0
     assert [model["id"] for model in json.loads(ctl.out)["models"]] == ["assistant", "small\x1b[31m"]

@@ -183,9 +183,9 @@ class Model(_message.Message):
     id: _builtins.str
     """The name to put into ChatRequest.model."""
     max_input_tokens: _builtins.int
-    """Largest prompt, in tokens; 0 if not known."""
+    """Largest prompt that every target takes, as far as known, in tokens; 0 if not known at all."""
     max_output_tokens: _builtins.int
-    """Largest output, in tokens; 0 if not known."""
+    """The same of the output."""
     status: _health_pb2.ServingStatus.ValueType
     """Whether any target serves."""
     @_builtins.property
@@ -194,15 +194,15 @@ class Model(_message.Message):
 
     @_builtins.property
     def input_modalities(self) -> _containers.RepeatedScalarFieldContainer[_generation_pb2.Modality.ValueType]:
-        """What it reads."""
+        """What any of its targets reads; a request goes to a target that can honour it."""
 
     @_builtins.property
     def output_modalities(self) -> _containers.RepeatedScalarFieldContainer[_generation_pb2.Modality.ValueType]:
-        """What it writes."""
+        """What any of its targets writes."""
 
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[Global___Capability.ValueType]:
-        """What it can do."""
+        """What any of its targets can do."""
 
     def __init__(
         self,
@@ -242,7 +242,7 @@ class Target(_message.Message):
     """Whether it serves."""
     @_builtins.property
     def price(self) -> Global___Price:
-        """Its price; unset if not known."""
+        """Its price now, of short prompts where long ones cost more; unset if not known, zero if free."""
 
     def __init__(
         self,

@@ -94,7 +94,7 @@ ANSWER = Decoder(Answer)
 
 
 class ListedModel(Struct, gc=False):
-    """One entry of a list of models; vendors agree on neither its name nor its limits."""
+    """One entry of a list of models; vendors agree on nothing but its id."""
 
     id: Any = None
     name: Any = None
@@ -102,7 +102,18 @@ class ListedModel(Struct, gc=False):
     context_length: Any = None
     context_window: Any = None
     max_model_len: Any = None
+    max_context_length: Any = None
     max_completion_tokens: Any = None
+    meta: Any = None
+    top_provider: Any = None
+    architecture: Any = None
+    supported_parameters: Any = None
+    capabilities: Any = None
+    type: Any = None
+    supports_chat: Any = None
+    supports_tools: Any = None
+    supports_image_input: Any = None
+    pricing: Any = None
 
 
 class ModelList(Struct, gc=False):
@@ -110,6 +121,7 @@ class ModelList(Struct, gc=False):
 
     data: list[ListedModel] | None = None
     models: list[ListedModel] | None = None
+    links: Any = None
 
 
 MODEL_LIST: Decoder[ModelList | list[ListedModel]] = Decoder(ModelList | list[ListedModel])

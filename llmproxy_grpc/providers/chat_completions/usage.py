@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmproxy_grpc.messages import Modality, ModalityTokens, Usage
-from llmproxy_grpc.providers.chat_completions.cost import read_cost
+from llmproxy_grpc.providers.chat_completions.money import read_cost
 from llmproxy_grpc.providers.counts import LARGEST_COUNT, count
 
 _NOTHING: Mapping[str, Any] = {}

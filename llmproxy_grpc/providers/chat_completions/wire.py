@@ -9,7 +9,7 @@ from llmproxy_grpc.errors import ModelNotFound
 from llmproxy_grpc.messages import ChatRequest, ProviderResponse
 from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
-from llmproxy_grpc.providers.chat_completions.models import read_models
+from llmproxy_grpc.providers.chat_completions.models import MAX_MODELS, read_page
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
@@ -23,6 +23,8 @@ from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
 from llmproxy_grpc.providers.upstream import Upstream
 
 MAX_LIST_BYTES = 8 * 1024 * 1024
+MOST_PAGES = 20
+"""Pages of one list of models."""
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
@@ -98,9 +100,17 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         return ChunkDecoder(expectation, new_id=reply.new_id, failed=reply.failed)
 
     async def list_models(self) -> tuple[UpstreamModel, ...]:
-        """Lists the upstream's models; none if it has no list."""
+        """Lists the upstream's models, page by page; none if it has no list."""
         path = self._dialect.models_path
-        return read_models(await self.upstream.get(path, MAX_LIST_BYTES)) if path else ()
+        models: tuple[UpstreamModel, ...] = ()
+        for _ in range(MOST_PAGES if path else 0):
+            page, query = read_page(await self.upstream.get(path, MAX_LIST_BYTES))
+            models += page
+            if not query or len(models) >= MAX_MODELS:
+                break
+            # Only the query of a link counts: whom we ask, and with which key, is not the upstream's to say.
+            path = f"{self._dialect.models_path}?{query}"
+        return models
 
     async def probe(self) -> None:
         """Raises a ProxyError unless the upstream answers well."""

@@ -6,12 +6,19 @@ from llmproxy_grpc.pricing.prices import DAY, MOST_TARGETS, UNKNOWN, Prices, Quo
 from llmproxy_grpc.pricing.shipped import Shipped, Vendor
 from llmproxy_grpc.pricing.table import FREE, PriceTable
 
-VENDORS = {"acme": Vendor(), "teller": Vendor(reports_cost=True), "free": Vendor(free=True)}
+VENDORS = {
+    "acme": Vendor(),
+    "lister": Vendor(lists_prices=True, reports_cost=True),
+    "teller": Vendor(reports_cost=True),
+    "free": Vendor(free=True),
+}
 ROWS = [
     {"vendor": "acme", "models": ["m"], "input": 1, "output": 2},
     {"vendor": "acme", "models": ["m"], "since": "2026-12-01", "input": 10, "output": 20},
+    {"vendor": "lister", "models": ["m"], "input": 1, "output": 2},
     {"vendor": "teller", "models": ["m"], "input": 1, "output": 2},
 ]
+LISTED = {(provider, model): FREE for provider in ("lister-1", "acme-1") for model in ("m", "n")}
 USED = Usage(1_000_000, 1_000_000)
 
 
@@ -38,7 +45,9 @@ class Clock:
 def prices(clock=None, table=None):
     providers = [ProviderConfig(name=f"{name}-1", kind="openai", prices=name) for name in VENDORS]
     providers.append(ProviderConfig(name="unknown", kind="openai", base_url="http://10.0.0.1"))
-    return Prices(table or Asked(), providers, clock or Clock(2026, 11, 25))
+    return Prices(
+        table or Asked(), providers, listed=lambda *target: LISTED.get(target), clock=clock or Clock(2026, 11, 25)
+    )
 
 
 def test_the_cost_is_put_on_the_usage():
@@ -93,3 +102,23 @@ def test_names_that_callers_make_up_take_bounded_memory():
 
 def test_a_quote_of_nothing_changes_nothing():
     assert Quote(FREE).put_on(Usage(1, 1, cost=Cost("USD", 0))) == Usage(1, 1, cost=Cost("USD", 0))
+
+
+def test_the_price_in_a_vendors_own_list_holds_where_no_row_does():
+    of = prices()
+    assert of.quote("lister-1", "n") == Quote(FREE, reported=True)
+    assert of.quote("lister-1", "m").price.rates.input == 1_000_000_000
+    assert of.quote("lister-1", "unlisted") == Quote(None, reported=True)
+
+
+def test_the_list_of_one_who_is_not_known_for_it_prices_nothing():
+    assert prices().quote("acme-1", "n") == UNKNOWN
+
+
+def test_a_price_in_a_list_is_that_of_the_newest_list():
+    listed = {}
+    providers = [ProviderConfig(name="p", kind="openai", prices="lister")]
+    of = Prices(Asked(), providers, listed=lambda *target: listed.get(target), clock=Clock(2026, 11, 25))
+    assert of.quote("p", "n").price is None
+    listed["p", "n"] = FREE
+    assert of.quote("p", "n").price is FREE

@@ -3,7 +3,7 @@ import pytest
 from llmproxy_grpc.config.schema import Config
 from llmproxy_grpc.errors import ModelNotFound
 from llmproxy_grpc.providers.provider import UpstreamModel
-from llmproxy_grpc.routing.catalog import Catalog, ListedModel, Route, Target
+from llmproxy_grpc.routing.catalog import Catalog, Route, Target
 
 PROVIDERS = [
     {"name": "a", "kind": "echo", "models": {"exclude": ["*-old"]}},
@@ -18,11 +18,13 @@ LISTS = {
 
 def catalog(*models, lists=LISTS, **settings):
     config = Config.model_validate({"providers": PROVIDERS, "models": models, **settings})
-    return Catalog(config, config.providers, lambda: lists)
+    return Catalog(
+        config, config.providers, lambda: {name: {model.name: model for model in told} for name, told in lists.items()}
+    )
 
 
 def listed(*models, provider="", **settings):
-    return [entry.route.model for entry in catalog(*models, **settings).listed(provider)]
+    return catalog(*models, **settings).listed(provider)
 
 
 def refused(of, model):
@@ -104,8 +106,9 @@ def test_without_direct_models_only_routes_are_listed():
 
 def test_what_is_both_configured_and_discovered_is_listed_once_as_configured():
     model = {**ASSISTANT, "id": "a/m"}
-    (entry,) = catalog(model, lists={"a": LISTS["a"]}).listed()
-    assert entry == ListedModel(catalog(model).route("a/m"))
+    of = catalog(model, lists={"a": LISTS["a"]})
+    assert of.listed() == ["a/m"]
+    assert len(of.route("a/m").targets) == 2
 
 
 def test_a_provider_narrows_the_list_to_what_it_may_serve():
@@ -118,18 +121,15 @@ def test_the_lists_of_a_provider_that_is_gone_are_not_shown():
     assert listed(lists={"gone": [UpstreamModel("m")]}) == []
 
 
-def test_the_limits_that_a_provider_tells_are_shown():
-    entry = catalog().find("a/m")
-    assert (entry.max_input_tokens, entry.max_output_tokens) == (1000, 100)
-
-
-def test_a_model_is_found_as_it_is_listed_or_as_it_would_be():
-    of = catalog(ASSISTANT, default_model="a/m")
-    assert of.find("default") == of.find("a/m")
-    assert of.find("assistant") == ListedModel(of.route("assistant"))
-    assert of.find("a/unlisted") == ListedModel(of.route("a/unlisted"))
-    with pytest.raises(ModelNotFound):
-        of.find("nobody")
+def test_what_a_provider_lists_and_the_configuration_admits_keeps_its_order():
+    lists = {"a": [UpstreamModel(name) for name in ("z", "m-old", "m")], "b": LISTS["b"], "gone": [UpstreamModel("m")]}
+    of = catalog(lists=lists, direct_models=False)
+    assert (of.admitted("a"), of.admitted("b"), of.admitted("gone"), of.admitted("c")) == (
+        ["z", "m"],
+        ["gpt-1"],
+        [],
+        [],
+    )
 
 
 def test_new_lists_are_seen_at_once():
@@ -137,7 +137,7 @@ def test_new_lists_are_seen_at_once():
     of = catalog(lists=lists)
     assert of.listed() == []
     lists["a"] = [UpstreamModel("m")]
-    assert [entry.route.model for entry in of.listed()] == ["a/m"]
+    assert of.listed() == ["a/m"]
 
 
 def test_a_model_is_known_if_it_is_configured_or_discovered():

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from llmproxy_grpc.errors import UpstreamServerError, UpstreamTimeout
 from llmproxy_grpc.providers.provider import UpstreamModel
-from llmproxy_grpc.routing.directory import REFRESH, Directory
+from llmproxy_grpc.routing.directory import JITTER, LONGEST_NAME, MOST_MODELS, REFRESH, Directory
 from tests.fakes.polling import until
 
 FAILED = UpstreamServerError("It failed.")
@@ -40,12 +40,14 @@ async def never():
 class Asked:
     """A directory of these providers, and what it told."""
 
-    def __init__(self, timeout=5.0, **providers):
+    def __init__(self, timeout=5.0, chance=lambda: 0.5, **providers):
         self.told = []
-        self.directory = Directory(providers, timeout, lambda name, error: self.told.append((name, error)))
+        self.directory = Directory(
+            providers, timeout, lambda name, error: self.told.append((name, error)), chance=chance
+        )
 
     def names(self, provider):
-        return [model.name for model in self.directory.lists().get(provider, ())]
+        return list(self.directory.lists().get(provider, ()))
 
 
 async def test_before_the_first_refresh_nothing_is_listed():
@@ -166,3 +168,50 @@ async def test_a_bug_in_one_provider_does_not_end_the_refresh_of_the_others():
     assert asked.names("b") == ["m"]
     assert [error.reason for name, error in asked.told if name == "a"] == ["INTERNAL"]
     assert "secret" not in str(logs)
+
+
+@pytest.mark.parametrize(("chance", "share"), [(0.0, 1 - JITTER), (0.5, 1), (1.0, 1 + JITTER)])
+async def test_replicas_that_began_together_do_not_ask_together_for_ever(chance, share):
+    asked = Asked(chance=lambda: chance, a=Listing(["m1"], ["m2"]))
+    async with running(asked) as naps:
+        await until(lambda: naps.qsize() == 2)
+    assert naps.get_nowait() == pytest.approx(REFRESH * share)
+
+
+async def test_a_model_is_found_by_its_provider_and_name():
+    asked = Asked(a=Listing(["m"]))
+    assert asked.directory.find("a", "m") is None
+    await asked.directory.refresh()
+    assert asked.directory.find("a", "m") == UpstreamModel("m")
+    assert asked.directory.find("a", "x") is None
+    assert asked.directory.find("b", "m") is None
+
+
+class Odd:
+    """Lists these models."""
+
+    def __init__(self, *models):
+        self.models = models
+
+    async def list_models(self):
+        return self.models
+
+
+async def test_of_models_with_one_name_the_first_counts():
+    asked = Asked(a=Odd(UpstreamModel("m", 1), UpstreamModel("n"), UpstreamModel("m", 2)))
+    await asked.directory.refresh()
+    assert asked.names("a") == ["m", "n"]
+    assert asked.directory.find("a", "m").max_input_tokens == 1
+
+
+async def test_names_that_nobody_could_call_are_left_out():
+    longest = "x" * LONGEST_NAME
+    asked = Asked(a=Listing(["", "a\nb", "a\x00", longest + "x", longest, "ok/with spaces"]))
+    await asked.directory.refresh()
+    assert asked.names("a") == [longest, "ok/with spaces"]
+
+
+async def test_an_absurd_list_is_cut():
+    asked = Asked(a=Listing([f"m{number}" for number in range(MOST_MODELS + 10)]))
+    await asked.directory.refresh()
+    assert len(asked.names("a")) == MOST_MODELS

@@ -310,15 +310,15 @@ type Model struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// What may answer, in the order of the route.
 	Targets []*Target `protobuf:"bytes,2,rep,name=targets,proto3" json:"targets,omitempty"`
-	// Largest prompt, in tokens; 0 if not known.
+	// Largest prompt that every target takes, as far as known, in tokens; 0 if not known at all.
 	MaxInputTokens int32 `protobuf:"varint,3,opt,name=max_input_tokens,json=maxInputTokens,proto3" json:"max_input_tokens,omitempty"`
-	// Largest output, in tokens; 0 if not known.
+	// The same of the output.
 	MaxOutputTokens int32 `protobuf:"varint,4,opt,name=max_output_tokens,json=maxOutputTokens,proto3" json:"max_output_tokens,omitempty"`
-	// What it reads.
+	// What any of its targets reads; a request goes to a target that can honour it.
 	InputModalities []Modality `protobuf:"varint,5,rep,packed,name=input_modalities,json=inputModalities,proto3,enum=llmproxy.v1.Modality" json:"input_modalities,omitempty"`
-	// What it writes.
+	// What any of its targets writes.
 	OutputModalities []Modality `protobuf:"varint,6,rep,packed,name=output_modalities,json=outputModalities,proto3,enum=llmproxy.v1.Modality" json:"output_modalities,omitempty"`
-	// What it can do.
+	// What any of its targets can do.
 	Capabilities []Capability `protobuf:"varint,7,rep,packed,name=capabilities,proto3,enum=llmproxy.v1.Capability" json:"capabilities,omitempty"`
 	// Whether any target serves.
 	Status        ServingStatus `protobuf:"varint,8,opt,name=status,proto3,enum=llmproxy.v1.ServingStatus" json:"status,omitempty"`
@@ -419,7 +419,7 @@ type Target struct {
 	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
 	// Its model.
 	UpstreamModel string `protobuf:"bytes,2,opt,name=upstream_model,json=upstreamModel,proto3" json:"upstream_model,omitempty"`
-	// Its price; unset if not known.
+	// Its price now, of short prompts where long ones cost more; unset if not known, zero if free.
 	Price *Price `protobuf:"bytes,3,opt,name=price,proto3" json:"price,omitempty"`
 	// Whether it serves.
 	Status        ServingStatus `protobuf:"varint,4,opt,name=status,proto3,enum=llmproxy.v1.ServingStatus" json:"status,omitempty"`

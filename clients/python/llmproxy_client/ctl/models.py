@@ -4,9 +4,10 @@ from llmproxy_client.client import Client
 from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.names import short
 from llmproxy_client.v1.health_pb2 import ServingStatus
-from llmproxy_client.v1.model_pb2 import Capability, ListModelsRequest, ListModelsResponse, Model
+from llmproxy_client.v1.model_pb2 import Capability, ListModelsRequest, ListModelsResponse, Model, Price
 
-_HEAD = ("MODEL", "STATUS", "TARGETS", "INPUT", "OUTPUT", "CAPABILITIES")
+_HEAD = ("MODEL", "STATUS", "TARGETS", "INPUT", "OUTPUT", "PRICE", "CAPABILITIES")
+_NANOS = 1_000_000_000
 _PAGE = 1000
 
 
@@ -36,5 +37,17 @@ def _row(model: Model) -> tuple[str, ...]:
         ", ".join(f"{target.provider}/{target.upstream_model}" for target in model.targets),
         str(model.max_input_tokens or ""),
         str(model.max_output_tokens or ""),
+        _price(model),
         ", ".join(short(Capability.DESCRIPTOR, capability).lower() for capability in model.capabilities),
     )
+
+
+def _price(model: Model) -> str:
+    """What a million prompt tokens and a million generated ones cost at the first target whose price is known."""
+    price = next((target.price for target in model.targets if target.HasField("price")), None)
+    return "" if price is None else f"{_amounts(price)} {price.currency_code}"
+
+
+def _amounts(price: Price) -> str:
+    read, written = price.input_nanos_per_million_tokens, price.output_nanos_per_million_tokens
+    return f"{read / _NANOS:.10g}/{written / _NANOS:.10g}"

@@ -17,12 +17,10 @@ from llmproxy_grpc.messages import (
     Usage,
 )
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
-from llmproxy_grpc.providers.chat_completions.models import MAX_MODELS, read_models
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
 from llmproxy_grpc.providers.chat_completions.shapes import ANSWER
 from llmproxy_grpc.providers.events import events_of
 from llmproxy_grpc.providers.jsonio import decode
-from llmproxy_grpc.providers.provider import UpstreamModel
 from tests.providers.conversations import assembled
 
 
@@ -268,52 +266,6 @@ def test_the_events_of_an_answer_add_up_to_it():
         }
     )
     assert assembled(events_of(response)) == response
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"object": "list", "data": [{"id": "a"}, {"id": "b"}]},
-        [{"id": "a"}, {"id": "b"}],
-        {"models": [{"name": "models/a"}, {"model": "b"}]},
-        {"models": [{"name": "x"}], "data": [{"id": "a"}, {"id": "b"}]},
-        {"data": [{"id": "a"}, {"id": None}, {}, {"id": 7}, {"id": ""}, {"id": "a"}, {"id": "x\ny"}, {"id": "b"}]},
-    ],
-)
-def test_lists_of_models_are_read_in_every_shape(body):
-    assert [model.name for model in read_models(json.dumps(body).encode())] == ["a", "b"]
-
-
-def test_limits_of_models_are_read_where_they_are_told():
-    body = {
-        "data": [
-            {"id": "vllm", "max_model_len": 4096},
-            {"id": "groq", "context_window": 131072, "max_completion_tokens": 8192},
-            {"id": "openrouter", "context_length": 200000.5},
-            {"id": "odd", "context_length": -1, "max_completion_tokens": True},
-        ]
-    }
-    assert read_models(json.dumps(body).encode()) == (
-        UpstreamModel("vllm", 4096),
-        UpstreamModel("groq", 131072, 8192),
-        UpstreamModel("openrouter"),
-        UpstreamModel("odd"),
-    )
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"{}", b'{"data":null}', b'{"data":{"id":"a"}}', b"[1]"])
-def test_what_is_no_list_of_models_cannot_be_read(body):
-    with pytest.raises(UpstreamProtocolError):
-        read_models(body)
-
-
-def test_an_endless_list_of_models_is_cut():
-    body = json.dumps([{"id": f"m{number}"} for number in range(MAX_MODELS + 5)]).encode()
-    assert len(read_models(body)) == MAX_MODELS
-
-
-def test_an_empty_list_of_models_is_one():
-    assert read_models(b'{"data":[]}') == ()
 
 
 @pytest.mark.parametrize("raw", ["x", [], {"content": "x"}, {"content": [{"token": "a", "logprob": True}]}])
