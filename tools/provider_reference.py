@@ -12,7 +12,7 @@ from msgspec import Struct
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.messages import MediaKind, ToolMode
 from llmproxy_grpc.providers import local, registry
-from llmproxy_grpc.providers.features import PLAIN_SETTINGS, Features, MediaFeature, Source
+from llmproxy_grpc.providers.features import PLAIN_SETTINGS, EmbedFeatures, Features, MediaFeature, Source
 from llmproxy_grpc.providers.http import HttpClient
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "providers.md"
@@ -100,6 +100,20 @@ def _stops(features: Features) -> str:
     return str(features.max_stop_sequences) if features.max_stop_sequences else NO
 
 
+def _embedded_media(features: Features) -> str:
+    media = (features.embed or EmbedFeatures()).media
+    return ", ".join(kind.name.lower() for kind, feature in sorted(media.items()) if feature.prompts) or NO
+
+
+def _purposes(features: Features) -> str:
+    purposes = (features.embed or EmbedFeatures()).purposes
+    return ", ".join(purpose.name.lower() for purpose in sorted(purposes) if purpose) or NO
+
+
+def _most_inputs(features: Features) -> str:
+    return NO if features.embed is None else str(features.embed.most_inputs or "any number")
+
+
 ROWS: Mapping[str, Callable[[Features], str]] = {
     "functions: `tools[].function`": _flag("tools"),
     "`tools[].function.strict`": _flag("strict_tools"),
@@ -120,7 +134,11 @@ ROWS: Mapping[str, Callable[[Features], str]] = {
     "answers with": lambda features: ", ".join(
         modality.name.lower() for modality in sorted(features.output_modalities)
     ),
-    "Embed": _flag("embed"),
+    "Embed": lambda features: YES if features.embed else NO,
+    "media as inputs of Embed": _embedded_media,
+    "`EmbedRequest.dimensions`": lambda features: YES if features.embed and features.embed.dimensions else NO,
+    "`EmbedRequest.purpose`": _purposes,
+    "inputs of Embed at once; more are split": _most_inputs,
     "CountTokens by the provider": _flag("count_tokens"),
 }
 

@@ -133,6 +133,8 @@ _FIELDS: Mapping[str, str] = {
     "thinking": "generation.reasoning",
     "modalities": "generation.output_modalities",
     "user": "end_user_id",
+    "dimensions": "dimensions",
+    "input_type": "purpose",
 } | {
     name: f"generation.{name}"
     for name in (

@@ -40,13 +40,15 @@ class EmbedFeatures(Struct, frozen=True, kw_only=True):
         media: Which media it takes as inputs: where `prompts` of each says.
         dimensions: Whether the caller may choose the vectors' length.
         purposes: What it can be told that the vectors are for.
-        most_inputs: How many inputs it takes at once: more of them are split among several requests.
+        most_inputs: How many inputs it takes at once; more are split among several requests. 0 for any number.
+        most_bytes: How much text it takes at once, in UTF-8; more is split as well. 0 for any size.
     """
 
     media: Mapping[MediaKind, MediaFeature] = {}
     dimensions: bool = False
     purposes: frozenset[EmbedPurpose] = frozenset()
     most_inputs: int = 2048
+    most_bytes: int = 0
 
 
 class Features(Struct, frozen=True, kw_only=True):

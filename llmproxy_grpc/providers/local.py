@@ -3,16 +3,16 @@
 import os
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from secrets import token_hex
-from typing import Self
+from typing import Self, TypeVar
 
 from msgspec.structs import replace
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound, UpstreamProtocolError, UpstreamUnreachable
+from llmproxy_grpc.errors import ModelNotFound, UpstreamProtocolError, UpstreamUnreachable
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, StreamEvent
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.chat_completions.features import features_of
@@ -24,6 +24,8 @@ from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.upstream import Upstream
+
+_Answer = TypeVar("_Answer")
 
 _CHILD = Path(__file__).with_name("embedded") / "child.py"
 # The server promises to keep connections open, then closes them behind each stream; and an idle one costs it a thread.
@@ -43,6 +45,9 @@ _DIALECT = Dialect(
         top_k=True,
         reasoning=ReasoningStyle.UNSUPPORTED,
         shows_reasoning=False,
+        embed_dimensions=False,  # it would send the whole vectors
+        max_embed_inputs=64,
+        count_path="/chat/completions/input_tokens",
     ),
 )
 FEATURES = replace(features_of(_DIALECT.quirks, _DIALECT.names), media={})
@@ -118,15 +123,7 @@ class LocalProvider:
             ModelNotFound: It is another model that is asked for.
             UpstreamUnreachable: The process does not start.
         """
-        self._check(upstream_model)
-        await self._process.ready()
-        try:
-            return await self._wire.chat(request, upstream_model)
-        except _SIGNS_OF_DEATH:
-            if not await self._process.gone(within=_DEATH_NOTICE):
-                raise
-        await self._process.ready()
-        return await self._wire.chat(request, upstream_model)
+        return await self._ask(upstream_model, lambda: self._wire.chat(request, upstream_model))
 
     async def stream(self, request: ChatRequest, upstream_model: str) -> AsyncGenerator[Sequence[StreamEvent], None]:
         """Answers in pieces, starting the process if need be; asks again, once, if it died before its answer.
@@ -151,13 +148,13 @@ class LocalProvider:
             else:
                 return
 
-    async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:  # noqa: ARG002
-        """Makes no vectors."""
-        raise CapabilityNotSupported("This provider makes no vectors.")
+    async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:
+        """Turns texts of up to 512 tokens each into vectors; starts the process and raises as `chat`."""
+        return await self._ask(upstream_model, lambda: self._wire.embed(request, upstream_model))
 
-    async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:  # noqa: ARG002
-        """Counts no tokens."""
-        raise CapabilityNotSupported("This provider counts no tokens.")
+    async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
+        """Counts the tokens of a prompt; starts the process and raises as `chat`."""
+        return await self._ask(upstream_model, lambda: self._wire.count_tokens(request, upstream_model))
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the one model."""
@@ -178,6 +175,17 @@ class LocalProvider:
         """Ends the process; calls in flight break."""
         await self._process.aclose()
         await self._http.aclose()
+
+    async def _ask(self, upstream_model: str, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        self._check(upstream_model)
+        await self._process.ready()
+        try:
+            return await ask()
+        except _SIGNS_OF_DEATH:
+            if not await self._process.gone(within=_DEATH_NOTICE):
+                raise
+        await self._process.ready()
+        return await ask()
 
     def _check(self, upstream_model: str) -> None:
         if upstream_model != self._model.name:

@@ -5,7 +5,6 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, StreamEvent
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, overlay
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
@@ -73,13 +72,13 @@ class OpenAiProvider:
         """Answers a conversation in batches of events."""
         return self._wire.stream(request, upstream_model)
 
-    async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:  # noqa: ARG002
-        """Makes no vectors."""
-        raise CapabilityNotSupported("This provider makes no vectors.")
+    async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:
+        """Turns texts into vectors, where the vendor does."""
+        return await self._wire.embed(request, upstream_model)
 
-    async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:  # noqa: ARG002
-        """Counts no tokens."""
-        raise CapabilityNotSupported("This provider counts no tokens.")
+    async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
+        """Counts the tokens of a prompt, where the vendor does."""
+        return await self._wire.count_tokens(request, upstream_model)
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the vendor's models; none where the vendor has no such list."""

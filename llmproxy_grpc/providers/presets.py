@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, OPENAI, Quirks, ReasoningStyle
+from llmproxy_grpc.providers.chat_completions.quirks import (
+    COMPATIBLE,
+    OPENAI,
+    EmbeddingStyle,
+    PurposeStyle,
+    Quirks,
+    ReasoningStyle,
+)
 
 
 class Preset(Struct, frozen=True, kw_only=True):
@@ -32,7 +39,7 @@ _ROWS = (
         name="groq",
         base_url="https://api.groq.com/openai/v1",
         key_variable="GROQ_API_KEY",
-        quirks=Quirks(message_name=False, n=False, logprobs=False, logit_bias=False),
+        quirks=Quirks(message_name=False, n=False, logprobs=False, logit_bias=False, embed_dimensions=False),
     ),
     Preset(
         name="deepseek",
@@ -49,13 +56,14 @@ _ROWS = (
             parallel_tool_calls=False,
             reasoning=ReasoningStyle.THINKING,
             reasoning_replay="reasoning_content",
+            embeddings=EmbeddingStyle.UNSUPPORTED,
         ),
     ),
     Preset(
         name="xai",
         base_url="https://api.x.ai/v1",
         key_variable="XAI_API_KEY",
-        quirks=Quirks(developer_role=False, logit_bias=False),
+        quirks=Quirks(developer_role=False, logit_bias=False, embeddings=EmbeddingStyle.UNSUPPORTED),
     ),
     Preset(
         name="openrouter",
@@ -72,6 +80,8 @@ _ROWS = (
             cache_control=True,
             reasoning=ReasoningStyle.OBJECT,
             reasoning_replay="reasoning",
+            embeddings=EmbeddingStyle.BASE64,
+            embed_purpose=PurposeStyle.SEARCH,
         ),
     ),
     Preset(
@@ -79,7 +89,7 @@ _ROWS = (
         base_url="https://api.together.xyz/v1",
         key_variable="TOGETHER_API_KEY",
         # Its `logprobs` is a number.
-        quirks=replace(COMPATIBLE, top_k=True, logprobs=False),
+        quirks=replace(COMPATIBLE, top_k=True, logprobs=False, embed_dimensions=False),
     ),
     Preset(
         name="fireworks",
@@ -101,30 +111,68 @@ _ROWS = (
             logprobs=False,
             logit_bias=False,
             message_name=False,
+            # Its vectors are of another precision, at another address.
+            embeddings=EmbeddingStyle.UNSUPPORTED,
         ),
     ),
     Preset(
         name="cerebras",
         base_url="https://api.cerebras.ai/v1",
         key_variable="CEREBRAS_API_KEY",
-        quirks=Quirks(developer_role=False, n=False, penalties=False, logit_bias=False),
+        quirks=Quirks(
+            developer_role=False, n=False, penalties=False, logit_bias=False, embeddings=EmbeddingStyle.UNSUPPORTED
+        ),
     ),
     Preset(
         name="nvidia",
         base_url="https://integrate.api.nvidia.com/v1",
         key_variable="NVIDIA_API_KEY",
-        quirks=COMPATIBLE,
+        quirks=replace(COMPATIBLE, embeddings=EmbeddingStyle.BASE64, embed_purpose=PurposeStyle.PASSAGE),
     ),
-    Preset(name="vllm", base_url="http://127.0.0.1:8000/v1", quirks=replace(COMPATIBLE, top_k=True, video=True)),
+    Preset(
+        name="vllm",
+        base_url="http://127.0.0.1:8000/v1",
+        quirks=replace(
+            COMPATIBLE,
+            top_k=True,
+            video=True,
+            embeddings=EmbeddingStyle.BASE64,
+            max_embed_inputs=256,
+            # It counts beside its `/v1`, not below.
+            count_path="/../tokenize",
+        ),
+    ),
     Preset(name="sglang", base_url="http://127.0.0.1:30000/v1", quirks=replace(COMPATIBLE, top_k=True, video=True)),
-    Preset(name="llama-cpp", base_url="http://127.0.0.1:8080/v1", quirks=replace(COMPATIBLE, top_k=True)),
-    Preset(name="lm-studio", base_url="http://127.0.0.1:1234/v1", quirks=replace(COMPATIBLE, top_k=True)),
+    Preset(
+        name="llama-cpp",
+        base_url="http://127.0.0.1:8080/v1",
+        quirks=replace(
+            COMPATIBLE,
+            top_k=True,
+            embeddings=EmbeddingStyle.BASE64,
+            # It would send the whole vectors.
+            embed_dimensions=False,
+            max_embed_inputs=256,
+            count_path="/chat/completions/input_tokens",
+        ),
+    ),
+    Preset(
+        name="lm-studio",
+        base_url="http://127.0.0.1:1234/v1",
+        quirks=replace(COMPATIBLE, top_k=True, embed_dimensions=False),
+    ),
     Preset(name="litellm", base_url="http://127.0.0.1:4000/v1", quirks=replace(COMPATIBLE, top_k=True)),
     Preset(
         name="ollama",
         base_url="http://127.0.0.1:11434/v1",
         quirks=replace(
-            COMPATIBLE, tool_choice=False, parallel_tool_calls=False, n=False, logit_bias=False, image_uri=False
+            COMPATIBLE,
+            tool_choice=False,
+            parallel_tool_calls=False,
+            n=False,
+            logit_bias=False,
+            image_uri=False,
+            embeddings=EmbeddingStyle.BASE64,
         ),
     ),
 )

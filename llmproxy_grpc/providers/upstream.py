@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from itertools import cycle
 from typing import Final
+from urllib.parse import urljoin
 
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamStreamBroken
 from llmproxy_grpc.providers.failures import failure
@@ -52,7 +53,7 @@ class Upstream:
         """Sends JSON and gives the answer's head, as `Endpoint.send`.
 
         Args:
-            path: Percent-encoded, with the query if there is one.
+            path: Percent-encoded, with the query if there is one; from `/../` on, beside the address' last segment.
             body: What to send.
             headers: Those of this request alone, such as a signature.
         """
@@ -106,9 +107,14 @@ class Upstream:
             headers = self._headers[turn]
             if method == "POST":
                 headers = {"content-type": JSON, **headers}
-            endpoint = self._http.endpoint(method, f"{self.base_url}{path}", headers=headers)
+            endpoint = self._http.endpoint(method, self._address(path), headers=headers)
             self._endpoints[key] = endpoint
         return endpoint
+
+    def _address(self, path: str) -> str:
+        if path.startswith("/../"):
+            return urljoin(f"{self.base_url}/", path[1:])
+        return f"{self.base_url}{path}"
 
 
 def _secrets(headers: Sequence[Mapping[str, str]]) -> tuple[str, ...]:

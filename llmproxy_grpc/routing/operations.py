@@ -12,6 +12,7 @@ from llmproxy_grpc.messages import (
     ChatRequest,
     EmbedRequest,
     EmbedResponse,
+    Part,
     ProviderResponse,
     Usage,
     Warning,
@@ -93,9 +94,17 @@ async def _embed(request: EmbedRequest, provider: Provider, target: Target, note
 
 
 def _pieces(request: EmbedRequest, features: EmbedFeatures) -> Iterator[EmbedRequest]:
-    inputs, most = request.inputs, features.most_inputs
-    for start in range(0, len(inputs), most):
-        yield request if len(inputs) <= most else replace(request, inputs=inputs[start : start + most])
+    """Splits the inputs where they become too many or too long; an input that is too long by itself is tried."""
+    inputs: list[Part] = []
+    size = 0
+    for part in request.inputs:
+        more = size_of((part,)) if features.most_bytes else 0
+        if inputs and (len(inputs) == features.most_inputs or size + more > features.most_bytes > 0):
+            yield replace(request, inputs=tuple(inputs))
+            inputs, size = [], 0
+        inputs.append(part)
+        size += more
+    yield replace(request, inputs=tuple(inputs))
 
 
 def _estimate_embed(request: EmbedRequest, _output_size: int) -> Usage:

@@ -278,12 +278,14 @@ def test_the_table_of_presets_is_that_of_the_code():
 
 
 def test_every_quirk_flag_is_documented_with_its_default():
-    spelled = {True: "on", False: "off", "": "none"}
+    def spelled(value):
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        return "none" if value == "" else str(value)
+
     usual = {name: getattr(Quirks(), name) for name in Quirks.__struct_fields__}
     plain = {name: value.value if isinstance(value, Enum) else value for name, value in usual.items()}
-    expected = {
-        f"`{name}`": spelled.get(value, str(value)) for name, value in plain.items() if value != 1 or value is True
-    }
+    expected = {f"`{name}`": spelled(value) for name, value in plain.items()}
     documented = {name: default.strip("`") for name, default, _ in rows(PROVIDERS, "flag")}
     assert documented == expected
 

@@ -22,6 +22,7 @@ from llmproxy_grpc.errors import (
 from llmproxy_grpc.messages import (
     CandidateFinish,
     ChatRequest,
+    EmbedRequest,
     FinishReason,
     GenerationConfig,
     JsonSchemaFormat,
@@ -163,6 +164,48 @@ async def test_a_schema_is_followed(local):
 async def test_a_prompt_that_does_not_fit_is_the_callers_to_shorten(local):
     with pytest.raises(ContextLengthExceeded):
         await chat(local, asking("word " * 3000))
+
+
+def nearness(one, other):
+    """The cosine of two vectors of length 1."""
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+async def embed(provider, *texts):
+    return await provider.embed(EmbedRequest(MODEL, tuple(TextPart(text=text) for text in texts)), MODEL)
+
+
+async def test_its_vectors_tell_texts_apart_by_their_meaning(local):
+    texts = "The cat sleeps on the sofa.", "A kitten is sleeping on the couch.", "Interest rates rose by two percent."
+    response = await embed(local, *texts, texts[0])
+    cat, kitten, rates, again = response.vectors
+    assert {len(vector) for vector in response.vectors} == {576}
+    assert nearness(cat, cat) == pytest.approx(1.0, abs=1e-4)
+    assert nearness(cat, again) == pytest.approx(1.0, abs=1e-4)
+    assert nearness(cat, kitten) > nearness(cat, rates) + 0.05
+    assert response.usage.input_tokens == response.usage.total_tokens > 20
+
+
+async def test_vectors_and_conversations_do_not_disturb_each_other(local):
+    async with asyncio.timeout(25):
+        before = text_of(await stream(local, asking("Say one.")))
+        results = await asyncio.gather(
+            *(embed(local, f"Text {at}.") for at in range(6)), chat(local, asking("Say one."))
+        )
+    assert results[-1].candidates[0].message.parts[0].text == before
+    assert all(len(response.vectors[0]) == 576 for response in results[:-1])
+
+
+async def test_a_text_that_does_not_fit_is_the_callers_to_shorten(local):
+    with pytest.raises(ContextLengthExceeded):
+        await embed(local, "word " * 900)
+
+
+@pytest.mark.parametrize("text", ["Say hello.", "añ😀 日本語", "word " * 100])
+async def test_it_counts_the_tokens_that_a_conversation_then_uses(local, text):
+    request = asking(text, max_output_tokens=1)
+    counted = await local.count_tokens(request, MODEL)
+    assert counted == (await chat(local, request)).usage.input_tokens
 
 
 async def test_an_unknown_model_is_not_found(local):

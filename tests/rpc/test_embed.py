@@ -89,6 +89,16 @@ async def test_more_inputs_than_a_provider_takes_are_split_in_order_within_one_a
     assert 'llmproxy_tokens_total{model="assistant",provider="scripted",type="input"} 9.0' in metrics
 
 
+async def test_more_text_than_a_provider_takes_is_split_as_well(serve):
+    async with serve() as server:
+        server.scripted.can = can(most_inputs=0, most_bytes=5)
+        server.scripted.embeds.extend([vectors(2), vectors(1, begin=2), vectors(1, begin=3)])
+        answer = await server.stub.Embed(embed_request("ab", "äc", "far too long", "x"))
+        asked = server.scripted.embed_requests
+    assert [[part.text for part in each.inputs] for each in asked] == [["ab", "äc"], ["far too long"], ["x"]]
+    assert [vector[0] for vector in values(answer)] == [0, 1, 2, 3]
+
+
 async def test_a_piece_that_fails_fails_the_attempt_which_says_what_the_pieces_before_used(serve):
     providers = two()
     providers["a"].can = can(most_inputs=1)

@@ -1,6 +1,7 @@
 """What a vendor's flags make of the features of Chat Completions."""
 
 from llmproxy_grpc.messages import MediaKind, Modality, ToolMode
+from llmproxy_grpc.providers.chat_completions.embeddings import embed_features
 from llmproxy_grpc.providers.chat_completions.media import AUDIO_FORMATS
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ReasoningStyle
 from llmproxy_grpc.providers.features import Features, MediaFeature, Source
@@ -36,6 +37,8 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         reasoning_budget=quirks.reasoning is ReasoningStyle.OBJECT,
         reasoning_shown=quirks.shows_reasoning,
         output_modalities=frozenset({Modality.TEXT}),
+        embed=embed_features(quirks),
+        count_tokens=bool(quirks.count_path),
     )
 
 

@@ -20,6 +20,26 @@ class ReasoningStyle(Enum):
     """`reasoning: {effort, max_tokens, exclude}`."""
 
 
+class EmbeddingStyle(Enum):
+    """How a vendor sends vectors."""
+
+    UNSUPPORTED = "unsupported"
+    FLOAT = "float"
+    """As numbers in JSON; `encoding_format` is not sent."""
+    BASE64 = "base64"
+    """As their bytes, if asked by `encoding_format`: a third of the size, and read in a tenth of the time."""
+
+
+class PurposeStyle(Enum):
+    """How a vendor is told what vectors are for, in the field `input_type`."""
+
+    UNSUPPORTED = "unsupported"
+    PASSAGE = "passage"
+    """`passage` or `query`; required."""
+    SEARCH = "search"
+    """`search_document` or `search_query`."""
+
+
 class Quirks(Struct, frozen=True, kw_only=True):
     """Where a vendor departs from OpenAI; the defaults are OpenAI's own API.
 
@@ -61,11 +81,24 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Whether answers can show the thinking."""
     reasoning_replay: str = ""
     """The field of an assistant message that takes its earlier thinking back; empty for none."""
+    embeddings: EmbeddingStyle = EmbeddingStyle.BASE64
+    embed_dimensions: bool = True
+    """Whether the caller may choose the length of vectors."""
+    embed_purpose: PurposeStyle = PurposeStyle.UNSUPPORTED
+    max_embed_inputs: Annotated[int, Meta(ge=0)] = 2048
+    """How many inputs a request for vectors may have; 0 for any number."""
+    max_embed_bytes: Annotated[int, Meta(ge=0)] = 0
+    """How much text a request for vectors may have; 0 for any size."""
+    count_path: str = ""
+    """Where the tokens of a prompt are counted, below the address; empty for nowhere."""
 
 
-OPENAI = Quirks(shows_reasoning=False)
+# It takes 300,000 tokens at once, and hardly any text has less than 2.7 bytes a token.
+OPENAI = Quirks(shows_reasoning=False, max_embed_bytes=800_000)
 
-COMPATIBLE = Quirks(max_tokens_field="max_tokens", developer_role=False)
+COMPATIBLE = Quirks(
+    max_tokens_field="max_tokens", developer_role=False, embeddings=EmbeddingStyle.FLOAT, max_embed_inputs=32
+)
 """What to expect of a compatible server that nobody has described."""
 
 
@@ -96,7 +129,7 @@ def _wanted(default: object) -> str:
             return "true or false"
         case int():
             return "a whole number, 0 or more"
-        case ReasoningStyle():
-            return f"one of {', '.join(style.value for style in ReasoningStyle)}"
+        case Enum():
+            return f"one of {', '.join(style.value for style in type(default))}"
         case _:
-            return "the name of a field"
+            return "the name of a field, or a path"

@@ -5,8 +5,10 @@ from secrets import token_hex
 
 from msgspec import Struct
 
-from llmproxy_grpc.errors import ModelNotFound
-from llmproxy_grpc.messages import ChatRequest, ProviderResponse
+from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
+from llmproxy_grpc.providers.chat_completions.counting import NOT_THERE, read_count
+from llmproxy_grpc.providers.chat_completions.embeddings import embed_failure, encode_embed, read_embed
 from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
 from llmproxy_grpc.providers.chat_completions.models import MAX_MODELS, read_page
@@ -15,6 +17,7 @@ from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
 from llmproxy_grpc.providers.chat_completions.shapes import ANSWER
 from llmproxy_grpc.providers.chat_completions.stream import ChunkDecoder, Expectation
+from llmproxy_grpc.providers.complaint import request_id
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode
@@ -35,6 +38,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Whose options, tools and opaque parts are meant for it: the kind, then the vendor, which wins."""
     chat_path: Callable[[str], str] = lambda _model: "/chat/completions"
     """Where a model answers, below the address."""
+    embed_path: Callable[[str], str] = lambda _model: "/embeddings"
+    """Where a model makes vectors."""
     models_path: str = "/models"
     """Where the models are listed; empty if they are not."""
     probe_path: str = "/models"
@@ -98,6 +103,32 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
             show_thinking=reply.request.shows_thinking,
         )
         return ChunkDecoder(expectation, new_id=reply.new_id, failed=reply.failed)
+
+    async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:
+        """Turns texts into vectors; raises as every provider does."""
+        if self.features(model).embed is None:
+            raise CapabilityNotSupported("This provider makes no vectors.")
+        path = self._dialect.embed_path(model)
+        body = encode_embed(request, model, self._dialect.quirks, self._dialect.names)
+        headers = await self.headers("POST", path, body)
+        async with self.upstream.post(path, body, headers=headers) as response:
+            if response.status != 200:
+                raise embed_failure(await self.upstream.failure(response))
+            data = await self.upstream.body(response)
+            failed = self.upstream.failed(response)
+            return read_embed(data, request, request_id=request_id(response.headers), failed=failed)
+
+    async def count_tokens(self, request: ChatRequest, model: str) -> int:
+        """Counts the tokens of a prompt: of the very request that would be answered; raises as every provider does."""
+        path = self._dialect.quirks.count_path
+        if not path:
+            raise CapabilityNotSupported("This provider counts no tokens.")
+        body = self.encode(request, model, stream=False)
+        headers = await self.headers("POST", path, body)
+        async with self.upstream.post(path, body, headers=headers) as response:
+            if response.status in NOT_THERE:
+                raise CapabilityNotSupported("This server counts no tokens.")
+            return read_count(await self.upstream.body(response))
 
     async def list_models(self) -> tuple[UpstreamModel, ...]:
         """Lists the upstream's models, page by page; none if it has no list."""

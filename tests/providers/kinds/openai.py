@@ -1,9 +1,11 @@
 import json
+from array import array
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
 from llmproxy_grpc.messages import ToolCallPart
-from tests.fakes.faulty_upstream import openai_answer
+from tests.fakes.faulty_upstream import Request, openai_answer
 from tests.providers.http_kind import HttpKind, Usage, sse
 
 
@@ -45,6 +47,18 @@ def _calls_answer(calls: Sequence[ToolCallPart]) -> bytes:
     return json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}).encode()
 
 
+def _vector(text: str) -> str:
+    numbers = array("f", [len(text), text.count(" "), 0.25])
+    return b64encode(numbers.tobytes()).decode()
+
+
+def _embedded(request: Request) -> bytes:
+    texts = request.json()["input"]
+    data = [{"object": "embedding", "index": index, "embedding": _vector(text)} for index, text in enumerate(texts)]
+    tokens = sum(len(text) for text in texts)
+    return json.dumps({"data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}).encode()
+
+
 KIND = HttpKind(
     name="openai",
     kind="openai",
@@ -56,5 +70,6 @@ KIND = HttpKind(
     calls_stream=_calls_stream,
     error_frame=sse({"error": {"message": "busy", "type": "overloaded_error"}}),
     error_body=b'{"error":{"code":429,"message":"slow down"}}',
+    posts={"/embeddings": _embedded},
     models={"/models": b'{"object":"list","data":[{"id":"test-model","object":"model"}]}'},
 )

@@ -18,6 +18,8 @@ from llmproxy_grpc.errors import (
 )
 from llmproxy_grpc.messages import (
     ChatRequest,
+    EmbedRequest,
+    EmbedResponse,
     FunctionTool,
     MediaKind,
     MediaPart,
@@ -30,13 +32,15 @@ from llmproxy_grpc.messages import (
     UpstreamStart,
 )
 from llmproxy_grpc.providers.embedded.model import MODEL
-from llmproxy_grpc.providers.features import Features, MediaFeature, Source
+from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Source
 from llmproxy_grpc.providers.local import LocalProvider, available
 from llmproxy_grpc.providers.provider import UpstreamModel
 
 TEXT = TextPart(text="hello")
 PICTURE = MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png")
 REQUEST = ChatRequest("local/tiny", (Message(Role.USER, (TEXT,)),))
+INPUTS = EmbedRequest("local/tiny", (TEXT,))
+VECTORS = EmbedResponse(())
 ANSWER = ProviderResponse(candidates=())
 BATCHES = [(UpstreamStart(),), (TextDelta(text="a"),), (UpstreamEnd(),)]
 
@@ -55,6 +59,14 @@ class Wire:
     async def chat(self, request, upstream_model):
         self._next(request)
         return ANSWER
+
+    async def embed(self, request, upstream_model):
+        self._next(request)
+        return VECTORS
+
+    async def count_tokens(self, request, upstream_model):
+        self._next(request)
+        return 37
 
     async def stream(self, request, upstream_model):
         self._next(request)
@@ -115,6 +127,15 @@ def provider(*script, process=None, http=None):
     ), wire
 
 
+def whole_calls():
+    """Every call that is answered in one piece."""
+    return (
+        lambda local, model="tiny": local.chat(REQUEST, model),
+        lambda local, model="tiny": local.embed(INPUTS, model),
+        lambda local, model="tiny": local.count_tokens(REQUEST, model),
+    )
+
+
 async def stream(local, model="tiny"):
     async with aclosing(local.stream(REQUEST, model)) as batches:
         return [batch async for batch in batches]
@@ -123,24 +144,23 @@ async def stream(local, model="tiny"):
 async def test_a_call_waits_for_the_process():
     process = Process()
     local, _ = provider(process=process)
-    assert await local.chat(REQUEST, "tiny") is ANSWER
+    assert [await call(local) for call in whole_calls()] == [ANSWER, VECTORS, 37]
     assert await stream(local) == BATCHES
-    assert process.starts == 2
+    assert process.starts == 4
 
 
 async def test_an_unknown_model_is_not_found_and_starts_nothing():
     process = Process()
     local, _ = provider(process=process)
-    with pytest.raises(ModelNotFound):
-        await local.chat(REQUEST, "huge")
-    with pytest.raises(ModelNotFound):
-        await stream(local, "huge")
+    for call in (*whole_calls(), stream):
+        with pytest.raises(ModelNotFound):
+            await call(local, "huge")
     assert process.starts == 0
 
 
 @pytest.mark.parametrize("error", [UpstreamUnreachable("nobody there"), UpstreamProtocolError("no answer")])
 async def test_a_call_that_met_a_dead_process_is_sent_to_the_next(error):
-    for call in (lambda local: local.chat(REQUEST, "tiny"), stream):
+    for call in (*whole_calls(), stream):
         process = Process()
         local, wire = provider(error, process=process)
         assert await call(local)
@@ -149,7 +169,7 @@ async def test_a_call_that_met_a_dead_process_is_sent_to_the_next(error):
 
 
 async def test_a_call_is_sent_twice_at_most():
-    for call in (lambda local: local.chat(REQUEST, "tiny"), stream):
+    for call in (*whole_calls(), stream):
         local, wire = provider(UpstreamUnreachable("one"), UpstreamUnreachable("two"), UpstreamUnreachable("three"))
         with pytest.raises(UpstreamUnreachable, match="two"):
             await call(local)
@@ -157,7 +177,7 @@ async def test_a_call_is_sent_twice_at_most():
 
 
 async def test_a_living_process_that_cannot_be_reached_is_not_asked_again():
-    for call in (lambda local: local.chat(REQUEST, "tiny"), stream):
+    for call in (*whole_calls(), stream):
         local, wire = provider(UpstreamUnreachable("no descriptors"), process=Process(lives=True))
         with pytest.raises(UpstreamUnreachable, match="no descriptors"):
             await call(local)
@@ -178,6 +198,13 @@ async def test_pictures_are_named_and_left_out():
     adapted = local.adapt(request, "tiny")
     assert {found.field for found in adapted.unsupported} == {"tools", "messages[0].parts[1].image"}
     assert adapted.request.messages == REQUEST.messages
+
+
+def test_it_takes_texts_for_vectors_of_one_length_and_counts():
+    local, _ = provider()
+    features = local.features("tiny")
+    assert features.embed == EmbedFeatures(most_inputs=64)
+    assert features.count_tokens
 
 
 async def test_a_probe_starts_nothing():
