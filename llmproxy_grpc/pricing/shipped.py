@@ -24,7 +24,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str = ""
     """Its own page of prices."""
     as_of: date | None = None
-    """When the rows were compared with that page."""
+    """When the rows were last compared with what others read on that page."""
 
 
 class Shipped(msgspec.Struct, frozen=True):

@@ -80,6 +80,15 @@ def test_a_provider_that_cannot_be_built_is_a_fault(run, folder):
     assert "nobodys" in err
 
 
+def test_prices_of_a_vendor_that_does_not_exist_are_a_fault(run, folder):
+    (folder / "llmproxy.yaml").write_text("providers: [{name: p, kind: echo, prices: opneai}]")
+    status, out, err = run("check-config")
+    assert (status, out) == (2, "")
+    assert err.startswith(
+        "llmproxy.yaml:1: providers[0].prices: is no vendor of the price table; there are anthropic, "
+    )
+
+
 def test_a_file_that_is_not_there_is_a_fault(run):
     status, _, err = run("check-config", "--config", "missing.yaml")
     assert status == 2

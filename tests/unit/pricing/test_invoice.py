@@ -1,4 +1,4 @@
-"""Usages and what their vendors would charge, worked out by hand from their pages."""
+"""Usages and what their vendors would charge, worked out by hand."""
 
 from datetime import date
 from decimal import Decimal

@@ -26,7 +26,7 @@ def test_every_row_is_of_a_known_vendor_and_every_model_is_priced_once_a_day():
     assert twice_priced(table.rows) == []
 
 
-def test_every_vendor_with_prices_names_its_page_and_the_day_when_it_was_read():
+def test_every_vendor_with_prices_names_its_page_and_the_day_of_the_last_comparison():
     table = shipped()
     for name in {row.vendor for row in table.rows}:
         vendor = table.vendors[name]
