@@ -31,8 +31,11 @@ class Column(Struct, frozen=True):
 
 COLUMNS: Sequence[Column] = (
     Column("`openai`", {"kind": "openai", "api_key": "test-key"}, "gpt-5-mini"),
+    Column("`openai`, `api: responses`", {"kind": "openai", "api_key": "test-key", "api": "responses"}, "gpt-5-mini"),
     Column("`anthropic`", {"kind": "anthropic", "api_key": "test-key"}, "claude-opus-4-7"),
     Column("`gemini`", {"kind": "gemini", "api_key": "test-key"}, "gemini-3-pro"),
+    Column("`azure`", {"kind": "azure", "api_key": "test-key", "base_url": "https://x.test"}, "gpt"),
+    Column("`mistral`", {"kind": "mistral", "api_key": "test-key"}, "mistral-large-latest"),
     Column("`ollama`", {"kind": "ollama"}, "qwen3"),
     Column("`local`", {}, ""),
     Column("`echo`", {"kind": "echo"}, "echo"),

@@ -13,9 +13,7 @@ NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
     # path: the values that ask for nothing
     "grpc.workers": (1,),
     "admin.listen": (None,),
-    "providers[].api": ("chat",),
     "providers[].region": (None,),
-    "providers[].deployment": (None,),
     "providers[].profile": (None,),
     "models[].strategy": ("priority",),
     "models[].targets[].weight": (1,),

@@ -15,8 +15,9 @@ _FRAMING: Final = frozenset(("connection", "content-length", "host", "te", "trai
 _LOCAL: Final = frozenset({"local"})
 _KINDS_WITH: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("model_file", "threads", "context_size", "parallel"), _LOCAL),
-    "quirks": frozenset({"openai"}),
-    "api_version": frozenset({"anthropic"}),
+    **dict.fromkeys(("quirks", "api"), frozenset({"openai"})),
+    "api_version": frozenset({"anthropic", "azure"}),
+    "deployment": frozenset({"azure"}),
     **dict.fromkeys(("project", "location"), frozenset({"gemini"})),
 }
 _REMOTE_KEYS: Final = frozenset(("base_url", "api_key", "api_keys", "headers", "preset"))
@@ -116,7 +117,7 @@ class ProviderConfig(Section):
     region: Annotated[Text | None, Field(description="Region of a cloud.")] = None
     project: Annotated[Text | None, Field(description="Kind `gemini`: project at Vertex AI; null: AI Studio.")] = None
     location: Annotated[Text | None, Field(description="Kind `gemini`: location at Vertex AI; null: `global`.")] = None
-    deployment: Annotated[Text | None, Field(description="Deployment of a cloud.")] = None
+    deployment: Annotated[Text | None, Field(description="Kind `azure`: the only one; null: the model's name.")] = None
     profile: Annotated[Text | None, Field(description="Credentials profile of a cloud.")] = None
 
     @model_validator(mode="after")

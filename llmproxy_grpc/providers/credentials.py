@@ -12,6 +12,13 @@ def keys_of(config: ProviderConfig) -> Sequence[SecretStr]:
     return config.api_keys or ((config.api_key,) if config.api_key is not None else ())
 
 
+def has_credential(config: ProviderConfig, name: str) -> bool:
+    """Whether a key is configured, or the header that carries one, or one for a token."""
+    return bool(keys_of(config)) or not {header.lower() for header in config.headers}.isdisjoint(
+        {name, "authorization"}
+    )
+
+
 def header_sets(
     config: ProviderConfig,
     name: str,

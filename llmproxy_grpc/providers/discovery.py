@@ -25,19 +25,29 @@ class KeyedKind(Struct, frozen=True):
     """The first that is set wins."""
     address_variable: str = ""
     """Points the vendor's SDK elsewhere, and so the key; empty if there is none."""
+    needs_address: bool = False
+    """Whether there is no address without that variable."""
+    version_variable: str = ""
+    """Names the version of the API; empty if there is none."""
 
 
 KEYED_KINDS = (
     KeyedKind("anthropic", ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL"),
+    KeyedKind("mistral", ("MISTRAL_API_KEY",)),
+    KeyedKind(
+        "azure",
+        ("AZURE_OPENAI_API_KEY",),
+        "AZURE_OPENAI_ENDPOINT",
+        needs_address=True,
+        version_variable="OPENAI_API_VERSION",
+    ),
     KeyedKind("gemini", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), "GOOGLE_GEMINI_BASE_URL"),
 )
 
 # Keys that people have in their environment for kinds that come later.
 UNBUILT_KINDS: Mapping[str, str] = {
     "AWS_BEARER_TOKEN_BEDROCK": "bedrock",
-    "AZURE_OPENAI_API_KEY": "azure",
     "COHERE_API_KEY": "cohere",
-    "MISTRAL_API_KEY": "mistral",
 }
 
 
@@ -75,6 +85,9 @@ async def discover(
         variable = next((name for name in keyed.key_variables if environ.get(name, "").strip()), "")
         if not variable:
             continue
+        if keyed.needs_address and not environ.get(keyed.address_variable, "").strip():
+            skipped.append(Skipped(variable, f"{keyed.address_variable} is not set"))
+            continue
         try:
             found.append(_keyed(keyed, environ[variable].strip(), environ))
         except ValidationError:
@@ -107,7 +120,14 @@ async def ollama_answers(http: HttpClient, url: str = OLLAMA_VERSION_URL) -> boo
 
 def _keyed(keyed: KeyedKind, key: str, environ: Mapping[str, str]) -> ProviderConfig:
     base_url = environ.get(keyed.address_variable, "").strip() if keyed.address_variable else ""
-    return ProviderConfig(name=keyed.kind, kind=keyed.kind, base_url=base_url or None, api_key=SecretStr(key))
+    version = environ.get(keyed.version_variable, "").strip() if keyed.version_variable else ""
+    return ProviderConfig(
+        name=keyed.kind,
+        kind=keyed.kind,
+        base_url=base_url or None,
+        api_key=SecretStr(key),
+        api_version=version or None,
+    )
 
 
 def _hosted(preset: Preset, key: str, environ: Mapping[str, str]) -> ProviderConfig:

@@ -4,20 +4,27 @@ A wire says where a model answers, how a request is written, and how answers and
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from secrets import token_hex
 from typing import Generic
 
 from msgspec import Struct
 
-from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError
-from llmproxy_grpc.messages import ChatRequest, ProviderResponse, StreamEvent, UpstreamStart
+from llmproxy_grpc.errors import CapabilityNotSupported, ProxyError, UpstreamProtocolError
+from llmproxy_grpc.messages import (
+    ChatRequest,
+    EmbedRequest,
+    EmbedResponse,
+    ProviderResponse,
+    StreamEvent,
+    UpstreamStart,
+)
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.complaint import request_id
 from llmproxy_grpc.providers.events import events_of
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpResponse
-from llmproxy_grpc.providers.provider import Adapted
+from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.streaming import Frame, Framing, StreamDecoder, StreamReader
 from llmproxy_grpc.providers.upstream import JSON, Upstream
 
@@ -89,9 +96,26 @@ class HttpChat(ABC, Generic[Frame]):
     def decoder(self, reply: Reply) -> StreamDecoder[Frame]:
         """Makes what reads the frames of a stream."""
 
-    async def headers(self, method: str, path: str, body: bytes) -> Mapping[str, str] | None:  # noqa: ARG002 - for those who override it
-        """Makes the headers of one request, such as a signature or a token that expires; none by default."""
-        return None
+    async def headers(self, method: str, path: str, body: bytes) -> Mapping[str, str] | None:  # noqa: ARG002 - for signatures
+        """Makes the headers of one request: a token that expires, if there is one; a wire may sign instead."""
+        token = self.upstream.token
+        return None if token is None else {"authorization": f"Bearer {await token.get()}"}
+
+    @abstractmethod
+    async def list_models(self) -> Sequence[UpstreamModel]:
+        """Lists the upstream's models; none if it has no list."""
+
+    @abstractmethod
+    async def probe(self) -> None:
+        """Raises a ProxyError unless the upstream answers well."""
+
+    async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:  # noqa: ARG002 - for those who override it
+        """Turns inputs into vectors; raises as every provider does."""
+        raise CapabilityNotSupported("This provider makes no vectors.")
+
+    async def count_tokens(self, request: ChatRequest, model: str) -> int:  # noqa: ARG002 - as above
+        """Counts the tokens of a prompt; raises as every provider does."""
+        raise CapabilityNotSupported("This provider counts no tokens.")
 
     def adapt(self, request: ChatRequest, model: str) -> Adapted:
         """Leaves out the set fields that this upstream cannot honour for a model."""

@@ -25,6 +25,8 @@ class Preset(Struct, frozen=True, kw_only=True):
     key_variable: str = ""
     """The environment variable that holds a key, as the vendor names it; empty for servers that need none."""
     kind: str = "openai"
+    responses: bool = False
+    """Whether it speaks the Responses API as well."""
     models_path: str = "/models"
     """Where it lists its models, below the address; empty if it does not."""
     probe_path: str = "/models"
@@ -32,11 +34,18 @@ class Preset(Struct, frozen=True, kw_only=True):
 
 
 _ROWS = (
-    Preset(name="openai", base_url="https://api.openai.com/v1", key_variable="OPENAI_API_KEY", quirks=OPENAI),
+    Preset(
+        name="openai",
+        responses=True,
+        base_url="https://api.openai.com/v1",
+        key_variable="OPENAI_API_KEY",
+        quirks=OPENAI,
+    ),
     # What to expect of a server that no other row describes; the address has to be configured.
-    Preset(name="compatible", base_url="", quirks=COMPATIBLE),
+    Preset(name="compatible", responses=True, base_url="", quirks=COMPATIBLE),
     Preset(
         name="groq",
+        responses=True,
         base_url="https://api.groq.com/openai/v1",
         key_variable="GROQ_API_KEY",
         quirks=Quirks(message_name=False, n=False, logprobs=False, logit_bias=False, embed_dimensions=False),
@@ -61,12 +70,14 @@ _ROWS = (
     ),
     Preset(
         name="xai",
+        responses=True,
         base_url="https://api.x.ai/v1",
         key_variable="XAI_API_KEY",
         quirks=Quirks(developer_role=False, logit_bias=False, embeddings=EmbeddingStyle.UNSUPPORTED),
     ),
     Preset(
         name="openrouter",
+        responses=True,
         base_url="https://openrouter.ai/api/v1",
         key_variable="OPENROUTER_API_KEY",
         # Its list of models is long, and needs no key: it would prove nothing.
@@ -93,6 +104,7 @@ _ROWS = (
     ),
     Preset(
         name="fireworks",
+        responses=True,
         base_url="https://api.fireworks.ai/inference/v1",
         key_variable="FIREWORKS_API_KEY",
         quirks=replace(COMPATIBLE, top_k=True),
@@ -131,6 +143,7 @@ _ROWS = (
     ),
     Preset(
         name="vllm",
+        responses=True,
         base_url="http://127.0.0.1:8000/v1",
         quirks=replace(
             COMPATIBLE,
@@ -145,6 +158,7 @@ _ROWS = (
     Preset(name="sglang", base_url="http://127.0.0.1:30000/v1", quirks=replace(COMPATIBLE, top_k=True, video=True)),
     Preset(
         name="llama-cpp",
+        responses=True,
         base_url="http://127.0.0.1:8080/v1",
         quirks=replace(
             COMPATIBLE,
@@ -158,12 +172,19 @@ _ROWS = (
     ),
     Preset(
         name="lm-studio",
+        responses=True,
         base_url="http://127.0.0.1:1234/v1",
         quirks=replace(COMPATIBLE, top_k=True, embed_dimensions=False),
     ),
-    Preset(name="litellm", base_url="http://127.0.0.1:4000/v1", quirks=replace(COMPATIBLE, top_k=True)),
+    Preset(
+        name="litellm",
+        responses=True,
+        base_url="http://127.0.0.1:4000/v1",
+        quirks=replace(COMPATIBLE, top_k=True),
+    ),
     Preset(
         name="ollama",
+        responses=True,
         base_url="http://127.0.0.1:11434/v1",
         quirks=replace(
             COMPATIBLE,

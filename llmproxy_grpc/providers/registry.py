@@ -5,10 +5,12 @@ from importlib.metadata import EntryPoint, entry_points
 
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.providers.anthropic import AnthropicProvider
+from llmproxy_grpc.providers.azure import AzureProvider
 from llmproxy_grpc.providers.echo import EchoProvider
 from llmproxy_grpc.providers.gemini import GeminiProvider
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.local import LocalProvider
+from llmproxy_grpc.providers.mistral import MistralProvider
 from llmproxy_grpc.providers.ollama import OllamaProvider
 from llmproxy_grpc.providers.openai import OpenAiProvider
 from llmproxy_grpc.providers.provider import Provider
@@ -21,9 +23,11 @@ Build = Callable[[ProviderConfig, HttpClient], Provider]
 
 KINDS: Mapping[str, Build] = {
     "anthropic": AnthropicProvider.from_config,
+    "azure": AzureProvider.from_config,
     "echo": EchoProvider.from_config,
     "gemini": GeminiProvider.from_config,
     "local": LocalProvider.from_config,
+    "mistral": MistralProvider.from_config,
     "ollama": OllamaProvider.from_config,
     "openai": OpenAiProvider.from_config,
 }

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urljoin
 
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamStreamBroken
+from llmproxy_grpc.providers.expiring import Expiring
 from llmproxy_grpc.providers.failures import failure
 from llmproxy_grpc.providers.http import Endpoint, HttpClient, HttpResponse
 
@@ -27,6 +28,7 @@ class Upstream:
         http: Where connections come from; closing it is its owner's business.
         base_url: What every path is appended to.
         headers: Constant headers of every request; several sets take turns, so that several keys share the load.
+        token: Gives tokens that expire, sent as bearers in place of a key.
         now: The wall clock, for waits that a provider names as a date.
     """
 
@@ -36,6 +38,7 @@ class Upstream:
         base_url: str,
         *,
         headers: Sequence[Mapping[str, str]] = ({},),
+        token: Expiring[str] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._http = http
@@ -43,6 +46,7 @@ class Upstream:
         self._turns = cycle(range(len(headers)))
         self._headers = headers
         self._now = now
+        self.token = token
         self._secrets = _secrets(headers)
         self._fresh: Mapping[str, str] = {}
         self._endpoints: dict[tuple[str, str, int], Endpoint] = {}

@@ -50,7 +50,7 @@ async def test_vertex_has_its_own_places_and_fresh_tokens(upstream, http):
     ends = iter((1000.0, 9000.0))
     now = [0.0]
     tokens = Expiring(lambda: (f"test-token-{int(end := next(ends))}", end), now=lambda: now[0])
-    wire = GenerateContent(Upstream(http, upstream.url), vertex("my project", "europe-west4"), token=tokens)
+    wire = GenerateContent(Upstream(http, upstream.url, token=tokens), vertex("my project", "europe-west4"))
     provider = GeminiProvider("vertex", wire)
     home = "/v1/projects/my%20project/locations/europe-west4/publishers/google/models"
     upstream.script(
@@ -78,7 +78,7 @@ async def test_vertex_has_its_own_places_and_fresh_tokens(upstream, http):
 async def test_a_token_that_the_provider_repeats_is_in_no_error(upstream, http):
     tokens = Expiring(lambda: ("test-token-fresh", 1e12))
     provider = GeminiProvider(
-        "vertex", GenerateContent(Upstream(http, upstream.url), vertex("p", "global"), token=tokens)
+        "vertex", GenerateContent(Upstream(http, upstream.url, token=tokens), vertex("p", "global"))
     )
     upstream.script(
         Answer.json(b'{"error":{"message":"bad test-token-fresh","status":"INVALID_ARGUMENT"}}', status=400)
@@ -92,7 +92,7 @@ async def test_without_a_token_to_be_had_the_credential_is_rejected(upstream, ht
     def fail():
         raise OSError("no metadata server")
 
-    wire = GenerateContent(Upstream(http, upstream.url), vertex("p", "global"), token=Expiring(fail))
+    wire = GenerateContent(Upstream(http, upstream.url, token=Expiring(fail)), vertex("p", "global"))
     with pytest.raises(CredentialsRejected):
         await GeminiProvider("vertex", wire).chat(ask(), "m")
     assert upstream.requests == []

@@ -40,7 +40,7 @@ async def test_keys_of_kinds_that_are_not_built_are_warned_of_without_showing_th
 
 async def test_without_discovery_nothing_is_looked_for(serve):
     with capture_logs() as lines:
-        async with serve(environ={"MISTRAL_API_KEY": "test-key", "OPENAI_API_KEY": "test-key"}) as server:
+        async with serve(environ={"COHERE_API_KEY": "test-key", "OPENAI_API_KEY": "test-key"}) as server:
             assert await kinds(server) == {"scripted": "scripted"}
     assert [line for line in lines if line["event"] == "not_discovered"] == []
 

@@ -32,7 +32,7 @@ def add_generation(body: dict[str, Any], config: GenerationConfig, quirks: Quirk
     if config.top_p is not None:
         body["top_p"] = config.top_p
     if config.seed is not None:
-        body["seed"] = config.seed
+        body[quirks.seed_field] = config.seed
     if config.top_k is not None:
         body["top_k"] = config.top_k
     if config.stop_sequences:

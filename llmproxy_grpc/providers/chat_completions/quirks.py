@@ -48,6 +48,10 @@ class Quirks(Struct, frozen=True, kw_only=True):
 
     max_tokens_field: Annotated[str, Meta(min_length=1)] = "max_completion_tokens"
     """The name of the output limit; `max_tokens` is the old one, which most compatible servers know."""
+    seed_field: str = "seed"
+    """The name of the seed."""
+    user_field: str = "user"
+    """The name of the end user's id; empty if there is no place for one."""
     max_stop_sequences: Annotated[int, Meta(ge=0)] = 4
     """How many stop sequences a request may have."""
     developer_role: bool = True

@@ -47,8 +47,8 @@ class RequestEncoder:
             body["tools"] = [_tool(tool) for tool in request.tools]
         if request.tool_choice is not None:
             _add_choice(body, request.tool_choice)
-        if request.end_user_id:
-            body["user"] = request.end_user_id
+        if request.end_user_id and self._quirks.user_field:
+            body[self._quirks.user_field] = request.end_user_id
         if request.provider_options:
             add_options(body, request.provider_options, self._names)
         return _ENCODER.encode(body)

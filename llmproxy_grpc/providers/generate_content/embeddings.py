@@ -1,17 +1,16 @@
 """Vectors, as AI Studio and Vertex AI make them."""
 
-from array import array
 from typing import Any
 
 from msgspec import Struct
 from msgspec.json import Decoder, encode
 
-from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import EmbedRequest, EmbedResponse, Part, TextPart, Usage
 from llmproxy_grpc.providers.counts import clipped
 from llmproxy_grpc.providers.generate_content.features import NAMES, PURPOSES
 from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.options import add_options
+from llmproxy_grpc.providers.vectors import read_vectors
 
 
 class Statistics(Struct, gc=False):
@@ -71,8 +70,8 @@ def encode_predict(request: EmbedRequest) -> bytes:
     return encode({"instances": instances, "parameters": parameters})
 
 
-def read_vectors(data: bytes, *, inputs: int, vertex: bool) -> EmbedResponse:
-    """Reads the vectors of so many inputs.
+def read_batch(data: bytes, request: EmbedRequest, *, vertex: bool) -> EmbedResponse:
+    """Reads the vectors of a request's inputs.
 
     Raises:
         UpstreamProtocolError: They are not there, or others than were asked for.
@@ -81,11 +80,10 @@ def read_vectors(data: bytes, *, inputs: int, vertex: bool) -> EmbedResponse:
         vectors = [each.embeddings for each in decode(data, _PREDICTIONS).predictions]
     else:
         vectors = decode(data, _VECTORS).embeddings
-    if len(vectors) != inputs:
-        raise UpstreamProtocolError("The provider's answer has another number of vectors than inputs.")
+    read = read_vectors([each.values for each in vectors], inputs=len(request.inputs), dimensions=request.dimensions)
     tokens = sum(clipped(each.statistics.token_count) for each in vectors if each.statistics is not None)
     usage = Usage(tokens, 0, tokens) if tokens else None
-    return EmbedResponse(tuple(array("f", each.values) for each in vectors), usage)
+    return EmbedResponse(read, usage)
 
 
 def _text(part: Part) -> str:

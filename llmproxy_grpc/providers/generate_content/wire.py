@@ -1,14 +1,13 @@
 """generateContent over HTTP, at Google AI Studio's addresses and at Vertex AI's."""
 
-from collections.abc import Mapping
 from urllib.parse import quote
 
 from msgspec import Struct
 
+from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
-from llmproxy_grpc.providers.expiring import Expiring
 from llmproxy_grpc.providers.features import Features
-from llmproxy_grpc.providers.generate_content.embeddings import encode_batch, encode_predict, read_vectors
+from llmproxy_grpc.providers.generate_content.embeddings import encode_batch, encode_predict, read_batch
 from llmproxy_grpc.providers.generate_content.features import adapt_content, features_of
 from llmproxy_grpc.providers.generate_content.models import read_page
 from llmproxy_grpc.providers.generate_content.request import encode_count, encode_request, encode_vertex_count
@@ -54,13 +53,11 @@ class GenerateContent(HttpChat[ServerSentEvent]):
     Args:
         upstream: Whom to speak to.
         place: Where its models are.
-        token: Gives access tokens, where no key is among the upstream's headers.
     """
 
-    def __init__(self, upstream: Upstream, place: Place, *, token: Expiring[str] | None = None) -> None:
+    def __init__(self, upstream: Upstream, place: Place) -> None:
         super().__init__(upstream)
         self._place = place
-        self._token = token
 
     def features(self, model: str) -> Features:
         """What a model can do."""
@@ -90,10 +87,6 @@ class GenerateContent(HttpChat[ServerSentEvent]):
         """Reads the chunks of one stream."""
         return ContentDecoder(reply)
 
-    async def headers(self, method: str, path: str, body: bytes) -> Mapping[str, str] | None:  # noqa: ARG002 - a token is for all
-        """The access token, if there is one."""
-        return None if self._token is None else {"authorization": f"Bearer {await self._token.get()}"}
-
     async def count_tokens(self, request: ChatRequest, model: str) -> int:
         """Counts the tokens of a prompt; raises as every provider does."""
         name = f"models/{_bare(model)}"
@@ -103,12 +96,14 @@ class GenerateContent(HttpChat[ServerSentEvent]):
 
     async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:
         """Turns inputs into vectors; raises as every provider does."""
+        if self.features(model).embed is None:
+            raise CapabilityNotSupported("This model makes no vectors.")
         if self._place.vertex:
             path, body = self._method(model, "predict"), encode_predict(request)
         else:
             path, body = self._method(model, "batchEmbedContents"), encode_batch(request, f"models/{_bare(model)}")
         data = await self._ask(path, body, MAX_ANSWER_BYTES)
-        return read_vectors(data, inputs=len(request.inputs), vertex=self._place.vertex)
+        return read_batch(data, request, vertex=self._place.vertex)
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models, page by page."""

@@ -1,12 +1,11 @@
 """Ollama's own API over HTTP."""
 
 import asyncio
-from array import array
 from typing import Final
 
 from msgspec.json import encode
 
-from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError
+from llmproxy_grpc.errors import ProxyError
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, Usage
 from llmproxy_grpc.providers.counts import clipped
 from llmproxy_grpc.providers.features import Features
@@ -20,6 +19,7 @@ from llmproxy_grpc.providers.ollama_chat.shapes import MODELS, VECTORS
 from llmproxy_grpc.providers.ollama_chat.stream import LineDecoder, read_answer
 from llmproxy_grpc.providers.provider import UpstreamModel
 from llmproxy_grpc.providers.upstream import Upstream
+from llmproxy_grpc.providers.vectors import read_vectors
 
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024
 _MOST_SHOWN: Final = 200
@@ -63,11 +63,10 @@ class OllamaChat(HttpChat[bytes]):
         """Turns inputs into vectors; raises as every provider does."""
         async with self.upstream.post("/api/embed", encode_embed(request, model)) as response:
             answer = decode(await self.upstream.body(response), VECTORS)
-        if len(answer.embeddings) != len(request.inputs):
-            raise UpstreamProtocolError("The provider's answer has another number of vectors than inputs.")
+        vectors = read_vectors(answer.embeddings, inputs=len(request.inputs), dimensions=request.dimensions)
         tokens = clipped(answer.prompt_eval_count)
         usage = Usage(tokens, 0, tokens) if tokens else None
-        return EmbedResponse(tuple(array("f", values) for values in answer.embeddings), usage)
+        return EmbedResponse(vectors, usage)
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models, each with what the server tells of it."""

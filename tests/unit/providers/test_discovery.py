@@ -39,14 +39,28 @@ async def test_each_key_is_a_provider():
 
 @pytest.mark.parametrize("keyed", KEYED_KINDS, ids=lambda keyed: keyed.kind)
 async def test_each_key_of_a_kind_is_one_provider_of_it(keyed):
-    _, provider = (await found(dict.fromkeys(keyed.key_variables, "test-key"))).providers
-    assert (provider.name, provider.kind, provider.base_url) == (keyed.kind, keyed.kind, None)
+    needed = {keyed.address_variable: "https://x.test"} if keyed.needs_address else {}
+    _, provider = (await found({**dict.fromkeys(keyed.key_variables, "test-key"), **needed})).providers
+    assert (provider.name, provider.kind) == (keyed.kind, keyed.kind)
+    assert provider.base_url == needed.get(keyed.address_variable)
     for variable in keyed.key_variables:
         elsewhere = {keyed.address_variable: "https://x.test"} if keyed.address_variable else {}
         environ = {variable: " test-key\n", **elsewhere}
         _, provider = (await found(environ)).providers
         assert provider.api_key.get_secret_value() == "test-key"
         assert provider.base_url == ("https://x.test" if keyed.address_variable else None)
+
+
+async def test_a_key_for_a_resource_that_is_not_named_is_skipped_aloud():
+    (skipped,) = (await found({"AZURE_OPENAI_API_KEY": "test-key"})).skipped
+    assert (skipped.variable, skipped.reason) == ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT is not set")
+    environ = {
+        "AZURE_OPENAI_API_KEY": "test-key",
+        "AZURE_OPENAI_ENDPOINT": "https://x.test",
+        "OPENAI_API_VERSION": "v9",
+    }
+    _, azure = (await found(environ)).providers
+    assert (azure.base_url, azure.api_version) == ("https://x.test", "v9")
 
 
 async def test_a_malformed_key_of_a_kind_is_skipped_without_showing_it():
@@ -56,7 +70,8 @@ async def test_a_malformed_key_of_a_kind_is_skipped_without_showing_it():
 
 async def test_what_is_found_can_be_built():
     keys = ("OPENAI_API_KEY", "GROQ_API_KEY", *(keyed.key_variables[0] for keyed in KEYED_KINDS))
-    discovery = await found(dict.fromkeys(keys, "test-key"), ollama=True, local=False)
+    environ = {**dict.fromkeys(keys, "test-key"), "AZURE_OPENAI_ENDPOINT": "https://x.test"}
+    discovery = await found(environ, ollama=True, local=False)
     http = HttpClient(connect_timeout=1)
     for config in discovery.providers:
         assert build(config, http).name == config.name

@@ -1,0 +1,44 @@
+"""The kind `mistral`: Mistral's own Chat Completions, which depart from OpenAI's here and there."""
+
+from typing import Final, Self
+
+from llmproxy_grpc.config.schema import ProviderConfig
+from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ReasoningStyle
+from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
+from llmproxy_grpc.providers.credentials import header_sets
+from llmproxy_grpc.providers.http import HttpClient
+from llmproxy_grpc.providers.http_provider import HttpProvider
+from llmproxy_grpc.providers.upstream import Upstream
+
+BASE_URL: Final = "https://api.mistral.ai"
+# It refuses fields that it does not know, `stream_options` and `user` among them, and sends usage unasked.
+QUIRKS: Final = Quirks(
+    max_tokens_field="max_tokens",
+    seed_field="random_seed",
+    user_field="",
+    max_stop_sequences=1000,
+    developer_role=False,
+    message_name=False,
+    stream_options=False,
+    logit_bias=False,
+    logprobs=False,
+    document_uri=True,
+    reasoning=ReasoningStyle.EFFORT,
+)
+
+
+class MistralProvider(HttpProvider):
+    """One upstream that speaks Mistral's API."""
+
+    kind = "mistral"
+
+    @classmethod
+    def from_config(cls, config: ProviderConfig, http: HttpClient) -> Self:
+        """Builds the provider, inside a running event loop; `http` stays its owner's to close.
+
+        Raises:
+            ValueError: Mistral's own address has no key.
+        """
+        sets = header_sets(config, "authorization", scheme="Bearer", own_address=config.base_url is None)
+        upstream = Upstream(http, f"{config.base_url or BASE_URL}/v1", headers=sets)
+        return cls(config.name, ChatCompletions(upstream, Dialect(quirks=QUIRKS, names=(cls.kind,))))

@@ -1,0 +1,1 @@
+"""OpenAI's Responses API: requests, answers and streams."""

@@ -1,0 +1,122 @@
+"""A conversation as the JSON body of POST /responses."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Raw
+from msgspec.json import Encoder
+
+from llmproxy_grpc.messages import (
+    ChatRequest,
+    FunctionTool,
+    GenerationConfig,
+    JsonObjectFormat,
+    JsonSchemaFormat,
+    ProviderTool,
+    ReasoningConfig,
+    ReasoningEffort,
+    ToolChoice,
+    ToolMode,
+)
+from llmproxy_grpc.providers.options import add_options, whole_numbers
+from llmproxy_grpc.providers.responses_api.features import thinks
+from llmproxy_grpc.providers.responses_api.history import encode_input
+
+_ENCODER = Encoder()
+_NO_PARAMETERS = {"type": "object", "properties": {}}
+_MODES: Mapping[ToolMode, str] = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "required"}
+_COUNTED = ("model", "input", "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning")
+
+
+def encode_request(request: ChatRequest, model: str, names: Sequence[str], *, stream: bool) -> bytes:
+    """Encodes an adapted request.
+
+    Args:
+        request: What is asked.
+        model: The vendor's own name.
+        names: Whose options are meant for it.
+        stream: Whether the answer is to be streamed.
+    """
+    body = _prompt(request, model)
+    # The proxy keeps no conversations, so nothing may depend on the vendor's keeping them.
+    body["store"] = False
+    if stream:
+        body["stream"] = True
+    _add_generation(body, request.generation, model)
+    if request.end_user_id:
+        body["user"] = request.end_user_id
+    add_options(body, request.provider_options, names)
+    return _ENCODER.encode(body)
+
+
+def encode_count(request: ChatRequest, model: str) -> bytes:
+    """Encodes a prompt that is to be counted."""
+    body = _prompt(request, model)
+    _add_generation(body, request.generation, model)
+    return _ENCODER.encode({name: body[name] for name in _COUNTED if name in body})
+
+
+def _prompt(request: ChatRequest, model: str) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": model, "input": encode_input(request.messages)}
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+    if request.tool_choice is not None:
+        _add_choice(body, request.tool_choice)
+    return body
+
+
+def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:
+    if isinstance(tool, ProviderTool):
+        return {"type": tool.type, **whole_numbers(tool.config)}
+    # The schema is JSON already: the model gets it to the byte.
+    schema = Raw(tool.parameters_json_schema.encode()) if tool.parameters_json_schema else _NO_PARAMETERS
+    function: dict[str, Any] = {"type": "function", "name": tool.name, "parameters": schema}
+    if tool.description:
+        function["description"] = tool.description
+    # This API is strict unless told otherwise, and then refuses many schemas.
+    function["strict"] = bool(tool.strict)
+    return function
+
+
+def _add_choice(body: dict[str, Any], choice: ToolChoice) -> None:
+    if choice.function_name:
+        body["tool_choice"] = {"type": "function", "name": choice.function_name}
+    elif choice.mode is not ToolMode.UNSPECIFIED:
+        body["tool_choice"] = _MODES[choice.mode]
+    if choice.parallel_tool_calls is not None:
+        body["parallel_tool_calls"] = choice.parallel_tool_calls
+
+
+def _add_generation(body: dict[str, Any], config: GenerationConfig, model: str) -> None:
+    include = ["reasoning.encrypted_content"] if thinks(model) else []
+    for name in ("max_output_tokens", "temperature", "top_p"):
+        value = getattr(config, name)
+        if value is not None:
+            body[name] = value
+    if config.top_logprobs is not None:
+        body["top_logprobs"] = config.top_logprobs
+        include.append("message.output_text.logprobs")
+    if config.response_format is not None:
+        body["text"] = {"format": _format(config.response_format)}
+    reasoning = _reasoning(config.reasoning) if config.reasoning is not None else {}
+    if reasoning:
+        body["reasoning"] = reasoning
+    if include:
+        body["include"] = include
+
+
+def _format(wanted: JsonObjectFormat | JsonSchemaFormat) -> dict[str, Any]:
+    if isinstance(wanted, JsonObjectFormat):
+        return {"type": "json_object"}
+    schema = Raw(wanted.schema_json.encode())
+    # The wire demands a name, the API does not.
+    return {"type": "json_schema", "name": wanted.name or "answer", "schema": schema, "strict": bool(wanted.strict)}
+
+
+def _reasoning(reasoning: ReasoningConfig) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if reasoning.effort is not ReasoningEffort.UNSPECIFIED:
+        fields["effort"] = reasoning.effort.name.lower()
+    if reasoning.include:
+        fields["summary"] = "auto"
+    return fields

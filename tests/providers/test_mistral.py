@@ -1,0 +1,84 @@
+"""The kind mistral over a real connection: where it departs from OpenAI, and its own client library."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from llmproxy_grpc.messages import FunctionTool, GenerationConfig, Message, Role, TextPart, ToolChoice, ToolMode
+from tests.fakes.faulty_upstream import Answer
+from tests.providers.conversations import ask
+from tests.providers.kinds.mistral import KIND
+from tests.providers.test_golden import GOLDEN, expected
+
+REQUEST = ask(
+    messages=(Message(Role.DEVELOPER, (TextPart(text="Be brief."),)), Message(Role.USER, (TextPart(text="Hello?"),))),
+    tools=(FunctionTool("weather", "tells", '{"type": "object", "properties": {}}'),),
+    tool_choice=ToolChoice(ToolMode.REQUIRED, parallel_tool_calls=False),
+    generation=GenerationConfig(max_output_tokens=5, seed=1, stop_sequences=("END",)),
+    end_user_id="u1",
+)
+
+
+@pytest.fixture
+async def client(upstream) -> AsyncIterator[Any]:
+    from mistralai.client import Mistral  # noqa: PLC0415 - imports that other tests need not wait for
+
+    async with Mistral(api_key="test-key", server_url=upstream.url) as opened:
+        yield opened
+
+
+async def test_a_request_has_mistrals_names_and_nothing_that_it_refuses(upstream, http):
+    upstream.script(KIND.streaming(KIND.stream(["x"], ("1", "1"))))
+    provider = await KIND.provider(upstream, http)
+    async for _ in provider.stream(provider.adapt(REQUEST, "m").request, "m"):
+        pass
+    sent = upstream.requests[0].json()
+    assert upstream.requests[0].path == "/v1/chat/completions"
+    assert (sent["random_seed"], sent["max_tokens"], sent["messages"][0]["role"]) == (1, 5, "system")
+    assert not {"seed", "user", "stream_options", "max_completion_tokens"} & sent.keys()
+
+
+def said(message: Any) -> tuple[str, str, list[str]]:
+    content = message.content
+    chunks = content if isinstance(content, list) else []
+    text = content if isinstance(content, str) else "".join(each.text for each in chunks if each.type == "text")
+    thinking = "".join(part.text for each in chunks if each.type == "thinking" for part in each.thinking)
+    return text or "", thinking, [call.function.name for call in message.tool_calls or ()]
+
+
+def meant(path) -> tuple[str, str, list[str]]:
+    parts = expected(path)["candidates"][0]["parts"]
+    text = "".join(part.get("text", "") for part in parts)
+    thinking = "".join(part.get("reasoning", "") for part in parts)
+    return text, thinking, [part["tool_call"][1] for part in parts if "tool_call" in part]
+
+
+@pytest.mark.parametrize("path", sorted((GOLDEN / "mistral").glob("*.sse")), ids=lambda path: path.stem)
+async def test_the_library_reads_our_streams_to_the_same_meaning(client, upstream, path):
+    upstream.script(KIND.streaming([path.read_bytes()]))
+    texts, thoughts, calls = "", "", []
+    async for event in await client.chat.stream_async(model="m", messages=[{"role": "user", "content": "x"}]):
+        text, thinking, called = said(event.data.choices[0].delta)
+        texts, thoughts, calls = texts + text, thoughts + thinking, calls + called
+    assert (texts, thoughts, calls) == meant(path)
+
+
+async def test_the_library_writes_the_same_request(client, upstream, http):
+    upstream.default = Answer.json(KIND.answer("x"))
+    provider = await KIND.provider(upstream, http)
+    await provider.chat(provider.adapt(REQUEST, "m").request, "m")
+    function = {"name": "weather", "description": "tells", "parameters": {"type": "object", "properties": {}}}
+    await client.chat.complete_async(
+        model="m",
+        messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello?"}],
+        tools=[{"type": "function", "function": function}],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        max_tokens=5,
+        random_seed=1,
+        stop=["END"],
+    )
+    ours, theirs = (request.json() for request in upstream.requests)
+    theirs.pop("stream", None)
+    assert ours == theirs

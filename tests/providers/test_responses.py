@@ -1,0 +1,94 @@
+"""The kind openai by the Responses API, over a real connection."""
+
+import pytest
+
+from llmproxy_grpc.config.schema import ProviderConfig
+from llmproxy_grpc.errors import PromptBlocked, ProxyError, UpstreamRateLimited, UpstreamServerError
+from llmproxy_grpc.messages import (
+    FunctionTool,
+    GenerationConfig,
+    Message,
+    ReasoningConfig,
+    Role,
+    TextPart,
+    ToolResultPart,
+)
+from llmproxy_grpc.providers.openai import OpenAiProvider
+from tests.fakes.faulty_upstream import Answer
+from tests.providers.conversations import ask, assembled, collected
+from tests.providers.http_kind import sse
+from tests.providers.kinds.responses import KIND
+from tests.providers.test_golden import GOLDEN
+
+CALLS = GOLDEN / "responses" / "thinking_and_parallel_calls.sse"
+
+
+async def test_conversations_go_to_responses_and_everything_else_where_it_always_went(upstream, http):
+    upstream.handler = KIND.respond
+    provider = await KIND.provider(upstream, http)
+    await provider.chat(ask(), "m")
+    await provider.count_tokens(ask(), "m")
+    await provider.list_models()
+    assert [request.path for request in upstream.requests] == [
+        "/v1/responses",
+        "/v1/responses/input_tokens",
+        "/v1/models",
+    ]
+
+
+def test_a_preset_without_the_api_refuses_it(http):
+    config = ProviderConfig(name="d", kind="openai", preset="deepseek", api="responses", api_key="test-key")
+    with pytest.raises(ValueError, match="no Responses API"):
+        OpenAiProvider.from_config(config, http)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+async def test_a_tool_loop_sends_the_encrypted_thinking_back_before_its_calls(upstream, http, shown):
+    provider = await KIND.provider(upstream, http)
+    config = GenerationConfig(reasoning=ReasoningConfig(include=shown))
+    request = ask(tools=(FunctionTool("weather"), FunctionTool("now")), generation=config)
+    upstream.script(KIND.streaming([CALLS.read_bytes()]), Answer.json(KIND.answer("Done.")))
+    said = assembled(await collected(provider.stream(request, "gpt-5"))).candidates[0].message
+    assert bool(getattr(said.parts[0], "text", "")) == shown
+    results = tuple(ToolResultPart(tool_call_id=f"call_{n}", content=(TextPart(text="42"),)) for n in (1, 2))
+    second = ask(messages=(*request.messages, said, Message(Role.TOOL, results)), tools=request.tools)
+    await provider.chat(provider.adapt(second, "gpt-5").request, "gpt-5")
+    sent = upstream.requests[-1].json()["input"]
+    assert [item.get("type", "message") for item in sent] == [
+        "message",
+        "reasoning",
+        "function_call",
+        "function_call",
+        "function_call_output",
+        "function_call_output",
+    ]
+    assert (sent[1]["id"], sent[1]["encrypted_content"], len(sent[1]["summary"])) == ("rs_1", "gAAAAB", 2)
+    assert sent[2]["arguments"] == '{"city": "Paris", "n": 9007199254740993}'
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"code": "rate_limit_exceeded", "message": "slow down"}, UpstreamRateLimited),
+        ({"code": "server_error", "message": "oops"}, UpstreamServerError),
+        ({"code": "invalid_prompt", "message": "no"}, PromptBlocked),
+    ],
+)
+async def test_a_response_that_failed_is_its_error_however_it_comes(upstream, http, error, kind):
+    provider = await KIND.provider(upstream, http)
+    failed = {"id": "resp_1", "status": "failed", "error": error, "output": []}
+    for frame in (sse({"type": "response.failed", "response": failed}), sse({"type": "error", **error})):
+        upstream.script(KIND.streaming([frame]))
+        with pytest.raises(kind):
+            await collected(provider.stream(ask(), "m"))
+    upstream.script(Answer.json(sse(failed).removeprefix(b"data: ")))
+    with pytest.raises(kind):
+        await provider.chat(ask(), "m")
+
+
+@pytest.mark.parametrize("status", ["cancelled", "queued", "in_progress"])
+async def test_a_response_that_did_not_end_is_no_answer(upstream, http, status):
+    provider = await KIND.provider(upstream, http)
+    upstream.script(KIND.streaming([sse({"type": f"response.{status}", "response": {"status": status}})]))
+    with pytest.raises(ProxyError):
+        await collected(provider.stream(ask(), "m"))
