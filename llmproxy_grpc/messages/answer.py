@@ -1,5 +1,7 @@
 """What comes back: candidates, what they used, and what was changed on the way."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from llmproxy_grpc.messages.content import JsonObject, Message
@@ -76,9 +78,15 @@ class Warning(Struct, frozen=True):  # noqa: A001 - the API's word; nobody raise
 
 
 class ProviderResponse(Struct, frozen=True):
-    """What one provider answered to one attempt of a Chat."""
+    """What one provider answered to one attempt of a Chat.
+
+    A provider that is a proxy itself passes on what it was told: its warnings, and in `relayed_metadata` what the
+    providers behind it said beyond the API, by their kinds.
+    """
 
     candidates: tuple[Candidate, ...]
     usage: Usage | None = None
     upstream_request_id: str = ""
     provider_metadata: JsonObject = {}
+    warnings: tuple[Warning, ...] = ()
+    relayed_metadata: Mapping[str, JsonObject] = {}

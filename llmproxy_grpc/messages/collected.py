@@ -94,6 +94,7 @@ class Collected:
             self._end.usage,
             upstream_request_id,
             self._end.provider_metadata,
+            relayed_metadata=self._end.relayed_metadata,
         )
 
     def _candidate(self, index: int) -> Candidate:

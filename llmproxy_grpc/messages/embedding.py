@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from llmproxy_grpc.messages.answer import Usage
+from llmproxy_grpc.messages.answer import Usage, Warning
 from llmproxy_grpc.messages.content import JsonObject, Part
 from llmproxy_grpc.messages.enumerations import EmbedPurpose
 from llmproxy_grpc.messages.request import RoutingPolicy
@@ -34,3 +34,4 @@ class EmbedResponse(Struct, frozen=True):
     vectors: tuple["array[float]", ...]
     usage: Usage | None = None
     upstream_request_id: str = ""
+    warnings: tuple[Warning, ...] = ()

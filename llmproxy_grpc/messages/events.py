@@ -1,8 +1,10 @@
 """A stream's events, as providers produce them."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
-from llmproxy_grpc.messages.answer import TokenLogprob, Usage
+from llmproxy_grpc.messages.answer import TokenLogprob, Usage, Warning
 from llmproxy_grpc.messages.content import Citation, JsonObject, Part
 from llmproxy_grpc.messages.enumerations import FinishReason
 
@@ -77,6 +79,8 @@ class UpstreamEnd(Struct, frozen=True):
 
     usage: Usage | None = None
     provider_metadata: JsonObject = {}
+    relayed_metadata: Mapping[str, JsonObject] = {}
+    """As in ProviderResponse."""
 
 
-StreamEvent = Delta | CandidateFinish | UpstreamStart | UsageSoFar | UpstreamEnd
+StreamEvent = Delta | CandidateFinish | UpstreamStart | UsageSoFar | UpstreamEnd | Warning

@@ -35,7 +35,7 @@ def events_of(response: ProviderResponse) -> list[StreamEvent]:
                 candidate.matched_stop_sequence,
             )
         )
-    events.append(UpstreamEnd(response.usage, response.provider_metadata))
+    events.append(UpstreamEnd(response.usage, response.provider_metadata, response.relayed_metadata))
     return events
 
 

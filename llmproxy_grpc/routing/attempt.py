@@ -22,6 +22,8 @@ from llmproxy_grpc.errors import (
 from llmproxy_grpc.messages import (
     ChatRequest,
     Delta,
+    EmbedResponse,
+    ProviderResponse,
     ReasoningDelta,
     RefusalDelta,
     StreamEvent,
@@ -32,6 +34,7 @@ from llmproxy_grpc.messages import (
     Usage,
     UsageSoFar,
     UsageSource,
+    Warning,
 )
 from llmproxy_grpc.pricing.prices import UNKNOWN, Quote
 from llmproxy_grpc.routing.candidates import Candidate
@@ -141,9 +144,10 @@ class Trying(Generic[Request, Answer]):
                     return  # what a provider does behind its own end marker is of no interest
         raise self._cut()
 
-    def _note(self, request_id: str, usage: Usage) -> None:
+    def _note(self, answer: ProviderResponse | EmbedResponse, usage: Usage) -> None:
         """Notes what an answer tells of the attempt, which may be one of several."""
-        self._call.upstream_request_id = request_id
+        self._call.upstream_request_id = answer.upstream_request_id
+        self._call.warnings.extend(answer.warnings)
         self._usage = sum_of(self._usage, self._quote.put_on(usage))
 
     async def _next(
@@ -171,7 +175,7 @@ class Trying(Generic[Request, Answer]):
         if isinstance(first, UpstreamStart):
             self._call.upstream_request_id = first.upstream_request_id
             batch = batch[1:]
-        news_of_usage = False
+        asides = False
         tokens = False
         for event in batch:
             if type(event) is TextDelta:  # nearly always
@@ -183,16 +187,27 @@ class Trying(Generic[Request, Answer]):
             elif isinstance(event, UpstreamEnd):
                 self._ended = True
                 self._call.usage = self._usage = self._priced(event.usage or self._estimate())
-            elif isinstance(event, UsageSoFar):
-                news_of_usage = True
-                self._told_usage, self._size_when_told = event.usage, self._output_size
-        if news_of_usage:
-            batch = [event for event in batch if not isinstance(event, UsageSoFar)]
+            elif self._heard(event):
+                asides = True
+        if asides:
+            # Before the first output a warning is none either: the start of the stream will tell it.
+            unwanted = UsageSoFar if self._first_output is not None else (UsageSoFar, Warning)
+            batch = [event for event in batch if not isinstance(event, unwanted)]
         if tokens:
             batch = sealed_events(batch, self._candidate.target)
         if batch:
             self._tell_output()
         return batch
+
+    def _heard(self, event: StreamEvent) -> bool:
+        """Notes what is said besides the answer; False if the event is part of that."""
+        if isinstance(event, UsageSoFar):
+            self._told_usage, self._size_when_told = event.usage, self._output_size
+        elif isinstance(event, Warning):
+            self._call.warnings.append(event)
+        else:
+            return False
+        return True
 
     def _tell_output(self) -> None:
         now = self._clock()

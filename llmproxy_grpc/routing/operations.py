@@ -27,8 +27,8 @@ from llmproxy_grpc.routing.usage import estimate, estimate_embed, size_of
 Request = TypeVar("Request", bound=ChatRequest | EmbedRequest)
 Answer = TypeVar("Answer")
 
-Note = Callable[[str, Usage], None]
-"""Told, for each request that a provider has answered, the provider's id of it and what it used."""
+Note = Callable[[ProviderResponse | EmbedResponse, Usage], None]
+"""Told of each answer of a provider, and what it used."""
 
 
 class Fitted(Struct, Generic[Request], frozen=True):
@@ -71,7 +71,7 @@ async def _chat(request: ChatRequest, provider: Provider, target: Target, note: 
     usage = answer.usage
     if usage is None:
         usage = estimate(request, sum(size_of(candidate.message.parts) for candidate in answer.candidates))
-    note(answer.upstream_request_id, usage)
+    note(answer, usage)
     return sealed_response(answer, target)
 
 
@@ -86,7 +86,7 @@ async def _embed(request: EmbedRequest, provider: Provider, target: Target, note
     answers = []
     for piece in _pieces(request, provider.features(model).embed or EmbedFeatures()):
         answer = await provider.embed(piece, model)
-        note(answer.upstream_request_id, answer.usage or estimate_embed(piece))
+        note(answer, answer.usage or estimate_embed(piece))
         answers.append(answer)
     if len(answers) == 1:
         return answers[0]

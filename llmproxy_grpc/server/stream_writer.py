@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.errors import ProxyError, SlowConsumer
-from llmproxy_grpc.messages import CandidateFinish, Delta, StreamEvent, UpstreamEnd
+from llmproxy_grpc.messages import CandidateFinish, Delta, StreamEvent, UpstreamEnd, Warning
 from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.server.status import code_of, describe, error_detail
@@ -18,6 +18,7 @@ from llmproxy_grpc.wire import (
     from_response,
     heartbeat_event,
     start_event,
+    warning_event,
 )
 
 
@@ -63,6 +64,8 @@ class StreamWriter:
                 await self._write(delta_event(self._sequence, event))
             elif isinstance(event, CandidateFinish):
                 await self._write(finish_event(self._sequence, event))
+            elif isinstance(event, Warning):
+                await self._write(warning_event(self._sequence, event))
             elif isinstance(event, UpstreamEnd):
                 await self._end(event)
 
@@ -104,8 +107,7 @@ class StreamWriter:
             final = from_response(response, call, describe=describe)
         self._ended = True
         send_trailers(self._rpc, with_target=not self._target_told)
-        metadata = end.provider_metadata
-        await self._write(end_event(self._sequence, call, describe=describe, metadata=metadata, final_response=final))
+        await self._write(end_event(self._sequence, end, call, describe=describe, final_response=final))
 
     async def _write(self, event: chat_pb2.StreamResponse) -> None:
         """Writes one message; for a caller that does not read for too long the provider is let go.

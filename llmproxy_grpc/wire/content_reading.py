@@ -46,6 +46,13 @@ def to_part(part: pb.ContentPart) -> Part:
     return content
 
 
+def to_citations(citations: Iterable[pb.Citation]) -> tuple[Citation, ...]:
+    """Gives sources."""
+    return tuple(
+        [Citation(each.uri, each.title, each.start_offset, each.end_offset, each.quoted_text) for each in citations]
+    )
+
+
 def _to_parts(parts: Iterable[pb.ContentPart]) -> tuple[Part, ...]:
     return tuple([to_part(part) for part in parts])
 
@@ -53,14 +60,10 @@ def _to_parts(parts: Iterable[pb.ContentPart]) -> tuple[Part, ...]:
 def _with_extras(content: Part, part: pb.ContentPart) -> Part:
     return replace(
         content,
-        citations=tuple([_to_citation(citation) for citation in part.citations]),
+        citations=to_citations(part.citations),
         continuity_token=part.continuity_token,
         cache_hint=_to_cache_hint(part.cache_hint) if part.HasField("cache_hint") else None,
     )
-
-
-def _to_citation(citation: pb.Citation) -> Citation:
-    return Citation(citation.uri, citation.title, citation.start_offset, citation.end_offset, citation.quoted_text)
 
 
 def _to_cache_hint(hint: pb.CacheHint) -> CacheHint:

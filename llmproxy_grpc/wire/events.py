@@ -8,12 +8,13 @@ from llmproxy_grpc.calls import Call
 from llmproxy_grpc.messages import (
     CandidateFinish,
     Delta,
-    JsonObject,
     PartDelta,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
     ToolCallDelta,
+    UpstreamEnd,
+    Warning,
 )
 from llmproxy_grpc.wire.content_writing import fill_citations, fill_part, fill_reasoning
 from llmproxy_grpc.wire.response import (
@@ -22,6 +23,7 @@ from llmproxy_grpc.wire.response import (
     fill_metadata,
     fill_route,
     fill_usage,
+    fill_warning,
     fill_warnings,
 )
 from llmproxy_grpc.wire.scalars import count, fill_time, mending, number
@@ -62,33 +64,40 @@ def finish_event(sequence: int, finish: CandidateFinish) -> pb.StreamResponse:
 
 
 @mending
+def warning_event(sequence: int, warning: Warning) -> pb.StreamResponse:
+    """Gives the event of something that changed after the start."""
+    event = pb.StreamResponse(sequence=sequence)
+    fill_warning(event.warning, warning)
+    return event
+
+
+@mending
 def end_event(
     sequence: int,
+    end: UpstreamEnd,
     call: Call,
     *,
     describe: Describe,
-    metadata: JsonObject | None = None,
     final_response: pb.ChatResponse | None = None,
 ) -> pb.StreamResponse:
     """Gives the event that ends a complete stream.
 
     Args:
         sequence: Its number.
+        end: What the provider said at the end.
         call: The call as the router has left it, with its usage and its warnings from the start on.
         describe: Code and reason of the attempts that failed.
-        metadata: What the provider said beyond the API; it stands under the provider's kind.
         final_response: The whole answer, if it was asked for.
     """
     event = pb.StreamResponse(sequence=sequence)
-    end = event.end
+    target = event.end
     if call.usage is not None:
-        fill_usage(end.usage, call.usage)
-    fill_route(end.route, call, describe=describe)
-    fill_warnings(end.warnings, call.warnings)
-    if metadata and call.provider_kind:
-        fill_metadata(end.provider_metadata, call.provider_kind, metadata)
+        fill_usage(target.usage, call.usage)
+    fill_route(target.route, call, describe=describe)
+    fill_warnings(target.warnings, call.warnings)
+    fill_metadata(target.provider_metadata, call, end)
     if final_response is not None:
-        end.final_response.CopyFrom(final_response)
+        target.final_response.CopyFrom(final_response)
     return event
 
 

@@ -11,7 +11,7 @@ from llmproxy_grpc._gen.v1 import chat_pb2 as pb
 from llmproxy_grpc._gen.v1 import error_pb2, generation_pb2
 from llmproxy_grpc.calls import Attempt, Call
 from llmproxy_grpc.errors import ProxyError
-from llmproxy_grpc.messages import Candidate, JsonObject, ProviderResponse, TokenLogprob, Usage
+from llmproxy_grpc.messages import Candidate, ProviderResponse, TokenLogprob, UpstreamEnd, Usage
 from llmproxy_grpc.wire.content_writing import fill_message
 from llmproxy_grpc.wire.scalars import count, fill_duration, fill_time, int64, mending, number
 from llmproxy_grpc.wire.structs import fill_struct
@@ -41,8 +41,7 @@ def from_response(response: ProviderResponse, call: Call, *, describe: Describe)
     fill_route(target.route, call, describe=describe)
     if call.warnings:
         fill_warnings(target.warnings, call.warnings)
-    if response.provider_metadata and call.provider_kind:
-        fill_metadata(target.provider_metadata, call.provider_kind, response.provider_metadata)
+    fill_metadata(target.provider_metadata, call, response)
     return target
 
 
@@ -99,12 +98,24 @@ def fill_route(target: pb.Route, call: Call, *, describe: Describe) -> None:
 def fill_warnings(target: "RepeatedCompositeFieldContainer[pb.Warning]", warnings: Iterable[messages.Warning]) -> None:
     """Appends warnings."""
     for warning in warnings:
-        target.add(code=warning.code, field=warning.field, message=warning.message)
+        fill_warning(target.add(), warning)
 
 
-def fill_metadata(target: "MessageMap[str, Struct]", kind: str, metadata: JsonObject) -> None:
-    """Writes what a provider of this kind said beyond the API."""
-    fill_struct(target[kind], metadata)
+def fill_warning(target: pb.Warning, warning: messages.Warning) -> None:
+    """Writes a warning in place."""
+    target.SetInParent()
+    target.code = warning.code
+    target.field = warning.field
+    target.message = warning.message
+
+
+def fill_metadata(target: "MessageMap[str, Struct]", call: Call, said: ProviderResponse | UpstreamEnd) -> None:
+    """Writes what the call's provider, and those behind it, said beyond the API, by kind."""
+    metadata = said.relayed_metadata
+    if said.provider_metadata and call.provider_kind:
+        metadata = {**metadata, call.provider_kind: said.provider_metadata}
+    for kind, words in metadata.items():
+        fill_struct(target[kind], words)
 
 
 def fill_logprobs(

@@ -44,6 +44,14 @@ def packed_floats(values: "array[float]", byteorder: str = sys.byteorder) -> byt
     return values.tobytes()
 
 
+def floats_packed(data: bytes, byteorder: str = sys.byteorder) -> "array[float]":
+    """Gives the array of such bytes."""
+    values = array("f", data)
+    if byteorder == "big":
+        values.byteswap()
+    return values
+
+
 def varint(number: int) -> bytes:
     """Gives a number as protobuf writes lengths: seven bits a byte, the lowest first."""
     encoded = bytearray()

@@ -14,6 +14,7 @@ from llmproxy_grpc.messages import (
     UpstreamEnd,
     UpstreamStart,
     Usage,
+    Warning,
 )
 from llmproxy_grpc.providers.provider import Unsupported
 from tests.fakes.polling import until
@@ -221,3 +222,29 @@ async def test_two_hundred_streams_on_one_channel_all_complete(serve):
     async with serve(providers={"scripted": ScriptedProvider()}) as server:
         for _ in range(200):
             assert kinds(await read(server.stub.Stream(stream_request())))[-1] == "end"
+
+
+EARLY = Warning("PARAMETER_DROPPED", "generation.seed", "early")
+LATE = Warning("TARGET_CHANGED", "", "late")
+
+
+async def test_a_warning_before_the_first_output_comes_with_the_start_and_commits_nothing(serve):
+    providers = two()
+    providers["a"].streams.append([[UpstreamStart("u"), EARLY], [LATE], UpstreamServerError("It failed.")])
+    providers["b"].streams.append([[UpstreamStart("u")], [EARLY], *answer()[1:]])
+    async with serve(TWO, providers=providers) as server:
+        events = await read(server.stub.Stream(stream_request()))
+    assert kinds(events) == ["start", "delta", "delta", "finish", "end"]
+    assert [warning.message for warning in events[0].start.warnings] == ["early"]
+    assert [warning.message for warning in events[-1].end.warnings] == ["early"]
+
+
+async def test_a_warning_behind_the_first_output_is_an_event_and_stands_in_the_end(serve):
+    async with serve() as server:
+        start, first, *rest = answer()
+        server.scripted.streams.append([[*start, EARLY], first, [LATE], *rest])
+        events = await read(server.stub.Stream(stream_request()))
+    assert kinds(events) == ["start", "delta", "warning", "delta", "finish", "end"]
+    assert [event.sequence for event in events] == list(range(6))
+    assert (events[2].warning.code, events[2].warning.message) == ("TARGET_CHANGED", "late")
+    assert [warning.message for warning in events[-1].end.warnings] == ["early", "late"]

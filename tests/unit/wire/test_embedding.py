@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from llmproxy_grpc import messages as m
 from llmproxy_grpc._gen.v1 import embed_pb2, generation_pb2
 from llmproxy_grpc.wire import from_embed_response, to_embed_request
-from llmproxy_grpc.wire.scalars import packed_floats, varint
+from llmproxy_grpc.wire.scalars import floats_packed, packed_floats, varint
 from tests.unit.wire.test_response import call, describe
 
 FLOATS = st.lists(st.floats(width=32, allow_nan=False), max_size=40)
@@ -84,6 +84,8 @@ def test_floats_are_packed_with_the_lowest_byte_first_on_every_machine():
     swapped = array("f", native)
     swapped.byteswap()
     assert packed_floats(swapped, "big") == packed_floats(native, "little")
+    assert floats_packed(packed_floats(native)) == native
+    assert floats_packed(packed_floats(native), "big") == swapped
 
 
 @pytest.mark.parametrize("number", [0, 1, 127, 128, 300, 16_383, 16_384, 2**31])

@@ -14,7 +14,7 @@ def test_a_stream_numbers_and_types_its_events():
         wire.start_event(1, call(), describe=describe),
         wire.delta_event(2, m.TextDelta(text="hi")),
         wire.finish_event(3, m.CandidateFinish(0, m.FinishReason.STOP)),
-        wire.end_event(4, call(), describe=describe),
+        wire.end_event(4, m.UpstreamEnd(), call(), describe=describe),
     ]
     received = [chat_pb2.StreamResponse.FromString(event.SerializeToString()) for event in events]
     assert [event.sequence for event in received] == list(range(5))
@@ -25,7 +25,7 @@ def test_a_stream_numbers_and_types_its_events():
 def test_even_an_event_that_says_nothing_has_its_type():
     empty = call(id="", model="", provider="", upstream_model="")
     assert wire.start_event(0, empty, describe=describe).WhichOneof("event") == "start"
-    assert wire.end_event(0, empty, describe=describe).WhichOneof("event") == "end"
+    assert wire.end_event(0, m.UpstreamEnd(), empty, describe=describe).WhichOneof("event") == "end"
     finish = m.CandidateFinish(0, m.FinishReason.UNSPECIFIED)
     assert wire.finish_event(0, finish).WhichOneof("event") == "finish"
     assert wire.delta_event(0, m.ToolCallDelta()).delta.WhichOneof("delta") == "tool_call"
@@ -43,16 +43,16 @@ def test_end_tells_usage_and_what_was_asked_for():
     final = chat_pb2.ChatResponse(id="whole")
     end = wire.end_event(
         9,
+        m.UpstreamEnd(provider_metadata={"tier": 1}),
         call(provider_kind="openai", usage=m.Usage(1, 2, 3), warnings=[m.Warning("C", "f", "m")]),
         describe=describe,
-        metadata={"tier": 1},
         final_response=final,
     ).end
     assert end.usage.total_tokens == 3
     assert end.provider_metadata["openai"]["tier"] == 1
     assert end.final_response == final
     assert end.warnings[0].message == "m"
-    bare = wire.end_event(9, call(provider_kind="openai"), describe=describe, metadata={}).end
+    bare = wire.end_event(9, m.UpstreamEnd(), call(provider_kind="openai"), describe=describe).end
     assert not bare.HasField("usage")
     assert not bare.HasField("final_response")
     assert not bare.provider_metadata

@@ -1,12 +1,11 @@
-"""Strategies for valid conversations, and the way of a request to protobuf, which the server never goes."""
+"""Strategies for valid conversations, and for answers."""
 
+from array import array
 from typing import Any
 
 from hypothesis import strategies as st
 
 from llmproxy_grpc import messages as m
-from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2
-from llmproxy_grpc.wire import from_json, from_message
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 NATURAL = st.integers(0, 2**31 - 1)
@@ -170,84 +169,61 @@ def requests(draw):
     )
 
 
-def from_request(request):
-    """Gives a request as protobuf."""
-    target = chat_pb2.ChatRequest(
-        model=request.model,
-        messages=[from_message(message) for message in request.messages],
-        tools=[_from_tool(tool) for tool in request.tools],
-        end_user_id=request.end_user_id,
-        labels=request.labels,
-        conversation_id=request.conversation_id,
-    )
-    if request.tool_choice is not None:
-        _fill_choice(target.tool_choice, request.tool_choice)
-    _fill_generation(target.generation, request.generation)
-    _fill_routing(target.routing, request.routing)
-    for kind, options in request.provider_options.items():
-        target.provider_options[kind].CopyFrom(from_json(options))
-    return target
+EMBED_REQUESTS = st.builds(
+    m.EmbedRequest,
+    model=IDS,
+    inputs=tuples(TEXT_PARTS | MEDIA_PARTS, min_size=1),
+    dimensions=optional(st.integers(1, 16_384)),
+    purpose=st.sampled_from(m.EmbedPurpose),
+    end_user_id=NAMES,
+    labels=st.dictionaries(IDS, TEXT, max_size=3),
+    routing=ROUTING,
+    provider_options=st.dictionaries(st.sampled_from(["openai", "vllm"]), JSON_OBJECTS),
+)
 
+MODALITY_TOKENS = st.builds(m.ModalityTokens, st.sampled_from(m.Modality), NATURAL, NATURAL)
+USAGES = st.builds(
+    m.Usage,
+    *[NATURAL] * 6,
+    modality_tokens=tuples(MODALITY_TOKENS),
+    cost=optional(st.builds(m.Cost, st.sampled_from(["USD", "EUR"]), st.integers(-(2**62), 2**62))),
+    source=st.sampled_from(m.UsageSource),
+)
+TOKENS = st.builds(m.TokenLogprob, token=TEXT, logprob=st.floats(allow_nan=False), token_bytes=st.binary(max_size=4))
+LOGPROBS = tuples(st.builds(m.TokenLogprob, token=TEXT, logprob=FLOATS, top=tuples(TOKENS)), max_size=2)
+WARNINGS = tuples(st.builds(m.Warning, NAMES, TEXT, TEXT))
+METADATA = st.dictionaries(st.sampled_from(["openai", "anthropic"]), JSON_OBJECTS)
+CANDIDATES = st.builds(
+    m.Candidate,
+    index=NATURAL,
+    message=MESSAGES,
+    finish_reason=st.sampled_from(m.FinishReason),
+    raw_finish_reason=TEXT,
+    matched_stop_sequence=TEXT,
+    logprobs=LOGPROBS,
+)
+RESPONSES = st.builds(
+    m.ProviderResponse,
+    candidates=tuples(CANDIDATES),
+    usage=optional(USAGES),
+    warnings=WARNINGS,
+    relayed_metadata=METADATA,
+)
+VECTORS = st.lists(st.floats(width=32, allow_nan=False), max_size=40).map(lambda numbers: array("f", numbers))
+EMBED_RESPONSES = st.builds(m.EmbedResponse, tuples(VECTORS), optional(USAGES), warnings=WARNINGS)
 
-def _from_tool(tool):
-    if isinstance(tool, m.ProviderTool):
-        config = from_json(tool.config)
-        return content_pb2.Tool(provider={"provider_kind": tool.provider_kind, "type": tool.type, "config": config})
-    function = {name: getattr(tool, name) for name in tool.__struct_fields__}
-    return content_pb2.Tool(function=content_pb2.FunctionTool(**function))
-
-
-def _fill_choice(target, choice):
-    target.SetInParent()
-    if choice.function_name:
-        target.function_name = choice.function_name
-    else:
-        target.mode = choice.mode
-    if choice.parallel_tool_calls is not None:
-        target.parallel_tool_calls = choice.parallel_tool_calls
-
-
-def _fill_generation(target, config):
-    for name in config.__struct_fields__:
-        value = getattr(config, name)
-        if value is None or value == ():
-            continue
-        if name == "reasoning":
-            target.reasoning.SetInParent()
-            target.reasoning.effort = value.effort
-            _set(target.reasoning, "budget_tokens", value.budget_tokens)
-            _set(target.reasoning, "include", value.include)
-        elif name == "response_format":
-            _fill_format(target.response_format, value)
-        elif name == "logit_bias":
-            target.logit_bias.update(value)
-        elif isinstance(value, tuple):
-            getattr(target, name).extend(value)
-        else:
-            setattr(target, name, value)
-
-
-def _fill_format(target, form):
-    if isinstance(form, m.JsonObjectFormat):
-        target.json_object.SetInParent()
-        return
-    target.json_schema.name = form.name
-    target.json_schema.schema_json = form.schema_json
-    _set(target.json_schema, "strict", form.strict)
-
-
-def _fill_routing(target, routing):
-    target.providers.extend(routing.providers)
-    target.fallback_models.extend(routing.fallback_models)
-    _set(target, "max_attempts", routing.max_attempts)
-    for name in ("first_token_timeout", "idle_timeout"):
-        seconds = getattr(routing, name)
-        if seconds is not None:
-            getattr(target, name).FromMilliseconds(round(seconds * 1000))
-    if routing.drop_unsupported:
-        target.unsupported_params = chat_pb2.UNSUPPORTED_PARAMS_DROP
-
-
-def _set(target, name, value):
-    if value is not None:
-        setattr(target, name, value)
+_PLACE: dict[str, Any] = {
+    "candidate_index": NATURAL,
+    "part_index": NATURAL,
+    "continuity_token": st.binary(max_size=8),
+    "citations": tuples(CITATIONS, max_size=2),
+    "logprobs": LOGPROBS,
+}
+DELTAS = (
+    st.builds(m.TextDelta, text=TEXT, **_PLACE)
+    | st.builds(m.ReasoningDelta, text=TEXT, redacted=st.booleans(), summary=st.booleans(), **_PLACE)
+    | st.builds(m.RefusalDelta, text=TEXT, **_PLACE)
+    | st.builds(m.ToolCallDelta, id=TEXT, name=TEXT, arguments_json=TEXT, **_PLACE)
+    | st.builds(m.PartDelta, part=PARTS, **_PLACE)
+)
+FINISHES = st.builds(m.CandidateFinish, NATURAL, st.sampled_from(m.FinishReason), TEXT, TEXT)
