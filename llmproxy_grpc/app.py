@@ -37,6 +37,7 @@ from llmproxy_grpc.server.interceptors.caller import caller
 from llmproxy_grpc.server.interceptors.deadline import Deadline
 from llmproxy_grpc.server.interceptors.errors import errors
 from llmproxy_grpc.server.interceptors.observation import Observation
+from llmproxy_grpc.server.interceptors.onward import onward
 from llmproxy_grpc.server.interceptors.request_id import request_id
 from llmproxy_grpc.server.models import ModelsServicer
 from llmproxy_grpc.server.readiness import Phase, Readiness
@@ -172,6 +173,7 @@ class App:
                 errors,
                 request_id,
                 Observation(self._observers.calls),
+                onward,
                 caller,
                 Deadline(lambda: self._current.config().timeouts),
                 self._admission,

@@ -3,7 +3,9 @@
 Times ending in `_at` are readings of the monotonic clock, in seconds.
 """
 
+from contextvars import ContextVar
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -48,6 +50,10 @@ class Call(Struct):
     """When the proxy answers at the latest: a little before the caller's own deadline."""
     previous_attempts: int = 0
     """How often the caller's library has tried before (grpc-previous-rpc-attempts)."""
+    hops: int = 0
+    """How many proxies of this kind the call has passed before this one."""
+    trace: tuple[tuple[str, str], ...] = ()
+    """The trace that the call belongs to: `traceparent` and `tracestate`, as they came."""
     model: str = ""
     """The requested model; empty until the request is parsed."""
     provider: str = ""
@@ -61,6 +67,17 @@ class Call(Struct):
     """What the last attempt used, as far as known; estimated if its provider did not say."""
     upstream_seconds: float = 0.0
     """Time spent waiting for providers, for the overhead that is ours alone."""
+
+
+HOPS_KEY: Final = "llmproxy-hops"
+"""The metadata in which proxies tell each other how many of them a call has passed."""
+
+current_call: Final[ContextVar[Call | None]] = ContextVar("current_call", default=None)
+"""The call that the current task serves, set at the door alone.
+
+For what goes along with a call to an upstream rather than into its request: the deadline, the ids, the trace. Those
+are nobody's business between the door and the few providers that pass them on, so nobody between has to hand them over.
+"""
 
 
 class Outcome(Struct, frozen=True):

@@ -22,6 +22,7 @@
     │   ├── UpstreamProtocolError   an answer that cannot be read
     │   └── UpstreamStreamBroken    broke off before its end marker
     ├── NoProviderAvailable
+    ├── LoopDetected                proxies that point at each other
     ├── ProxyOverloaded
     ├── Draining
     ├── SlowConsumer
@@ -118,6 +119,7 @@ class UnsupportedParameter(InvalidRequest):
     """No target can do what a field asks."""
 
     reason = "UNSUPPORTED_PARAMETER"
+    failover = True
 
 
 class ContextLengthExceeded(RequestError):
@@ -232,6 +234,12 @@ class NoProviderAvailable(ProxyError):
 
     reason = "NO_PROVIDER_AVAILABLE"
     retryable = True
+
+
+class LoopDetected(ProxyError):
+    """The call has passed too many proxies: some of them point at each other."""
+
+    reason = "LOOP_DETECTED"
 
 
 class ProxyOverloaded(ProxyError):

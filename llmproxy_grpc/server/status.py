@@ -51,6 +51,7 @@ TABLE: Final[dict[type[ProxyError], grpc.StatusCode]] = {
     errors.UpstreamProtocolError: Code.UNAVAILABLE,
     errors.UpstreamStreamBroken: Code.UNAVAILABLE,
     errors.NoProviderAvailable: Code.UNAVAILABLE,
+    errors.LoopDetected: Code.FAILED_PRECONDITION,
     errors.ProxyOverloaded: Code.UNAVAILABLE,
     errors.Draining: Code.UNAVAILABLE,
     errors.SlowConsumer: Code.ABORTED,

@@ -97,6 +97,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """CANCELLED: the caller left; in records alone."""
     ERROR_REASON_INTERRUPTED: _ErrorReason.ValueType  # 34
     """UNAVAILABLE: the proxy ended while the call ran; in records alone."""
+    ERROR_REASON_LOOP_DETECTED: _ErrorReason.ValueType  # 35
+    """FAILED_PRECONDITION: the call has passed too many proxies: some of them point at each other."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. google.rpc.ErrorInfo.reason is the name without its prefix; its domain is "llmproxy"."""
@@ -171,6 +173,8 @@ ERROR_REASON_CALLER_CANCELLED: ErrorReason.ValueType  # 33
 """CANCELLED: the caller left; in records alone."""
 ERROR_REASON_INTERRUPTED: ErrorReason.ValueType  # 34
 """UNAVAILABLE: the proxy ended while the call ran; in records alone."""
+ERROR_REASON_LOOP_DETECTED: ErrorReason.ValueType  # 35
+"""FAILED_PRECONDITION: the call has passed too many proxies: some of them point at each other."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

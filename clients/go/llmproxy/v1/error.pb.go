@@ -98,6 +98,8 @@ const (
 	ErrorReason_ERROR_REASON_CALLER_CANCELLED ErrorReason = 33
 	// UNAVAILABLE: the proxy ended while the call ran; in records alone.
 	ErrorReason_ERROR_REASON_INTERRUPTED ErrorReason = 34
+	// FAILED_PRECONDITION: the call has passed too many proxies: some of them point at each other.
+	ErrorReason_ERROR_REASON_LOOP_DETECTED ErrorReason = 35
 )
 
 // Enum value maps for ErrorReason.
@@ -138,6 +140,7 @@ var (
 		32: "ERROR_REASON_RESOURCE_NOT_FOUND",
 		33: "ERROR_REASON_CALLER_CANCELLED",
 		34: "ERROR_REASON_INTERRUPTED",
+		35: "ERROR_REASON_LOOP_DETECTED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                   0,
@@ -175,6 +178,7 @@ var (
 		"ERROR_REASON_RESOURCE_NOT_FOUND":            32,
 		"ERROR_REASON_CALLER_CANCELLED":              33,
 		"ERROR_REASON_INTERRUPTED":                   34,
+		"ERROR_REASON_LOOP_DETECTED":                 35,
 	}
 )
 
@@ -488,7 +492,7 @@ const file_llmproxy_v1_error_proto_rawDesc = "" +
 	"\x14upstream_http_status\x18\x04 \x01(\x05R\x12upstreamHttpStatus\x120\n" +
 	"\x06reason\x18\x05 \x01(\x0e2\x18.llmproxy.v1.ErrorReasonR\x06reason\x123\n" +
 	"\alatency\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\alatency\x12(\n" +
-	"\x05usage\x18\a \x01(\v2\x12.llmproxy.v1.UsageR\x05usage*\xab\n" +
+	"\x05usage\x18\a \x01(\v2\x12.llmproxy.v1.UsageR\x05usage*\xcb\n" +
 	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
@@ -526,7 +530,8 @@ const file_llmproxy_v1_error_proto_rawDesc = "" +
 	"#ERROR_REASON_METHOD_NOT_IMPLEMENTED\x10\x1f\x12#\n" +
 	"\x1fERROR_REASON_RESOURCE_NOT_FOUND\x10 \x12!\n" +
 	"\x1dERROR_REASON_CALLER_CANCELLED\x10!\x12\x1c\n" +
-	"\x18ERROR_REASON_INTERRUPTED\x10\"BJZHgithub.com/llmproxy-grpc/llmproxy-grpc/clients/go/llmproxy/v1;llmproxyv1b\x06proto3"
+	"\x18ERROR_REASON_INTERRUPTED\x10\"\x12\x1e\n" +
+	"\x1aERROR_REASON_LOOP_DETECTED\x10#BJZHgithub.com/llmproxy-grpc/llmproxy-grpc/clients/go/llmproxy/v1;llmproxyv1b\x06proto3"
 
 var (
 	file_llmproxy_v1_error_proto_rawDescOnce sync.Once
