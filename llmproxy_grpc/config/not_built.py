@@ -13,8 +13,6 @@ NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
     # path: the values that ask for nothing
     "grpc.workers": (1,),
     "admin.listen": (None,),
-    "providers[].region": (None,),
-    "providers[].profile": (None,),
     "models[].strategy": ("priority",),
     "models[].targets[].weight": (1,),
     "models[].targets[].when": (None,),

@@ -13,7 +13,16 @@ from llmproxy_grpc.config.scalars import Scalar
 
 KeyPath = tuple[str | int, ...]
 
-SECRETS: Final = frozenset(("providers[].api_key", "providers[].api_keys[]", "providers[].headers.*"))
+SECRETS: Final = frozenset(
+    (
+        "providers[].api_key",
+        "providers[].api_keys[]",
+        "providers[].headers.*",
+        "providers[].access_key_id",
+        "providers[].secret_access_key",
+        "providers[].session_token",
+    )
+)
 """Where secrets stand; a test compares this with the schema."""
 
 _SECRET_KEYS: Final = frozenset(("api_key", "api_keys", "headers"))

@@ -18,6 +18,9 @@ _KINDS_WITH: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("quirks", "api"), frozenset({"openai"})),
     "api_version": frozenset({"anthropic", "azure"}),
     "deployment": frozenset({"azure"}),
+    **dict.fromkeys(
+        ("region", "profile", "access_key_id", "secret_access_key", "session_token"), frozenset({"bedrock"})
+    ),
     **dict.fromkeys(("project", "location"), frozenset({"gemini"})),
 }
 _REMOTE_KEYS: Final = frozenset(("base_url", "api_key", "api_keys", "headers", "preset"))
@@ -114,11 +117,15 @@ class ProviderConfig(Section):
     ] = 4096
     parallel: Annotated[Whole, Field(ge=1, le=256, description="Kind `local`: calls at a time; more of them wait.")] = 4
     api_version: Annotated[Text | None, Field(description="Version of the vendor's API.")] = None
-    region: Annotated[Text | None, Field(description="Region of a cloud.")] = None
+    region: Annotated[Text | None, Field(description="Kind `bedrock`: the region; null: that of `AWS_REGION`.")] = None
     project: Annotated[Text | None, Field(description="Kind `gemini`: project at Vertex AI; null: AI Studio.")] = None
     location: Annotated[Text | None, Field(description="Kind `gemini`: location at Vertex AI; null: `global`.")] = None
     deployment: Annotated[Text | None, Field(description="Kind `azure`: the only one; null: the model's name.")] = None
-    profile: Annotated[Text | None, Field(description="Credentials profile of a cloud.")] = None
+    profile: Annotated[Text | None, Field(description="Kind `bedrock`: a profile of AWS's tools.")] = None
+
+    access_key_id: Annotated[Secret | None, Field(description="Kind `bedrock`: a key; null: the environment's.")] = None
+    secret_access_key: Annotated[Secret | None, Field(description="Kind `bedrock`: its secret.")] = None
+    session_token: Annotated[Secret | None, Field(description="Kind `bedrock`: of a temporary key.")] = None
 
     @model_validator(mode="after")
     def _keys_fit(self) -> Self:

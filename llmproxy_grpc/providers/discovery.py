@@ -27,12 +27,15 @@ class KeyedKind(Struct, frozen=True):
     """Points the vendor's SDK elsewhere, and so the key; empty if there is none."""
     needs_address: bool = False
     """Whether there is no address without that variable."""
+    region_variables: tuple[str, ...] = ()
+    """One of them has to name a region."""
     version_variable: str = ""
     """Names the version of the API; empty if there is none."""
 
 
 KEYED_KINDS = (
     KeyedKind("anthropic", ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL"),
+    KeyedKind("bedrock", ("AWS_BEARER_TOKEN_BEDROCK",), region_variables=("AWS_REGION", "AWS_DEFAULT_REGION")),
     KeyedKind("mistral", ("MISTRAL_API_KEY",)),
     KeyedKind(
         "azure",
@@ -46,7 +49,6 @@ KEYED_KINDS = (
 
 # Keys that people have in their environment for kinds that come later.
 UNBUILT_KINDS: Mapping[str, str] = {
-    "AWS_BEARER_TOKEN_BEDROCK": "bedrock",
     "COHERE_API_KEY": "cohere",
 }
 
@@ -84,6 +86,9 @@ async def discover(
     for keyed in KEYED_KINDS:
         variable = next((name for name in keyed.key_variables if environ.get(name, "").strip()), "")
         if not variable:
+            continue
+        if keyed.region_variables and not any(environ.get(name, "").strip() for name in keyed.region_variables):
+            skipped.append(Skipped(variable, f"{keyed.region_variables[0]} is not set"))
             continue
         if keyed.needs_address and not environ.get(keyed.address_variable, "").strip():
             skipped.append(Skipped(variable, f"{keyed.address_variable} is not set"))
@@ -127,6 +132,7 @@ def _keyed(keyed: KeyedKind, key: str, environ: Mapping[str, str]) -> ProviderCo
         base_url=base_url or None,
         api_key=SecretStr(key),
         api_version=version or None,
+        region=next((region for name in keyed.region_variables if (region := environ.get(name, "").strip())), None),
     )
 
 

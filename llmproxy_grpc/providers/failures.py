@@ -69,6 +69,17 @@ _BY_CODE: Mapping[str, type[ProxyError]] = {
     "rate_limit_exceeded": UpstreamRateLimited,
     "rate_limit_error": UpstreamRateLimited,
     "throttlingexception": UpstreamRateLimited,
+    "modelnotreadyexception": UpstreamRateLimited,
+    "servicequotaexceededexception": UpstreamQuotaExhausted,
+    "serviceunavailableexception": UpstreamOverloaded,
+    "internalserverexception": UpstreamServerError,
+    "modelstreamerrorexception": UpstreamServerError,
+    "modelerrorexception": UpstreamServerError,
+    "modeltimeoutexception": UpstreamTimeout,
+    "accessdeniedexception": CredentialsRejected,
+    "unrecognizedclientexception": CredentialsRejected,
+    "expiredtokenexception": CredentialsRejected,
+    "resourcenotfoundexception": ModelNotFound,
     "overloaded_error": UpstreamOverloaded,
 }
 
@@ -95,6 +106,7 @@ _BY_STATUS: Mapping[int, type[ProxyError]] = {
 _STATUS_OF_NAME: Mapping[str, int] = {
     "invalid_request_error": 400,
     "invalid_argument": 400,
+    "validationexception": 400,
     "failed_precondition": 400,
     "unauthenticated": 401,
     "permission_error": 403,

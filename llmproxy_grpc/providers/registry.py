@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.providers.anthropic import AnthropicProvider
 from llmproxy_grpc.providers.azure import AzureProvider
+from llmproxy_grpc.providers.bedrock import BedrockProvider
 from llmproxy_grpc.providers.echo import EchoProvider
 from llmproxy_grpc.providers.gemini import GeminiProvider
 from llmproxy_grpc.providers.http import HttpClient
@@ -24,6 +25,7 @@ Build = Callable[[ProviderConfig, HttpClient], Provider]
 KINDS: Mapping[str, Build] = {
     "anthropic": AnthropicProvider.from_config,
     "azure": AzureProvider.from_config,
+    "bedrock": BedrockProvider.from_config,
     "echo": EchoProvider.from_config,
     "gemini": GeminiProvider.from_config,
     "local": LocalProvider.from_config,

@@ -16,9 +16,9 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.anthropic_messages.thinking import thinking_block
 from llmproxy_grpc.providers.media import base64_of, media_type
 from llmproxy_grpc.providers.options import whole_numbers
+from llmproxy_grpc.providers.thinking_tokens import thought_of
 from llmproxy_grpc.providers.tool_arguments import as_object
 
 Block = dict[str, Any]
@@ -70,10 +70,19 @@ def _block(part: Part) -> Block | None:
         case ToolResultPart():
             block = _result(part)
         case ReasoningPart():
-            block = thinking_block(part)
+            block = _thinking(part)
         case OpaquePart():
             block = {"type": part.type, **whole_numbers(part.value)}
     return block
+
+
+def _thinking(part: ReasoningPart) -> Block | None:
+    thought = thought_of(part)
+    if thought is None:
+        return None
+    if thought.data:
+        return {"type": "redacted_thinking", "data": thought.data}
+    return {"type": "thinking", "thinking": thought.thinking, "signature": thought.signature}
 
 
 def _result(part: ToolResultPart) -> Block:

@@ -19,11 +19,11 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.anthropic_messages.citations import read_citations
 from llmproxy_grpc.providers.anthropic_messages.finish import finish_reason, metadata
 from llmproxy_grpc.providers.anthropic_messages.shapes import ANSWER, BLOCK, OPAQUE, Block
-from llmproxy_grpc.providers.anthropic_messages.thinking import hidden_token, redacted_token, signature_token
 from llmproxy_grpc.providers.anthropic_messages.usage import read_usage
 from llmproxy_grpc.providers.http_chat import Reply
 from llmproxy_grpc.providers.jsonio import decode, decode_whole
 from llmproxy_grpc.providers.scrubbing import identifier
+from llmproxy_grpc.providers.thinking_tokens import hidden_token, redacted_token, signature_token
 from llmproxy_grpc.providers.tool_arguments import as_text
 
 

@@ -9,7 +9,6 @@ from llmproxy_grpc.messages import OpaquePart, ReasoningDelta, StreamEvent, Text
 from llmproxy_grpc.providers.anthropic_messages.citations import read_citation, read_citations
 from llmproxy_grpc.providers.anthropic_messages.finish import finish_reason, metadata
 from llmproxy_grpc.providers.anthropic_messages.shapes import EVENT, Delta, Event
-from llmproxy_grpc.providers.anthropic_messages.thinking import hidden_token, redacted_token, signature_token
 from llmproxy_grpc.providers.anthropic_messages.usage import merged, read_usage
 from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
 from llmproxy_grpc.providers.http_chat import Reply
@@ -17,6 +16,7 @@ from llmproxy_grpc.providers.jsonio import SurrogateJoiner, decode, decode_whole
 from llmproxy_grpc.providers.scrubbing import identifier
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from llmproxy_grpc.providers.streaming import StreamDecoder
+from llmproxy_grpc.providers.thinking_tokens import hidden_token, redacted_token, signature_token
 from llmproxy_grpc.providers.tool_arguments import as_text
 
 _ANYTHING: Decoder[Any] = Decoder()

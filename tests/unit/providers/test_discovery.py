@@ -40,11 +40,13 @@ async def test_each_key_is_a_provider():
 @pytest.mark.parametrize("keyed", KEYED_KINDS, ids=lambda keyed: keyed.kind)
 async def test_each_key_of_a_kind_is_one_provider_of_it(keyed):
     needed = {keyed.address_variable: "https://x.test"} if keyed.needs_address else {}
+    needed |= dict.fromkeys(keyed.region_variables, "eu-central-1")
     _, provider = (await found({**dict.fromkeys(keyed.key_variables, "test-key"), **needed})).providers
     assert (provider.name, provider.kind) == (keyed.kind, keyed.kind)
     assert provider.base_url == needed.get(keyed.address_variable)
     for variable in keyed.key_variables:
         elsewhere = {keyed.address_variable: "https://x.test"} if keyed.address_variable else {}
+        elsewhere |= dict.fromkeys(keyed.region_variables, "eu-central-1")
         environ = {variable: " test-key\n", **elsewhere}
         _, provider = (await found(environ)).providers
         assert provider.api_key.get_secret_value() == "test-key"
@@ -63,6 +65,11 @@ async def test_a_key_for_a_resource_that_is_not_named_is_skipped_aloud():
     assert (azure.base_url, azure.api_version) == ("https://x.test", "v9")
 
 
+async def test_a_token_without_a_region_is_skipped_aloud():
+    (skipped,) = (await found({"AWS_BEARER_TOKEN_BEDROCK": "test-key"})).skipped
+    assert (skipped.variable, skipped.reason) == ("AWS_BEARER_TOKEN_BEDROCK", "AWS_REGION is not set")
+
+
 async def test_a_malformed_key_of_a_kind_is_skipped_without_showing_it():
     (skipped,) = (await found({"ANTHROPIC_API_KEY": "test\nkey"})).skipped
     assert (skipped.variable, "test" in skipped.reason) == ("ANTHROPIC_API_KEY", False)
@@ -70,7 +77,7 @@ async def test_a_malformed_key_of_a_kind_is_skipped_without_showing_it():
 
 async def test_what_is_found_can_be_built():
     keys = ("OPENAI_API_KEY", "GROQ_API_KEY", *(keyed.key_variables[0] for keyed in KEYED_KINDS))
-    environ = {**dict.fromkeys(keys, "test-key"), "AZURE_OPENAI_ENDPOINT": "https://x.test"}
+    environ = {**dict.fromkeys(keys, "test-key"), "AZURE_OPENAI_ENDPOINT": "https://x.test", "AWS_REGION": "x"}
     discovery = await found(environ, ollama=True, local=False)
     http = HttpClient(connect_timeout=1)
     for config in discovery.providers:

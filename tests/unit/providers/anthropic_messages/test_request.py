@@ -29,7 +29,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.anthropic_messages.features import adapt_messages
 from llmproxy_grpc.providers.anthropic_messages.request import encode_count, encode_request
-from llmproxy_grpc.providers.anthropic_messages.thinking import hidden_token, redacted_token, signature_token
+from llmproxy_grpc.providers.thinking_tokens import hidden_token, redacted_token, signature_token
 from tests.providers.conversations import ask
 
 OLD, SIX, NEW = "claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-4-7"

@@ -1,0 +1,1 @@
+"""Amazon Bedrock's Converse: requests, answers and streams."""

@@ -1,0 +1,129 @@
+"""The JSON that comes back, as far as it matters: liberal shapes, in which almost anything may be missing."""
+
+from typing import Any
+
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
+
+
+class ToolUse(Struct, gc=False):
+    """A call, whole; `input` keeps the bytes in which it came."""
+
+    toolUseId: Any = None  # noqa: N815 - their names
+    name: str | None = None
+    input: Raw = Raw(b"{}")
+
+
+class ReasoningText(Struct, gc=False):
+    """Thinking, and its signature."""
+
+    text: str | None = None
+    signature: str | None = None
+
+
+class Reasoning(Struct, gc=False):
+    """Thinking, shown or hidden."""
+
+    reasoningText: ReasoningText | None = None  # noqa: N815
+    redactedContent: str | None = None  # noqa: N815
+
+
+class Block(Struct, gc=False):
+    """A block of content, whole; one of its fields is set."""
+
+    text: str | None = None
+    toolUse: ToolUse | None = None  # noqa: N815
+    reasoningContent: Reasoning | None = None  # noqa: N815
+    citationsContent: dict[str, Any] | None = None  # noqa: N815
+
+
+class Message(Struct, gc=False):
+    """What the model says."""
+
+    content: list[Raw] | None = None
+
+
+class Output(Struct, gc=False):
+    """Where the message stands."""
+
+    message: Message | None = None
+
+
+class Answer(Struct, gc=False):
+    """A whole answer."""
+
+    output: Output | None = None
+    stopReason: str | None = None  # noqa: N815
+    usage: Any = None
+    trace: Any = None
+    additionalModelResponseFields: Any = None  # noqa: N815
+    serviceTier: Any = None  # noqa: N815
+    message: Any = None
+    Message: Any = None
+
+
+class CallDelta(Struct, gc=False):
+    """More of a call's input, as text."""
+
+    input: str | None = None
+
+
+class ReasoningDelta(Struct, gc=False):
+    """More thinking, its signature, or hidden thinking."""
+
+    text: str | None = None
+    signature: str | None = None
+    redactedContent: str | None = None  # noqa: N815
+
+
+class Delta(Struct, gc=False):
+    """More of a block."""
+
+    text: str | None = None
+    toolUse: CallDelta | None = None  # noqa: N815
+    reasoningContent: ReasoningDelta | None = None  # noqa: N815
+    citation: Any = None
+
+
+class Event(Struct, gc=False):
+    """The payload of an event of any type."""
+
+    contentBlockIndex: int | None = None  # noqa: N815
+    start: dict[str, Any] | None = None
+    delta: Delta | None = None
+    stopReason: str | None = None  # noqa: N815
+    usage: Any = None
+    trace: Any = None
+    additionalModelResponseFields: Any = None  # noqa: N815
+    serviceTier: Any = None  # noqa: N815
+
+
+class Counted(Struct, gc=False):
+    """The tokens of a prompt."""
+
+    inputTokens: int  # noqa: N815
+
+
+class ListedModel(Struct, gc=False):
+    """One model, or one inference profile."""
+
+    modelId: Any = None  # noqa: N815
+    inferenceProfileId: Any = None  # noqa: N815
+    inputModalities: Any = None  # noqa: N815
+    outputModalities: Any = None  # noqa: N815
+
+
+class ModelPage(Struct, gc=False):
+    """The models, or a page of inference profiles."""
+
+    modelSummaries: list[ListedModel] | None = None  # noqa: N815
+    inferenceProfileSummaries: list[ListedModel] | None = None  # noqa: N815
+    nextToken: str | None = None  # noqa: N815
+
+
+ANSWER = Decoder(Answer)
+BLOCK = Decoder(Block)
+EVENT = Decoder(Event)
+COUNTED = Decoder(Counted)
+MODELS = Decoder(ModelPage)
+OPAQUE: Decoder[dict[str, Any]] = Decoder(dict[str, Any])
