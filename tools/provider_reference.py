@@ -37,6 +37,7 @@ COLUMNS: Sequence[Column] = (
     Column("`azure`", {"kind": "azure", "api_key": "test-key", "base_url": "https://x.test"}, "gpt"),
     Column("`mistral`", {"kind": "mistral", "api_key": "test-key"}, "mistral-large-latest"),
     Column("`bedrock`", {"kind": "bedrock", "api_key": "test-key", "region": "x"}, "anthropic.claude-sonnet-4"),
+    Column("`cohere`", {"kind": "cohere", "api_key": "test-key"}, "command-a-reasoning"),
     Column("`ollama`", {"kind": "ollama"}, "qwen3"),
     Column("`local`", {}, ""),
     Column("`echo`", {"kind": "echo"}, "echo"),

@@ -1,7 +1,7 @@
 """Finds providers without a configuration: keys in the environment, Ollama on this host, the embedded model."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 from pydantic import SecretStr, ValidationError
@@ -36,6 +36,7 @@ class KeyedKind(Struct, frozen=True):
 KEYED_KINDS = (
     KeyedKind("anthropic", ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL"),
     KeyedKind("bedrock", ("AWS_BEARER_TOKEN_BEDROCK",), region_variables=("AWS_REGION", "AWS_DEFAULT_REGION")),
+    KeyedKind("cohere", ("COHERE_API_KEY", "CO_API_KEY"), "CO_API_URL"),
     KeyedKind("mistral", ("MISTRAL_API_KEY",)),
     KeyedKind(
         "azure",
@@ -46,11 +47,6 @@ KEYED_KINDS = (
     ),
     KeyedKind("gemini", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), "GOOGLE_GEMINI_BASE_URL"),
 )
-
-# Keys that people have in their environment for kinds that come later.
-UNBUILT_KINDS: Mapping[str, str] = {
-    "COHERE_API_KEY": "cohere",
-}
 
 
 class Skipped(Struct, frozen=True):
@@ -82,7 +78,7 @@ async def discover(
     """
     kind = "local" if local_available else "echo"
     found: list[ProviderConfig] = [ProviderConfig(name=kind, kind=kind)]
-    skipped = list(_unbuilt(environ))
+    skipped: list[Skipped] = []
     for keyed in KEYED_KINDS:
         variable = next((name for name in keyed.key_variables if environ.get(name, "").strip()), "")
         if not variable:
@@ -142,9 +138,3 @@ def _hosted(preset: Preset, key: str, environ: Mapping[str, str]) -> ProviderCon
     if base_url:
         return ProviderConfig(name=preset.name, kind=preset.kind, base_url=base_url, api_key=SecretStr(key))
     return ProviderConfig(name=preset.name, kind=preset.kind, preset=preset.name, api_key=SecretStr(key))
-
-
-def _unbuilt(environ: Mapping[str, str]) -> Iterator[Skipped]:
-    for variable, kind in UNBUILT_KINDS.items():
-        if environ.get(variable, "").strip():
-            yield Skipped(variable, f"providers of kind {kind} are not built yet in this version")

@@ -7,6 +7,7 @@ from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.providers.anthropic import AnthropicProvider
 from llmproxy_grpc.providers.azure import AzureProvider
 from llmproxy_grpc.providers.bedrock import BedrockProvider
+from llmproxy_grpc.providers.cohere import CohereProvider
 from llmproxy_grpc.providers.echo import EchoProvider
 from llmproxy_grpc.providers.gemini import GeminiProvider
 from llmproxy_grpc.providers.http import HttpClient
@@ -26,6 +27,7 @@ KINDS: Mapping[str, Build] = {
     "anthropic": AnthropicProvider.from_config,
     "azure": AzureProvider.from_config,
     "bedrock": BedrockProvider.from_config,
+    "cohere": CohereProvider.from_config,
     "echo": EchoProvider.from_config,
     "gemini": GeminiProvider.from_config,
     "local": LocalProvider.from_config,

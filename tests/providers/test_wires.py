@@ -238,7 +238,7 @@ async def test_an_error_within_a_stream_comes_behind_its_output(kind, provider, 
     frames = kind.stream(TEXTS, None)
     cut = next(index for index, frame in enumerate(frames) if b"three" in frame)
     error, text = await streamed(kind, provider, upstream, [b"".join(frames[:cut]) + kind.error_frame])
-    assert isinstance(error, UpstreamOverloaded | UpstreamServerError | UpstreamRateLimited)
+    assert isinstance(error, UpstreamOverloaded | UpstreamServerError | UpstreamRateLimited | UpstreamStreamBroken)
     assert text == "One two"
 
 

@@ -1,7 +1,6 @@
 from structlog.testing import capture_logs
 
 from llmproxy_grpc._gen.v1 import health_pb2
-from llmproxy_grpc.providers.discovery import UNBUILT_KINDS
 from tests.fakes.requests import chat_request
 from tests.fakes.scripted_provider import ScriptedProvider
 
@@ -9,6 +8,9 @@ from tests.fakes.scripted_provider import ScriptedProvider
 CONFIGURED = [{"name": name, "kind": "scripted"} for name in ("local", "echo", "ollama")]
 MODELS = [{"id": "assistant", "targets": [{"provider": "echo", "model": "m"}]}]
 AUTO = {"discovery": "auto", "providers": CONFIGURED, "models": MODELS}
+
+HALF = {"AZURE_OPENAI_API_KEY": "AZURE_OPENAI_ENDPOINT", "AWS_BEARER_TOKEN_BEDROCK": "AWS_REGION"}
+"""Keys that need another variable beside them."""
 
 
 def scripted():
@@ -28,19 +30,19 @@ async def test_configured_names_win_over_what_is_found(serve):
 
 async def test_keys_of_kinds_that_are_not_built_are_warned_of_without_showing_them(serve):
     with capture_logs() as lines:
-        async with serve(AUTO, providers=scripted(), environ=dict.fromkeys(UNBUILT_KINDS, "test-key")) as server:
+        async with serve(AUTO, providers=scripted(), environ=dict.fromkeys(HALF, "test-key")) as server:
             assert (await kinds(server)).keys() == {"local", "echo", "ollama"}
     warned = {line["variable"]: line for line in lines if line["event"] == "not_discovered"}
-    assert warned.keys() == UNBUILT_KINDS.keys()
+    assert warned.keys() == HALF.keys()
     for variable, line in warned.items():
         assert line["log_level"] == "warning"
-        assert UNBUILT_KINDS[variable] in line["why"]
+        assert HALF[variable] in line["why"]
     assert "test-key" not in str(lines)
 
 
 async def test_without_discovery_nothing_is_looked_for(serve):
     with capture_logs() as lines:
-        async with serve(environ={"COHERE_API_KEY": "test-key", "OPENAI_API_KEY": "test-key"}) as server:
+        async with serve(environ={"AZURE_OPENAI_API_KEY": "test-key", "OPENAI_API_KEY": "test-key"}) as server:
             assert await kinds(server) == {"scripted": "scripted"}
     assert [line for line in lines if line["event"] == "not_discovered"] == []
 

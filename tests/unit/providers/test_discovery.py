@@ -1,9 +1,9 @@
 import pytest
 
-from llmproxy_grpc.providers.discovery import KEYED_KINDS, UNBUILT_KINDS, Discovery, discover, ollama_answers
+from llmproxy_grpc.providers.discovery import KEYED_KINDS, Discovery, discover, ollama_answers
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS
-from llmproxy_grpc.providers.registry import KINDS, build
+from llmproxy_grpc.providers.registry import build
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream
 
 
@@ -115,18 +115,6 @@ async def test_a_malformed_address_is_skipped():
     discovery = await found({"OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": "llm.example.test"})
     assert [each.name for each in discovery.providers] == ["local"]
     assert [each.variable for each in discovery.skipped] == ["OPENAI_API_KEY"]
-
-
-@pytest.mark.parametrize(("variable", "kind"), UNBUILT_KINDS.items())
-async def test_a_key_of_a_kind_that_is_not_built_is_skipped_aloud(variable, kind):
-    (skipped,) = (await found({variable: "test-key"})).skipped
-    assert skipped.variable == variable
-    assert kind in skipped.reason
-    assert "test-key" not in skipped.reason
-
-
-def test_a_kind_that_is_built_is_no_longer_called_unbuilt():
-    assert not set(UNBUILT_KINDS.values()) & set(KINDS)
 
 
 async def test_ollama_is_found_where_it_answers():

@@ -1,0 +1,1 @@
+"""Cohere's API of version 2: requests, answers and streams."""

@@ -1,0 +1,180 @@
+"""Answers of Cohere: a whole one, and the events of a stream; `message-end` ends it."""
+
+from typing import Any, Final
+
+from llmproxy_grpc.errors import UpstreamProtocolError
+from llmproxy_grpc.messages import ProviderResponse, ReasoningDelta, TextDelta, UpstreamEnd
+from llmproxy_grpc.messages.collected import Collected
+from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
+from llmproxy_grpc.providers.cohere_chat.answer import finish_reason, read_citations, read_usage
+from llmproxy_grpc.providers.cohere_chat.shapes import ANSWER, EVENT, Content, Message, ToolCall
+from llmproxy_grpc.providers.cohere_chat.thinking import token
+from llmproxy_grpc.providers.http_chat import Reply
+from llmproxy_grpc.providers.jsonio import SurrogateJoiner, decode
+from llmproxy_grpc.providers.scrubbing import identifier
+from llmproxy_grpc.providers.sse import ServerSentEvent
+from llmproxy_grpc.providers.streaming import StreamDecoder
+
+_DONE: Final = b"[DONE]"
+
+
+def read_answer(data: bytes, reply: Reply) -> ProviderResponse:
+    """Reads an answer in one piece.
+
+    Raises:
+        UpstreamProtocolError: It is no answer.
+        ProxyError: It is an error of the provider.
+    """
+    answer = decode(data, ANSWER)
+    if isinstance(answer.message, str):
+        raise reply.failed(data)
+    if answer.message is None or not answer.finish_reason:
+        raise UpstreamProtocolError("The provider's answer is not whole.")
+    decoder = EventDecoder(reply)
+    decoder.take_message(answer.message)
+    decoder.finish(answer.finish_reason, answer.usage)
+    decoder.end()
+    collected = Collected()
+    collected.take(decoder.take())
+    return collected.response(reply.request_id or identifier(answer.id))
+
+
+class EventDecoder(StreamDecoder[ServerSentEvent]):
+    """Turns the events of one stream into ours; kinds of events that are not known are ignored.
+
+    Args:
+        reply: What is answered.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self._reply = reply
+        self._show = reply.request.shows_thinking
+        self._writer = CandidateWriter(0, self.batch)
+        self._call: CallWriter | None = None
+        self._thinks = ""
+        """What thinking is open: `thinking`, `plan`, or none."""
+        self._hidden: list[str] = []
+        self._joiner = SurrogateJoiner()
+        self._finish = ""
+        self._usage: Any = None
+
+    @property
+    def output_started(self) -> bool:
+        """Whether any output has come."""
+        return self._writer.started
+
+    def read(self, frame: ServerSentEvent) -> None:
+        """Takes one event."""
+        if frame.data == _DONE:
+            return
+        event = decode(frame.data, EVENT)
+        kind = event.type or frame.event
+        delta = event.delta
+        if kind == "message-end" and delta is not None:
+            self.finish(delta.finish_reason or "COMPLETE", delta.usage)
+        elif delta is not None and delta.message is not None:
+            self._take(kind, delta.message)
+        elif kind in {"content-end", "tool-call-end"}:
+            self._leave()
+        elif isinstance(event.message, str) or kind == "error":
+            raise self._reply.failed(frame.data)
+
+    def take_message(self, message: Message) -> None:
+        """Takes a whole message."""
+        if message.tool_plan:
+            self._think("plan", message.tool_plan)
+        for content in _entries(message.content):
+            self._say(content)
+        for call in _entries(message.tool_calls):
+            self._open(call)
+        if message.citations:
+            self._cite(message.citations)
+
+    def finish(self, raw: str, usage: Any) -> None:
+        """Takes the end of the message."""
+        self._finish = raw
+        self._usage = usage
+        self.done = True
+
+    def end(self) -> None:
+        """Ends the stream; raises unless the message has ended well."""
+        if not self.done:
+            raise self.broken()
+        reason = finish_reason(self._finish, output=self._writer.started)
+        self._leave()
+        self._writer.finish(reason, self._finish)
+        self.batch.add(UpstreamEnd(read_usage(self._usage)))
+
+    def _take(self, kind: str, message: Message) -> None:
+        if kind in {"content-delta", "content-start"}:
+            if kind == "content-start":
+                self._leave()
+            for content in _entries(message.content):
+                self._say(content)
+        elif kind == "tool-plan-delta":
+            self._think("plan", message.tool_plan or "")
+        elif kind == "tool-call-start":
+            for call in _entries(message.tool_calls):
+                self._open(call)
+        elif kind == "tool-call-delta":
+            for call in _entries(message.tool_calls):
+                self._add_arguments(call)
+        elif kind == "citation-start":
+            self._cite(message.citations)
+
+    def _say(self, content: Content) -> None:
+        if content.thinking:
+            self._think("thinking", content.thinking)
+        if content.text:
+            self._end_thinking()
+            self._writer.say(TextDelta, content.text)
+
+    def _think(self, kind: str, text: str) -> None:
+        if not text:
+            return
+        if self._thinks != kind:
+            self._end_thinking()
+            self._thinks = kind
+        if self._show:
+            self._writer.say(ReasoningDelta, text)
+        else:
+            self._hidden.append(self._joiner.feed(text))
+
+    def _open(self, call: ToolCall) -> None:
+        self._leave()
+        function = call.function
+        name = (function.name if function is not None else None) or ""
+        arguments = (function.arguments if function is not None else None) or ""
+        self._call = self._writer.open_call(identifier(call.id) or self._reply.new_id(), name, arguments)
+
+    def _add_arguments(self, call: ToolCall) -> None:
+        if self._call is not None and call.function is not None:
+            self._call.arguments(call.function.arguments or "")
+
+    def _cite(self, raw: Any) -> None:
+        self._end_thinking()
+        self._writer.annotate(citations=read_citations(raw))
+
+    def _leave(self) -> None:
+        self._end_thinking()
+        self._writer.leave()
+        self._call = None
+
+    def _end_thinking(self) -> None:
+        kind, self._thinks = self._thinks, ""
+        if not kind:
+            return
+        if self._show:
+            self._writer.sign(ReasoningDelta, token(plan=kind == "plan"))
+            self._writer.leave()
+        else:
+            text = "".join(self._hidden) + self._joiner.flush()
+            self._hidden = []
+            self._writer.redact(token(plan=kind == "plan", hidden=text))
+
+
+def _entries(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
