@@ -39,6 +39,7 @@ COLUMNS: Sequence[Column] = (
     Column("`bedrock`", {"kind": "bedrock", "api_key": "test-key", "region": "x"}, "anthropic.claude-sonnet-4"),
     Column("`cohere`", {"kind": "cohere", "api_key": "test-key"}, "command-a-reasoning"),
     Column("`ollama`", {"kind": "ollama"}, "qwen3"),
+    Column("`grpc`", {"kind": "grpc", "base_url": "http://127.0.0.1:1"}, "any"),
     Column("`local`", {}, ""),
     Column("`echo`", {"kind": "echo"}, "echo"),
 )

@@ -29,7 +29,7 @@ def adapt_embed(request: EmbedRequest, features: Features) -> tuple[EmbedRequest
     if request.purpose is not EmbedPurpose.UNSPECIFIED and request.purpose not in can.purposes:
         fields["purpose"] = EmbedPurpose.UNSPECIFIED
         found.append(Unsupported("purpose", "this provider cannot be told so"))
-    if request.provider_options:
+    if request.provider_options and not can.any_options:
         fields["provider_options"], denied = meant_options(request.provider_options, features.names)
         found.extend(denied)
     return (replace(request, **fields) if fields else request), tuple(found)

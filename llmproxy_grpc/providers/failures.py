@@ -26,7 +26,7 @@ from llmproxy_grpc.providers.complaint import Complaint, complaint
 from llmproxy_grpc.providers.retry_after import retry_after
 from llmproxy_grpc.providers.scrubbing import scrubbed
 
-_MESSAGES: Mapping[type[ProxyError], str] = {
+MESSAGES: Mapping[type[ProxyError], str] = {
     InvalidRequest: "The provider rejects the request.",
     UnsupportedParameter: "The provider does not support a field of the request.",
     ContextLengthExceeded: "Prompt and output do not fit the model's context.",
@@ -188,12 +188,12 @@ def failure(
         request_id=_unless_secret(said.request_id, secrets),
     )
     if issubclass(kind, InvalidRequest):
-        return kind(_MESSAGES[kind], fault=fault, violations=_violations(said))
+        return kind(MESSAGES[kind], fault=fault, violations=_violations(said))
     wait = None
     if issubclass(kind, UpstreamError) and kind.retryable:
         wait = retry_after(headers, now)
         wait = said.retry_delay if wait is None else wait
-    return kind(_MESSAGES[kind], fault=fault, retry_after=wait, metadata=_metadata(kind, said))
+    return kind(MESSAGES[kind], fault=fault, retry_after=wait, metadata=_metadata(kind, said))
 
 
 def _unless_secret(text: str, secrets: Sequence[str]) -> str:

@@ -42,6 +42,7 @@ class EmbedFeatures(Struct, frozen=True, kw_only=True):
         purposes: What it can be told that the vectors are for.
         most_inputs: How many inputs it takes at once; more are split among several requests. 0 for any number.
         most_bytes: How much text it takes at once, in UTF-8; more is split as well. 0 for any size.
+        any_options: Whether it takes the options of every kind, as it passes them on.
     """
 
     media: Mapping[MediaKind, MediaFeature] = {}
@@ -49,6 +50,7 @@ class EmbedFeatures(Struct, frozen=True, kw_only=True):
     purposes: frozenset[EmbedPurpose] = frozenset()
     most_inputs: int = 2048
     most_bytes: int = 0
+    any_options: bool = False
 
 
 class Features(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from llmproxy_grpc.providers.bedrock import BedrockProvider
 from llmproxy_grpc.providers.cohere import CohereProvider
 from llmproxy_grpc.providers.echo import EchoProvider
 from llmproxy_grpc.providers.gemini import GeminiProvider
+from llmproxy_grpc.providers.grpc_upstream import GrpcProvider
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.local import LocalProvider
 from llmproxy_grpc.providers.mistral import MistralProvider
@@ -30,6 +31,7 @@ KINDS: Mapping[str, Build] = {
     "cohere": CohereProvider.from_config,
     "echo": EchoProvider.from_config,
     "gemini": GeminiProvider.from_config,
+    "grpc": GrpcProvider.from_config,
     "local": LocalProvider.from_config,
     "mistral": MistralProvider.from_config,
     "ollama": OllamaProvider.from_config,

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def serve(tmp_path: Path) -> Serve:
     Providers of the kind `scripted` are those given, of any other kind they are the real ones. `environ` is where
     discovery looks for keys.
     """
+    numbers = count(1)
 
     @asynccontextmanager
     async def serving(
@@ -70,7 +72,7 @@ def serve(tmp_path: Path) -> Serve:
         environ: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Serving]:
         scripted = dict(providers) if providers is not None else {"scripted": ScriptedProvider()}
-        file = tmp_path / "llmproxy.yaml"
+        file = tmp_path / f"llmproxy-{next(numbers)}.yaml"
         wanted = {**USUAL, **(config or {})}
         if providers is not None and "providers" not in (config or {}):
             wanted["providers"] = [{"name": name, "kind": "scripted"} for name in scripted]

@@ -1,0 +1,159 @@
+"""Which error another proxy's status is: by the reason that it tells, else by its bare code."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2
+from google.rpc.status_pb2 import Status
+
+from llmproxy_grpc import errors
+from llmproxy_grpc._gen.v1 import error_pb2
+from llmproxy_grpc.errors import Fault, FieldViolation, InvalidRequest, ProxyError
+from llmproxy_grpc.providers.failures import MESSAGES
+from llmproxy_grpc.providers.scrubbing import identifier, scrubbed
+from llmproxy_grpc.wire.scalars import to_seconds
+
+DETAILS_KEY: Final = "grpc-status-details-bin"
+DOMAIN: Final = "llmproxy"
+
+Code = grpc.StatusCode
+
+# What is the other proxy's own affair means something else here: its caller is this proxy, and its failure is one of
+# a provider, after which another target may do better.
+_SEEN_FROM_HERE: Final[Mapping[str, type[ProxyError]]] = {
+    "CALLER_UNAUTHENTICATED": errors.CredentialsRejected,
+    "PERMISSION_DENIED": errors.CredentialsRejected,
+    "CALLER_RATE_LIMITED": errors.UpstreamRateLimited,
+    "CALLER_BUDGET_EXCEEDED": errors.UpstreamQuotaExhausted,
+    "METHOD_NOT_IMPLEMENTED": errors.CapabilityNotSupported,
+    "NO_PROVIDER_AVAILABLE": errors.UpstreamOverloaded,
+    "PROXY_OVERLOADED": errors.UpstreamOverloaded,
+    "DRAINING": errors.UpstreamOverloaded,
+    "SLOW_CONSUMER": errors.UpstreamStreamBroken,
+    "DEADLINE_EXCEEDED": errors.UpstreamTimeout,
+    "CALLER_CANCELLED": errors.UpstreamServerError,
+    "INTERNAL": errors.UpstreamServerError,
+}
+
+_BY_CODE: Final[Mapping[grpc.StatusCode, type[ProxyError]]] = {
+    Code.INVALID_ARGUMENT: errors.InvalidRequest,
+    Code.OUT_OF_RANGE: errors.InvalidRequest,
+    Code.NOT_FOUND: errors.ModelNotFound,
+    Code.UNAUTHENTICATED: errors.CredentialsRejected,
+    Code.PERMISSION_DENIED: errors.CredentialsRejected,
+    Code.RESOURCE_EXHAUSTED: errors.UpstreamRateLimited,
+    Code.UNIMPLEMENTED: errors.CapabilityNotSupported,
+    Code.DEADLINE_EXCEEDED: errors.UpstreamTimeout,
+}
+
+_NOT_CONNECTED: Final = re.compile(r"(?i)failed to connect|dns resolution failed|connections to all backends failing")
+_TOO_LARGE: Final = re.compile(r"(?i)message larger than max")
+
+
+class _Said(NamedTuple):
+    """The details of a rich status; those that are missing are empty."""
+
+    info: Any
+    detail: error_pb2.ErrorDetail
+    bad_request: Any
+    retry_info: Any
+
+
+def failure(error: grpc.aio.AioRpcError, *, late: bool, begun: bool, secrets: Sequence[str]) -> ProxyError:
+    """Gives the error that a status is.
+
+    Args:
+        error: The status, which is not OK.
+        late: Whether the deadline of the call that is served has passed: then it is that which was exceeded.
+        begun: Whether messages of a stream had come: then a failure that says no more breaks it.
+        secrets: Our keys, which the other proxy may repeat and nobody else may see.
+    """
+    said = _said(error)
+    kind = _kind(error, said, late=late, begun=begun)
+    message = MESSAGES.get(kind, "The call of the upstream proxy failed.")
+    fault = _fault(error, said, secrets)
+    if issubclass(kind, errors.CredentialsRejected):
+        fault = Fault(code=fault.code, request_id=fault.request_id)  # the words may repeat the key
+    wait, metadata = _wait(said), _metadata(said, secrets)
+    if issubclass(kind, InvalidRequest):
+        violations = _violations(said, secrets)
+        return kind(message, violations=violations, fault=fault, retry_after=wait, metadata=metadata)
+    return kind(message, fault=fault, retry_after=wait, metadata=metadata)
+
+
+def _said(error: grpc.aio.AioRpcError) -> _Said:
+    said = _Said(
+        error_details_pb2.ErrorInfo(),
+        error_pb2.ErrorDetail(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.RetryInfo(),
+    )
+    serialized = dict(error.trailing_metadata() or ()).get(DETAILS_KEY, b"")
+    try:
+        for packed in Status.FromString(serialized).details:
+            for message in said:
+                packed.Unpack(message)  # does nothing if it is of another type
+    except DecodeError:
+        pass  # the bare code still says something
+    return said
+
+
+def _kind(error: grpc.aio.AioRpcError, said: _Said, *, late: bool, begun: bool) -> type[ProxyError]:
+    code, words = error.code(), error.details() or ""
+    if late and code is Code.DEADLINE_EXCEEDED:
+        return errors.DeadlineExceeded
+    reason = said.info.reason if said.info.domain == DOMAIN else ""
+    if reason in _BY_REASON:
+        return _BY_REASON[reason]
+    if code is Code.UNAVAILABLE and _NOT_CONNECTED.search(words):
+        return errors.UpstreamUnreachable
+    if code is Code.RESOURCE_EXHAUSTED and _TOO_LARGE.search(words):
+        return errors.InvalidRequest
+    return _BY_CODE.get(code, errors.UpstreamStreamBroken if begun else errors.UpstreamServerError)
+
+
+def _fault(error: grpc.aio.AioRpcError, said: _Said, secrets: Sequence[str]) -> Fault:
+    """What the provider behind the other proxy said, else what that proxy says itself."""
+    detail = said.detail
+    return Fault(
+        http_status=detail.upstream_http_status,
+        code=identifier(detail.upstream_code or said.info.reason or error.code().name),
+        message=scrubbed(detail.upstream_message or error.details() or "", secrets=secrets),
+        request_id=identifier(detail.upstream_request_id or detail.request_id),
+    )
+
+
+def _wait(said: _Said) -> float | None:
+    if said.detail.HasField("retry_after"):
+        return max(0.0, to_seconds(said.detail.retry_after))
+    if said.retry_info.HasField("retry_delay"):
+        return max(0.0, to_seconds(said.retry_info.retry_delay))
+    return None
+
+
+def _metadata(said: _Said, secrets: Sequence[str]) -> dict[str, str]:
+    """The variables of the other proxy's message, less its request id, in whose place stands ours."""
+    entries = said.info.metadata.items()
+    return {name: scrubbed(value, secrets=secrets) for name, value in entries if name != "requestId"}
+
+
+def _violations(said: _Said, secrets: Sequence[str]) -> tuple[FieldViolation, ...]:
+    return tuple(
+        FieldViolation(scrubbed(each.field, secrets=secrets), scrubbed(each.description, secrets=secrets))
+        for each in said.bad_request.field_violations
+    )
+
+
+def _tree(kind: type[ProxyError]) -> Iterator[type[ProxyError]]:
+    yield kind
+    for branch in kind.__subclasses__():
+        yield from _tree(branch)
+
+
+_BY_REASON: Final[Mapping[str, type[ProxyError]]] = {
+    **{kind.reason: kind for kind in _tree(ProxyError) if kind.reason},
+    **_SEEN_FROM_HERE,
+}

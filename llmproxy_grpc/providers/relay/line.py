@@ -1,0 +1,96 @@
+"""The line to another proxy: one channel, and for each call its deadline, its metadata and its errors."""
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from itertools import cycle
+from typing import Final, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from msgspec import Struct
+
+from llmproxy_grpc._gen.v1 import chat_pb2
+from llmproxy_grpc.calls import current_call
+from llmproxy_grpc.errors import UpstreamProtocolError
+from llmproxy_grpc.providers.relay.failures import failure
+from llmproxy_grpc.providers.relay.metadata import along
+
+SERVICE: Final = "/llmproxy.v1.LlmProxyService/"
+LATE: Final = 0.15
+"""The share of the time granted to a call below which what is left is none: an upstream answers a tenth early."""
+
+Answer = TypeVar("Answer", bound=Message)
+
+
+class _Terms(Struct, frozen=True):
+    """How one call goes: its metadata, and its time limit in seconds, None for none."""
+
+    metadata: tuple[tuple[str, str], ...]
+    timeout: float | None
+    ends_at: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time of the call that is served is up, or so nearly that the upstream may have said so."""
+        return self.timeout is not None and self.ends_at - time.monotonic() < self.timeout * LATE
+
+
+class Line:
+    """Calls another proxy. Answers are parsed here, as gRPC makes None of one that cannot be.
+
+    Args:
+        channel: The channel, which this closes.
+        metadata: What each call carries; several sets take turns.
+        secrets: Our keys, which no error may repeat.
+    """
+
+    def __init__(
+        self, channel: grpc.aio.Channel, *, metadata: Sequence[Mapping[str, str]], secrets: Sequence[str]
+    ) -> None:
+        self._channel = channel
+        self._metadata = cycle(metadata)
+        self._secrets = secrets
+
+    async def ask(self, method: str, request: Message, answer: type[Answer]) -> Answer:
+        """Calls a unary method."""
+        terms = self._terms()
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(SERVICE + method)
+        try:
+            data = await call(request.SerializeToString(), timeout=terms.timeout, metadata=terms.metadata)
+        except grpc.aio.AioRpcError as error:
+            raise failure(error, late=terms.is_over, begun=False, secrets=self._secrets) from None
+        return _parsed(data, answer)
+
+    async def stream(self, request: chat_pb2.StreamRequest) -> AsyncGenerator[chat_pb2.StreamResponse, None]:
+        """Yields the messages of a Stream; it ends if the status is OK, whatever came before."""
+        terms = self._terms()
+        opening: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(f"{SERVICE}Stream")
+        call = opening(request.SerializeToString(), timeout=terms.timeout, metadata=terms.metadata)
+        begun = False
+        try:
+            while isinstance(data := await call.read(), bytes):
+                begun = True
+                yield _parsed(data, chat_pb2.StreamResponse)
+        except grpc.aio.AioRpcError as error:
+            raise failure(error, late=terms.is_over, begun=begun, secrets=self._secrets) from None
+        finally:
+            call.cancel()
+
+    async def aclose(self) -> None:
+        """Closes the channel."""
+        await self._channel.close()
+
+    def _terms(self) -> _Terms:
+        """The caller's deadline holds for the upstream as well: what it makes after that nobody would get."""
+        call = current_call.get()
+        metadata = tuple({**next(self._metadata), **along(call)}.items())
+        if call is None:
+            return _Terms(metadata, None, 0.0)
+        return _Terms(metadata, max(0.0, call.deadline_at - time.monotonic()), call.deadline_at)
+
+
+def _parsed(data: bytes, answer: type[Answer]) -> Answer:
+    try:
+        return answer.FromString(data)
+    except DecodeError:
+        raise UpstreamProtocolError(f"The provider's answer is not a valid {answer.DESCRIPTOR.name}.") from None

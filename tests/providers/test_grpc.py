@@ -1,0 +1,309 @@
+"""The kind `grpc` before an upstream that misbehaves."""
+
+import re
+from collections import deque
+from contextlib import aclosing, asynccontextmanager
+
+import grpc
+import pytest
+from google.protobuf.any_pb2 import Any as PackedAny
+from google.rpc import error_details_pb2, status_pb2
+
+from llmproxy_grpc import errors
+from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, health_pb2, model_pb2
+from llmproxy_grpc.config.schema import ProviderConfig
+from llmproxy_grpc.messages import EmbedRequest, TextDelta, TextPart, UpstreamEnd, UpstreamStart, UsageSource, Warning
+from llmproxy_grpc.providers.grpc_upstream import GrpcProvider
+from tests.fakes.scripted_provider import never
+from tests.providers.conversations import ask, collected
+
+Code = grpc.StatusCode
+
+
+def event(**kind):
+    return chat_pb2.StreamResponse(**kind)
+
+
+START = event(start={"id": "record-1"})
+HELLO = event(delta={"text": "Hello"})
+FINISH = event(finish={"finish_reason": "FINISH_REASON_STOP"})
+END = event(end={"usage": {"input_tokens": 3, "total_tokens": 3, "source": "USAGE_SOURCE_PROVIDER"}})
+
+
+class Upstream(grpc.GenericRpcHandler):
+    """Answers each call with the next script: messages or bytes, something to wait for, a status to end with."""
+
+    def __init__(self):
+        self.scripts = deque()
+        self.metadata = []
+        self.requests = []
+
+    def service(self, details):
+        self.metadata.append(dict(details.invocation_metadata))
+        if details.method.endswith("/Stream"):
+            return grpc.unary_stream_rpc_method_handler(self._stream)
+        return grpc.unary_unary_rpc_method_handler(self._unary)
+
+    async def _stream(self, request, context):
+        self.requests.append(request)
+        for step in self.scripts.popleft():
+            if isinstance(step, tuple):
+                await context.abort(*step)
+            elif callable(step):
+                await step()
+            await context.write(step if isinstance(step, bytes) else step.SerializeToString())
+
+    async def _unary(self, request, context):
+        self.requests.append(request)
+        (step,) = self.scripts.popleft()
+        if isinstance(step, tuple):
+            await context.abort(*step)
+        return step if isinstance(step, bytes) else step.SerializeToString()
+
+
+def config(address, scheme="http", **fields):
+    return ProviderConfig.model_validate({"name": "far", "kind": "grpc", "base_url": f"{scheme}://{address}", **fields})
+
+
+@asynccontextmanager
+async def upstream_and_provider(*scripts, **fields):
+    upstream = Upstream()
+    upstream.scripts.extend(scripts)
+    upstream.server = server = grpc.aio.server()
+    server.add_generic_rpc_handlers((upstream,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with aclosing(GrpcProvider.from_config(config(f"127.0.0.1:{port}", **fields), None)) as provider:
+            yield upstream, provider
+    finally:
+        await server.stop(None)
+
+
+async def streamed(*script):
+    async with upstream_and_provider(script) as (_, provider):
+        return await collected(provider.stream(ask(), "m"))
+
+
+async def refused(script, **fields):
+    """The error of a Chat."""
+    async with upstream_and_provider([script], **fields) as (_, provider):
+        with pytest.raises(errors.ProxyError) as raised:
+            await provider.chat(ask(), "m")
+    return raised.value
+
+
+def rich(code, *details, message="In words."):
+    """The arguments of an abort with a rich status."""
+    status = status_pb2.Status(code=code.value[0], message=message)
+    for detail in details:
+        packed = PackedAny()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return code, message, (("grpc-status-details-bin", status.SerializeToString()),)
+
+
+def info(reason, domain="llmproxy", **metadata):
+    return error_details_pb2.ErrorInfo(reason=reason, domain=domain, metadata=metadata)
+
+
+async def test_a_complete_stream_is_start_output_and_end():
+    events = await streamed(START, HELLO, FINISH, END)
+    assert events[0] == UpstreamStart("record-1")
+    assert events[1] == TextDelta(text="Hello")
+    assert isinstance(events[-1], UpstreamEnd)
+    assert (events[-1].usage.input_tokens, events[-1].usage.source) == (3, UsageSource.PROVIDER)
+
+
+async def test_heartbeats_and_unknown_events_are_passed_over():
+    unknown = b"\x08\x01\xfa\x01\x02\x08\x01"  # field 31, of a later version
+    events = await streamed(event(heartbeat={}), START, unknown, event(delta={}), HELLO, event(error={}), FINISH, END)
+    assert [type(each).__name__ for each in events] == ["UpstreamStart", "TextDelta", "CandidateFinish", "UpstreamEnd"]
+
+
+async def test_a_warning_that_only_the_end_tells_comes_before_it():
+    end = event(end={"warnings": [{"code": "LATE"}]})
+    assert (await streamed(START, HELLO, FINISH, end))[-2] == Warning("LATE", "", "")
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        ([], errors.UpstreamProtocolError),
+        ([START], errors.UpstreamProtocolError),
+        ([START, HELLO], errors.UpstreamStreamBroken),
+        ([START, HELLO, FINISH], errors.UpstreamStreamBroken),
+        ([START, HELLO, (Code.UNAVAILABLE, "gone")], errors.UpstreamStreamBroken),
+        ([START, HELLO, (Code.INTERNAL, "")], errors.UpstreamStreamBroken),
+        ([START, HELLO, FINISH, END, (Code.UNAVAILABLE, "")], errors.UpstreamStreamBroken),
+        ([(Code.UNAVAILABLE, "")], errors.UpstreamServerError),
+        ([START, HELLO, rich(Code.UNAVAILABLE, info("UPSTREAM_OVERLOADED"))], errors.UpstreamOverloaded),
+        ([START, HELLO, b"\xff\xff"], errors.UpstreamProtocolError),
+    ],
+    ids=str,
+)
+async def test_a_stream_without_its_end_and_ok_is_never_complete(script, error):
+    with pytest.raises(error):
+        await streamed(*script)
+
+
+async def test_an_upstream_that_dies_in_midstream_breaks_the_stream():
+    async with (
+        upstream_and_provider([START, HELLO, never]) as (upstream, provider),
+        aclosing(provider.stream(ask(), "m")) as batches,
+    ):
+        assert await anext(batches) == (UpstreamStart("record-1"),)
+        assert await anext(batches) == (TextDelta(text="Hello"),)
+        await upstream.server.stop(None)
+        with pytest.raises(errors.UpstreamStreamBroken):
+            await anext(batches)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (Code.INVALID_ARGUMENT, errors.InvalidRequest),
+        (Code.NOT_FOUND, errors.ModelNotFound),
+        (Code.UNAUTHENTICATED, errors.CredentialsRejected),
+        (Code.PERMISSION_DENIED, errors.CredentialsRejected),
+        (Code.RESOURCE_EXHAUSTED, errors.UpstreamRateLimited),
+        (Code.UNIMPLEMENTED, errors.CapabilityNotSupported),
+        (Code.DEADLINE_EXCEEDED, errors.UpstreamTimeout),
+        (Code.UNAVAILABLE, errors.UpstreamServerError),
+        (Code.UNKNOWN, errors.UpstreamServerError),
+        (Code.CANCELLED, errors.UpstreamServerError),
+    ],
+)
+async def test_a_bare_status_counts_by_its_code(code, error):
+    raised = await refused((code, "said so"))
+    assert type(raised) is error
+    assert raised.fault.code == code.name
+
+
+async def test_a_request_that_is_too_long_for_the_upstream_is_the_callers_to_shorten():
+    words = "CLIENT: Received message larger than max (9 vs. 4)"
+    assert type(await refused((Code.RESOURCE_EXHAUSTED, words))) is errors.InvalidRequest
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [
+        ("INTERNAL", errors.UpstreamServerError),
+        ("CALLER_UNAUTHENTICATED", errors.CredentialsRejected),
+        ("PERMISSION_DENIED", errors.CredentialsRejected),
+        ("CALLER_RATE_LIMITED", errors.UpstreamRateLimited),
+        ("CALLER_BUDGET_EXCEEDED", errors.UpstreamQuotaExhausted),
+        ("METHOD_NOT_IMPLEMENTED", errors.CapabilityNotSupported),
+        ("NO_PROVIDER_AVAILABLE", errors.UpstreamOverloaded),
+        ("PROXY_OVERLOADED", errors.UpstreamOverloaded),
+        ("DRAINING", errors.UpstreamOverloaded),
+        ("SLOW_CONSUMER", errors.UpstreamStreamBroken),
+        ("CALLER_CANCELLED", errors.UpstreamServerError),
+        ("LOOP_DETECTED", errors.LoopDetected),
+        ("OF_A_LATER_VERSION", errors.UpstreamServerError),
+    ],
+)
+async def test_a_reason_counts_as_it_is_seen_from_here(reason, error):
+    assert type(await refused(rich(Code.ABORTED, info(reason)))) is error
+
+
+async def test_a_reason_of_another_domain_says_nothing():
+    assert type(await refused(rich(Code.NOT_FOUND, info("PROMPT_BLOCKED", domain="x")))) is errors.ModelNotFound
+
+
+async def test_details_that_cannot_be_read_leave_the_code():
+    garbage = (("grpc-status-details-bin", b"\xff\xff"),)
+    assert type(await refused((Code.NOT_FOUND, "", garbage))) is errors.ModelNotFound
+
+
+async def test_fields_waits_and_variables_are_kept():
+    violation = error_details_pb2.BadRequest.FieldViolation(field="generation.seed", description="too big")
+    wait = error_details_pb2.RetryInfo(retry_delay={"seconds": 7})
+    details = info("UNSUPPORTED_PARAMETER", fields="generation.seed", requestId="theirs")
+    bad = error_details_pb2.BadRequest(field_violations=[violation])
+    raised = await refused(rich(Code.INVALID_ARGUMENT, details, bad, wait))
+    assert type(raised) is errors.UnsupportedParameter
+    assert raised.violations == (errors.FieldViolation("generation.seed", "too big"),)
+    assert raised.retry_after == 7.0
+    assert raised.metadata == {"fields": "generation.seed"}
+
+
+@pytest.mark.parametrize("code", [Code.UNAUTHENTICATED, Code.UNAVAILABLE])
+async def test_an_error_never_repeats_our_key(code):
+    raised = await refused(rich(code, info("X", given="test-key"), message="no test-key"), api_key="test-key")
+    assert "test-key" not in repr((raised, raised.fault, raised.metadata, raised.message))
+
+
+async def test_an_answer_without_candidates_is_none():
+    assert type(await refused(chat_pb2.ChatResponse(id="x"))) is errors.UpstreamProtocolError
+    assert type(await refused(b"\xff\xff")) is errors.UpstreamProtocolError
+
+
+async def test_vectors_that_are_missing_are_noticed():
+    async with upstream_and_provider([embed_pb2.EmbedResponse()]) as (_, provider):
+        with pytest.raises(errors.UpstreamProtocolError):
+            await provider.embed(EmbedRequest("m", (TextPart(text="a"),)), "m")
+
+
+async def test_keys_take_turns_as_bearer_tokens_beside_the_configured_headers():
+    health = [health_pb2.HealthResponse()]
+    fields = {"api_keys": ["test-key-1", "test-key-2"], "headers": {"X-Team": "search"}}
+    async with upstream_and_provider(*[health] * 3, **fields) as (upstream, provider):
+        for _ in range(3):
+            await provider.probe()
+    keys = [metadata["authorization"] for metadata in upstream.metadata]
+    assert keys == ["Bearer test-key-1", "Bearer test-key-2", "Bearer test-key-1"]
+    assert {metadata["x-team"] for metadata in upstream.metadata} == {"search"}
+
+
+@pytest.mark.parametrize("status", [health_pb2.SERVING_STATUS_NOT_SERVING, health_pb2.SERVING_STATUS_DRAINING])
+async def test_a_probe_fails_where_the_upstream_takes_no_calls(status):
+    async with upstream_and_provider([health_pb2.HealthResponse(status=status)]) as (_, provider):
+        with pytest.raises(errors.UpstreamOverloaded):
+            await provider.probe()
+
+
+def page(*ids, token=""):
+    models = [model_pb2.Model(id=each, capabilities=[1, 99], max_input_tokens=8) for each in ids]
+    return [model_pb2.ListModelsResponse(models=models, next_page_token=token)]
+
+
+async def test_models_are_listed_page_by_page_less_names_that_only_a_loop_makes():
+    endless = "/".join(["far"] * 9)
+    async with upstream_and_provider(page("a", endless, token="t"), page("b/c")) as (upstream, provider):
+        models = await provider.list_models()
+    assert [(model.name, model.max_input_tokens) for model in models] == [("a", 8), ("b/c", 8)]
+    assert [capability.name for capability in models[0].capabilities] == ["CHAT"]
+    assert models[0].input_modalities is None
+    assert model_pb2.ListModelsRequest.FromString(upstream.requests[1]).page_token == "t"
+
+
+async def test_a_list_of_models_that_does_not_end_is_refused():
+    async with upstream_and_provider(*[page("a", token="again")] * 101) as (_, provider):
+        with pytest.raises(errors.UpstreamProtocolError):
+            await provider.list_models()
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"base_url": None}, "needs a base_url"),
+        ({"base_url": "http://127.0.0.1:1/v1"}, "path"),
+        ({"base_url": "http://llm.example.com:1", "api_key": "test-key"}, "unencrypted"),
+        ({"base_url": "http://llm.example.com:1", "headers": {"Authorization": "test-key"}}, "unencrypted"),
+        ({"headers": {"grpc-timeout": "1S"}}, "grpc-timeout"),
+        ({"headers": {"x-bin": "1"}}, "x-bin"),
+        ({"headers": {"x!": "1"}}, "x!"),
+    ],
+)
+async def test_what_grpc_cannot_carry_or_nobody_should_see_is_refused(fields, why):
+    given = {"name": "far", "kind": "grpc", "base_url": "http://127.0.0.1:1", **fields}
+    with pytest.raises(ValueError, match=re.escape(why)):
+        GrpcProvider.from_config(ProviderConfig.model_validate(given), None)
+
+
+@pytest.mark.parametrize("address", ["http://[::1]:1", "http://localhost", "https://llm.example.com"])
+async def test_addresses_need_no_port(address):
+    given = {"name": "far", "kind": "grpc", "base_url": address, "api_key": "test-key"}
+    async with aclosing(GrpcProvider.from_config(ProviderConfig.model_validate(given), None)) as provider:
+        assert provider.features("m").tools
