@@ -15,8 +15,10 @@ def count(raw: Mapping[str, Any], name: str) -> int:
 
 def clipped(value: Any) -> int:
     """A value as a count, as `count` reads one."""
+    if value is None:
+        return 0
     if value.__class__ is int:
-        return min(max(value, 0), LARGEST_COUNT)
+        return value if 0 <= value <= LARGEST_COUNT else min(max(value, 0), LARGEST_COUNT)
     if isinstance(value, float) and not math.isnan(value):
         return int(min(max(value, 0.0), LARGEST_COUNT))
     return 0

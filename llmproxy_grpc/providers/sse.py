@@ -8,6 +8,7 @@ from msgspec import Struct
 from llmproxy_grpc.errors import UpstreamProtocolError
 
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
+_MAX_BARE_BYTES = 64 * 1024
 _EVENTS = re.compile(rb"^data: ([^\r\n]*)\n\n", re.MULTILINE)
 _AROUND = len(b"data: \n\n")
 
@@ -26,12 +27,17 @@ class SseReader:
 
     Args:
         max_event_bytes: How long one event's data or one line may be.
+        keep_bare_json: Whether lines that are no fields and begin as JSON are an event when the stream ends, of at most
+            64 KiB: some vendors break off a stream by an error that is no event.
     """
 
     __slots__ = (
+        "_bare",
+        "_bare_size",
         "_between_events",
         "_data",
         "_event",
+        "_keep_bare",
         "_line",
         "_line_size",
         "_max",
@@ -40,7 +46,7 @@ class SseReader:
         "_skip_line_feed",
     )
 
-    def __init__(self, *, max_event_bytes: int = _MAX_EVENT_BYTES) -> None:
+    def __init__(self, *, max_event_bytes: int = _MAX_EVENT_BYTES, keep_bare_json: bool = False) -> None:
         self._max = max_event_bytes
         self._opening: bytes | None = b""
         self._between_events = False
@@ -50,6 +56,9 @@ class SseReader:
         self._event = ""
         self._data: list[bytes] = []
         self._size = 0
+        self._keep_bare = keep_bare_json
+        self._bare: list[bytes] = []
+        self._bare_size = 0
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Takes the next bytes and gives the events that they complete.
@@ -58,7 +67,7 @@ class SseReader:
             UpstreamProtocolError: An event or a line is too long.
         """
         if self._between_events:
-            events = _plain_events(chunk, self._max)
+            events = _plain_events(chunk.replace(b"\r\n", b"\n") if chunk.endswith(b"\r\n") else chunk, self._max)
             if events is not None:
                 return events
         events = self._read(chunk)
@@ -73,6 +82,9 @@ class SseReader:
         self._take_line(b"".join(self._line), events)
         self._line.clear()
         self._take_line(b"", events)
+        if self._bare:
+            events.append(ServerSentEvent("", b"\n".join(self._bare)))
+            self._bare.clear()
         return events
 
     def _read(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -135,12 +147,18 @@ class SseReader:
             self._data.append(value)
         elif name == b"event":
             self._event = value.removeprefix(b" ").decode("utf-8", "replace")
+        elif self._keep_bare and (self._bare or line.startswith((b"{", b"["))):
+            self._bare_size += len(line)
+            if self._bare_size <= _MAX_BARE_BYTES:
+                self._bare.append(line)
 
 
 def _plain_events(chunk: bytes, limit: int) -> list[ServerSentEvent] | None:
     """The events, if the bytes are nothing but events of one line of data each, as they nearly always are."""
     if len(chunk) > limit:
         return None
+    if chunk.count(b"\n") == 2 and chunk.startswith(b"data: ") and chunk.endswith(b"\n\n") and b"\r" not in chunk:
+        return [ServerSentEvent("", chunk[6:-2])]
     found = _EVENTS.findall(chunk)
     if sum(map(len, found)) + _AROUND * len(found) != len(chunk):
         return None

@@ -181,3 +181,23 @@ def test_the_time_is_linear_even_in_single_bytes(event):
     assert len(found.data) in (200_000, 12_000 * 11 - 1)
     # Quadratic would be minutes.
     assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_an_error_that_stands_bare_in_a_stream_is_an_event_at_its_end_where_that_is_wanted(step):
+    stream = b'data: a\n\n{\n  "error": {\n    "code": 503\n  }\n}\n'
+    reader = SseReader(keep_bare_json=True)
+    events = [event for start in range(0, len(stream), step) for event in reader.feed(stream[start : start + step])]
+    assert [event.data for event in events] == [b"a"]
+    (last,) = reader.close()
+    assert last.data == b'{\n  "error": {\n    "code": 503\n  }\n}'
+    assert reader.close() == []
+    assert read(stream) == [("", b"a")]
+
+
+def test_bare_lines_cost_bounded_memory():
+    reader = SseReader(keep_bare_json=True)
+    for _ in range(100):
+        assert reader.feed(b"{" + b"x" * 1000 + b"\n") == []
+    (last,) = reader.close()
+    assert len(last.data) <= 65_536 + 100
