@@ -33,7 +33,7 @@ COLUMNS: Sequence[Column] = (
     Column("`openai`", {"kind": "openai", "api_key": "test-key"}, "gpt-5-mini"),
     Column("`openai`, `api: responses`", {"kind": "openai", "api_key": "test-key", "api": "responses"}, "gpt-5-mini"),
     Column("`anthropic`", {"kind": "anthropic", "api_key": "test-key"}, "claude-opus-4-7"),
-    Column("`gemini`", {"kind": "gemini", "api_key": "test-key"}, "gemini-3-pro"),
+    Column("`gemini`", {"kind": "gemini", "api_key": "test-key"}, "gemini-4-argon"),
     Column("`azure`", {"kind": "azure", "api_key": "test-key", "base_url": "https://x.test"}, "gpt"),
     Column("`mistral`", {"kind": "mistral", "api_key": "test-key"}, "mistral-large-latest"),
     Column("`bedrock`", {"kind": "bedrock", "api_key": "test-key", "region": "x"}, "anthropic.claude-sonnet-4"),

@@ -16,7 +16,7 @@ _LOCAL: Final = frozenset({"local"})
 _KINDS_WITH: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("model_file", "threads", "context_size", "parallel"), _LOCAL),
     **dict.fromkeys(("quirks", "api"), frozenset({"openai"})),
-    "api_version": frozenset({"anthropic", "azure"}),
+    "api_version": frozenset({"anthropic", "azure", "gemini"}),
     "deployment": frozenset({"azure"}),
     **dict.fromkeys(
         ("region", "profile", "access_key_id", "secret_access_key", "session_token"), frozenset({"bedrock"})
@@ -119,7 +119,10 @@ class ProviderConfig(Section):
     api_version: Annotated[Text | None, Field(description="Version of the vendor's API.")] = None
     region: Annotated[Text | None, Field(description="Kind `bedrock`: the region; null: that of `AWS_REGION`.")] = None
     project: Annotated[Text | None, Field(description="Kind `gemini`: project at Vertex AI; null: AI Studio.")] = None
-    location: Annotated[Text | None, Field(description="Kind `gemini`: location at Vertex AI; null: `global`.")] = None
+    location: Annotated[
+        Text | None,
+        Field(description="Kind `gemini`: location at Vertex AI; null: `global`. Without a project: express mode."),
+    ] = None
     deployment: Annotated[Text | None, Field(description="Kind `azure`: the only one; null: the model's name.")] = None
     profile: Annotated[Text | None, Field(description="Kind `bedrock`: a profile of AWS's tools.")] = None
 

@@ -21,7 +21,7 @@ def vendor_of(provider: ProviderConfig, vendors: Mapping[str, Vendor]) -> str:
     if provider.prices is not None:
         return provider.prices
     name = provider.preset or provider.kind
-    if name == "gemini" and provider.project is not None:
+    if name == "gemini" and (provider.project or provider.location):
         name = VERTEX
     if provider.base_url is None:
         return name

@@ -64,6 +64,11 @@ class CandidateWriter:
         return self._parts > 0
 
     @property
+    def last_part(self) -> int:
+        """The number of the part that was opened last; -1 if none was."""
+        return self._parts - 1
+
+    @property
     def calls_tools(self) -> bool:
         """Whether it has called a tool."""
         return bool(self._calls)
@@ -146,6 +151,12 @@ class CandidateWriter:
                 self.enter(TextDelta)
             self._batch.text(self._kind or TextDelta, self.index, self._part, "")
         self._batch.annotate(logprobs, citations)
+
+    def cite(self, part_index: int, citations: Sequence[Citation]) -> None:
+        """Adds sources to a text that was written before."""
+        self._batch.add(
+            TextDelta(candidate_index=self.index, part_index=part_index, text="", citations=tuple(citations))
+        )
 
     def finish(self, reason: FinishReason, raw: str, matched_stop_sequence: str = "") -> None:
         """Ends the candidate."""

@@ -91,12 +91,26 @@ def _error(document: dict[str, Any]) -> dict[str, Any]:
     error = document.get("error")
     if isinstance(error, dict):
         return error
+    feedback = document.get("promptFeedback")
+    if isinstance(feedback, dict):
+        return _blocked(feedback)
     detail = document.get("detail")
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         return _validation(detail[0])
     if isinstance(detail, dict):
         return detail
     return document
+
+
+def _blocked(feedback: dict[str, Any]) -> dict[str, Any]:
+    """Google's: an answer without a candidate, which is no error by its status."""
+    reason = feedback.get("blockReason")
+    return {
+        "message": feedback.get("blockReasonMessage"),
+        "code": reason,
+        "type": "content_filter",
+        "metadata": {"reasons": [reason]},
+    }
 
 
 def _validation(fault: dict[str, Any]) -> dict[str, Any]:

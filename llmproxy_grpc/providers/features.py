@@ -23,12 +23,14 @@ class MediaFeature(Struct, frozen=True):
     Attributes:
         prompts: Where the bytes may be in the messages of system, developer and user.
         results: The same in results of tools.
+        answers: The same in the model's own messages, such as pictures that it made.
         types: The media types that are taken, in lower case; empty for any.
         schemes: The schemes of URIs that are taken, such as `s3`; empty for any.
     """
 
     prompts: Source = Source.NONE
     results: Source = Source.NONE
+    answers: Source = Source.NONE
     types: frozenset[str] = frozenset()
     schemes: frozenset[str] = frozenset()
 

@@ -1,6 +1,7 @@
 """Access tokens of Google Cloud, by Application Default Credentials."""
 
-from collections.abc import Callable
+import math
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -17,17 +18,17 @@ def google_token() -> Expiring[str]:
     """
     if find_spec("google.auth") is None:
         raise ValueError("Google Cloud's credentials need the extra `vertex` of llmproxy-grpc, or an api_key")
-    return Expiring(_fetcher())
+    return Expiring(fetch_token)
 
 
-def _fetcher() -> Callable[[], tuple[str, float]]:
-    def fetch() -> tuple[str, float]:
-        # Its imports take a while, and many have no use for them.
-        import google.auth  # noqa: PLC0415
-        from google.auth.transport.requests import Request  # noqa: PLC0415
+def fetch_token() -> tuple[str, float]:
+    """Gives a token, and when it ends, in seconds since 1970; blocks, and raises whatever google-auth raises."""
+    # Its imports take a while, and many have no use for them.
+    import google.auth  # noqa: PLC0415
+    from google.auth.transport.requests import Request  # noqa: PLC0415
 
-        credentials: Any = google.auth.default(scopes=[SCOPE])[0]
-        credentials.refresh(Request())
-        return credentials.token, credentials.expiry.timestamp()
-
-    return fetch
+    credentials: Any = google.auth.default(scopes=[SCOPE])[0]
+    credentials.refresh(Request())
+    ends: datetime | None = credentials.expiry
+    # google-auth's times are in UTC, and say nothing of it.
+    return credentials.token, math.inf if ends is None else ends.replace(tzinfo=UTC).timestamp()

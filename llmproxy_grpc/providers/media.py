@@ -98,4 +98,4 @@ def url_of(part: MediaPart) -> str:
 def _sources(feature: MediaFeature, place: Place) -> Source:
     if place is Place.PROMPT:
         return feature.prompts
-    return feature.results if place is Place.RESULT else Source.NONE
+    return feature.results if place is Place.RESULT else feature.answers

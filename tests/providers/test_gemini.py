@@ -1,6 +1,7 @@
 """The kind gemini over a real connection: addresses, tokens, lists, counts, vectors, and a tool loop."""
 
 import json
+import sys
 
 import pytest
 
@@ -9,6 +10,7 @@ from llmproxy_grpc.errors import (
     CapabilityNotSupported,
     CredentialsRejected,
     PromptBlocked,
+    UpstreamOverloaded,
     UpstreamProtocolError,
     UpstreamQuotaExhausted,
     UpstreamRateLimited,
@@ -20,15 +22,18 @@ from llmproxy_grpc.messages import (
     Message,
     ReasoningConfig,
     Role,
+    TextDelta,
     TextPart,
     ToolResultPart,
+    UsageSoFar,
 )
 from llmproxy_grpc.providers.expiring import Expiring
 from llmproxy_grpc.providers.gemini import GeminiProvider
-from llmproxy_grpc.providers.generate_content.wire import GenerateContent, vertex
+from llmproxy_grpc.providers.generate_content.place import studio, vertex, vertex_address
+from llmproxy_grpc.providers.generate_content.wire import GenerateContent
 from llmproxy_grpc.providers.upstream import Upstream
 from tests.fakes.faulty_upstream import Answer
-from tests.providers.conversations import ask, assembled, collected
+from tests.providers.conversations import ask, assembled, collect, collected
 from tests.providers.kinds.gemini import KIND
 from tests.providers.test_golden import GOLDEN
 
@@ -57,7 +62,9 @@ async def test_vertex_has_its_own_places_and_fresh_tokens(upstream, http):
         Answer.json(KIND.answer("x")),
         Answer.json(b'{"totalTokens": 3}'),
         Answer.json(b'{"predictions":[{"embeddings":{"values":[1,2],"statistics":{"token_count":4}}}]}'),
-        Answer.json(b'{"publisherModels":[{"name":"publishers/google/models/gemini-3-pro"}]}'),
+        Answer.json(
+            b'{"publisherModels":[{"name":"publishers/google/models/gemini-3-pro"},{"name":"publishers/google/models/bert"}]}'
+        ),
     )
     await provider.chat(ask(), "gemini-3-pro")
     now[0] = 800.0  # five minutes before its end a token is fetched anew
@@ -65,14 +72,18 @@ async def test_vertex_has_its_own_places_and_fresh_tokens(upstream, http):
     embedded = await provider.embed(EmbedRequest("m", (TextPart(text="a"),)), "text-embedding-005")
     assert (list(embedded.vectors[0]), embedded.usage.input_tokens) == ([1, 2], 4)
     assert [model.name for model in await provider.list_models()] == ["gemini-3-pro"]
+    upstream.script(Answer.json(b'{"embeddings":[{"values":[3,4]}]}'))
+    embedded = await provider.embed(EmbedRequest("m", (TextPart(text="a"),)), "gemini-embedding-001")
+    assert list(embedded.vectors[0]) == [3, 4]
     assert [request.path for request in upstream.requests] == [
         f"{home}/gemini-3-pro:generateContent",
         f"{home}/gemini-3-pro:countTokens",
         f"{home}/text-embedding-005:predict",
         "/v1beta1/publishers/google/models?pageSize=1000",
+        f"{home}/gemini-embedding-001:batchEmbedContents",
     ]
     sent = [request.headers["authorization"] for request in upstream.requests]
-    assert sent == ["Bearer test-token-1000", *["Bearer test-token-9000"] * 3]
+    assert sent == ["Bearer test-token-1000", *["Bearer test-token-9000"] * 4]
 
 
 async def test_a_token_that_the_provider_repeats_is_in_no_error(upstream, http):
@@ -98,10 +109,63 @@ async def test_without_a_token_to_be_had_the_credential_is_rejected(upstream, ht
     assert upstream.requests == []
 
 
-@pytest.mark.parametrize("config", [{}, {"location": "us-central1", "api_key": "test-key"}])
-def test_a_configuration_that_cannot_work_is_refused(http, config):
-    with pytest.raises(ValueError, match=r"api_key|location"):
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        ({}, "needs an api_key"),
+        ({"location": "us-central1"}, "needs a project, or an api_key"),
+        ({"project": "p", "location": "example.test/", "api_key": "test-key"}, "location must be"),
+    ],
+)
+def test_a_configuration_that_cannot_work_is_refused(http, config, fault):
+    with pytest.raises(ValueError, match=fault):
         GeminiProvider.from_config(ProviderConfig(name="g", kind="gemini", **config), http)
+
+
+def test_google_clouds_credentials_need_their_extra(http, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.auth", None)
+    with pytest.raises(ValueError, match="need the extra `vertex`"):
+        GeminiProvider.from_config(ProviderConfig(name="g", kind="gemini", project="p"), http)
+    assert GeminiProvider.from_config(ProviderConfig(name="g", kind="gemini", project="p", api_key="test-key"), http)
+
+
+@pytest.mark.parametrize(
+    ("location", "address"),
+    [
+        ("global", "https://aiplatform.googleapis.com"),
+        ("europe-west4", "https://europe-west4-aiplatform.googleapis.com"),
+        ("eu", "https://aiplatform.eu.rep.googleapis.com"),
+    ],
+)
+def test_the_host_of_a_location(location, address):
+    assert vertex_address(location) == address
+
+
+@pytest.mark.parametrize(
+    ("config", "model", "path"),
+    [
+        ({}, "models/m", "/v1beta/models/m"),
+        ({"api_version": "v1"}, "m", "/v1/models/m"),
+        ({"location": "global"}, "m", "/v1/publishers/google/models/m"),
+        ({"project": "p"}, "publishers/google/models/m", "/v1/projects/p/locations/global/publishers/google/models/m"),
+        ({"project": "p", "location": "eu"}, "endpoints/12", "/v1/projects/p/locations/eu/endpoints/12"),
+        (
+            {"project": "p", "api_version": "v1beta1"},
+            "endpoints/../x",
+            "/v1beta1/projects/p/locations/global/endpoints/..%2Fx",
+        ),
+        (
+            {"project": "p"},
+            "m:countTokens?",
+            "/v1/projects/p/locations/global/publishers/google/models/m%3AcountTokens%3F",
+        ),
+    ],
+)
+async def test_where_a_model_answers(upstream, http, config, model, path):
+    upstream.script(Answer.json(KIND.answer("x")))
+    await (await KIND.provider(upstream, http, **config)).chat(ask(), model)
+    assert upstream.requests[0].path == f"{path}:generateContent"
+    assert upstream.requests[0].headers["x-goog-api-key"] == "test-key"
 
 
 async def test_lists_are_read_page_by_page(upstream, http):
@@ -142,12 +206,79 @@ async def test_vectors_come_from_models_that_make_them(upstream, http):
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_blocked_prompt_is_told_apart(upstream, http, stream):
-    body = b'{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":4}}'
+    body = (
+        b'{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT","blockReasonMessage":"No."},'
+        b'"usageMetadata":{"promptTokenCount":4}}'
+    )
     gemini = await KIND.provider(upstream, http)
     upstream.script(KIND.streaming([b"data: " + body + b"\r\n\r\n"]) if stream else Answer.json(body))
+    events = []
     with pytest.raises(PromptBlocked) as caught:
-        await (collected(gemini.stream(ask(), "m")) if stream else gemini.chat(ask(), "m"))
+        await (collect(gemini.stream(ask(), "m"), events) if stream else gemini.chat(ask(), "m"))
     assert caught.value.metadata == {"category": "PROHIBITED_CONTENT"}
+    assert (caught.value.fault.code, caught.value.fault.message) == ("PROHIBITED_CONTENT", "No.")
+    told = [event.usage.input_tokens for event in events if isinstance(event, UsageSoFar)]
+    assert told == ([4] if stream else [])
+
+
+async def test_feedback_that_blocks_nothing_is_no_error(upstream, http):
+    body = json.loads(KIND.answer("x")) | {"promptFeedback": {"blockReason": "BLOCKED_REASON_UNSPECIFIED"}}
+    empty = b'{"promptFeedback":{"safetyRatings":[]}}'
+    upstream.script(Answer.json(json.dumps(body).encode()), Answer.json(empty))
+    gemini = await KIND.provider(upstream, http)
+    assert (await gemini.chat(ask(), "m")).candidates
+    with pytest.raises(UpstreamProtocolError):
+        await gemini.chat(ask(), "m")
+
+
+async def test_an_error_that_breaks_off_a_stream_may_stand_bare(upstream, http):
+    said = KIND.stream(["One"], None)[0]
+    error = json.dumps({"error": {"code": 503, "message": "The model is overloaded."}}, indent=2).encode()
+    gemini = await KIND.provider(upstream, http)
+    for bare in (error, b"[" + error + b"]\r\n"):
+        upstream.script(KIND.streaming([said, bare]))
+        events = []
+        with pytest.raises(UpstreamOverloaded):
+            await collect(gemini.stream(ask(), "m"), events)
+        assert [event.text for event in events if isinstance(event, TextDelta)] == ["One"]
+
+
+async def test_arguments_in_pieces_are_never_taken_for_calls(upstream, http):
+    parts = [
+        {"functionCall": {"name": "f", "willContinue": True}},
+        {"functionCall": {"partialArgs": [{"jsonPath": "$.a", "stringValue": "x"}]}},
+    ]
+    gemini = await KIND.provider(upstream, http)
+    for part in parts:
+        body = json.dumps({"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]}).encode()
+        upstream.script(Answer.json(body))
+        with pytest.raises(UpstreamProtocolError, match="pieces"):
+            await gemini.chat(ask(), "m")
+
+
+async def test_a_stream_that_goes_on_behind_its_finish_reason_is_read_to_its_end(upstream, http):
+    path = GOLDEN / "gemini" / "finish_reason_in_every_chunk.sse"
+    first, second, rest = path.read_bytes().split(b"\n\n", 2)
+    upstream.script(KIND.streaming([first + b"\n\n", second + b"\n\n", 0.15, rest]))
+    wire = GenerateContent(Upstream(http, upstream.url), studio(), tail_seconds=0.1)
+    response = assembled(await collected(wire.stream(ask(), "golden-model")))
+    assert response.candidates[0].message.parts == (TextPart(text="ABC"),)
+
+
+async def test_what_is_told_beside_an_answer_comes_either_way(upstream, http):
+    path = GOLDEN / "gemini" / "to_be_continued.sse"
+    gemini = await KIND.provider(upstream, http)
+    upstream.script(KIND.streaming([path.read_bytes()]), Answer.json((GOLDEN / "gemini" / "sound.json").read_bytes()))
+    streamed = assembled(await collected(gemini.stream(ask(), "m")))
+    assert streamed.provider_metadata == {
+        "modelVersion": "golden-model",
+        "responseId": "resp-1",
+        "continuationToken": "abc=",
+        "finishMessage": "more",
+    }
+    answered = await gemini.chat(ask(), "golden-model")
+    assert answered.upstream_request_id == "resp-1"
+    assert answered.provider_metadata == {"responseId": "resp-1", "avgLogprobs": -0.5, "trafficType": "ON_DEMAND"}
 
 
 @pytest.mark.parametrize("shown", [True, False])

@@ -1,31 +1,33 @@
-"""What Gemini's models honour, by their generation."""
+"""What generateContent honours, and the rules that its fields have with each other."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import ChatRequest, EmbedPurpose, MediaKind, Modality, ReasoningEffort, ToolMode
+from llmproxy_grpc.messages import (
+    ChatRequest,
+    EmbedPurpose,
+    FunctionTool,
+    GenerationConfig,
+    JsonSchemaFormat,
+    MediaKind,
+    Modality,
+    ReasoningEffort,
+    ToolMode,
+)
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Source
-from llmproxy_grpc.providers.provider import Adapted, Change
+from llmproxy_grpc.providers.generate_content.generations import (
+    MOST_MODELS,
+    Generation,
+    generation_of,
+    possible_budget,
+)
+from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 NAMES: Final = ("gemini",)
-_PROMPTS = Source.DATA | Source.URI
-_EMBEDDING = re.compile(r"embedding")
-_VERSION = re.compile(r"gemini-(\d+)")
-_SETTINGS = frozenset(
-    {
-        "max_output_tokens",
-        "temperature",
-        "top_p",
-        "top_k",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "top_logprobs",
-    }
-)
 PURPOSES: Final = {
     EmbedPurpose.DOCUMENT: "RETRIEVAL_DOCUMENT",
     EmbedPurpose.QUERY: "RETRIEVAL_QUERY",
@@ -33,56 +35,116 @@ PURPOSES: Final = {
     EmbedPurpose.CLUSTERING: "CLUSTERING",
     EmbedPurpose.SIMILARITY: "SEMANTIC_SIMILARITY",
 }
+_SAMPLING = frozenset({"temperature", "top_p", "top_k"})
+_PENALTIES = frozenset({"presence_penalty", "frequency_penalty"})
+_LOGPROBS = frozenset({"top_logprobs"})
+_NOTHING: frozenset[str] = frozenset()
+_EMBEDS = re.compile(r"embedding")
+_EMBEDS_MEDIA = re.compile(r"gemini-embedding-(?!001|exp)")
+_SCHEMES = frozenset({"https", "gs"})
+_IN_RESULTS = frozenset({MediaKind.IMAGE, MediaKind.DOCUMENT})
 
 
-def version_of(model: str) -> int:
-    """The generation of a model; names that tell none are taken for the newest that everybody has."""
-    found = _VERSION.search(model)
-    return int(found[1]) if found else 3
-
-
-def features_of(model: str) -> Features:
-    """The features of a model."""
-    embeds = _EMBEDDING.search(model) is not None
+@lru_cache(maxsize=MOST_MODELS)
+def features_of(model: str, *, vertex: bool = False) -> Features:
+    """The features of a model, at Vertex AI or at AI Studio."""
+    generation = generation_of(model)
+    media = _media(generation, vertex=vertex)
+    embed = None
+    if _EMBEDS.search(model):
+        inputs = media if _EMBEDS_MEDIA.search(model) else {}
+        embed = EmbedFeatures(media=inputs, dimensions=True, purposes=frozenset(PURPOSES), most_inputs=100)
     return Features(
         names=NAMES,
-        media=_media(version_of(model)),
+        media=media,
         tools=True,
+        strict_tools=True,
         tool_modes=frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED}),
         named_tool=True,
-        settings=_SETTINGS,
+        settings=_settings(generation, vertex=vertex),
         max_stop_sequences=5,
-        many_candidates=True,
+        many_candidates=generation.many_candidates,
         json_object=True,
         json_schema=True,
-        reasoning_effort=True,
-        reasoning_budget=True,
-        reasoning_shown=True,
+        reasoning_effort=generation.thinks,
+        reasoning_budget=generation.budgets is not None,
+        reasoning_shown=generation.thinks,
         output_modalities=frozenset({Modality.TEXT, Modality.IMAGE, Modality.AUDIO}),
-        chat=not embeds,
-        embed=EmbedFeatures(dimensions=True, purposes=frozenset(PURPOSES), most_inputs=100) if embeds else None,
+        chat=embed is None,
+        embed=embed,
         count_tokens=True,
     )
 
 
-def adapt_content(request: ChatRequest, model: str) -> Adapted:
-    """Adapts a request to a model; the newest ones always think a little."""
-    adapted = adapt(request, features_of(model))
+def adapt_content(request: ChatRequest, model: str, *, vertex: bool = False) -> Adapted:
+    """Adapts a request to a model, and to the rules that its fields have with each other."""
+    generation = generation_of(model)
+    adapted = adapt(request, features_of(model, vertex=vertex))
+    return _with_possible_format(_with_possible_thinking(adapted, generation), generation)
+
+
+def _settings(generation: Generation, *, vertex: bool) -> frozenset[str]:
+    penalties = generation.penalties and (vertex or generation.penalties_at_studio)
+    return (
+        frozenset({"max_output_tokens", "seed"})
+        | (_SAMPLING if generation.sampling else _NOTHING)
+        | (_PENALTIES if penalties else _NOTHING)
+        | (_LOGPROBS if generation.logprobs else _NOTHING)
+    )
+
+
+def _media(generation: Generation, *, vertex: bool) -> dict[MediaKind, MediaFeature]:
+    # Files are uploaded to AI Studio alone; results of functions are taken by reference at Vertex AI alone.
+    prompts = Source.DATA | Source.URI | (Source.NONE if vertex else Source.FILE_ID)
+    results = (Source.DATA | Source.URI if vertex else Source.DATA) if generation.media_in_results else Source.NONE
+    return {
+        kind: MediaFeature(
+            prompts=prompts,
+            results=results if kind in _IN_RESULTS else Source.NONE,
+            answers=prompts,
+            schemes=_SCHEMES,
+        )
+        for kind in MediaKind
+    }
+
+
+def _with_possible_thinking(adapted: Adapted, generation: Generation) -> Adapted:
+    """Keeps to what a model can be told: some think always, and budgets have limits."""
     reasoning = adapted.request.generation.reasoning
-    if reasoning is None or reasoning.effort is not ReasoningEffort.NONE or version_of(model) < 3:
+    if reasoning is None:
+        return adapted
+    budget = reasoning.budget_tokens
+    if budget is not None:
+        possible = possible_budget(budget, generation)
+        if possible == budget:
+            return adapted
+        config = replace(adapted.request.generation, reasoning=replace(reasoning, budget_tokens=possible))
+        return _changed(adapted, config, "generation.reasoning.budget_tokens", f"this model gets {possible}")
+    if reasoning.effort is not ReasoningEffort.NONE or generation.can_stop_thinking:
         return adapted
     least = replace(reasoning, effort=ReasoningEffort.MINIMAL)
-    changed = replace(adapted.request, generation=replace(adapted.request.generation, reasoning=least))
-    change = Change("generation.reasoning.effort", "this model thinks a little at least: it gets MINIMAL")
-    return Adapted(changed, adapted.unsupported, (*adapted.changes, change))
+    config = replace(adapted.request.generation, reasoning=least)
+    why = "this model thinks a little at least: it gets the least effort that it knows"
+    return _changed(adapted, config, "generation.reasoning.effort", why)
 
 
-def _media(version: int) -> dict[MediaKind, MediaFeature]:
-    # Results of functions may hold media since Gemini 3.
-    results = Source.DATA if version >= 3 else Source.NONE
-    return {
-        MediaKind.IMAGE: MediaFeature(prompts=_PROMPTS, results=results),
-        MediaKind.AUDIO: MediaFeature(prompts=_PROMPTS),
-        MediaKind.VIDEO: MediaFeature(prompts=_PROMPTS),
-        MediaKind.DOCUMENT: MediaFeature(prompts=_PROMPTS, results=results),
-    }
+def _changed(adapted: Adapted, config: GenerationConfig, field: str, why: str) -> Adapted:
+    request = replace(adapted.request, generation=config)
+    return Adapted(request, adapted.unsupported, (*adapted.changes, Change(field, why)))
+
+
+def _with_possible_format(adapted: Adapted, generation: Generation) -> Adapted:
+    """Leaves out the form of the answer where the API refuses it beside functions."""
+    request = adapted.request
+    wanted = request.generation.response_format
+    if wanted is None or not any(isinstance(tool, FunctionTool) for tool in request.tools):
+        return adapted
+    choice = request.tool_choice
+    demanded = choice is not None and (choice.mode is ToolMode.REQUIRED or bool(choice.function_name))
+    if generation.json_beside_functions and not demanded:
+        return adapted
+    kind = "json_schema" if isinstance(wanted, JsonSchemaFormat) else "json_object"
+    why = "this model cannot be held to JSON where " + ("a function must be called" if demanded else "it has functions")
+    found = Unsupported(f"generation.response_format.{kind}", why)
+    changed = replace(request, generation=replace(request.generation, response_format=None))
+    return Adapted(changed, (*adapted.unsupported, found), adapted.changes)

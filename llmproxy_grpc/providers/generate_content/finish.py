@@ -20,6 +20,7 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
             "IMAGE_SAFETY",
             "IMAGE_PROHIBITED_CONTENT",
             "IMAGE_RECITATION",
+            "ESCALATION",
         ),
         FinishReason.CONTENT_FILTER,
     ),

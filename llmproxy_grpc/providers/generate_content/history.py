@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from llmproxy_grpc.messages import (
+    MediaDetail,
     MediaPart,
     Message,
     OpaquePart,
@@ -18,6 +19,7 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from llmproxy_grpc.providers.generate_content.generations import Generation
 from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.options import whole_numbers
 from llmproxy_grpc.providers.tool_arguments import as_object
@@ -28,9 +30,13 @@ OUR_ID: Final = "call_gemini_"
 """Begins the ids that the proxy makes for calls without one; they mean nothing to the provider."""
 ANY_SIGNATURE: Final = "skip_thought_signature_validator"
 """Google's own stand-in on calls that other models made: without a signature Gemini 3 answers 400."""
+WHOLE_PART: Final = "part"
+"""The type of an opaque part whose value is all of a part's fields rather than the one that names it."""
 
 _INSTRUCTIONS = frozenset({Role.SYSTEM, Role.DEVELOPER})
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
+_FILES = "https://generativelanguage.googleapis.com/v1beta/"
+_LEVELS = {MediaDetail.LOW: "MEDIA_RESOLUTION_LOW", MediaDetail.HIGH: "MEDIA_RESOLUTION_HIGH"}
 
 
 class History:
@@ -38,12 +44,14 @@ class History:
 
     Args:
         messages: The whole conversation: results are matched by the names of the calls before them.
-        wants_signatures: Whether the model refuses calls without a thought signature.
+        generation: What the model can do.
+        vertex: Whether it is at Vertex AI, which knows no ids of calls: it answers 400 to them.
     """
 
-    def __init__(self, messages: Iterable[Message], *, wants_signatures: bool) -> None:
+    def __init__(self, messages: Iterable[Message], generation: Generation, *, vertex: bool) -> None:
         self._messages = tuple(messages)
-        self._wants_signatures = wants_signatures
+        self._generation = generation
+        self._vertex = vertex
         calls = (part for message in self._messages for part in message.parts if isinstance(part, ToolCallPart))
         self._names: Mapping[str, str] = {call.id: call.name for call in calls}
 
@@ -70,7 +78,7 @@ class History:
         return turns
 
     def _parts(self, message: Message) -> Iterator[Fields]:
-        missing = self._wants_signatures
+        missing = self._generation.signatures
         for part in message.parts:
             fields = self._part(part)
             if fields is None:
@@ -90,42 +98,49 @@ class History:
                 fields = {"text": text} if text or part.continuity_token else None
             case MediaPart():
                 fields = media(part)
+                if part.detail in _LEVELS and self._generation.media_detail:
+                    fields["mediaResolution"] = {"level": _LEVELS[part.detail]}
             case ToolCallPart():
-                fields = {
-                    "functionCall": _with_id({"name": part.name, "args": as_object(part.arguments_json)}, part.id)
-                }
+                call = {"name": part.name, "args": as_object(part.arguments_json)}
+                fields = {"functionCall": self._with_id(call, part.id)}
             case ToolResultPart():
                 fields = {"functionResponse": self._response(part)}
             case ReasoningPart(text=text):
                 # Without its signature the thinking of an earlier turn is of no use.
                 fields = {"text": text, "thought": True} if part.continuity_token else None
             case OpaquePart():
-                fields = {part.type: whole_numbers(part.value)}
+                value = whole_numbers(part.value)
+                fields = value if part.type == WHOLE_PART else {part.type: value}
         return fields
 
     def _response(self, part: ToolResultPart) -> Fields:
-        name = part.name or self._names.get(part.tool_call_id, "")
-        response = _with_id({"name": name, "response": _result(part)}, part.tool_call_id)
+        # The name has to be the call's: what the application calls it counts where the call is not to be seen.
+        name = self._names.get(part.tool_call_id) or part.name
+        response = self._with_id({"name": name, "response": _result(part)}, part.tool_call_id)
         pictures = [media(each) for each in part.content if isinstance(each, MediaPart)]
         if pictures:
             response["parts"] = pictures
         return response
 
+    def _with_id(self, fields: Fields, call_id: str) -> Fields:
+        if call_id and not self._vertex and not call_id.startswith(OUR_ID):
+            fields["id"] = call_id
+        return fields
+
 
 def media(part: MediaPart) -> Fields:
     """A piece of media as a part."""
+    named = {"displayName": part.filename} if part.filename else {}
+    if part.data is not None:
+        return {"inlineData": {"mimeType": part.media_type, "data": base64_of(part), **named}}
+    typed = {"mimeType": part.media_type} if part.media_type else {}
+    return {"fileData": {"fileUri": _address(part), **typed, **named}}
+
+
+def _address(part: MediaPart) -> str:
     if part.uri is not None:
-        file = {"fileUri": part.uri}
-        if part.media_type:
-            file["mimeType"] = part.media_type
-        return {"fileData": file}
-    return {"inlineData": {"mimeType": part.media_type, "data": base64_of(part)}}
-
-
-def _with_id(fields: Fields, call_id: str) -> Fields:
-    if call_id and not call_id.startswith(OUR_ID):
-        fields["id"] = call_id
-    return fields
+        return part.uri
+    return f"{_FILES}files/{(part.file_id or '').removeprefix('files/')}"
 
 
 def _result(part: ToolResultPart) -> Raw | Fields:

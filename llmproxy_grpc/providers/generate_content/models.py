@@ -1,5 +1,6 @@
 """Lists of models, as Google AI Studio and Vertex AI give them."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,8 @@ from llmproxy_grpc.providers.generate_content.shapes import MODELS, ListedModel
 from llmproxy_grpc.providers.jsonio import decode, joined
 from llmproxy_grpc.providers.provider import UpstreamModel
 
+_OURS = re.compile(r"gemini|embedding")
+"""What of Vertex AI's list answers by this API: it has every model that Google ever published."""
 _METHODS = {
     "generateContent": Capability.CHAT,
     "countTokens": Capability.COUNT_TOKENS,
@@ -23,7 +26,8 @@ def read_page(body: bytes) -> tuple[list[UpstreamModel], str]:
         UpstreamProtocolError: It is no list of models.
     """
     page = decode(body, MODELS)
-    return list(_models([*(page.models or ()), *(page.publisherModels or ())])), page.nextPageToken or ""
+    published = (entry for entry in page.publisherModels or () if _OURS.search(str(entry.name)))
+    return list(_models([*(page.models or ()), *published])), page.nextPageToken or ""
 
 
 def _models(listed: list[ListedModel]) -> Iterator[UpstreamModel]:

@@ -18,7 +18,8 @@ from llmproxy_grpc.messages import (
     ToolChoice,
     ToolMode,
 )
-from llmproxy_grpc.providers.generate_content.features import NAMES, version_of
+from llmproxy_grpc.providers.generate_content.features import NAMES
+from llmproxy_grpc.providers.generate_content.generations import Generation, generation_of, thinking_by_effort
 from llmproxy_grpc.providers.generate_content.history import History
 from llmproxy_grpc.providers.options import add_options, whole_numbers
 
@@ -34,56 +35,40 @@ _PLAIN: Final = (
     ("frequency_penalty", "frequencyPenalty"),
     ("candidate_count", "candidateCount"),
 )
-# Gemini 3 is told a level, the generations before it a number of tokens. Source: Google's guide to thinking.
-_LEVELS: Mapping[ReasoningEffort, str] = {
-    ReasoningEffort.MINIMAL: "MINIMAL",
-    ReasoningEffort.LOW: "LOW",
-    ReasoningEffort.MEDIUM: "MEDIUM",
-    ReasoningEffort.HIGH: "HIGH",
-    ReasoningEffort.XHIGH: "XHIGH",
-    ReasoningEffort.MAX: "XHIGH",
-}
-_BUDGETS: Mapping[ReasoningEffort, int] = {
-    ReasoningEffort.NONE: 0,
-    ReasoningEffort.MINIMAL: 512,
-    ReasoningEffort.LOW: 1024,
-    ReasoningEffort.MEDIUM: 8192,
-    ReasoningEffort.HIGH: 24_576,
-    ReasoningEffort.XHIGH: 24_576,
-    ReasoningEffort.MAX: 24_576,
-}
 
 
-def encode_request(request: ChatRequest, model: str) -> bytes:
+def encode_request(request: ChatRequest, model: str, *, vertex: bool = False) -> bytes:
     """Encodes an adapted request; `model` is Google's own name."""
-    return _ENCODER.encode(_body(request, model))
+    return _ENCODER.encode(_body(request, model, vertex=vertex))
 
 
 def encode_count(request: ChatRequest, model: str, *, name: str) -> bytes:
     """Encodes a prompt that is to be counted; `name` is the model's, with the folder before it."""
-    return _ENCODER.encode({"generateContentRequest": {"model": name, **_body(request, model)}})
+    return _ENCODER.encode({"generateContentRequest": {"model": name, **_body(request, model, vertex=False)}})
 
 
 def encode_vertex_count(request: ChatRequest, model: str) -> bytes:
     """The same as Vertex AI takes it: the fields of the prompt by themselves."""
-    body = _body(request, model)
+    body = _body(request, model, vertex=True)
     wanted = ("contents", "systemInstruction", "tools", "generationConfig")
     return _ENCODER.encode({name: body[name] for name in wanted if name in body})
 
 
-def _body(request: ChatRequest, model: str) -> dict[str, Any]:
-    history = History(request.messages, wants_signatures=version_of(model) >= 3)
+def _body(request: ChatRequest, model: str, *, vertex: bool) -> dict[str, Any]:
+    generation = generation_of(model)
+    history = History(request.messages, generation, vertex=vertex)
     body: dict[str, Any] = {"contents": history.contents()}
     system = history.system()
     if system:
         body["systemInstruction"] = {"parts": system}
     if request.tools:
         body["tools"] = _tools(request.tools)
-    if request.tool_choice is not None:
-        _add_choice(body, request.tool_choice)
-    generation = _generation(request.generation, model)
-    if generation:
-        body["generationConfig"] = generation
+        config = _tool_config(request, generation, vertex=vertex)
+        if config:
+            body["toolConfig"] = config
+    settings = _settings(request.generation, generation)
+    if settings:
+        body["generationConfig"] = settings
     add_options(body, request.provider_options, NAMES)
     return body
 
@@ -104,17 +89,30 @@ def _function(tool: FunctionTool) -> dict[str, Any]:
     return function
 
 
-def _add_choice(body: dict[str, Any], choice: ToolChoice) -> None:
-    calling: dict[str, Any] = {}
-    if choice.function_name:
-        calling = {"mode": "ANY", "allowedFunctionNames": [choice.function_name]}
-    elif choice.mode is not ToolMode.UNSPECIFIED:
-        calling = {"mode": _MODES[choice.mode]}
+def _tool_config(request: ChatRequest, generation: Generation, *, vertex: bool) -> dict[str, Any]:
+    functions = [tool for tool in request.tools if isinstance(tool, FunctionTool)]
+    if not functions:
+        return {}
+    config: dict[str, Any] = {}
+    calling = _calling(request.tool_choice or ToolChoice(), strict=any(tool.strict for tool in functions))
     if calling:
-        body["toolConfig"] = {"functionCallingConfig": calling}
+        config["functionCallingConfig"] = calling
+    if len(functions) < len(request.tools) and generation.mixes_tools and not vertex:
+        # Demanded at AI Studio.
+        config["includeServerSideToolInvocations"] = True
+    return config
 
 
-def _generation(config: GenerationConfig, model: str) -> dict[str, Any]:
+def _calling(choice: ToolChoice, *, strict: bool) -> dict[str, Any]:
+    if choice.function_name:
+        return {"mode": "ANY", "allowedFunctionNames": [choice.function_name]}
+    if strict and choice.mode in {ToolMode.UNSPECIFIED, ToolMode.AUTO}:
+        # ANY holds to the schemas by itself.
+        return {"mode": "VALIDATED"}
+    return {} if choice.mode is ToolMode.UNSPECIFIED else {"mode": _MODES[choice.mode]}
+
+
+def _settings(config: GenerationConfig, generation: Generation) -> dict[str, Any]:
     fields = {theirs: value for ours, theirs in _PLAIN if (value := getattr(config, ours)) is not None}
     if config.stop_sequences:
         fields["stopSequences"] = config.stop_sequences
@@ -126,7 +124,7 @@ def _generation(config: GenerationConfig, model: str) -> dict[str, Any]:
         fields["responseModalities"] = [modality.name for modality in config.output_modalities]
     if config.response_format is not None:
         fields |= _response_format(config.response_format)
-    thinking = _thinking(config.reasoning, model) if config.reasoning is not None else {}
+    thinking = _thinking(config.reasoning, generation) if config.reasoning is not None else {}
     if thinking:
         fields["thinkingConfig"] = thinking
     return fields
@@ -139,15 +137,12 @@ def _response_format(wanted: JsonObjectFormat | JsonSchemaFormat) -> dict[str, A
     return fields
 
 
-def _thinking(reasoning: ReasoningConfig, model: str) -> dict[str, Any]:
+def _thinking(reasoning: ReasoningConfig, generation: Generation) -> dict[str, Any]:
     thinking: dict[str, Any] = {}
     if reasoning.include is not None:
         thinking["includeThoughts"] = reasoning.include
     if reasoning.budget_tokens is not None:
         thinking["thinkingBudget"] = reasoning.budget_tokens
     elif reasoning.effort is not ReasoningEffort.UNSPECIFIED:
-        if version_of(model) >= 3:
-            thinking["thinkingLevel"] = _LEVELS[reasoning.effort]
-        else:
-            thinking["thinkingBudget"] = _BUDGETS[reasoning.effort]
+        thinking |= thinking_by_effort(reasoning.effort, generation)
     return thinking

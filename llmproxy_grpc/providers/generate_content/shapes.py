@@ -15,26 +15,27 @@ class FunctionCall(Struct, Generic[Arguments], gc=False):
     id: Any = None
     name: str | None = None
     args: Arguments = _NO_ARGUMENTS
+    partialArgs: Any = None  # noqa: N815 - their names
+    willContinue: Any = None  # noqa: N815
 
 
 class Blob(Struct, gc=False):
-    """Bytes in base64."""
+    """Bytes in base64, or where they are."""
 
-    mimeType: str | None = None  # noqa: N815 - their names
+    mimeType: str | None = None  # noqa: N815
     data: str | None = None
+    fileUri: str | None = None  # noqa: N815
 
 
 class Part(Struct, Generic[Arguments], gc=False):
-    """A piece of content; exactly one of its fields but the flags is set."""
+    """A piece of content; what is none of these is looked up in the document again."""
 
     text: str | None = None
     thought: bool | None = None
     thoughtSignature: str | None = None  # noqa: N815
     functionCall: FunctionCall[Arguments] | None = None  # noqa: N815
     inlineData: Blob | None = None  # noqa: N815
-    executableCode: dict[str, Any] | None = None  # noqa: N815
-    codeExecutionResult: dict[str, Any] | None = None  # noqa: N815
-    fileData: dict[str, Any] | None = None  # noqa: N815
+    fileData: Blob | None = None  # noqa: N815
 
 
 class Content(Struct, Generic[Arguments], gc=False):
@@ -55,6 +56,23 @@ class Candidate(Struct, Generic[Arguments], gc=False):
     urlContextMetadata: Any = None  # noqa: N815
     safetyRatings: Any = None  # noqa: N815
     logprobsResult: Any = None  # noqa: N815
+    avgLogprobs: Any = None  # noqa: N815
+    continuationToken: Any = None  # noqa: N815
+
+
+class UsageMetadata(Struct, gc=False):
+    """What was used so far; it comes with every chunk."""
+
+    promptTokenCount: Any = None  # noqa: N815
+    toolUsePromptTokenCount: Any = None  # noqa: N815
+    cachedContentTokenCount: Any = None  # noqa: N815
+    candidatesTokenCount: Any = None  # noqa: N815
+    thoughtsTokenCount: Any = None  # noqa: N815
+    promptTokensDetails: Any = None  # noqa: N815
+    toolUsePromptTokensDetails: Any = None  # noqa: N815
+    candidatesTokensDetails: Any = None  # noqa: N815
+    serviceTier: Any = None  # noqa: N815
+    trafficType: Any = None  # noqa: N815
 
 
 class Answer(Struct, Generic[Arguments], gc=False):
@@ -62,7 +80,7 @@ class Answer(Struct, Generic[Arguments], gc=False):
 
     candidates: list[Candidate[Arguments]] | None = None
     promptFeedback: dict[str, Any] | None = None  # noqa: N815
-    usageMetadata: Any = None  # noqa: N815
+    usageMetadata: UsageMetadata | None = None  # noqa: N815
     modelVersion: Any = None  # noqa: N815
     responseId: Any = None  # noqa: N815
     error: Any = None
@@ -76,7 +94,7 @@ LIBERAL_ANSWER: Decoder[Answer[Any]] = Decoder(Answer[Any])
 class Counted(Struct, gc=False):
     """The tokens of a prompt."""
 
-    totalTokens: int = 0  # noqa: N815
+    totalTokens: int  # noqa: N815
 
 
 class ListedModel(Struct, gc=False):
@@ -97,5 +115,6 @@ class ModelPage(Struct, gc=False):
     nextPageToken: str | None = None  # noqa: N815
 
 
+ANYTHING: Decoder[Any] = Decoder()
 COUNTED = Decoder(Counted)
 MODELS = Decoder(ModelPage)

@@ -1,47 +1,20 @@
 """Answers of generateContent: a whole one, and the chunks of a stream, which have the same shape."""
 
-from base64 import b64decode
 from typing import Any
 
-from llmproxy_grpc.errors import PromptBlocked, ProxyError, UpstreamProtocolError
-from llmproxy_grpc.messages import (
-    JsonObject,
-    MediaKind,
-    MediaPart,
-    OpaquePart,
-    ProviderResponse,
-    ReasoningDelta,
-    StreamEvent,
-    TextDelta,
-    UpstreamEnd,
-    UsageSoFar,
-)
+from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError
+from llmproxy_grpc.messages import JsonObject, ProviderResponse, StreamEvent, UpstreamEnd, UsageSoFar
 from llmproxy_grpc.messages.collected import Collected
-from llmproxy_grpc.providers.batch import Batch
-from llmproxy_grpc.providers.candidate import CandidateWriter
-from llmproxy_grpc.providers.generate_content.citations import read_citations
-from llmproxy_grpc.providers.generate_content.finish import finish_reason
-from llmproxy_grpc.providers.generate_content.history import OUR_ID
-from llmproxy_grpc.providers.generate_content.logprobs import read_logprobs
-from llmproxy_grpc.providers.generate_content.shapes import (
-    ANSWER,
-    LIBERAL_ANSWER,
-    Answer,
-    Blob,
-    Candidate,
-    FunctionCall,
-    Part,
-)
+from llmproxy_grpc.providers.generate_content.candidate import CandidateReader
+from llmproxy_grpc.providers.generate_content.shapes import ANSWER, LIBERAL_ANSWER, Answer, UsageMetadata
 from llmproxy_grpc.providers.generate_content.usage import read_usage
 from llmproxy_grpc.providers.http_chat import Reply
 from llmproxy_grpc.providers.jsonio import decode_piece, decode_whole
 from llmproxy_grpc.providers.scrubbing import identifier
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from llmproxy_grpc.providers.streaming import StreamDecoder
-from llmproxy_grpc.providers.tool_arguments import as_text
 
-_KINDS = {"image": MediaKind.IMAGE, "audio": MediaKind.AUDIO, "video": MediaKind.VIDEO}
-_TOLD = ("groundingMetadata", "citationMetadata", "urlContextMetadata", "safetyRatings", "finishMessage")
+_TIERS = ("serviceTier", "trafficType")
 
 
 def read_answer(data: bytes, reply: Reply) -> ProviderResponse:
@@ -52,88 +25,13 @@ def read_answer(data: bytes, reply: Reply) -> ProviderResponse:
         PromptBlocked: The prompt was blocked.
         ProxyError: It is an error of the provider.
     """
-    if data.lstrip()[:1] == b"[" and b'"error"' in data:
-        raise reply.failed(data)
+    _raise_if_listed(data, reply)
     decoder = ContentDecoder(reply)
     decoder.take_answer(decode_whole(data, ANSWER), data)
     decoder.end()
     collected = Collected()
     collected.take(decoder.take())
     return collected.response(reply.request_id or decoder.response_id)
-
-
-class _CandidateReader:
-    """Follows one candidate."""
-
-    def __init__(self, index: int, batch: Batch, reply: Reply) -> None:
-        self._writer = CandidateWriter(index, batch)
-        self._reply = reply
-        self._show = reply.request.shows_thinking
-        self._said: list[str] = []
-        self.raw_finish = ""
-        self.told: dict[str, Any] = {}
-
-    @property
-    def started(self) -> bool:
-        """Whether any output has come."""
-        return self._writer.started
-
-    def take(self, candidate: Candidate[Any]) -> None:
-        """Takes one chunk's piece of the candidate."""
-        content = candidate.content
-        for part in (content.parts if content is not None else None) or ():
-            self._part(part)
-        if candidate.logprobsResult is not None:
-            self._writer.annotate(logprobs=read_logprobs(candidate.logprobsResult))
-        self.raw_finish = candidate.finishReason or self.raw_finish
-        for name in _TOLD:
-            value = getattr(candidate, name)
-            if value:
-                self.told[name] = value
-
-    def end(self) -> None:
-        """Ends the candidate."""
-        grounding, citing = self.told.get("groundingMetadata"), self.told.pop("citationMetadata", None)
-        if grounding or citing:
-            self._writer.annotate(citations=read_citations("".join(self._said), grounding, citing))
-        self._writer.finish(finish_reason(self.raw_finish, calls_tools=self._writer.calls_tools), self.raw_finish)
-
-    def _part(self, part: Part[Any]) -> None:
-        token = part.thoughtSignature.encode("utf-8", "replace") if part.thoughtSignature else b""
-        if part.functionCall is not None:
-            self._call(part.functionCall, token)
-        elif part.text is not None:
-            self._text(part.text, token, thought=part.thought is True)
-        elif part.inlineData is not None:
-            self._writer.add_part(_media(part.inlineData, token))
-        else:
-            for name in ("executableCode", "codeExecutionResult", "fileData"):
-                value = getattr(part, name)
-                if value is not None:
-                    opaque = OpaquePart(provider_kind="gemini", type=name, value=value, continuity_token=token)
-                    self._writer.add_part(opaque)
-
-    def _text(self, text: str, token: bytes, *, thought: bool) -> None:
-        kind = ReasoningDelta if thought else TextDelta
-        if not token:
-            if not thought:
-                self._said.append(text)
-                self._writer.say(kind, text)
-            elif self._show:
-                self._writer.say(kind, text)
-            return
-        # A signed part goes back as it came: it is merged with none before or behind it.
-        self._writer.leave()
-        if not thought:
-            self._said.append(text)
-        if self._show or not thought:
-            self._writer.say(kind, text)
-        self._writer.sign(kind, token)
-        self._writer.leave()
-
-    def _call(self, call: FunctionCall[Any], token: bytes) -> None:
-        call_id = identifier(call.id) or OUR_ID + self._reply.new_id().rpartition("_")[2]
-        self._writer.open_call(call_id, call.name or "", as_text(call.args), token=token)
 
 
 class ContentDecoder(StreamDecoder[ServerSentEvent]):
@@ -146,10 +44,12 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
     def __init__(self, reply: Reply) -> None:
         super().__init__()
         self._reply = reply
-        self._candidates: dict[int, _CandidateReader] = {}
-        self._usage: Any = None
+        self._candidates: dict[int, CandidateReader] = {}
+        self._usage: UsageMetadata | None = None
         self._has_news_of_usage = False
         self._metadata: dict[str, Any] = {}
+        self._goes_on = False
+        """Whether a candidate said more behind its finish reason, as old models do, which repeat it in every chunk."""
         self.response_id = ""
 
     @property
@@ -166,10 +66,11 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
     def only_tail_missing(self) -> bool:
         """Whether all candidates asked for have ended."""
         asked = self._reply.request.generation.candidate_count or 1
-        return len(self._candidates) >= asked and self.complete
+        return len(self._candidates) >= asked and self.complete and not self._goes_on
 
     def read(self, frame: ServerSentEvent) -> None:
         """Takes one chunk."""
+        _raise_if_listed(frame.data, self._reply)
         self.take_answer(decode_piece(frame.data, ANSWER, LIBERAL_ANSWER), frame.data)
 
     def take_answer(self, answer: Answer[Any], data: bytes) -> None:
@@ -180,16 +81,17 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
             index = position if candidate.index is None else min(max(candidate.index, 0), 2**31 - 1)
             reader = self._candidates.get(index)
             if reader is None:
-                reader = self._candidates[index] = _CandidateReader(index, self.batch, self._reply)
-            reader.take(candidate)
-        if answer.promptFeedback is not None and not answer.candidates:
-            self._check(answer.promptFeedback)
+                reader = self._candidates[index] = CandidateReader(index, self.batch, self._reply)
+            elif reader.raw_finish:
+                self._goes_on = True
+            reader.take(candidate, data, position)
         if answer.usageMetadata is not None:
             self._usage = answer.usageMetadata
             self._has_news_of_usage = True
-        if answer.modelVersion and answer.modelVersion != self._reply.model:
-            self._metadata["modelVersion"] = answer.modelVersion
-        self.response_id = self.response_id or identifier(answer.responseId)
+        if not self._metadata:
+            self._note(answer)
+        if answer.promptFeedback is not None and not answer.candidates and _is_blocked(answer.promptFeedback):
+            raise self._reply.failed(data)
 
     def take(self) -> list[StreamEvent]:
         """Gives our events for all that was fed since the last time."""
@@ -215,24 +117,31 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
             return UpstreamProtocolError("The provider's answer has no candidate.")
         return super().broken()
 
+    def _note(self, answer: Answer[Any]) -> None:
+        self.response_id = identifier(answer.responseId)
+        if answer.modelVersion and answer.modelVersion != self._reply.model:
+            self._metadata["modelVersion"] = answer.modelVersion
+        if self.response_id:
+            self._metadata["responseId"] = self.response_id
+
     def _told(self) -> JsonObject:
         told = [self._candidates[index].told for index in sorted(self._candidates)]
         if any(told):
             # One candidate is the rule: its fields stand by themselves.
             self._metadata |= told[0] if len(told) == 1 else {"candidates": told}
+        if self._usage is not None:
+            self._metadata |= {name: value for name in _TIERS if (value := getattr(self._usage, name))}
         return self._metadata
 
-    def _check(self, feedback: dict[str, Any]) -> None:
-        reason = identifier(feedback.get("blockReason"))
-        if reason:
-            raise PromptBlocked("The provider's policy blocks the prompt.", metadata={"category": reason})
+
+def _raise_if_listed(data: bytes, reply: Reply) -> None:
+    """Raises the error that a list is which holds one, as Google sends them at times."""
+    if data[:1].isspace():
+        data = data.lstrip()
+    if data[:1] == b"[" and b'"error"' in data:
+        raise reply.failed(data)
 
 
-def _media(blob: Blob, token: bytes) -> MediaPart:
-    media_type = blob.mimeType or "application/octet-stream"
-    try:
-        data = b64decode(blob.data or "")
-    except ValueError as error:
-        raise UpstreamProtocolError("The provider's media cannot be read.") from error
-    kind = _KINDS.get(media_type.partition("/")[0], MediaKind.DOCUMENT)
-    return MediaPart(kind=kind, data=data, media_type=media_type, continuity_token=token)
+def _is_blocked(feedback: dict[str, Any]) -> bool:
+    reason = feedback.get("blockReason")
+    return isinstance(reason, str) and bool(reason) and not reason.endswith("_UNSPECIFIED")

@@ -3,10 +3,11 @@
 from typing import Any
 
 from llmproxy_grpc.messages import Modality, ModalityTokens, Usage
-from llmproxy_grpc.providers.counts import LARGEST_COUNT, clipped, count
+from llmproxy_grpc.providers.counts import LARGEST_COUNT, clipped
+from llmproxy_grpc.providers.generate_content.shapes import UsageMetadata
 
+_TEXT = "TEXT"
 _MODALITIES = {
-    "TEXT": Modality.TEXT,
     "IMAGE": Modality.IMAGE,
     "AUDIO": Modality.AUDIO,
     "VIDEO": Modality.VIDEO,
@@ -14,33 +15,45 @@ _MODALITIES = {
 }
 
 
-def read_usage(raw: Any) -> Usage | None:
-    """Reads `usageMetadata`; None if it holds no count."""
-    if not isinstance(raw, dict):
+def read_usage(counts: UsageMetadata | None) -> Usage | None:
+    """Reads the counts; None if there are none."""
+    if counts is None:
         return None
-    input_tokens = min(count(raw, "promptTokenCount") + count(raw, "toolUsePromptTokenCount"), LARGEST_COUNT)
-    thoughts = count(raw, "thoughtsTokenCount")
-    output_tokens = min(count(raw, "candidatesTokenCount") + thoughts, LARGEST_COUNT)
+    thoughts = clipped(counts.thoughtsTokenCount)
+    input_tokens = min(clipped(counts.promptTokenCount) + clipped(counts.toolUsePromptTokenCount), LARGEST_COUNT)
+    output_tokens = min(clipped(counts.candidatesTokenCount) + thoughts, LARGEST_COUNT)
     if not input_tokens and not output_tokens:
         return None
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         total_tokens=min(input_tokens + output_tokens, LARGEST_COUNT),
-        cached_input_tokens=min(count(raw, "cachedContentTokenCount"), input_tokens),
+        cached_input_tokens=min(clipped(counts.cachedContentTokenCount), input_tokens),
         reasoning_tokens=thoughts,
-        modality_tokens=_modalities(raw),
+        modality_tokens=_modalities(counts),
     )
 
 
-def _modalities(raw: dict[str, Any]) -> tuple[ModalityTokens, ...]:
-    read = _by_modality(raw.get("promptTokensDetails"))
-    written = _by_modality(raw.get("candidatesTokensDetails"))
+def _modalities(counts: UsageMetadata) -> tuple[ModalityTokens, ...]:
+    prompt, tools, said = counts.promptTokensDetails, counts.toolUsePromptTokensDetails, counts.candidatesTokensDetails
+    # The counts come with every chunk, and nearly always they are of text alone.
+    if _is_text(prompt) and _is_text(said) and _is_text(tools):
+        return ()
+    read, used, written = _by_modality(prompt), _by_modality(tools), _by_modality(said)
     return tuple(
-        ModalityTokens(modality, read.get(name, 0), written.get(name, 0))
+        ModalityTokens(modality, min(read.get(name, 0) + used.get(name, 0), LARGEST_COUNT), written.get(name, 0))
         for name, modality in _MODALITIES.items()
-        if name != "TEXT" and (read.get(name) or written.get(name))
+        if name in read or name in used or name in written
     )
+
+
+def _is_text(details: Any) -> bool:
+    if not isinstance(details, list):
+        return True
+    for each in details:  # noqa: SIM110 - a generator would cost more than all else here
+        if not isinstance(each, dict) or each.get("modality") != _TEXT:
+            return False
+    return True
 
 
 def _by_modality(details: Any) -> dict[str, int]:

@@ -1,15 +1,21 @@
-"""generateContent over HTTP, at Google AI Studio's addresses and at Vertex AI's."""
+"""generateContent over HTTP, at Google AI Studio and at Vertex AI."""
 
 from urllib.parse import quote
-
-from msgspec import Struct
 
 from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
 from llmproxy_grpc.providers.features import Features
-from llmproxy_grpc.providers.generate_content.embeddings import encode_batch, encode_predict, read_batch
+from llmproxy_grpc.providers.generate_content.embeddings import (
+    encode_batch,
+    encode_predict,
+    encode_vertex_batch,
+    predicts,
+    read_batch,
+    read_predictions,
+)
 from llmproxy_grpc.providers.generate_content.features import adapt_content, features_of
 from llmproxy_grpc.providers.generate_content.models import read_page
+from llmproxy_grpc.providers.generate_content.place import Place, bare
 from llmproxy_grpc.providers.generate_content.request import encode_count, encode_request, encode_vertex_count
 from llmproxy_grpc.providers.generate_content.shapes import COUNTED
 from llmproxy_grpc.providers.generate_content.stream import ContentDecoder, read_answer
@@ -24,64 +30,42 @@ _MAX_COUNT_BYTES = 65536
 _MOST_PAGES = 20
 
 
-class Place(Struct, frozen=True):
-    """Where the models are, below the address.
-
-    Attributes:
-        models: The folder of the models, with a slash at both ends.
-        listing: The address of the list, to which a query is appended.
-        vertex: Whether it is Vertex AI, which takes counts and vectors in other shapes.
-    """
-
-    models: str
-    listing: str
-    vertex: bool = False
-
-
-AI_STUDIO = Place(models="/v1beta/models/", listing="/v1beta/models")
-
-
-def vertex(project: str, location: str) -> Place:
-    """The models that a project may use at a location of Vertex AI."""
-    home = f"/v1/projects/{quote(project, safe='')}/locations/{quote(location, safe='')}"
-    return Place(f"{home}/publishers/google/models/", "/v1beta1/publishers/google/models", vertex=True)
-
-
 class GenerateContent(HttpChat[ServerSentEvent]):
     """Speaks with one upstream.
 
     Args:
         upstream: Whom to speak to.
         place: Where its models are.
+        tail_seconds: How long a stream whose candidates have all ended is read on for its end.
     """
 
-    def __init__(self, upstream: Upstream, place: Place) -> None:
-        super().__init__(upstream)
+    def __init__(self, upstream: Upstream, place: Place, *, tail_seconds: float = 2.0) -> None:
+        super().__init__(upstream, tail_seconds=tail_seconds)
         self._place = place
 
     def features(self, model: str) -> Features:
         """What a model can do."""
-        return features_of(model)
+        return features_of(model, vertex=self._place.vertex)
 
     def adapt(self, request: ChatRequest, model: str) -> Adapted:
         """Leaves out what a model cannot honour."""
-        return adapt_content(request, model)
+        return adapt_content(request, model, vertex=self._place.vertex)
 
     def path(self, model: str, *, stream: bool) -> str:
         """Where a model answers."""
-        return self._method(model, "streamGenerateContent?alt=sse" if stream else "generateContent")
+        return self._place.method(model, "streamGenerateContent?alt=sse" if stream else "generateContent")
 
     def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:  # noqa: ARG002 - the path says it
         """Writes an adapted request."""
-        return encode_request(request, model)
+        return encode_request(request, model, vertex=self._place.vertex)
 
     def read(self, data: bytes, reply: Reply) -> ProviderResponse:
         """Reads an answer in one piece."""
         return read_answer(data, reply)
 
     def framing(self) -> SseReader:
-        """Chunks come as server-sent events."""
-        return SseReader()
+        """Chunks come as server-sent events, and an error may come bare."""
+        return SseReader(keep_bare_json=True)
 
     def decoder(self, reply: Reply) -> ContentDecoder:
         """Reads the chunks of one stream."""
@@ -89,21 +73,22 @@ class GenerateContent(HttpChat[ServerSentEvent]):
 
     async def count_tokens(self, request: ChatRequest, model: str) -> int:
         """Counts the tokens of a prompt; raises as every provider does."""
-        name = f"models/{_bare(model)}"
+        name = f"models/{bare(model)}"
         body = encode_vertex_count(request, model) if self._place.vertex else encode_count(request, model, name=name)
-        data = await self._ask(self._method(model, "countTokens"), body, _MAX_COUNT_BYTES)
+        data = await self._ask(self._place.method(model, "countTokens"), body, _MAX_COUNT_BYTES)
         return decode(data, COUNTED).totalTokens
 
     async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:
         """Turns inputs into vectors; raises as every provider does."""
         if self.features(model).embed is None:
             raise CapabilityNotSupported("This model makes no vectors.")
-        if self._place.vertex:
-            path, body = self._method(model, "predict"), encode_predict(request)
+        if predicts(model, vertex=self._place.vertex):
+            path, body, read = self._place.method(model, "predict"), encode_predict(request), read_predictions
         else:
-            path, body = self._method(model, "batchEmbedContents"), encode_batch(request, f"models/{_bare(model)}")
-        data = await self._ask(path, body, MAX_ANSWER_BYTES)
-        return read_batch(data, request, vertex=self._place.vertex)
+            name = f"models/{bare(model)}"
+            body = encode_vertex_batch(request) if self._place.vertex else encode_batch(request, name)
+            path, read = self._place.method(model, "batchEmbedContents"), read_batch
+        return read(await self._ask(path, body, MAX_ANSWER_BYTES), request)
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models, page by page."""
@@ -128,11 +113,3 @@ class GenerateContent(HttpChat[ServerSentEvent]):
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
             return await self.upstream.body(response, limit)
-
-    def _method(self, model: str, method: str) -> str:
-        # Callers choose the model: nothing in its name may lead out of the folder.
-        return f"{self._place.models}{quote(_bare(model), safe='')}:{method}"
-
-
-def _bare(model: str) -> str:
-    return model.removeprefix("models/")

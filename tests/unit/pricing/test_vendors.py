@@ -64,6 +64,7 @@ def test_what_speaks_a_vendors_api_elsewhere_does_not_charge_its_prices(keys):
         ({"kind": "openai", "preset": "vllm", "base_url": "http://10.0.0.5:8000/v1"}, "vllm"),
         ({"kind": "grpc", "base_url": "http://10.0.0.5:50051"}, "grpc"),
         ({"kind": "gemini", "project": "a-project"}, "vertex"),
+        ({"kind": "gemini", "location": "global"}, "vertex"),
     ],
 )
 def test_a_vendor_without_addresses_of_its_own_is_the_same_everywhere(keys, expected):

@@ -1,0 +1,68 @@
+"""Tokens by google-auth, from a service account's file and a token endpoint of ours."""
+
+import asyncio
+import json
+import time
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from llmproxy_grpc.errors import CredentialsRejected
+from llmproxy_grpc.providers.google_token import fetch_token, google_token
+from tests.fakes.faulty_upstream import Answer, FaultyUpstream
+
+
+@pytest.fixture
+async def endpoint(tmp_path, monkeypatch):
+    """A token endpoint, which the service account in the environment asks."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    async with FaultyUpstream() as upstream:
+        account = {
+            "type": "service_account",
+            "project_id": "p",
+            "private_key_id": "test-key",
+            "private_key": pem.decode(),
+            "client_email": "proxy@example.test",
+            "token_uri": f"{upstream.url}/token",
+        }
+        path = tmp_path / "account.json"
+        path.write_text(json.dumps(account))
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield upstream
+
+
+def token(seconds: int) -> Answer:
+    return Answer.json(json.dumps({"access_token": "test-token", "expires_in": seconds}).encode())
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+async def test_a_token_ends_when_its_endpoint_says_whatever_the_time_zone(endpoint, monkeypatch, zone):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        endpoint.script(token(3600))
+        given, ends = await asyncio.to_thread(fetch_token)
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
+    assert given == "test-token"
+    assert ends - time.time() == pytest.approx(3600, abs=60)
+    assert endpoint.requests[0].path == "/token"
+    assert b"assertion=" in endpoint.requests[0].body
+
+
+async def test_tokens_are_kept_until_shortly_before_their_end(endpoint):
+    endpoint.script(token(3600), token(3600))
+    tokens = google_token()
+    assert [await tokens.get() for _ in range(3)] == ["test-token"] * 3
+    assert len(endpoint.requests) == 1
+
+
+async def test_an_account_that_is_refused_is_a_rejected_credential_and_nothing_else(endpoint):
+    endpoint.default = Answer.json(b'{"error":"invalid_grant","error_description":"secret"}', status=400)
+    with pytest.raises(CredentialsRejected) as caught:
+        await google_token().get()
+    assert "secret" not in str(caught.value)
