@@ -1,10 +1,14 @@
 """Configured keys as the headers that carry them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from pydantic import SecretStr
 
 from llmproxy_grpc.config.schema import ProviderConfig
+
+_SHORTEST_SECRET: Final = 8
+"""Shorter values of headers are flags and names, and words of any message."""
 
 
 def keys_of(config: ProviderConfig) -> Sequence[SecretStr]:
@@ -47,3 +51,9 @@ def header_sets(
         return [{**(also or {}), **headers}]
     prefix = f"{scheme} " if scheme else ""
     return [{**(also or {}), name: f"{prefix}{secret.get_secret_value()}", **headers} for secret in secrets]
+
+
+def secrets_in(headers: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """What must not come back to callers: the headers' values, without a scheme before them; the longest first."""
+    words = {value.rpartition(" ")[2] for fields in headers for value in fields.values()}
+    return tuple(sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=len, reverse=True))

@@ -17,7 +17,7 @@ from llmproxy_grpc.messages import (
     RoutingPolicy,
     StreamEvent,
 )
-from llmproxy_grpc.providers.credentials import keys_of
+from llmproxy_grpc.providers.credentials import secrets_in
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
@@ -59,8 +59,7 @@ class GrpcProvider:
             ValueError: The address or a header is none that gRPC can use, or a key would travel unencrypted.
         """
         metadata = metadata_sets(config)
-        secrets = [key.get_secret_value() for key in (*keys_of(config), *config.headers.values())]
-        return cls(config.name, Line(open_channel(config), metadata=metadata, secrets=secrets))
+        return cls(config.name, Line(open_channel(config), metadata=metadata, secrets=secrets_in(metadata)))
 
     def features(self, upstream_model: str) -> Features:  # noqa: ARG002 - as above
         """What the API has; the upstream itself knows better and says so."""

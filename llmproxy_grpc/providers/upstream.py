@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urljoin
 
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamStreamBroken
+from llmproxy_grpc.providers.credentials import secrets_in
 from llmproxy_grpc.providers.expiring import Expiring
 from llmproxy_grpc.providers.failures import failure
 from llmproxy_grpc.providers.http import Endpoint, HttpClient, HttpResponse
@@ -17,8 +18,6 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _MAX_ERROR_BYTES: Final = 65536
 _MOST_ADDRESSES: Final = 1024
 """Addresses that are kept ready; callers choose the models that some of them name."""
-_SHORTEST_SECRET: Final = 8
-"""Shorter values of headers are flags and names, and words of any message."""
 
 
 class Upstream:
@@ -47,7 +46,7 @@ class Upstream:
         self._headers = headers
         self._now = now
         self.token = token
-        self._secrets = _secrets(headers)
+        self._secrets = secrets_in(headers)
         self._fresh: Mapping[str, str] = {}
         self._endpoints: dict[tuple[str, str, int], Endpoint] = {}
 
@@ -98,7 +97,7 @@ class Upstream:
         return lambda document: self._failure(200, response, document)
 
     def _failure(self, status: int, response: HttpResponse, body: bytes) -> ProxyError:
-        secrets = (*self._secrets, *_secrets((self._fresh,)))
+        secrets = (*self._secrets, *secrets_in((self._fresh,)))
         return failure(status, response.headers, body, now=self._now(), secrets=secrets)
 
     def _endpoint(self, method: str, path: str) -> Endpoint:
@@ -119,9 +118,3 @@ class Upstream:
         if path.startswith("/../"):
             return urljoin(f"{self.base_url}/", path[1:])
         return f"{self.base_url}{path}"
-
-
-def _secrets(headers: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
-    """What must not come back to callers: the headers' values, without a scheme before them; the longest first."""
-    words = {value.rpartition(" ")[2] for fields in headers for value in fields.values()}
-    return tuple(sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=len, reverse=True))

@@ -256,6 +256,18 @@ async def test_keys_take_turns_as_bearer_tokens_beside_the_configured_headers():
     assert {metadata["x-team"] for metadata in upstream.metadata} == {"search"}
 
 
+async def test_a_short_header_is_no_secret():
+    raised = await refused((Code.UNAVAILABLE, "Room 1 burns."), headers={"x-shard": "1"})
+    assert raised.fault.message == "Room 1 burns."
+
+
+async def test_a_proxy_of_the_environment_gets_no_call(monkeypatch):
+    for variable in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    async with upstream_and_provider([health_pb2.HealthResponse()], api_key="test-key") as (_, provider):
+        await provider.probe()
+
+
 @pytest.mark.parametrize("status", [health_pb2.SERVING_STATUS_NOT_SERVING, health_pb2.SERVING_STATUS_DRAINING])
 async def test_a_probe_fails_where_the_upstream_takes_no_calls(status):
     async with upstream_and_provider([health_pb2.HealthResponse(status=status)]) as (_, provider):

@@ -17,6 +17,7 @@ OPTIONS: Final = (
     ("grpc.max_receive_message_length", -1),  # vectors and pictures are large; the upstream has limits of its own
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_retries", 0),  # the router tries again, and counts how often
+    ("grpc.enable_http_proxy", 0),  # a key for this machine must not go to whatever the environment names
     ("grpc.service_config_disable_resolution", 1),
     ("grpc.use_local_subchannel_pool", 1),  # providers with equal addresses share no connection
     # Calls fail while a connection is not tried again: by default from a second up to two minutes.
