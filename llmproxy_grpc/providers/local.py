@@ -45,7 +45,7 @@ _DIALECT = Dialect(
         top_k=True,
         reasoning=ReasoningStyle.UNSUPPORTED,
         shows_reasoning=False,
-        embed_dimensions=False,  # it would send the whole vectors
+        dimensions_field="",  # it would send the whole vectors
         max_embed_inputs=64,
         count_path="/chat/completions/input_tokens",
     ),

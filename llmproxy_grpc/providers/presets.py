@@ -48,7 +48,7 @@ _ROWS = (
         responses=True,
         base_url="https://api.groq.com/openai/v1",
         key_variable="GROQ_API_KEY",
-        quirks=Quirks(message_name=False, n=False, logprobs=False, logit_bias=False, embed_dimensions=False),
+        quirks=Quirks(message_name=False, n=False, logprobs=False, logit_bias=False, dimensions_field=""),
     ),
     Preset(
         name="deepseek",
@@ -100,7 +100,7 @@ _ROWS = (
         base_url="https://api.together.xyz/v1",
         key_variable="TOGETHER_API_KEY",
         # Its `logprobs` is a number.
-        quirks=replace(COMPATIBLE, top_k=True, logprobs=False, embed_dimensions=False),
+        quirks=replace(COMPATIBLE, top_k=True, logprobs=False, dimensions_field=""),
     ),
     Preset(
         name="fireworks",
@@ -165,7 +165,7 @@ _ROWS = (
             top_k=True,
             embeddings=EmbeddingStyle.BASE64,
             # It would send the whole vectors.
-            embed_dimensions=False,
+            dimensions_field="",
             max_embed_inputs=256,
             count_path="/chat/completions/input_tokens",
         ),
@@ -174,7 +174,7 @@ _ROWS = (
         name="lm-studio",
         responses=True,
         base_url="http://127.0.0.1:1234/v1",
-        quirks=replace(COMPATIBLE, top_k=True, embed_dimensions=False),
+        quirks=replace(COMPATIBLE, top_k=True, dimensions_field=""),
     ),
     Preset(
         name="litellm",

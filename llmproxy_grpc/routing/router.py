@@ -11,6 +11,7 @@ from llmproxy_grpc.errors import (
     CapabilityNotSupported,
     DeadlineExceeded,
     InternalError,
+    ModelNotFound,
     ProxyError,
     ProxyOverloaded,
     UpstreamError,
@@ -102,9 +103,14 @@ class Router:
         """
         try:
             return TokenCount(await self._answer(COUNT, call, request, self._counting_limit), UsageSource.PROVIDER)
+        except ModelNotFound:
+            # Servers that do not know where they are asked to count say so as well.
+            if not call.attempts:
+                raise
         except (CapabilityNotSupported, UpstreamError, ProxyOverloaded):
-            first = self._candidates(CHAT, request)[0]
-            return TokenCount(prompt_tokens(first.request), UsageSource.ESTIMATE)
+            pass
+        first = self._candidates(CHAT, request)[0]
+        return TokenCount(prompt_tokens(first.request), UsageSource.ESTIMATE)
 
     async def stream(self, call: Call, request: ChatRequest) -> AsyncGenerator[Sequence[StreamEvent], None]:
         """Answers in batches of events, UpstreamEnd last; fails over only before the first batch.

@@ -261,11 +261,12 @@ def test_the_pushback_of_each_error_is_that_of_the_server():
 def preset_row(preset: Preset) -> list[str]:
     values = {name: getattr(preset.quirks, name) for name in Quirks.__struct_fields__}
     usual = {name: getattr(Quirks(), name) for name in values}
-    lacks = [f"`{name}`" for name, value in values.items() if value is False and usual[name]]
+    off = {name for name, value in values.items() if value is False or value == ""}
+    lacks = [f"`{name}`" for name in values if name in off and usual[name]]
     besides = [
         f"`{name}`" if value is True else f"`{name}: {value.value if isinstance(value, Enum) else value}`"
         for name, value in values.items()
-        if value is not False and value != usual[name]
+        if name not in off and value != usual[name]
     ]
     address = f"`{preset.base_url}`" if preset.base_url else ""
     key = f"`{preset.key_variable}`" if preset.key_variable else ""

@@ -133,6 +133,15 @@ def test_a_stream_comes_to_its_end(echo_server, schema):
     assert "".join(event["delta"]["text"] for event in events if "delta" in event) == "Good morning to you"
 
 
+@schemas
+def test_texts_become_vectors_and_a_prompt_is_counted(echo_server, schema):
+    request = {"model": "echo/echo", "inputs": [{"text": "good"}, {"text": "morning"}], "dimensions": 2}
+    (answer,) = call(echo_server.grpc, f"{SERVICE}/Embed", request, *schema)
+    assert [len(embedding["values"]) for embedding in answer["embeddings"]] == [2, 2]
+    (answer,) = call(echo_server.grpc, f"{SERVICE}/CountTokens", {"chat": HELLO}, *schema)
+    assert answer == {"inputTokens": 4, "source": "USAGE_SOURCE_PROVIDER"}
+
+
 @pytest.mark.parametrize("service", ["", SERVICE, "liveness", "provider/echo", "model/assistant"])
 def test_health_is_checked(echo_server, service):
     (answer,) = call(echo_server.grpc, "grpc.health.v1.Health/Check", {"service": service})

@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from llmproxy_grpc.messages import FunctionTool, GenerationConfig, Message, Role, TextPart, ToolChoice, ToolMode
+from llmproxy_grpc.messages import (
+    EmbedRequest,
+    FunctionTool,
+    GenerationConfig,
+    Message,
+    Role,
+    TextPart,
+    ToolChoice,
+    ToolMode,
+)
 from tests.fakes.faulty_upstream import Answer
 from tests.providers.conversations import ask
 from tests.providers.kinds.mistral import KIND
@@ -26,6 +35,16 @@ async def client(upstream) -> AsyncIterator[Any]:
 
     async with Mistral(api_key="test-key", server_url=upstream.url) as opened:
         yield opened
+
+
+async def test_vectors_are_asked_for_in_mistrals_names(upstream, http):
+    provider = await KIND.provider(upstream, http)
+    upstream.script(Answer.json(b'{"data":[{"index":0,"embedding":[0.25,0.5]}],"usage":{"prompt_tokens":3}}'))
+    request = EmbedRequest("m", (TextPart(text="a"),), dimensions=2, end_user_id="u1")
+    response = await provider.embed(request, "codestral-embed")
+    assert upstream.requests[0].path == "/v1/embeddings"
+    assert upstream.requests[0].json() == {"model": "codestral-embed", "input": ["a"], "output_dimension": 2}
+    assert [list(vector) for vector in response.vectors] == [[0.25, 0.5]]
 
 
 async def test_a_request_has_mistrals_names_and_nothing_that_it_refuses(upstream, http):

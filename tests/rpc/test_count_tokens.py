@@ -8,6 +8,7 @@ from llmproxy_grpc._gen.v1.generation_pb2 import USAGE_SOURCE_ESTIMATE, USAGE_SO
 from llmproxy_grpc.errors import (
     CapabilityNotSupported,
     ContextLengthExceeded,
+    ModelNotFound,
     UpstreamRateLimited,
     UpstreamServerError,
 )
@@ -61,7 +62,7 @@ async def test_a_target_that_cannot_count_is_passed_over_for_one_that_can(serve)
         assert dict(await call.trailing_metadata())["llmproxy-provider"] == "b"
 
 
-@pytest.mark.parametrize("trouble", [UpstreamServerError, UpstreamRateLimited, CapabilityNotSupported])
+@pytest.mark.parametrize("trouble", [UpstreamServerError, UpstreamRateLimited, CapabilityNotSupported, ModelNotFound])
 async def test_trouble_upstream_is_no_reason_to_fail_first_others_count_then_the_proxy_estimates(serve, trouble):
     providers = two()
     providers["a"].counts.append(trouble("No."))

@@ -18,6 +18,8 @@ type fake struct {
 	llmproxyv1.UnimplementedLlmProxyServiceServer
 	chat   func(context.Context, *llmproxyv1.ChatRequest) (*llmproxyv1.ChatResponse, error)
 	stream func(*llmproxyv1.StreamRequest, grpc.ServerStreamingServer[llmproxyv1.StreamResponse]) error
+	embed  func(context.Context, *llmproxyv1.EmbedRequest) (*llmproxyv1.EmbedResponse, error)
+	count  func(context.Context, *llmproxyv1.CountTokensRequest) (*llmproxyv1.CountTokensResponse, error)
 }
 
 func (f *fake) Chat(ctx context.Context, request *llmproxyv1.ChatRequest) (*llmproxyv1.ChatResponse, error) {
@@ -28,6 +30,16 @@ func (f *fake) Stream(
 	request *llmproxyv1.StreamRequest, stream grpc.ServerStreamingServer[llmproxyv1.StreamResponse],
 ) error {
 	return f.stream(request, stream)
+}
+
+func (f *fake) Embed(ctx context.Context, request *llmproxyv1.EmbedRequest) (*llmproxyv1.EmbedResponse, error) {
+	return f.embed(ctx, request)
+}
+
+func (f *fake) CountTokens(
+	ctx context.Context, request *llmproxyv1.CountTokensRequest,
+) (*llmproxyv1.CountTokensResponse, error) {
+	return f.count(ctx, request)
 }
 
 // connect serves the fake in memory, under the name of any host, and gives a client of it.

@@ -54,6 +54,27 @@ func TestServerGivesTheSameAnswerInTheEndEvent(t *testing.T) {
 	checkAnswer(t, answer, "Good morning to you")
 }
 
+func TestServerMakesTheSameVectorOfTheSameWords(t *testing.T) {
+	response, err := server(t).Embed(t.Context(), llmproxy.Inputs(model, "good morning", "morning  good", "good night"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors := llmproxy.Vectors(response)
+	if len(vectors) != 3 || !slices.Equal(vectors[0], vectors[1]) || slices.Equal(vectors[0], vectors[2]) {
+		t.Errorf("the vectors are %v", vectors)
+	}
+	if response.GetUsage().GetInputTokens() != 6 || response.GetRoute().GetProvider() != "echo" {
+		t.Errorf("usage, route: %v", response)
+	}
+}
+
+func TestServerCountsAConversation(t *testing.T) {
+	response, err := server(t).CountTokens(t.Context(), llmproxy.Count(llmproxy.Ask(model, "Good morning to you")))
+	if err != nil || response.GetInputTokens() != 4 {
+		t.Fatalf("%v %v", response, err)
+	}
+}
+
 func TestServerListsItsModels(t *testing.T) {
 	response, err := server(t).ListModels(t.Context(), &llmproxyv1.ListModelsRequest{})
 	if err != nil {

@@ -5,7 +5,7 @@ The helper works on any stub, also one that you made yourself. Its asynchronous 
 
 from llmproxy_client.answer import Answer
 from llmproxy_client.channel import DEFAULT_TARGET, Tls
-from llmproxy_client.client import Client, collect, connect, stream, text
+from llmproxy_client.client import Client, collect, connect, count_tokens, embed, stream, text
 from llmproxy_client.errors import BrokenStream, Failure, StreamFailed, Violation, error_detail
 
 __version__ = "0.1.0"
@@ -15,6 +15,8 @@ __all__ = [
     "stream",
     "collect",
     "text",
+    "embed",
+    "count_tokens",
     "error_detail",
     "Client",
     "Tls",

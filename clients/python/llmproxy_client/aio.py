@@ -1,6 +1,6 @@
 """The asynchronous client: the same as `llmproxy_client`, for asyncio; errors and answers are shared."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -11,13 +11,16 @@ from llmproxy_client.answer import Answer, Order, text_of
 from llmproxy_client.api_key import aio_interceptors
 from llmproxy_client.channel import DEFAULT_TARGET, Option, Tls, channel_options, check_target
 from llmproxy_client.client import Metadata
+from llmproxy_client.inputs import inputs
 from llmproxy_client.v1.chat_pb2 import ChatRequest, ChatResponse, StreamOptions, StreamRequest, StreamResponse
+from llmproxy_client.v1.embed_pb2 import EMBED_PURPOSE_UNSPECIFIED, EmbedPurpose, EmbedResponse
 from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
+from llmproxy_client.v1.model_pb2 import CountTokensRequest, CountTokensResponse
 
 if TYPE_CHECKING:  # the asynchronous type of the stub exists for type checkers alone
     from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceAsyncStub
 
-__all__ = ["connect", "stream", "collect", "text", "Client", "Metadata"]
+__all__ = ["connect", "stream", "collect", "text", "embed", "count_tokens", "Client", "Metadata"]
 
 
 class Client:
@@ -54,6 +57,30 @@ def connect(
     if tls is None:
         return Client(aio.insecure_channel(check_target(target), settings, interceptors=interceptors))
     return Client(aio.secure_channel(check_target(target), tls.credentials(), settings, interceptors=interceptors))
+
+
+async def embed(
+    stub: "LlmProxyServiceAsyncStub",
+    model: str,
+    texts: Iterable[str],
+    *,
+    purpose: "EmbedPurpose.ValueType" = EMBED_PURPOSE_UNSPECIFIED,
+    dimensions: int | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - as of `stream`
+) -> EmbedResponse:
+    """Turns texts into vectors; as `llmproxy_client.embed`."""
+    return await stub.Embed(inputs(model, texts, purpose=purpose, dimensions=dimensions), timeout=timeout)
+
+
+async def count_tokens(
+    stub: "LlmProxyServiceAsyncStub",
+    chat: ChatRequest,
+    *,
+    timeout: float | None = None,  # noqa: ASYNC109 - as of `stream`
+    metadata: Metadata = (),
+) -> CountTokensResponse:
+    """Says how many tokens a conversation has; as `llmproxy_client.count_tokens`."""
+    return await stub.CountTokens(CountTokensRequest(chat=chat), timeout=timeout, metadata=tuple(metadata))
 
 
 @asynccontextmanager

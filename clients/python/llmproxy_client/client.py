@@ -10,8 +10,11 @@ import grpc
 from llmproxy_client.answer import Answer, Order, text_of
 from llmproxy_client.api_key import ApiKey
 from llmproxy_client.channel import DEFAULT_TARGET, Option, Tls, channel_options, check_target
+from llmproxy_client.inputs import inputs
 from llmproxy_client.v1.chat_pb2 import ChatRequest, ChatResponse, StreamOptions, StreamRequest, StreamResponse
+from llmproxy_client.v1.embed_pb2 import EMBED_PURPOSE_UNSPECIFIED, EmbedPurpose, EmbedResponse
 from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
+from llmproxy_client.v1.model_pb2 import CountTokensRequest, CountTokensResponse
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -64,6 +67,39 @@ def connect(
     else:
         channel = grpc.secure_channel(check_target(target), tls.credentials(), options=settings)
     return Client(grpc.intercept_channel(channel, ApiKey(api_key)) if api_key is not None else channel)
+
+
+def embed(
+    stub: LlmProxyServiceStub,
+    model: str,
+    texts: Iterable[str],
+    *,
+    purpose: "EmbedPurpose.ValueType" = EMBED_PURPOSE_UNSPECIFIED,
+    dimensions: int | None = None,
+    timeout: float | None = None,
+) -> EmbedResponse:
+    """Turns texts into vectors: `response.embeddings[i].values` is that of the i-th.
+
+    Args:
+        stub: A stub of the service, ours or your own.
+        model: The model to ask.
+        texts: The texts; none may be empty.
+        purpose: What the vectors are for, such as EMBED_PURPOSE_QUERY.
+        dimensions: The vectors' length, for models that can shorten them.
+        timeout: Seconds for the whole call; without one the server's own limit holds.
+    """
+    request = inputs(model, texts, purpose=purpose, dimensions=dimensions)
+    response: EmbedResponse = stub.Embed(request, timeout=timeout)
+    return response
+
+
+def count_tokens(
+    stub: LlmProxyServiceStub, chat: ChatRequest, *, timeout: float | None = None, metadata: Metadata = ()
+) -> CountTokensResponse:
+    """Says how many tokens a conversation has, before anybody pays for it; `source` says who counted."""
+    request = CountTokensRequest(chat=chat)
+    response: CountTokensResponse = stub.CountTokens(request, timeout=timeout, metadata=tuple(metadata))
+    return response
 
 
 @contextmanager

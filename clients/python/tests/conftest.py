@@ -24,13 +24,14 @@ from llmproxy_client.ctl.cli import run
 from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.v1.chat_pb2 import Candidate, ChatResponse, StreamResponse
 from llmproxy_client.v1.content_pb2 import ROLE_ASSISTANT, ContentPart, Message
-from llmproxy_client.v1.generation_pb2 import FINISH_REASON_STOP
+from llmproxy_client.v1.embed_pb2 import Embedding, EmbedResponse
+from llmproxy_client.v1.generation_pb2 import FINISH_REASON_STOP, USAGE_SOURCE_PROVIDER
 from llmproxy_client.v1.health_pb2 import SERVING_STATUS_SERVING, HealthResponse
 from llmproxy_client.v1.llm_proxy_service_pb2_grpc import (
     LlmProxyServiceServicer,
     add_LlmProxyServiceServicer_to_server,
 )
-from llmproxy_client.v1.model_pb2 import ListModelsResponse
+from llmproxy_client.v1.model_pb2 import CountTokensResponse, ListModelsResponse
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,10 @@ def said(*parts: ContentPart, finish_reason: Any = FINISH_REASON_STOP) -> ChatRe
     )
 
 
+def vectors(*numbers: Sequence[float]) -> EmbedResponse:
+    return EmbedResponse(id="r1", model="assistant", embeddings=[Embedding(values=values) for values in numbers])
+
+
 @dataclass
 class Script(LlmProxyServiceServicer):
     """What the proxy answers, and what it was asked."""
@@ -78,6 +83,10 @@ class Script(LlmProxyServiceServicer):
     events: list[StreamResponse] = field(default_factory=lambda: spoken("Hello", " there"))
     pages: dict[str, ListModelsResponse] = field(default_factory=lambda: {"": ListModelsResponse()})
     health: HealthResponse = field(default_factory=lambda: HealthResponse(status=SERVING_STATUS_SERVING))
+    embedded: EmbedResponse = field(default_factory=lambda: vectors([0.25, -0.5]))
+    counted: CountTokensResponse = field(
+        default_factory=lambda: CountTokensResponse(input_tokens=37, source=USAGE_SOURCE_PROVIDER)
+    )
     error: Refusal | None = None
     failures: int = 1_000_000
     """How many calls `error` meets before the rest succeeds."""
@@ -101,6 +110,16 @@ class Script(LlmProxyServiceServicer):
         self._fail(context)
         while self.hang and not self.left.wait(0.01):
             pass
+
+    def Embed(self, request, context):  # noqa: N802 - gRPC's name
+        self._take(request, context)
+        self._fail(context)
+        return self.embedded
+
+    def CountTokens(self, request, context):  # noqa: N802 - gRPC's name
+        self._take(request, context)
+        self._fail(context)
+        return self.counted
 
     def ListModels(self, request, context):  # noqa: N802 - gRPC's name
         self._take(request, context)
@@ -204,6 +223,11 @@ def _spoken() -> Callable[..., list[StreamResponse]]:
 @pytest.fixture(name="said")
 def _said() -> Callable[..., ChatResponse]:
     return said
+
+
+@pytest.fixture(name="vectors")
+def _vectors() -> Callable[..., EmbedResponse]:
+    return vectors
 
 
 @dataclass(frozen=True)

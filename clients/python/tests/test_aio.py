@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from llmproxy_client import BrokenStream, Tls, error_detail
-from llmproxy_client.aio import collect, connect, stream, text
+from llmproxy_client.aio import collect, connect, count_tokens, embed, stream, text
 from llmproxy_client.v1.chat_pb2 import ChatRequest
 
 CHAT = ChatRequest(model="assistant")
@@ -117,3 +117,11 @@ async def test_tls(script, serving, certificates):
             assert (await client.stub.Chat(CHAT)).id == "r1"
 
     assert script.metadata[0]["authorization"] == "Bearer test-key"
+
+
+async def test_vectors_and_counts_are_as_of_the_synchronous_client(script, target):
+    async with connect(target) as client:
+        assert await embed(client.stub, "m", ["a"], dimensions=2, timeout=5) == script.embedded
+        assert await count_tokens(client.stub, CHAT, timeout=5) == script.counted
+    assert [part.text for part in script.asked[0].inputs] == ["a"]
+    assert script.asked[1].chat == CHAT

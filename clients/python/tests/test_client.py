@@ -8,9 +8,10 @@ import grpc
 import grpc_testing
 import pytest
 
-from llmproxy_client import BrokenStream, Client, Tls, collect, connect, stream, text
+from llmproxy_client import BrokenStream, Client, Tls, collect, connect, count_tokens, embed, stream, text
 from llmproxy_client.v1.chat_pb2 import ChatRequest, StreamOptions, StreamRequest
 from llmproxy_client.v1.content_pb2 import ContentPart
+from llmproxy_client.v1.embed_pb2 import EMBED_PURPOSE_QUERY
 from llmproxy_client.v1.health_pb2 import HealthRequest
 from llmproxy_client.v1.llm_proxy_service_pb2 import DESCRIPTOR
 from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
@@ -253,3 +254,29 @@ def test_a_certificate_needs_its_key():
 def test_a_missing_file_is_told_by_its_name(tmp_path):
     with pytest.raises(OSError, match=r"none\.pem"):
         connect(tls=Tls(ca_file=str(tmp_path / "none.pem")))
+
+
+def test_texts_become_vectors(script, target, vectors):
+    script.embedded = vectors([0.25], [0.5])
+    with connect(target) as client:
+        response = embed(client.stub, "m", ["a", "b"], purpose=EMBED_PURPOSE_QUERY, dimensions=1, timeout=5)
+
+    assert [list(embedding.values) for embedding in response.embeddings] == [[0.25], [0.5]]
+    asked = script.asked[0]
+    assert (asked.model, [part.text for part in asked.inputs]) == ("m", ["a", "b"])
+    assert (asked.purpose, asked.dimensions) == (EMBED_PURPOSE_QUERY, 1)
+
+
+def test_a_conversation_is_counted(script, target):
+    with connect(target) as client:
+        response = count_tokens(client.stub, CHAT, timeout=5, metadata=[("x-request-id", "r")])
+
+    assert response == script.counted
+    assert script.asked[0].chat == CHAT
+    assert script.metadata[0]["x-request-id"] == "r"
+
+
+def test_large_vectors_are_taken(script, target, vectors):
+    script.embedded = vectors(*[[0.5] * 1536] * 2048)
+    with connect(target) as client:
+        assert len(embed(client.stub, "m", ["a"]).embeddings) == 2048

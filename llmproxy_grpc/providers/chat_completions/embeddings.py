@@ -56,7 +56,7 @@ def embed_features(quirks: Quirks) -> EmbedFeatures | None:
     if quirks.embeddings is EmbeddingStyle.UNSUPPORTED:
         return None
     return EmbedFeatures(
-        dimensions=quirks.embed_dimensions,
+        dimensions=bool(quirks.dimensions_field),
         purposes=frozenset(PURPOSES[quirks.embed_purpose]),
         most_inputs=quirks.max_embed_inputs,
         most_bytes=quirks.max_embed_bytes,
@@ -77,14 +77,14 @@ def encode_embed(request: EmbedRequest, model: str, quirks: Quirks, names: Seque
     if quirks.embeddings is EmbeddingStyle.BASE64:
         body["encoding_format"] = "base64"
     if request.dimensions is not None:
-        body["dimensions"] = request.dimensions
+        body[quirks.dimensions_field] = request.dimensions
     purpose = request.purpose
     if purpose is EmbedPurpose.UNSPECIFIED and quirks.embed_purpose in _REQUIRED:
         purpose = EmbedPurpose.DOCUMENT
     if purpose is not EmbedPurpose.UNSPECIFIED:
         body["input_type"] = PURPOSES[quirks.embed_purpose][purpose]
-    if request.end_user_id:
-        body["user"] = request.end_user_id
+    if request.end_user_id and quirks.user_field:
+        body[quirks.user_field] = request.end_user_id
     add_options(body, request.provider_options, names)
     return _ENCODER.encode(body)
 

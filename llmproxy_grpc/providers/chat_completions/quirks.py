@@ -86,8 +86,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     reasoning_replay: str = ""
     """The field of an assistant message that takes its earlier thinking back; empty for none."""
     embeddings: EmbeddingStyle = EmbeddingStyle.BASE64
-    embed_dimensions: bool = True
-    """Whether the caller may choose the length of vectors."""
+    dimensions_field: str = "dimensions"
+    """The name of the length of vectors; empty if it cannot be chosen."""
     embed_purpose: PurposeStyle = PurposeStyle.UNSUPPORTED
     max_embed_inputs: Annotated[int, Meta(ge=0)] = 2048
     """How many inputs a request for vectors may have; 0 for any number."""

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import llmproxy_client
 from llmproxy_client.channel import DEFAULT_TARGET
 from llmproxy_client.ctl.chat import DEFAULT_MODEL
+from llmproxy_client.ctl.embed import PURPOSES
 
 TARGET = "LLMPROXY_TARGET"
 API_KEY = "LLMPROXY_API_KEY"
+_LONGEST = 2**31 - 1
 _STATUSES = "Exit status: 0 done, 1 the call failed or the proxy does not serve, 2 wrong usage, 130 interrupted."
 
 
@@ -40,6 +42,20 @@ def _add_commands(top: argparse.ArgumentParser) -> None:
     chat.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
     chat.add_argument("--json", action="store_true", help="print JSON: the answer, or a line for each event")
     chat.add_argument("prompt", metavar="PROMPT", nargs="?", help="the question; without it standard input")
+    embed = commands.add_parser(
+        "embed", help="turn texts into vectors", description="Prints the vector of each text.", parents=shared
+    )
+    embed.add_argument("-m", "--model", default=DEFAULT_MODEL, help="model to ask; without it the server's default")
+    embed.add_argument("--purpose", choices=PURPOSES, help="what the vectors are for")
+    embed.add_argument("--dimensions", metavar="N", type=_length, help="length of the vectors")
+    embed.add_argument("--json", action="store_true", help="print JSON, with the whole vectors")
+    embed.add_argument("texts", metavar="TEXT", nargs="*", help="a text; without any each line of standard input")
+    count = commands.add_parser(
+        "count-tokens", help="count a prompt's tokens", description="Says how long a prompt is.", parents=shared
+    )
+    count.add_argument("-m", "--model", default=DEFAULT_MODEL, help="whose tokens; without it the server's default's")
+    count.add_argument("--json", action="store_true", help="print JSON")
+    count.add_argument("prompt", metavar="PROMPT", nargs="?", help="the prompt; without it standard input")
     models = commands.add_parser(
         "models", help="list the models", description="Lists the models that you may use.", parents=shared
     )
@@ -65,6 +81,12 @@ def _global_options() -> argparse.ArgumentParser:
     group.add_argument("--key", metavar="FILE", help="its key (PEM)")
     group.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="longest time for a call")
     return options
+
+
+def _length(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= _LONGEST):
+        raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

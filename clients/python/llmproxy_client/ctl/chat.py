@@ -5,7 +5,6 @@ from llmproxy_client.client import Client, stream
 from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.names import short
 from llmproxy_client.v1.chat_pb2 import Candidate, ChatRequest, ChatResponse, ContentDelta
-from llmproxy_client.v1.chat_pb2 import Warning as ProxyWarning
 from llmproxy_client.v1.content_pb2 import ROLE_USER, ContentPart, Media, Message
 from llmproxy_client.v1.generation_pb2 import (
     FINISH_REASON_STOP,
@@ -88,7 +87,7 @@ class _Page:
             if line := _described(part):
                 self._terminal.line(line)
         for warning in response.warnings:
-            self._terminal.note(_warned(warning))
+            self._terminal.warning(warning)
         for candidate in response.candidates:
             if candidate.finish_reason not in _EXPECTED:
                 self._terminal.note(f"the answer ended early: {_reason(candidate)}")
@@ -123,11 +122,6 @@ def _media(media: Media) -> str:
             return media.uri
         case _:
             return media.file_id
-
-
-def _warned(warning: ProxyWarning) -> str:
-    where = f" {warning.field}" if warning.field else ""
-    return f"{warning.code}{where}: {warning.message}"
 
 
 def _reason(candidate: Candidate) -> str:

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import TextIOWrapper
 from typing import BinaryIO
 
@@ -11,11 +11,19 @@ import grpc
 
 from llmproxy_client.channel import Tls, is_local
 from llmproxy_client.client import Client, connect
-from llmproxy_client.ctl import arguments, chat, health, models
+from llmproxy_client.ctl import arguments, chat, count_tokens, embed, health, models
 from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.errors import BrokenStream, error_detail
+from llmproxy_client.inputs import inputs
+from llmproxy_client.v1.chat_pb2 import ChatRequest
+from llmproxy_client.v1.embed_pb2 import EMBED_PURPOSE_UNSPECIFIED, EmbedRequest
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
+
+Command = Callable[[Client, Terminal], bool | None]
+"""Runs a command; False if what it found is a failure."""
+
+_NOT_TEXT = "the prompt is not UTF-8 text"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,11 +47,11 @@ def run(argv: Sequence[str] | None, environment: Mapping[str, str], terminal: Te
     """Runs one command. Raises SystemExit(2) for wrong usage."""
     parser = arguments.parser(environment)
     given = parser.parse_args(argv)
-    prompt = _prompt(parser, given, stdin) if given.command == "chat" else ""
+    command = _prepared(parser, given, stdin)
     _warn_of_plain_key(given, terminal)
     try:
         with _connect(parser, given) as client:
-            return _command(given, prompt, client, terminal)
+            return FAILED if command(client, terminal) is False else DONE
     except grpc.RpcError as error:
         terminal.failure(error_detail(error))
     except BrokenStream as error:
@@ -51,33 +59,57 @@ def run(argv: Sequence[str] | None, environment: Mapping[str, str], terminal: Te
     return FAILED
 
 
-def _command(given: argparse.Namespace, prompt: str, client: Client, terminal: Terminal) -> int:
-    if given.command == "models":
-        models.show(client, terminal, as_json=given.json, timeout=given.timeout)
-        return DONE
-    if given.command == "health":
-        if given.watch:
-            health.watch(client, terminal, as_json=given.json, timeout=given.timeout)
-        return DONE if health.show(client, terminal, as_json=given.json, timeout=given.timeout) else FAILED
-    ask = chat.whole if given.no_stream else chat.as_it_comes
-    ask(client, chat.request(prompt, model=given.model), terminal, as_json=given.json, timeout=given.timeout)
-    return DONE
+def _prepared(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> Command:
+    """The command, with what it takes from arguments and standard input already read and found right."""
+    as_json, timeout = given.json, given.timeout
+    match given.command:
+        case "chat":
+            asked, ask = _question(parser, given, stdin), chat.whole if given.no_stream else chat.as_it_comes
+            return lambda client, terminal: ask(client, asked, terminal, as_json=as_json, timeout=timeout)
+        case "count-tokens":
+            counted = _question(parser, given, stdin)
+            return lambda client, terminal: count_tokens.show(
+                client, counted, terminal, as_json=as_json, timeout=timeout
+            )
+        case "embed":
+            wanted = _inputs(parser, given, stdin)
+            return lambda client, terminal: embed.show(client, wanted, terminal, as_json=as_json, timeout=timeout)
+        case "models":
+            return lambda client, terminal: models.show(client, terminal, as_json=as_json, timeout=timeout)
+        case _:
+            look = health.watch if given.watch else health.show
+            return lambda client, terminal: look(client, terminal, as_json=as_json, timeout=timeout)
 
 
-def _prompt(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> str:
-    try:
-        prompt = stdin.read().decode() if given.prompt is None else _encodable(given.prompt)
-    except UnicodeError:
-        parser.error("the prompt is not UTF-8 text")
-    prompt = prompt.removesuffix("\n")
+def _question(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> ChatRequest:
+    prompt = (_decoded(parser, stdin) if given.prompt is None else _encodable(parser, given.prompt)).removesuffix("\n")
     if not prompt:
         parser.error("the prompt is empty")
-    return prompt
+    return chat.request(prompt, model=given.model)
 
 
-def _encodable(text: str) -> str:
+def _inputs(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> EmbedRequest:
+    texts = [_encodable(parser, text) for text in given.texts] or _decoded(parser, stdin).split("\n")
+    texts = [text for text in (text.removesuffix("\r") for text in texts) if text]
+    if not texts:
+        parser.error("there is no text")
+    purpose = embed.PURPOSES[given.purpose] if given.purpose else EMBED_PURPOSE_UNSPECIFIED
+    return inputs(given.model, texts, purpose=purpose, dimensions=given.dimensions)
+
+
+def _decoded(parser: argparse.ArgumentParser, stdin: BinaryIO) -> str:
+    try:
+        return stdin.read().decode()
+    except UnicodeError:
+        parser.error(_NOT_TEXT)
+
+
+def _encodable(parser: argparse.ArgumentParser, text: str) -> str:
     # Bytes of the command line that are not UTF-8 come as lone surrogates, which no message can carry.
-    text.encode()
+    try:
+        text.encode()
+    except UnicodeError:
+        parser.error(_NOT_TEXT)
     return text
 
 

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from llmproxy_client.errors import Failure
 from llmproxy_client.names import short
+from llmproxy_client.v1.chat_pb2 import Warning as ProxyWarning
 from llmproxy_client.v1.error_pb2 import Attempt, ErrorDetail, ErrorReason
 
 # What could steer a terminal: models and providers choose the text that is shown.
@@ -57,6 +58,11 @@ class Terminal:
         """Says something about the call."""
         self.err.write(f"llmproxyctl: {clean(text)}\n")
         self.err.flush()
+
+    def warning(self, warning: ProxyWarning) -> None:
+        """Says what of a call was ignored or changed."""
+        where = f" {warning.field}" if warning.field else ""
+        self.note(f"{warning.code}{where}: {warning.message}")
 
     def failure(self, failure: Failure) -> None:
         """Says why a call failed: code, reason and message, wrong fields, what was tried, what finds it in the logs."""
