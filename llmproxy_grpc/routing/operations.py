@@ -62,6 +62,8 @@ class Operation(Struct, Generic[Request, Answer], frozen=True, kw_only=True):
 def _fit_chat(request: ChatRequest, provider: Provider, target: Target) -> Fitted[ChatRequest]:
     own = opened(request, target)
     adapted = provider.adapt(own.request, target.upstream_model)
+    if not (own.stripped or adapted.unsupported or adapted.changes):  # nearly always
+        return Fitted(adapted.request)
     warnings = (*own.warnings(), *_dropped(adapted.unsupported), *_changed(adapted.changes))
     return Fitted(adapted.request, adapted.unsupported, warnings)
 

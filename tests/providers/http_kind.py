@@ -26,6 +26,8 @@ class HttpKind:
     """What the tests call it, and the folder of its golden exchanges."""
     kind: str
     model: str = "test-model"
+    embed_model: str = ""
+    """The model that makes vectors, where that is another."""
     config: Mapping[str, Any] = field(default_factory=lambda: {"api_key": "test-key"})
     """Its configuration, besides name, kind and base_url."""
     base_path: str = ""
@@ -79,7 +81,7 @@ class HttpKind:
 
     def specimen(self) -> Specimen:
         """The same as a specimen."""
-        return Specimen(self.name, self.kind, self.model, self._open)
+        return Specimen(self.name, self.kind, self.model, self._open, self.embed_model)
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Provider]:

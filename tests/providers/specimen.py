@@ -16,3 +16,5 @@ class Specimen:
     kind: str
     model: str
     open: Callable[[], AbstractAsyncContextManager[Provider]]
+    embed_model: str = ""
+    """The model that makes vectors, where that is another."""

@@ -54,9 +54,16 @@ def _calls_answer(calls: Sequence[ToolCallPart]) -> bytes:
     return json.dumps({"finish_reason": "TOOL_CALL", "message": message}).encode()
 
 
+def vectors(request: Request) -> bytes:
+    """The vectors of a request's texts."""
+    made = [[len(text), 0.5] for text in request.json()["texts"]]
+    return json.dumps({"embeddings": {"float": made}, "meta": {"billed_units": {"input_tokens": 3}}}).encode()
+
+
 KIND = HttpKind(
     name="cohere",
     kind="cohere",
+    embed_model="embed-v4.0",
     asked=lambda request: request.json()["messages"][-1]["content"],
     answer=_answer,
     stream=_stream,
@@ -64,11 +71,6 @@ KIND = HttpKind(
     calls_stream=_calls_stream,
     error_frame=_event("message-end", delta={"finish_reason": "ERROR", "error": "overloaded"}),
     error_body=None,
+    posts={"/v2/embed": vectors},
     models={"/v1/models": b'{"models":[{"name":"test-model","endpoints":["chat"],"context_length":1000}]}'},
 )
-
-
-def vectors(request: Request) -> bytes:
-    """The vectors of a request's texts."""
-    made = [[len(text), 0.5] for text in request.json()["texts"]]
-    return json.dumps({"embeddings": {"float": made}, "meta": {"billed_units": {"input_tokens": 3}}}).encode()

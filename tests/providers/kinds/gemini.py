@@ -56,6 +56,7 @@ def _vectors(request: Request) -> bytes:
 KIND = HttpKind(
     name="gemini",
     kind="gemini",
+    embed_model="gemini-embedding-001",
     asked=_asked,
     streamed=lambda request: ":streamGenerateContent?alt=sse" in request.path,
     answer=_answer,
