@@ -30,8 +30,8 @@ class Column(Struct, frozen=True):
 
 
 COLUMNS: Sequence[Column] = (
-    Column("`openai`", {"kind": "openai", "api_key": "test-key"}, "gpt-5-mini"),
-    Column("`openai`, `api: responses`", {"kind": "openai", "api_key": "test-key", "api": "responses"}, "gpt-5-mini"),
+    Column("`openai`", {"kind": "openai", "api_key": "test-key"}, "gpt-5.6"),
+    Column("`openai`, `api: responses`", {"kind": "openai", "api_key": "test-key", "api": "responses"}, "gpt-5.6"),
     Column("`anthropic`", {"kind": "anthropic", "api_key": "test-key"}, "claude-opus-4-7"),
     Column("`gemini`", {"kind": "gemini", "api_key": "test-key"}, "gemini-4-argon"),
     Column("`azure`", {"kind": "azure", "api_key": "test-key", "base_url": "https://x.test"}, "gpt"),

@@ -30,7 +30,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.features import PLAIN_SETTINGS, Features
 from llmproxy_grpc.providers.media import Place, media_objection, with_bytes
 from llmproxy_grpc.providers.options import DENIED_OPTIONS
-from llmproxy_grpc.providers.provider import Adapted, Unsupported
+from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 _T = TypeVar("_T")
 
@@ -58,7 +58,8 @@ def adapt(request: ChatRequest, features: Features) -> Adapted:
         meant, denied = meant_options(request.provider_options, features.names)
         fields["provider_options"] = meant
         adaptation.found.extend(denied)
-    return Adapted(replace(request, **fields) if fields else request, tuple(adaptation.found))
+    adapted = replace(request, **fields) if fields else request
+    return Adapted(adapted, tuple(adaptation.found), tuple(adaptation.changes))
 
 
 def meant_options(
@@ -76,11 +77,12 @@ def meant_options(
 
 
 class _Adaptation:
-    """One request on its way; `found` collects what was left out."""
+    """One request on its way; `found` collects what was left out, `changes` what has another value now."""
 
     def __init__(self, features: Features) -> None:
         self._features = features
         self.found: list[Unsupported] = []
+        self.changes: list[Change] = []
 
     def messages(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
         """The messages; the same tuple if nothing has to go."""
@@ -213,6 +215,10 @@ class _Adaptation:
         if config.effort is not ReasoningEffort.UNSPECIFIED and not features.reasoning_effort:
             gone["effort"] = ReasoningEffort.UNSPECIFIED
             self._leave_out("generation.reasoning.effort", _NOT_HERE)
+        elif config.effort not in features.efforts:
+            gone["effort"] = nearest = _nearest(config.effort, features.efforts)
+            why = f"this model gets {nearest.name}, the nearest effort that it knows"
+            self.changes.append(Change("generation.reasoning.effort", why))
         if config.budget_tokens is not None and not features.reasoning_budget:
             gone["budget_tokens"] = None
             why = "this provider takes no number of tokens for thinking"
@@ -221,3 +227,9 @@ class _Adaptation:
             gone["include"] = None
             self._leave_out("generation.reasoning.include", "this provider does not show the thinking")
         return replace(config, **gone) if gone else config
+
+
+def _nearest(wanted: ReasoningEffort, known: Iterable[ReasoningEffort]) -> ReasoningEffort:
+    """The effort that comes nearest to another one; who wants some thinking does not get none."""
+    some = [effort for effort in known if effort > ReasoningEffort.NONE]
+    return min(some, key=lambda effort: (abs(effort - wanted), effort))

@@ -18,6 +18,8 @@ _TOKENS = (
     re.compile(r"maximum context length (?:is|of) (?P<limit>\d+)(?P<requested>)"),
 )
 
+_RETRY = re.compile(r"(?i)(?:try again in|retry after) (?P<number>[0-9]{1,6}(?:\.[0-9]{1,6})?) ?(?P<unit>ms|s)")
+
 
 class Complaint(msgspec.Struct, frozen=True):
     """A provider's error object, whatever its shape; nothing in it is scrubbed but the identifiers."""
@@ -60,7 +62,7 @@ def complaint(headers: Mapping[str, str], body: bytes) -> Complaint:
         category=_category(error),
         limit=limit,
         requested=requested,
-        retry_delay=_retry_delay(error),
+        retry_delay=_retry_delay(error, message),
         request_id=request_id(headers) or identifier(document.get("request_id")),
     )
 
@@ -183,9 +185,14 @@ def _tokens(error: dict[str, Any], message: str) -> tuple[str, str]:
     return "", ""
 
 
-def _retry_delay(error: dict[str, Any]) -> float | None:
+def _retry_delay(error: dict[str, Any], message: str) -> float | None:
+    """The wait that the body names, in a field or, where errors come without headers, in words."""
     delays = (detail.get("retryDelay") for detail in _details(error))
-    return next((duration(delay) for delay in delays if isinstance(delay, str)), None)
+    named = next((duration(delay) for delay in delays if isinstance(delay, str)), None)
+    if named is not None:
+        return named
+    words = _RETRY.search(message[:_READ_AT_MOST])
+    return None if words is None else float(words["number"]) * (0.001 if words["unit"] == "ms" else 1.0)
 
 
 def _details(error: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ from enum import Flag
 
 from msgspec import Struct
 
-from llmproxy_grpc.messages import Capability, EmbedPurpose, MediaKind, Modality, ToolMode
+from llmproxy_grpc.messages import Capability, EmbedPurpose, MediaKind, Modality, ReasoningEffort, ToolMode
 
 
 class Source(Flag):
@@ -86,6 +86,8 @@ class Features(Struct, frozen=True, kw_only=True):
     json_object: bool = False
     json_schema: bool = False
     reasoning_effort: bool = False
+    efforts: frozenset[ReasoningEffort] = frozenset(ReasoningEffort)
+    """The efforts that it knows, where it knows any: another one becomes the nearest."""
     reasoning_budget: bool = False
     """Whether thinking can be limited by a number of tokens."""
     reasoning_shown: bool = False

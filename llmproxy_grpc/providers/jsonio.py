@@ -4,7 +4,7 @@ import json
 import math
 import re
 from codecs import BOM_UTF8
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -106,6 +106,15 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def joined_deeply(value: Any) -> Any:
+    """The same as `joined` for every text in a JSON value, so that it can be encoded."""
+    if isinstance(value, str):
+        return joined(value)
+    if isinstance(value, dict):
+        return {joined(name): joined_deeply(item) for name, item in value.items()}
+    return [joined_deeply(item) for item in value] if isinstance(value, list) else value
 
 
 def joined(text: str) -> str:

@@ -34,23 +34,23 @@ class OpenAiProvider(HttpProvider):
         base_url = config.base_url or preset.base_url
         if not base_url:
             raise ValueError(f"provider {config.name!r} needs a base_url")
+        names = (cls.kind,) if preset.name == cls.kind else (cls.kind, preset.name)
         dialect = Dialect(
-            quirks=_quirks(config, preset),
-            names=(cls.kind,) if preset.name == cls.kind else (cls.kind, preset.name),
+            quirks=_quirks(config, preset.quirks),
+            names=names,
             models_path=preset.models_path,
             probe_path=preset.probe_path,
         )
         own_address = bool(preset.key_variable) and config.base_url is None
         sets = header_sets(config, "authorization", scheme="Bearer", own_address=own_address)
-        upstream = Upstream(http, base_url, headers=sets)
-        wire = ChatCompletions(upstream, dialect)
+        wire = ChatCompletions(Upstream(http, base_url, headers=sets), dialect)
         if config.api == "chat":
             return cls(config.name, wire)
-        if not preset.responses:
+        if preset.responses is None:
             raise ValueError(
                 f"provider {config.name!r}: preset {preset.name!r} has no Responses API; remove the key api"
             )
-        return cls(config.name, ResponsesApi(upstream, dialect.names, wire))
+        return cls(config.name, ResponsesApi(_quirks(config, preset.responses), names, wire))
 
 
 def preset_of(config: ProviderConfig) -> Preset:
@@ -70,8 +70,8 @@ def preset_of(config: ProviderConfig) -> Preset:
     return PRESETS["compatible"]
 
 
-def _quirks(config: ProviderConfig, preset: Preset) -> Quirks:
+def _quirks(config: ProviderConfig, usual: Quirks) -> Quirks:
     try:
-        return overlay(preset.quirks, config.quirks)
+        return overlay(usual, config.quirks)
     except ValueError as error:
         raise ValueError(f"provider {config.name!r}: {error}") from None

@@ -7,7 +7,10 @@ from msgspec.structs import replace
 
 from llmproxy_grpc.providers.chat_completions.quirks import (
     COMPATIBLE,
+    COMPATIBLE_RESPONSES,
     OPENAI,
+    OPENAI_RESPONSES,
+    CacheStyle,
     EmbeddingStyle,
     PurposeStyle,
     Quirks,
@@ -25,75 +28,129 @@ class Preset(Struct, frozen=True, kw_only=True):
     key_variable: str = ""
     """The environment variable that holds a key, as the vendor names it; empty for servers that need none."""
     kind: str = "openai"
-    responses: bool = False
-    """Whether it speaks the Responses API as well."""
+    responses: Quirks | None = None
+    """The same by the Responses API; None if it does not speak that."""
     models_path: str = "/models"
     """Where it lists its models, below the address; empty if it does not."""
     probe_path: str = "/models"
     """What to ask for, below the address, to see whether it answers."""
 
 
+_GROQ = Quirks(
+    message_name=False,
+    n=False,
+    penalties=False,
+    logprobs=False,
+    logit_bias=False,
+    audio=False,
+    documents=False,
+    media_results=True,
+    refusals=False,
+    dimensions_field="",
+)
+_DEEPSEEK = replace(
+    COMPATIBLE,
+    max_stop_sequences=16,
+    n=False,
+    seed=False,
+    logit_bias=False,
+    json_schema=False,
+    parallel_tool_calls=False,
+    images=False,
+    audio=False,
+    documents=False,
+    reasoning=ReasoningStyle.THINKING,
+    # The thinking has to come back with the results of the tools that it called.
+    reasoning_replay="reasoning_content",
+    embeddings=EmbeddingStyle.UNSUPPORTED,
+)
+_XAI = Quirks(developer_role=False, logit_bias=False, embeddings=EmbeddingStyle.UNSUPPORTED)
+_OPENROUTER = replace(
+    COMPATIBLE,
+    top_k=True,
+    n=False,
+    document_uri=True,
+    video=True,
+    cache_hints=CacheStyle.CONTROL,
+    reasoning=ReasoningStyle.OBJECT,
+    reasoning_replay="reasoning",
+    embeddings=EmbeddingStyle.BASE64,
+    embed_purpose=PurposeStyle.SEARCH,
+)
+_FIREWORKS = replace(COMPATIBLE, top_k=True)
+_VLLM = replace(
+    COMPATIBLE,
+    top_k=True,
+    documents=False,
+    video=True,
+    embeddings=EmbeddingStyle.BASE64,
+    max_embed_inputs=256,
+    # It counts beside its `/v1`, not below.
+    count_path="/../tokenize",
+)
+_LLAMA_CPP = replace(
+    COMPATIBLE,
+    top_k=True,
+    documents=False,
+    embeddings=EmbeddingStyle.BASE64,
+    # It would send the whole vectors.
+    dimensions_field="",
+    max_embed_inputs=256,
+    count_path="/chat/completions/input_tokens",
+)
+_LM_STUDIO = replace(COMPATIBLE, top_k=True, audio=False, documents=False, dimensions_field="")
+_LITELLM = replace(COMPATIBLE, top_k=True)
+_OLLAMA = replace(
+    COMPATIBLE,
+    tool_choice=False,
+    parallel_tool_calls=False,
+    n=False,
+    logit_bias=False,
+    image_uri=False,
+    audio=False,
+    documents=False,
+    embeddings=EmbeddingStyle.BASE64,
+)
+
 _ROWS = (
     Preset(
         name="openai",
-        responses=True,
         base_url="https://api.openai.com/v1",
         key_variable="OPENAI_API_KEY",
         quirks=OPENAI,
+        responses=OPENAI_RESPONSES,
     ),
     # What to expect of a server that no other row describes; the address has to be configured.
-    Preset(name="compatible", responses=True, base_url="", quirks=COMPATIBLE),
+    Preset(name="compatible", base_url="", quirks=COMPATIBLE, responses=COMPATIBLE_RESPONSES),
     Preset(
         name="groq",
-        responses=True,
         base_url="https://api.groq.com/openai/v1",
         key_variable="GROQ_API_KEY",
-        quirks=Quirks(message_name=False, n=False, logprobs=False, logit_bias=False, dimensions_field=""),
+        quirks=_GROQ,
+        responses=replace(_GROQ, media_results=False),
     ),
     Preset(
         name="deepseek",
         base_url="https://api.deepseek.com",
         key_variable="DEEPSEEK_API_KEY",
-        # The thinking has to come back with the results of the tools that it called.
-        quirks=replace(
-            COMPATIBLE,
-            max_stop_sequences=16,
-            n=False,
-            seed=False,
-            logit_bias=False,
-            json_schema=False,
-            parallel_tool_calls=False,
-            reasoning=ReasoningStyle.THINKING,
-            reasoning_replay="reasoning_content",
-            embeddings=EmbeddingStyle.UNSUPPORTED,
-        ),
+        quirks=_DEEPSEEK,
+        responses=_DEEPSEEK,
     ),
     Preset(
         name="xai",
-        responses=True,
         base_url="https://api.x.ai/v1",
         key_variable="XAI_API_KEY",
-        quirks=Quirks(developer_role=False, logit_bias=False, embeddings=EmbeddingStyle.UNSUPPORTED),
+        quirks=_XAI,
+        responses=replace(_XAI, audio=False, document_uri=True, encrypted_reasoning=True),
     ),
     Preset(
         name="openrouter",
-        responses=True,
         base_url="https://openrouter.ai/api/v1",
         key_variable="OPENROUTER_API_KEY",
         # Its list of models is long, and needs no key: it would prove nothing.
         probe_path="/key",
-        quirks=replace(
-            COMPATIBLE,
-            top_k=True,
-            n=False,
-            document_uri=True,
-            video=True,
-            cache_control=True,
-            reasoning=ReasoningStyle.OBJECT,
-            reasoning_replay="reasoning",
-            embeddings=EmbeddingStyle.BASE64,
-            embed_purpose=PurposeStyle.SEARCH,
-        ),
+        quirks=_OPENROUTER,
+        responses=replace(_OPENROUTER, cache_hints=CacheStyle.UNSUPPORTED, encrypted_reasoning=True),
     ),
     Preset(
         name="together",
@@ -104,10 +161,10 @@ _ROWS = (
     ),
     Preset(
         name="fireworks",
-        responses=True,
         base_url="https://api.fireworks.ai/inference/v1",
         key_variable="FIREWORKS_API_KEY",
-        quirks=replace(COMPATIBLE, top_k=True),
+        quirks=_FIREWORKS,
+        responses=_FIREWORKS,
     ),
     Preset(
         name="perplexity",
@@ -143,59 +200,32 @@ _ROWS = (
     ),
     Preset(
         name="vllm",
-        responses=True,
         base_url="http://127.0.0.1:8000/v1",
-        quirks=replace(
-            COMPATIBLE,
-            top_k=True,
-            video=True,
-            embeddings=EmbeddingStyle.BASE64,
-            max_embed_inputs=256,
-            # It counts beside its `/v1`, not below.
-            count_path="/../tokenize",
-        ),
+        quirks=_VLLM,
+        responses=replace(_VLLM, count_path=""),
     ),
-    Preset(name="sglang", base_url="http://127.0.0.1:30000/v1", quirks=replace(COMPATIBLE, top_k=True, video=True)),
+    Preset(
+        name="sglang",
+        base_url="http://127.0.0.1:30000/v1",
+        quirks=replace(COMPATIBLE, top_k=True, documents=False, video=True),
+    ),
     Preset(
         name="llama-cpp",
-        responses=True,
         base_url="http://127.0.0.1:8080/v1",
-        quirks=replace(
-            COMPATIBLE,
-            top_k=True,
-            embeddings=EmbeddingStyle.BASE64,
-            # It would send the whole vectors.
-            dimensions_field="",
-            max_embed_inputs=256,
-            count_path="/chat/completions/input_tokens",
+        quirks=_LLAMA_CPP,
+        # By this API it takes the format of an answer, and writes none.
+        responses=replace(
+            _LLAMA_CPP,
+            json_object=False,
+            json_schema=False,
+            logprobs=False,
+            tells_limit=False,
+            count_path="/responses/input_tokens",
         ),
     ),
-    Preset(
-        name="lm-studio",
-        responses=True,
-        base_url="http://127.0.0.1:1234/v1",
-        quirks=replace(COMPATIBLE, top_k=True, dimensions_field=""),
-    ),
-    Preset(
-        name="litellm",
-        responses=True,
-        base_url="http://127.0.0.1:4000/v1",
-        quirks=replace(COMPATIBLE, top_k=True),
-    ),
-    Preset(
-        name="ollama",
-        responses=True,
-        base_url="http://127.0.0.1:11434/v1",
-        quirks=replace(
-            COMPATIBLE,
-            tool_choice=False,
-            parallel_tool_calls=False,
-            n=False,
-            logit_bias=False,
-            image_uri=False,
-            embeddings=EmbeddingStyle.BASE64,
-        ),
-    ),
+    Preset(name="lm-studio", base_url="http://127.0.0.1:1234/v1", quirks=_LM_STUDIO, responses=_LM_STUDIO),
+    Preset(name="litellm", base_url="http://127.0.0.1:4000/v1", quirks=_LITELLM, responses=COMPATIBLE_RESPONSES),
+    Preset(name="ollama", base_url="http://127.0.0.1:11434/v1", quirks=_OLLAMA, responses=_OLLAMA),
 )
 
 PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in _ROWS}

@@ -258,24 +258,42 @@ def test_the_pushback_of_each_error_is_that_of_the_server():
         assert words[seen] == documented, reason
 
 
+def changed_flags(quirks: Quirks, usual: Quirks) -> dict[str, object]:
+    values = {name: getattr(quirks, name) for name in Quirks.__struct_fields__}
+    return {name: value for name, value in values.items() if value != getattr(usual, name)}
+
+
+def spelled_flag(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return f"`{name}`"
+    return f"`{name}: {value.value if isinstance(value, Enum) else value}`"
+
+
 def preset_row(preset: Preset) -> list[str]:
-    values = {name: getattr(preset.quirks, name) for name in Quirks.__struct_fields__}
-    usual = {name: getattr(Quirks(), name) for name in values}
-    off = {name for name, value in values.items() if value is False or value == ""}
-    lacks = [f"`{name}`" for name in values if name in off and usual[name]]
-    besides = [
-        f"`{name}`" if value is True else f"`{name}: {value.value if isinstance(value, Enum) else value}`"
-        for name, value in values.items()
-        if name not in off and value != usual[name]
-    ]
+    changed = changed_flags(preset.quirks, Quirks())
+    lacks = [f"`{name}`" for name, value in changed.items() if value is False or value == ""]
+    besides = [spelled_flag(name, value) for name, value in changed.items() if value is not False and value != ""]
     address = f"`{preset.base_url}`" if preset.base_url else ""
     key = f"`{preset.key_variable}`" if preset.key_variable else ""
     return [f"`{preset.name}`", address, key, ", ".join(lacks), ", ".join(besides)]
 
 
+def responses_row(preset: Preset) -> list[str]:
+    changed = changed_flags(preset.responses, preset.quirks)
+    lacks = [f"`{name}`" for name, value in changed.items() if value is False or value == ""]
+    besides = [spelled_flag(name, value) for name, value in changed.items() if value is not False and value != ""]
+    return [f"`{preset.name}`", ", ".join(lacks), ", ".join(besides)]
+
+
 def test_the_table_of_presets_is_that_of_the_code():
     expected = [preset_row(preset) for preset in PRESETS.values()]
     assert rows(PROVIDERS, "preset") == expected, "\n".join(f"| {' | '.join(row)} |" for row in expected)
+
+
+def test_the_table_of_presets_with_the_responses_api_is_that_of_the_code():
+    expected = [responses_row(preset) for preset in PRESETS.values() if preset.responses is not None]
+    found = rows(PROVIDERS, "preset, `api: responses`")
+    assert found == expected, "\n".join(f"| {' | '.join(row)} |" for row in expected)
 
 
 def test_every_quirk_flag_is_documented_with_its_default():

@@ -37,7 +37,7 @@ async def test_conversations_go_to_responses_and_everything_else_where_it_always
 
 
 def test_a_preset_without_the_api_refuses_it(http):
-    config = ProviderConfig(name="d", kind="openai", preset="deepseek", api="responses", api_key="test-key")
+    config = ProviderConfig(name="d", kind="openai", preset="together", api="responses", api_key="test-key")
     with pytest.raises(ValueError, match="no Responses API"):
         OpenAiProvider.from_config(config, http)
 

@@ -135,7 +135,7 @@ async def test_a_very_long_frame_arrives_whole(kind, provider, upstream):
     assert (await provider.chat(ask(), kind.model)).candidates[0].message.parts[0].text == text
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(called=st.lists(st.tuples(names, arguments), min_size=1, max_size=4), data=st.data())
 @pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "utf-8"])
 async def test_tool_calls_split_at_any_byte_arrive_to_the_byte(kind, called, data, ascii_only):

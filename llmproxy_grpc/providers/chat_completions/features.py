@@ -3,7 +3,7 @@
 from llmproxy_grpc.messages import MediaKind, Modality, ToolMode
 from llmproxy_grpc.providers.chat_completions.embeddings import embed_features
 from llmproxy_grpc.providers.chat_completions.media import AUDIO_FORMATS
-from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ReasoningStyle
+from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks, ReasoningStyle, efforts_of
 from llmproxy_grpc.providers.features import Features, MediaFeature, Source
 
 _AUDIO = MediaFeature(prompts=Source.DATA, types=frozenset(AUDIO_FORMATS))
@@ -22,7 +22,7 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         names=names,
         media=_media(quirks),
         message_name=quirks.message_name,
-        cache_hints=quirks.cache_control,
+        cache_hints=quirks.cache_hints is not CacheStyle.UNSUPPORTED,
         tools=quirks.tools,
         strict_tools=True,
         tool_modes=_MODES if quirks.tool_choice else frozenset({ToolMode.AUTO}),
@@ -31,9 +31,10 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         settings=_settings(quirks),
         max_stop_sequences=quirks.max_stop_sequences,
         many_candidates=quirks.n,
-        json_object=True,
+        json_object=quirks.json_object,
         json_schema=quirks.json_schema,
         reasoning_effort=quirks.reasoning is not ReasoningStyle.UNSUPPORTED,
+        efforts=efforts_of(quirks),
         reasoning_budget=quirks.reasoning is ReasoningStyle.OBJECT,
         reasoning_shown=quirks.shows_reasoning,
         output_modalities=frozenset({Modality.TEXT}),
@@ -58,11 +59,19 @@ def _settings(quirks: Quirks) -> frozenset[str]:
 
 
 def _media(quirks: Quirks) -> dict[MediaKind, MediaFeature]:
-    image = Source.DATA | Source.URI if quirks.image_uri else Source.DATA
-    document = Source.DATA | Source.FILE_ID
-    taken = {
-        MediaKind.IMAGE: MediaFeature(prompts=image),
-        MediaKind.AUDIO: _AUDIO,
-        MediaKind.DOCUMENT: MediaFeature(prompts=document | Source.URI if quirks.document_uri else document),
-    }
-    return taken | {MediaKind.VIDEO: _VIDEO} if quirks.video else taken
+    taken: dict[MediaKind, MediaFeature] = {}
+    if quirks.images:
+        taken[MediaKind.IMAGE] = _feature(quirks, Source.URI if quirks.image_uri else Source.NONE)
+    if quirks.audio:
+        taken[MediaKind.AUDIO] = _AUDIO
+    if quirks.documents:
+        by_uri = Source.URI if quirks.document_uri else Source.NONE
+        taken[MediaKind.DOCUMENT] = _feature(quirks, by_uri | (Source.FILE_ID if quirks.file_ids else Source.NONE))
+    if quirks.video:
+        taken[MediaKind.VIDEO] = _VIDEO
+    return taken
+
+
+def _feature(quirks: Quirks, besides: Source) -> MediaFeature:
+    sources = Source.DATA | besides
+    return MediaFeature(prompts=sources, results=sources if quirks.media_results else Source.NONE)

@@ -14,6 +14,7 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from llmproxy_grpc.providers.chat_completions.caching import cache_mark
 from llmproxy_grpc.providers.chat_completions.media import content_part
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.options import whole_numbers
@@ -42,12 +43,12 @@ class History:
         encoded: list[dict[str, Any]] = []
         for message in messages:
             if message.role is Role.TOOL:
-                encoded += [_tool_result(part) for part in message.parts if isinstance(part, ToolResultPart)]
+                encoded += [self._tool_result(part) for part in message.parts if isinstance(part, ToolResultPart)]
                 continue
             if message.role is Role.ASSISTANT:
                 fields = self._assistant(message)
             else:
-                fields = {"role": self._roles[message.role], "content": _content(message.parts)}
+                fields = {"role": self._roles[message.role], "content": self._content(message.parts)}
             if message.name:
                 fields["name"] = message.name
             encoded.append(fields)
@@ -55,43 +56,51 @@ class History:
 
     def _assistant(self, message: Message) -> dict[str, Any]:
         parts = message.parts
-        fields: dict[str, Any] = {"role": "assistant", "content": _assistant_content(parts)}
+        fields: dict[str, Any] = {"role": "assistant", "content": self._said(parts)}
         calls = [_tool_call(part) for part in parts if isinstance(part, ToolCallPart)]
         if calls:
             fields["tool_calls"] = calls
         refusal = "".join(part.text for part in parts if isinstance(part, RefusalPart))
-        if refusal:
+        if refusal and self._quirks.refusals:
             fields["refusal"] = refusal
+        elif fields["content"] is None and not calls:
+            # Nothing at all is an error to many servers.
+            fields["content"] = ""
         if self._quirks.reasoning_replay:
             thinking = "".join(part.text for part in parts if isinstance(part, ReasoningPart))
             if thinking:
                 fields[self._quirks.reasoning_replay] = thinking
         return fields
 
+    def _said(self, parts: tuple[Part, ...]) -> str | list[dict[str, Any]] | None:
+        # What the model said was one text on this wire: several parts are only where thinking or calls came between.
+        spoken = TextPart if self._quirks.refusals else TextPart | RefusalPart
+        texts = [part.text for part in parts if isinstance(part, spoken)]
+        if any(isinstance(part, OpaquePart) or part.cache_hint is not None for part in parts):
+            return self._content(tuple(part for part in parts if isinstance(part, spoken | OpaquePart))) or None
+        return "".join(texts) if texts else None
 
-def _tool_result(part: ToolResultPart) -> dict[str, Any]:
-    return {"role": "tool", "tool_call_id": part.tool_call_id, "content": _content(part.content)}
+    def _tool_result(self, part: ToolResultPart) -> dict[str, Any]:
+        return {"role": "tool", "tool_call_id": part.tool_call_id, "content": self._content(part.content)}
 
+    def _content(self, parts: tuple[Part, ...]) -> str | list[dict[str, Any]]:
+        if len(parts) == 1 and isinstance(parts[0], TextPart) and parts[0].cache_hint is None:
+            return parts[0].text
+        encoded = [fields for part in parts if (fields := self._part(part)) is not None]
+        if len(encoded) == 1 and encoded[0].keys() == {"type", "text"}:
+            # Every server takes a plain text, and some nothing else.
+            return str(encoded[0]["text"])
+        return encoded or ""
 
-def _content(parts: tuple[Part, ...]) -> str | list[dict[str, Any]]:
-    if len(parts) == 1 and isinstance(parts[0], TextPart) and parts[0].cache_hint is None:
-        return parts[0].text
-    encoded = [fields for part in parts if (fields := _part(part)) is not None]
-    if len(encoded) == 1 and encoded[0].keys() == {"type", "text"}:
-        # Every server takes a plain text, and some nothing else.
-        return str(encoded[0]["text"])
-    return encoded or ""
-
-
-def _part(part: Part) -> dict[str, Any] | None:
-    fields = _unmarked_part(part)
-    if fields is not None and part.cache_hint is not None:
-        fields["cache_control"] = _cache_control(part)
-    return fields
+    def _part(self, part: Part) -> dict[str, Any] | None:
+        fields = _unmarked_part(part)
+        if fields is not None and part.cache_hint is not None:
+            fields |= cache_mark(part.cache_hint, self._quirks.cache_hints)
+        return fields
 
 
 def _unmarked_part(part: Part) -> dict[str, Any] | None:
-    if isinstance(part, TextPart):
+    if isinstance(part, TextPart | RefusalPart):
         return {"type": "text", "text": part.text}
     if isinstance(part, MediaPart):
         return content_part(part)
@@ -100,23 +109,8 @@ def _unmarked_part(part: Part) -> dict[str, Any] | None:
     return None
 
 
-def _assistant_content(parts: tuple[Part, ...]) -> str | list[dict[str, Any]] | None:
-    # What the model said was one text on this wire: several parts are only where thinking or calls came between.
-    texts = [part for part in parts if isinstance(part, TextPart)]
-    if any(isinstance(part, OpaquePart) or part.cache_hint is not None for part in parts):
-        return _content(tuple(part for part in parts if isinstance(part, TextPart | OpaquePart))) or None
-    return "".join(part.text for part in texts) if texts else None
-
-
 def _tool_call(part: ToolCallPart) -> dict[str, Any]:
     if part.continuity_token == CUSTOM_CALL:
         return {"id": part.id, "type": "custom", "custom": {"name": part.name, "input": part.arguments_json}}
     function = {"name": part.name, "arguments": part.arguments_json}
     return {"id": part.id, "type": "function", "function": function}
-
-
-def _cache_control(part: Part) -> dict[str, str]:
-    control = {"type": "ephemeral"}
-    if part.cache_hint is not None and part.cache_hint.ttl is not None:
-        control["ttl"] = "1h" if part.cache_hint.ttl > 300 else "5m"
-    return control

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmproxy_grpc.messages import MediaDetail, MediaKind, MediaPart
-from llmproxy_grpc.providers.media import base64_of, media_type, url_of
+from llmproxy_grpc.providers.media import base64_of, filename_of, media_type, url_of
 
 # The wire names two formats of sound; everything else has to be converted before.
 AUDIO_FORMATS: Mapping[str, str] = {
@@ -41,7 +41,4 @@ def _image(part: MediaPart) -> dict[str, str]:
 def _document(part: MediaPart) -> dict[str, str]:
     if part.file_id is not None:
         return {"file_id": part.file_id}
-    document = {"file_data": url_of(part)}
-    if part.filename:
-        document["filename"] = part.filename
-    return document
+    return {"filename": filename_of(part), "file_data": url_of(part)}

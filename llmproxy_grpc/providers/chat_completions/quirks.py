@@ -1,4 +1,4 @@
-"""What one vendor's Chat Completions can and cannot do, as flags."""
+"""What one vendor's Chat Completions, or its Responses API, can and cannot do, as flags."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -6,6 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import FieldInfo, fields, replace
+
+from llmproxy_grpc.messages import ReasoningEffort
 
 
 class ReasoningStyle(Enum):
@@ -18,6 +20,17 @@ class ReasoningStyle(Enum):
     """`reasoning_effort`, and `thinking: {type: disabled}` for none."""
     OBJECT = "object"
     """`reasoning: {effort, max_tokens, exclude}`."""
+
+
+class Effort(Enum):
+    """How much to think; the words of the wire."""
+
+    MINIMAL = "minimal"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    XHIGH = "xhigh"
+    MAX = "max"
 
 
 class EmbeddingStyle(Enum):
@@ -38,6 +51,16 @@ class PurposeStyle(Enum):
     """`passage` or `query`; required."""
     SEARCH = "search"
     """`search_document` or `search_query`."""
+
+
+class CacheStyle(Enum):
+    """How a vendor is told what of a prompt to cache."""
+
+    UNSUPPORTED = "unsupported"
+    CONTROL = "control"
+    """`cache_control`, Anthropic's."""
+    BREAKPOINT = "breakpoint"
+    """`prompt_cache_breakpoint`, OpenAI's."""
 
 
 class Quirks(Struct, frozen=True, kw_only=True):
@@ -71,16 +94,30 @@ class Quirks(Struct, frozen=True, kw_only=True):
     penalties: bool = True
     logit_bias: bool = True
     logprobs: bool = True
+    json_object: bool = True
     json_schema: bool = True
+    images: bool = True
     image_uri: bool = True
     """Whether a picture may be given by its address."""
+    audio: bool = True
+    """Whether sound is taken, as `input_audio`."""
+    documents: bool = True
     document_uri: bool = False
     """Whether a document may be given by its address."""
     video: bool = False
     """Whether videos are taken, as `video_url`."""
-    cache_control: bool = False
-    """Whether parts may carry `cache_control`."""
+    file_ids: bool = True
+    """Whether uploaded files may be given by their ids."""
+    media_results: bool = False
+    """Whether results of tools may hold pictures and documents."""
+    refusals: bool = True
+    """Whether refusals have a field of their own in the history; otherwise they are sent as text."""
+    cache_hints: CacheStyle = CacheStyle.UNSUPPORTED
     reasoning: ReasoningStyle = ReasoningStyle.EFFORT
+    effort_none: bool = True
+    """Whether it can be told not to think."""
+    lowest_effort: Effort = Effort.MINIMAL
+    highest_effort: Effort = Effort.MAX
     shows_reasoning: bool = True
     """Whether answers can show the thinking."""
     reasoning_replay: str = ""
@@ -95,15 +132,47 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """How much text a request for vectors may have; 0 for any size."""
     count_path: str = ""
     """Where the tokens of a prompt are counted, below the address; empty for nowhere."""
+    tells_limit: bool = True
+    """Whether an answer that the output limit cut says so; otherwise its length tells."""
+    encrypted_reasoning: bool = False
+    """Whether any model may be asked for its encrypted thinking; those of OpenAI are by their names."""
+    openai_models: bool = False
+    """Whether its models are OpenAI's, with what those refuse by their names."""
 
 
-# It takes 300,000 tokens at once, and hardly any text has less than 2.7 bytes a token.
-OPENAI = Quirks(shows_reasoning=False, max_embed_bytes=800_000)
+OPENAI = Quirks(
+    cache_hints=CacheStyle.BREAKPOINT,
+    shows_reasoning=False,
+    openai_models=True,
+    # It takes 300,000 tokens at once, and hardly any text has less than 2.7 bytes a token.
+    max_embed_bytes=800_000,
+)
+
+OPENAI_RESPONSES = replace(
+    OPENAI, document_uri=True, media_results=True, shows_reasoning=True, count_path="/responses/input_tokens"
+)
+"""The same by the Responses API."""
 
 COMPATIBLE = Quirks(
-    max_tokens_field="max_tokens", developer_role=False, embeddings=EmbeddingStyle.FLOAT, max_embed_inputs=32
+    max_tokens_field="max_tokens",
+    developer_role=False,
+    refusals=False,
+    embeddings=EmbeddingStyle.FLOAT,
+    max_embed_inputs=32,
 )
 """What to expect of a compatible server that nobody has described."""
+
+COMPATIBLE_RESPONSES = replace(COMPATIBLE, document_uri=True)
+"""The same by the Responses API."""
+
+
+def efforts_of(quirks: Quirks) -> frozenset[ReasoningEffort]:
+    """The efforts that a vendor knows."""
+    lowest, highest = ReasoningEffort[quirks.lowest_effort.name], ReasoningEffort[quirks.highest_effort.name]
+    known = {effort for effort in ReasoningEffort if lowest <= effort <= highest}
+    if quirks.effort_none:
+        known.add(ReasoningEffort.NONE)
+    return frozenset({*known, ReasoningEffort.UNSPECIFIED})
 
 
 def overlay(quirks: Quirks, flags: Mapping[str, bool | int | str]) -> Quirks:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
+from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.chat_completions.counting import NOT_THERE, read_count
 from llmproxy_grpc.providers.chat_completions.embeddings import embed_failure, encode_embed, read_embed
 from llmproxy_grpc.providers.chat_completions.features import features_of
@@ -21,7 +22,8 @@ from llmproxy_grpc.providers.complaint import request_id
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode
-from llmproxy_grpc.providers.provider import UpstreamModel
+from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with
+from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
 from llmproxy_grpc.providers.upstream import Upstream
 
@@ -69,9 +71,15 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         self._encoder = RequestEncoder(dialect.quirks, dialect.names)
         self._features = features_of(dialect.quirks, dialect.names)
 
-    def features(self, model: str) -> Features:  # noqa: ARG002 - vendors differ, not yet models
+    def features(self, model: str) -> Features:
         """What this upstream can do with a model."""
-        return self._features
+        return features_with(self._features, model) if self._dialect.quirks.openai_models else self._features
+
+    def adapt(self, request: ChatRequest, model: str) -> Adapted:
+        """Leaves out the set fields that this upstream cannot honour for a model."""
+        if self._dialect.quirks.openai_models:
+            return adapt_to_model(request, self._features, model)
+        return adapt(request, self._features)
 
     def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says whether to stream
         """Where a model answers."""

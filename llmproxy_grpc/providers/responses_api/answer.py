@@ -1,24 +1,25 @@
-"""What a response says as a whole: why it ended, what it used, and which error it is."""
+"""What a response says as a whole: why it ended, which error it is, and what it tells beyond the API."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Final
 
 from msgspec.json import encode
 
-from llmproxy_grpc.messages import Citation, FinishReason, JsonObject, Usage
-from llmproxy_grpc.providers.counts import LARGEST_COUNT, clipped, count
-from llmproxy_grpc.providers.jsonio import joined
-from llmproxy_grpc.providers.responses_api.shapes import Answer
+from llmproxy_grpc.messages import FinishReason, JsonObject
+from llmproxy_grpc.providers.responses_api.shapes import Ending, Event
 
 _INCOMPLETE: Mapping[str, FinishReason] = {
     "max_output_tokens": FinishReason.MAX_TOKENS,
     "max_tokens": FinishReason.MAX_TOKENS,
     "content_filter": FinishReason.CONTENT_FILTER,
 }
+COMPLETED: Final = "completed"
+INCOMPLETE: Final = "incomplete"
 _FAILED = frozenset({"failed", "cancelled"})
+UNFINISHED: Final = frozenset({"queued", "in_progress"})
 
 
-def error_in(answer: Answer) -> bytes | None:
+def error_in(answer: Ending) -> bytes | None:
     """The JSON of the error that a response is; None if it is none."""
     if answer.error:
         return encode({"error": answer.error})
@@ -27,63 +28,41 @@ def error_in(answer: Answer) -> bytes | None:
     return None
 
 
-def finish(answer: Answer, *, calls_tools: bool, refused: bool) -> tuple[FinishReason, str]:
-    """Why a response ended, in our word and in the provider's."""
-    if answer.status == "incomplete":
+def error_of(event: Event) -> bytes:
+    """The JSON of the error that an event is: its fields stand at its top, or below `error`."""
+    told = {"code": event.code, "message": event.message, "param": event.param}
+    return encode({"error": event.error or told})
+
+
+def finish(answer: Ending, *, calls_tools: bool, refused: bool, cut: bool) -> tuple[FinishReason, str]:
+    """Why a response ended, in our word and in the provider's.
+
+    Args:
+        answer: The response.
+        calls_tools: Whether it calls tools.
+        refused: Whether it refuses.
+        cut: Whether it was cut by the output limit although it does not say so.
+    """
+    raw = answer.status if isinstance(answer.status, str) else ""
+    if raw == INCOMPLETE:
         details = answer.incomplete_details
-        raw = details.get("reason") if isinstance(details, dict) else None
-        raw = raw if isinstance(raw, str) else "incomplete"
+        reason = details.get("reason") if isinstance(details, dict) else None
+        raw = reason if isinstance(reason, str) and reason else raw
         return _INCOMPLETE.get(raw, FinishReason.OTHER), raw
-    raw = answer.status or ""
-    if raw != "completed":
+    if raw != COMPLETED:
         return FinishReason.OTHER, raw
+    if cut:
+        return FinishReason.MAX_TOKENS, raw
     if calls_tools:
         return FinishReason.TOOL_CALLS, raw
     return FinishReason.REFUSAL if refused else FinishReason.STOP, raw
 
 
-def read_usage(raw: Any) -> Usage | None:
-    """Reads a `usage` object; None if it holds no count."""
-    if not isinstance(raw, dict):
-        return None
-    input_tokens, output_tokens = count(raw, "input_tokens"), count(raw, "output_tokens")
-    if not input_tokens and not output_tokens:
-        return None
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        total_tokens=min(input_tokens + output_tokens, LARGEST_COUNT),
-        cached_input_tokens=min(_detail(raw, "input_tokens_details", "cached_tokens"), input_tokens),
-        cache_write_input_tokens=min(_detail(raw, "input_tokens_details", "cache_write_tokens"), input_tokens),
-        reasoning_tokens=min(_detail(raw, "output_tokens_details", "reasoning_tokens"), output_tokens),
-    )
-
-
-def metadata(answer: Answer, asked: str) -> JsonObject:
-    """What a response says beyond the API."""
-    told = {"model": answer.model if answer.model != asked else None, "service_tier": answer.service_tier}
-    return {name: value for name, value in told.items() if value}
-
-
-def read_annotation(raw: Any) -> tuple[Citation, ...]:
-    """The source that an annotation names; none for other annotations."""
-    if not isinstance(raw, dict) or raw.get("type") not in {"url_citation", "file_citation"}:
-        return ()
-    return (
-        Citation(
-            uri=_text(raw, "url") or _text(raw, "file_id"),
-            title=_text(raw, "title") or _text(raw, "filename"),
-            start_offset=clipped(raw.get("start_index")),
-            end_offset=clipped(raw.get("end_index")),
-        ),
-    )
-
-
-def _detail(raw: dict[str, Any], group: str, name: str) -> int:
-    details = raw.get(group)
-    return count(details, name) if isinstance(details, dict) else 0
-
-
-def _text(raw: dict[str, Any], name: str) -> str:
-    value = raw.get(name)
-    return joined(value) if isinstance(value, str) else ""
+def metadata(answer: Ending, asked: str) -> JsonObject:
+    """What a response says beyond the API; its id as well, if it was stored, so that it can be continued from."""
+    told = {
+        "model": answer.model if answer.model != asked else None,
+        "service_tier": answer.service_tier,
+        "response_id": answer.id if answer.store else None,
+    }
+    return {name: value for name, value in told.items() if isinstance(value, str) and value}

@@ -1,46 +1,55 @@
-"""What the Responses API honours."""
+"""What a vendor's flags make of the features of the Responses API."""
 
-import re
 from collections.abc import Mapping
-from typing import Final
 
 from llmproxy_grpc.messages import MediaKind, ToolMode
+from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks, ReasoningStyle, efforts_of
 from llmproxy_grpc.providers.features import Features, MediaFeature, Source
 
-_ANYWHERE = Source.DATA | Source.URI | Source.FILE_ID
-AUDIO_FORMATS: Final[Mapping[str, str]] = {
-    "audio/wav": "wav",
-    "audio/x-wav": "wav",
-    "audio/mpeg": "mp3",
-    "audio/mp3": "mp3",
-}
-_MEDIA = {
-    MediaKind.IMAGE: MediaFeature(prompts=_ANYWHERE, results=_ANYWHERE),
-    MediaKind.DOCUMENT: MediaFeature(prompts=_ANYWHERE, results=_ANYWHERE),
-    MediaKind.AUDIO: MediaFeature(prompts=Source.DATA, types=frozenset(AUDIO_FORMATS)),
-}
-_THINKS = re.compile(r"^(?:o\d|gpt-(?:[5-9]|\d\d)|codex)(?!.*-chat)")
+_MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
 
 
-def features_of(names: tuple[str, ...]) -> Features:
-    """The features of a vendor; `names` are the keys of `provider_options` that are meant for it."""
+def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
+    """The features of a vendor.
+
+    Args:
+        quirks: Its flags.
+        names: Whose options, tools and opaque parts are meant for it: the kind, then the vendor, which wins.
+    """
+    settings = {"max_output_tokens", "temperature", "top_p"}
     return Features(
         names=names,
-        media=_MEDIA,
-        tools=True,
+        media=_media(quirks),
+        cache_hints=quirks.cache_hints is not CacheStyle.UNSUPPORTED,
+        tools=quirks.tools,
         strict_tools=True,
-        tool_modes=frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED}),
-        named_tool=True,
-        parallel_tool_calls=True,
-        settings=frozenset({"max_output_tokens", "temperature", "top_p", "top_logprobs"}),
-        json_object=True,
-        json_schema=True,
-        reasoning_effort=True,
-        reasoning_shown=True,
-        count_tokens=True,
+        tool_modes=_MODES if quirks.tool_choice else frozenset({ToolMode.AUTO}),
+        named_tool=quirks.tool_choice,
+        parallel_tool_calls=quirks.parallel_tool_calls,
+        settings=frozenset(settings | {"top_logprobs"} if quirks.logprobs else settings),
+        json_object=quirks.json_object,
+        json_schema=quirks.json_schema,
+        reasoning_effort=quirks.reasoning is not ReasoningStyle.UNSUPPORTED,
+        efforts=efforts_of(quirks),
+        reasoning_shown=quirks.shows_reasoning,
+        count_tokens=bool(quirks.count_path),
     )
 
 
-def thinks(model: str) -> bool:
-    """Whether a model thinks, by its name: only then may its encrypted thinking be asked for."""
-    return _THINKS.match(model) is not None
+def _media(quirks: Quirks) -> Mapping[MediaKind, MediaFeature]:
+    taken = {
+        MediaKind.IMAGE: _sources(quirks, by_uri=quirks.image_uri) if quirks.images else Source.NONE,
+        MediaKind.DOCUMENT: _sources(quirks, by_uri=quirks.document_uri) if quirks.documents else Source.NONE,
+    }
+    return {
+        kind: MediaFeature(prompts=sources, results=sources if quirks.media_results else Source.NONE)
+        for kind, sources in taken.items()
+        if sources
+    }
+
+
+def _sources(quirks: Quirks, *, by_uri: bool) -> Source:
+    sources = Source.DATA
+    if by_uri:
+        sources |= Source.URI
+    return sources | Source.FILE_ID if quirks.file_ids else sources

@@ -1,7 +1,8 @@
 """The conversation so far as the `input` of a request: items in their order."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from itertools import groupby
+from typing import Any
 
 from llmproxy_grpc.messages import (
     MediaDetail,
@@ -17,95 +18,128 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.media import base64_of, media_type, url_of
+from llmproxy_grpc.providers.chat_completions.caching import cache_mark
+from llmproxy_grpc.providers.chat_completions.quirks import Quirks
+from llmproxy_grpc.providers.continuity import fields_of
+from llmproxy_grpc.providers.media import filename_of, url_of
 from llmproxy_grpc.providers.options import whole_numbers
-from llmproxy_grpc.providers.responses_api.features import AUDIO_FORMATS
-from llmproxy_grpc.providers.responses_api.reasoning import reasoning_item
+from llmproxy_grpc.providers.responses_api.continuity import CUSTOM_CALL, thinking_item
 
 Item = dict[str, Any]
 
-CUSTOM_CALL: Final = b"custom"
-"""Continuity token of a call to a custom tool, whose input is free text: it goes back in its own shape."""
-_ROLES: Mapping[Role, str] = {Role.SYSTEM: "system", Role.DEVELOPER: "developer", Role.USER: "user"}
 _DETAILS: Mapping[MediaDetail, str] = {MediaDetail.LOW: "low", MediaDetail.HIGH: "high"}
 
 
-def encode_input(messages: Iterable[Message]) -> list[Item]:
-    """Encodes a conversation."""
-    items: list[Item] = []
-    custom: set[str] = set()
-    for message in messages:
-        if message.role is Role.ASSISTANT:
-            calls = (part for part in message.parts if isinstance(part, ToolCallPart))
-            custom |= {call.id for call in calls if call.continuity_token == CUSTOM_CALL}
-            items += _said(message.parts)
-        elif message.role is Role.TOOL:
-            items += [_result(part, custom) for part in message.parts if isinstance(part, ToolResultPart)]
-        else:
-            items += _asked(message)
-    return items
+class History:
+    """Encodes messages for one vendor.
 
+    What has no place on this wire is left out: thinking that nobody can read again, citations, and a tool result's
+    error flag, which the result's text has to tell. Items go without their ids, which only a store could resolve.
+    """
 
-def _asked(message: Message) -> Iterator[Item]:
-    content = [item for part in message.parts if (item := _content(part)) is not None]
-    if len(content) == 1 and content[0]["type"] == "input_text":
-        yield {"role": _ROLES[message.role], "content": content[0]["text"]}
-    elif content or not message.parts:
-        yield {"role": _ROLES[message.role], "content": content or ""}
-    yield from (_opaque(part) for part in message.parts if isinstance(part, OpaquePart))
+    def __init__(self, quirks: Quirks) -> None:
+        self._quirks = quirks
+        self._roles = {
+            Role.SYSTEM: "system",
+            Role.DEVELOPER: "developer" if quirks.developer_role else "system",
+            Role.USER: "user",
+        }
 
+    def encode(self, messages: Iterable[Message]) -> list[Item]:
+        """Encodes a conversation."""
+        items: list[Item] = []
+        calls: dict[str, Item] = {}
+        for message in messages:
+            if message.role is Role.ASSISTANT:
+                said = list(_with_consequence(self._said(message.parts)))
+                calls |= {item["call_id"]: item for item in said if "call_id" in item and "name" in item}
+                items += said
+            elif message.role is Role.TOOL:
+                items += [self._result(part, calls) for part in message.parts if isinstance(part, ToolResultPart)]
+            else:
+                items += self._asked(message)
+        return items
 
-def _said(parts: Iterable[Part]) -> Iterator[Item]:
-    for part in parts:
-        match part:
-            case TextPart(text=text):
-                if text:
-                    yield _assistant({"type": "output_text", "text": text})
-            case RefusalPart(text=text):
-                yield _assistant({"type": "refusal", "refusal": text})
-            case ToolCallPart():
-                yield _call(part)
-            case ReasoningPart():
-                thinking = reasoning_item(part.continuity_token)
-                if thinking is not None:
+    def _asked(self, message: Message) -> Iterator[Item]:
+        content = [item for part in message.parts if (item := self._content(part)) is not None]
+        if len(content) == 1 and content[0].keys() == {"type", "text"}:
+            # Every server takes a plain text, and some nothing else.
+            yield {"role": self._roles[message.role], "content": content[0]["text"]}
+        elif content or not message.parts:
+            yield {"role": self._roles[message.role], "content": content or ""}
+        yield from (_opaque(part) for part in message.parts if isinstance(part, OpaquePart))
+
+    def _said(self, parts: Iterable[Part]) -> Iterator[Item]:
+        """The items of an answer; neighbouring texts are one message."""
+        for token, group in groupby(parts, _speech):
+            if token is not None:
+                yield from self._message(group, fields_of(token))
+                continue
+            for part in group:
+                if isinstance(part, ToolCallPart):
+                    yield _call(part)
+                elif isinstance(part, OpaquePart):
+                    yield _opaque(part)
+                elif isinstance(part, ReasoningPart) and (thinking := thinking_item(part.continuity_token)) is not None:
                     yield thinking
-            case OpaquePart():
-                yield _opaque(part)
-            case _:
-                pass
+
+    def _message(self, parts: Iterable[Part], fields: Item) -> Iterator[Item]:
+        content = [item for part in parts if (item := self._spoken(part)) is not None]
+        if len(content) == 1 and content[0]["type"] == "output_text":
+            yield {"type": "message", "role": "assistant", "content": content[0]["text"], **fields}
+        elif content:
+            yield {"type": "message", "role": "assistant", "content": content, **fields}
+
+    def _spoken(self, part: Part) -> Item | None:
+        if isinstance(part, RefusalPart):
+            return {"type": "refusal", "refusal": part.text} if self._quirks.refusals else _text(part.text)
+        return _text(part.text) if isinstance(part, TextPart) and part.text else None
+
+    def _result(self, part: ToolResultPart, calls: Mapping[str, Item]) -> Item:
+        call = calls.get(part.tool_call_id, {})
+        kind = "custom_tool_call_output" if call.get("type") == CUSTOM_CALL else "function_call_output"
+        content = [item for each in part.content if (item := self._content(each)) is not None]
+        texts = [item["text"] for item in content if item.keys() == {"type", "text"}]
+        output = "".join(texts) if len(texts) == len(content) else content
+        caller = {"caller": call["caller"]} if "caller" in call else {}
+        return {"type": kind, "call_id": part.tool_call_id, "output": output, **caller}
+
+    def _content(self, part: Part) -> Item | None:
+        if isinstance(part, TextPart):
+            item: Item = {"type": "input_text", "text": part.text}
+        elif isinstance(part, MediaPart):
+            item = _media(part)
+        else:
+            return None
+        return item if part.cache_hint is None else item | cache_mark(part.cache_hint, self._quirks.cache_hints)
 
 
-def _assistant(content: Item) -> Item:
-    return {"type": "message", "role": "assistant", "content": [content]}
+def _with_consequence(items: Iterable[Item]) -> Iterator[Item]:
+    """Leaves out thinking that led to nothing, as in an answer that was cut: the API refuses it alone."""
+    held: list[Item] = []
+    for item in items:
+        held.append(item)
+        if item["type"] != "reasoning":
+            yield from held
+            held = []
+
+
+def _speech(part: Part) -> bytes | None:
+    """What a text says of its message besides the text; None for what is no text."""
+    return part.continuity_token if isinstance(part, TextPart | RefusalPart) else None
+
+
+def _text(text: str) -> Item:
+    return {"type": "output_text", "text": text}
 
 
 def _call(part: ToolCallPart) -> Item:
-    if part.continuity_token == CUSTOM_CALL:
-        return {"type": "custom_tool_call", "call_id": part.id, "name": part.name, "input": part.arguments_json}
-    return {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": part.arguments_json}
-
-
-def _result(part: ToolResultPart, custom: set[str]) -> Item:
-    kind = "custom_tool_call_output" if part.tool_call_id in custom else "function_call_output"
-    if all(isinstance(each, TextPart) for each in part.content):
-        output: str | list[Item] = "".join(each.text for each in part.content if isinstance(each, TextPart))
-    else:
-        output = [item for each in part.content if (item := _content(each)) is not None]
-    return {"type": kind, "call_id": part.tool_call_id, "output": output}
-
-
-def _content(part: Part) -> Item | None:
-    if isinstance(part, TextPart):
-        return {"type": "input_text", "text": part.text}
-    return _media(part) if isinstance(part, MediaPart) else None
+    fields = fields_of(part.continuity_token)
+    text = "input" if fields.get("type") == CUSTOM_CALL else "arguments"
+    return {"type": "function_call", **fields, "call_id": part.id, "name": part.name, text: part.arguments_json}
 
 
 def _media(part: MediaPart) -> Item:
-    if part.kind is MediaKind.AUDIO:
-        return {
-            "type": "input_audio",
-            "input_audio": {"data": base64_of(part), "format": AUDIO_FORMATS[media_type(part)]},
-        }
     picture = part.kind is MediaKind.IMAGE
     item: Item = {"type": "input_image" if picture else "input_file"}
     if part.file_id is not None:
@@ -115,8 +149,8 @@ def _media(part: MediaPart) -> Item:
     elif part.uri is not None:
         item["file_url"] = part.uri
     else:
-        item |= {"file_data": url_of(part), "filename": part.filename or "document"}
-    if part.detail and picture:
+        item |= {"filename": filename_of(part), "file_data": url_of(part)}
+    if picture and part.detail:
         item["detail"] = _DETAILS[part.detail]
     return item
 

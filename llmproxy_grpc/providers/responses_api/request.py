@@ -1,7 +1,7 @@
 """A conversation as the JSON body of POST /responses."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Raw
 from msgspec.json import Encoder
@@ -18,51 +18,58 @@ from llmproxy_grpc.messages import (
     ToolChoice,
     ToolMode,
 )
+from llmproxy_grpc.providers.chat_completions.quirks import Quirks
+from llmproxy_grpc.providers.openai_models import thinks
 from llmproxy_grpc.providers.options import add_options, whole_numbers
-from llmproxy_grpc.providers.responses_api.features import thinks
-from llmproxy_grpc.providers.responses_api.history import encode_input
+from llmproxy_grpc.providers.responses_api.history import History
 
 _ENCODER = Encoder()
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 _MODES: Mapping[ToolMode, str] = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "required"}
-_COUNTED = ("model", "input", "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning")
+_COUNTED: Final = ("model", "input", "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning")
+_MERGED: Final = ("text", "reasoning")
+"""Objects of which options may set one field, and the request another."""
 
 
-def encode_request(request: ChatRequest, model: str, names: Sequence[str], *, stream: bool) -> bytes:
-    """Encodes an adapted request.
+class RequestEncoder:
+    """Encodes requests for one vendor, adapted to its features.
 
     Args:
-        request: What is asked.
-        model: The vendor's own name.
-        names: Whose options are meant for it.
-        stream: Whether the answer is to be streamed.
+        quirks: What the vendor can do.
+        names: Whose options are meant for it: the kind, then the vendor's own name, which wins.
     """
-    body = _prompt(request, model)
-    # The proxy keeps no conversations, so nothing may depend on the vendor's keeping them.
-    body["store"] = False
-    if stream:
-        body["stream"] = True
-    _add_generation(body, request.generation, model)
-    if request.end_user_id:
-        body["user"] = request.end_user_id
-    add_options(body, request.provider_options, names)
-    return _ENCODER.encode(body)
 
+    def __init__(self, quirks: Quirks, names: Sequence[str]) -> None:
+        self._quirks = quirks
+        self._names = names
+        self._history = History(quirks)
 
-def encode_count(request: ChatRequest, model: str) -> bytes:
-    """Encodes a prompt that is to be counted."""
-    body = _prompt(request, model)
-    _add_generation(body, request.generation, model)
-    return _ENCODER.encode({name: body[name] for name in _COUNTED if name in body})
+    def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
+        """Encodes an adapted request; `model` is the vendor's own name."""
+        body = self._prompt(request, model)
+        # The proxy keeps no conversations, so nothing may depend on the vendor's keeping them.
+        body["store"] = False
+        if stream:
+            body["stream"] = True
+        if request.end_user_id:
+            body["user"] = request.end_user_id
+        if request.provider_options:
+            _add_options(body, request.provider_options, self._names)
+        return _ENCODER.encode(body)
 
+    def encode_count(self, request: ChatRequest, model: str) -> bytes:
+        """Encodes a prompt that is to be counted."""
+        body = self._prompt(request, model)
+        return _ENCODER.encode({name: body[name] for name in _COUNTED if name in body})
 
-def _prompt(request: ChatRequest, model: str) -> dict[str, Any]:
-    body: dict[str, Any] = {"model": model, "input": encode_input(request.messages)}
-    if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
-    if request.tool_choice is not None:
-        _add_choice(body, request.tool_choice)
-    return body
+    def _prompt(self, request: ChatRequest, model: str) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": model, "input": self._history.encode(request.messages)}
+        if request.tools:
+            body["tools"] = [_tool(tool) for tool in request.tools]
+        if request.tool_choice is not None:
+            _add_choice(body, request.tool_choice)
+        _add_generation(body, request.generation, hidden=self._quirks.encrypted_reasoning or thinks(model))
+        return body
 
 
 def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:
@@ -87,8 +94,9 @@ def _add_choice(body: dict[str, Any], choice: ToolChoice) -> None:
         body["parallel_tool_calls"] = choice.parallel_tool_calls
 
 
-def _add_generation(body: dict[str, Any], config: GenerationConfig, model: str) -> None:
-    include = ["reasoning.encrypted_content"] if thinks(model) else []
+def _add_generation(body: dict[str, Any], config: GenerationConfig, *, hidden: bool) -> None:
+    """Adds the set fields; where the thinking is hidden it comes encrypted, and a summary of it if asked for."""
+    include = ["reasoning.encrypted_content"] if hidden else []
     for name in ("max_output_tokens", "temperature", "top_p"):
         value = getattr(config, name)
         if value is not None:
@@ -98,8 +106,7 @@ def _add_generation(body: dict[str, Any], config: GenerationConfig, model: str) 
         include.append("message.output_text.logprobs")
     if config.response_format is not None:
         body["text"] = {"format": _format(config.response_format)}
-    reasoning = _reasoning(config.reasoning) if config.reasoning is not None else {}
-    if reasoning:
+    if config.reasoning is not None and (reasoning := _reasoning(config.reasoning, hidden=hidden)):
         body["reasoning"] = reasoning
     if include:
         body["include"] = include
@@ -113,10 +120,22 @@ def _format(wanted: JsonObjectFormat | JsonSchemaFormat) -> dict[str, Any]:
     return {"type": "json_schema", "name": wanted.name or "answer", "schema": schema, "strict": bool(wanted.strict)}
 
 
-def _reasoning(reasoning: ReasoningConfig) -> dict[str, Any]:
+def _reasoning(reasoning: ReasoningConfig, *, hidden: bool) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if reasoning.effort is not ReasoningEffort.UNSPECIFIED:
         fields["effort"] = reasoning.effort.name.lower()
-    if reasoning.include:
+    if reasoning.include and hidden:
         fields["summary"] = "auto"
     return fields
+
+
+def _add_options(body: dict[str, Any], options: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Merges the options, which add to what the request itself asks to be included, and to the objects that it sets."""
+    before = {name: body[name] for name in (*_MERGED, "include") if name in body}
+    add_options(body, options, names)
+    for name, ours in before.items():
+        theirs = body[name]
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            body[name] = ours | theirs
+        elif isinstance(ours, list) and isinstance(theirs, list):
+            body[name] = [*ours, *(item for item in theirs if item not in ours)]

@@ -6,41 +6,51 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 
-class Answer(Struct, gc=False):
-    """A response, whole or as it stands at one event of a stream."""
+class Ending(Struct, gc=False):
+    """A response as it stands at its end, without the output, which a stream has told already."""
 
     id: Any = None
     model: Any = None
-    status: str | None = None
-    output: list[dict[str, Any]] | None = None
+    status: Any = None
     usage: Any = None
     error: Any = None
     incomplete_details: Any = None
     service_tier: Any = None
+    store: Any = None
+
+
+class Answer(Ending, gc=False):
+    """A whole response; `detail` is what FastAPI answers in its place."""
+
+    output: list[Any] | None = None
+    detail: Any = None
 
 
 class Event(Struct, gc=False):
-    """One event of a stream."""
+    """One event of a stream; servers leave out any of the numbers, and ids."""
 
-    type: str = ""
-    output_index: int | None = None
-    item_id: str | None = None
-    summary_index: int | None = None
-    delta: str | None = None
-    arguments: str | None = None
+    type: Any = None
+    output_index: Any = None
+    item_id: Any = None
+    content_index: Any = None
+    summary_index: Any = None
+    delta: Any = None
     logprobs: Any = None
     annotation: Any = None
-    item: dict[str, Any] | None = None
-    response: Answer | None = None
+    item: Any = None
+    response: Ending | None = None
     error: Any = None
+    code: Any = None
+    message: Any = None
+    param: Any = None
 
 
-class Counted(Struct, gc=False):
-    """The tokens of a prompt."""
+class LastEvent(Struct, gc=False):
+    """The last event of a stream, with the output."""
 
-    input_tokens: int
+    response: Answer
 
 
 ANSWER = Decoder(Answer)
 EVENT = Decoder(Event)
-COUNTED = Decoder(Counted)
+LAST_EVENT = Decoder(LastEvent)

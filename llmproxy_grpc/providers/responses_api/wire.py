@@ -4,17 +4,19 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
+from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.chat_completions.counting import NOT_THERE, read_count
+from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
-from llmproxy_grpc.providers.jsonio import decode
-from llmproxy_grpc.providers.provider import UpstreamModel
+from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with
+from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.responses_api.features import features_of
-from llmproxy_grpc.providers.responses_api.request import encode_count, encode_request
-from llmproxy_grpc.providers.responses_api.shapes import COUNTED
+from llmproxy_grpc.providers.responses_api.request import RequestEncoder
 from llmproxy_grpc.providers.responses_api.stream import EventDecoder, read_answer
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
-from llmproxy_grpc.providers.upstream import Upstream
 
 _MAX_COUNT_BYTES = 65536
 
@@ -23,24 +25,68 @@ class ResponsesApi(HttpChat[ServerSentEvent]):
     """Speaks with one upstream.
 
     Args:
-        upstream: Whom to speak to.
+        quirks: What the vendor can do by this API.
         names: Whose options, tools and opaque parts are meant for it: the kind, then the vendor, which wins.
         rest: Asks for what is no conversation: vectors and lists of models are where they always were.
+        path: Where models answer, below the upstream's address.
     """
 
-    def __init__(self, upstream: Upstream, names: tuple[str, ...], rest: HttpChat[ServerSentEvent]) -> None:
-        super().__init__(upstream)
-        self._names = names
-        self._features = features_of(names)
+    def __init__(
+        self, quirks: Quirks, names: tuple[str, ...], rest: HttpChat[ServerSentEvent], *, path: str = "/responses"
+    ) -> None:
+        super().__init__(rest.upstream)
+        self._quirks = quirks
+        self._features = features_of(quirks, names)
+        self._encoder = RequestEncoder(quirks, names)
         self._rest = rest
+        self._path = path
 
     def features(self, model: str) -> Features:
-        """What the upstream can do with a model; the API refuses by itself what one cannot."""
-        return replace(self._features, embed=self._rest.features(model).embed)
+        """What the upstream can do with a model."""
+        features = features_with(self._features, model) if self._quirks.openai_models else self._features
+        return replace(features, embed=self._rest.features(model).embed)
+
+    def adapt(self, request: ChatRequest, model: str) -> Adapted:
+        """Leaves out the set fields that this upstream cannot honour for a model."""
+        if self._quirks.openai_models:
+            return adapt_to_model(request, self._features, model)
+        return adapt(request, self._features)
+
+    def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says both
+        """Where models answer."""
+        return self._path
+
+    def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
+        """Writes an adapted request."""
+        return self._encoder.encode(request, model, stream=stream)
+
+    def read(self, data: bytes, reply: Reply) -> ProviderResponse:
+        """Reads an answer in one piece."""
+        return read_answer(data, reply, limit=self._limit(reply))
+
+    def framing(self) -> SseReader:
+        """Events come as server-sent events."""
+        return SseReader()
+
+    def decoder(self, reply: Reply) -> EventDecoder:
+        """Reads the events of one stream."""
+        return EventDecoder(reply, limit=self._limit(reply))
 
     async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:
-        """Turns inputs into vectors."""
+        """Turns inputs into vectors; raises as every provider does."""
         return await self._rest.embed(request, model)
+
+    async def count_tokens(self, request: ChatRequest, model: str) -> int:
+        """Counts the tokens of a prompt; raises as every provider does."""
+        path = self._quirks.count_path
+        if not path:
+            raise CapabilityNotSupported("This provider counts no tokens.")
+        body = self._encoder.encode_count(request, model)
+        headers = await self.headers("POST", path, body)
+        async with self.upstream.post(path, body, headers=headers) as response:
+            if response.status in NOT_THERE:
+                raise CapabilityNotSupported("This server counts no tokens.")
+            return read_count(await self.upstream.body(response, _MAX_COUNT_BYTES))
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the upstream's models."""
@@ -50,29 +96,5 @@ class ResponsesApi(HttpChat[ServerSentEvent]):
         """Raises a ProxyError unless the upstream answers well."""
         await self._rest.probe()
 
-    def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says both
-        """Where models answer."""
-        return "/responses"
-
-    def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
-        """Writes an adapted request."""
-        return encode_request(request, model, self._names, stream=stream)
-
-    def read(self, data: bytes, reply: Reply) -> ProviderResponse:
-        """Reads an answer in one piece."""
-        return read_answer(data, reply)
-
-    def framing(self) -> SseReader:
-        """Events come as server-sent events."""
-        return SseReader()
-
-    def decoder(self, reply: Reply) -> EventDecoder:
-        """Reads the events of one stream."""
-        return EventDecoder(reply)
-
-    async def count_tokens(self, request: ChatRequest, model: str) -> int:
-        """Counts the tokens of a prompt; raises as every provider does."""
-        path, body = "/responses/input_tokens", encode_count(request, model)
-        headers = await self.headers("POST", path, body)
-        async with self.upstream.post(path, body, headers=headers) as response:
-            return decode(await self.upstream.body(response, _MAX_COUNT_BYTES), COUNTED).input_tokens
+    def _limit(self, reply: Reply) -> int | None:
+        return None if self._quirks.tells_limit else reply.request.generation.max_output_tokens

@@ -65,7 +65,7 @@ def _vectors(request: Request) -> bytes:
 KIND = HttpKind(
     name="responses",
     kind="openai",
-    config={"api_key": "test-key", "api": "responses"},
+    config={"api_key": "test-key", "api": "responses", "preset": "openai"},
     base_path="/v1",
     asked=_asked,
     answer=_answer,

@@ -186,3 +186,30 @@ def test_a_data_uri_that_cannot_be_read_is_no_bytes(uri):
     features = Features(names=("x",), media={MediaKind.IMAGE: MediaFeature(prompts=Source.DATA)})
     request = ask(messages=(Message(Role.USER, (MediaPart(kind=MediaKind.IMAGE, uri=uri),)),))
     assert left_out(request, features) == ["messages[0].parts[0].image"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "known", "given"),
+    [
+        (ReasoningEffort.MINIMAL, (ReasoningEffort.NONE, ReasoningEffort.LOW, ReasoningEffort.HIGH), "LOW"),
+        (ReasoningEffort.MAX, (ReasoningEffort.LOW, ReasoningEffort.HIGH), "HIGH"),
+        (ReasoningEffort.MEDIUM, (ReasoningEffort.LOW, ReasoningEffort.HIGH), "LOW"),
+        (ReasoningEffort.NONE, (ReasoningEffort.LOW, ReasoningEffort.HIGH), "LOW"),
+        (ReasoningEffort.LOW, (ReasoningEffort.NONE, ReasoningEffort.HIGH), "HIGH"),
+    ],
+)
+def test_an_effort_that_is_not_known_becomes_the_nearest_and_is_said(asked, known, given):
+    features = Features(names=("bare",), reasoning_effort=True, efforts=frozenset(known))
+    adapted = adapt(ask(generation=GenerationConfig(reasoning=ReasoningConfig(asked))), features)
+    assert adapted.request.generation.reasoning == ReasoningConfig(ReasoningEffort[given])
+    assert adapted.unsupported == ()
+    (change,) = adapted.changes
+    assert change.field == "generation.reasoning.effort"
+    assert given in change.message
+
+
+def test_an_effort_that_is_known_is_no_change():
+    features = Features(names=("bare",), reasoning_effort=True)
+    request = ask(generation=GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.MAX)))
+    adapted = adapt(request, features)
+    assert (adapted.request, adapted.changes) == (request, ())

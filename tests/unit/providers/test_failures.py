@@ -267,6 +267,20 @@ def test_the_wait_of_the_body_is_second_to_that_of_the_headers():
     assert fail(429, body, retry_after="3").retry_after == 3
 
 
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Rate limit reached. Please try again in 11.054s.", 11.054),
+        ("Limit reached, try again in 250ms.", 0.25),
+        ("Requests have exceeded the rate limit. Please retry after 6 seconds.", 6.0),
+        ("Please try again later.", None),
+        ("Please try again in a minute.", None),
+    ],
+)
+def test_a_wait_may_stand_in_the_words_alone(message, seconds):
+    assert fail(200, {"error": {"code": "rate_limit_exceeded", "message": message}}).retry_after == seconds
+
+
 # Errors that come with 200 or within a stream.
 
 
@@ -283,6 +297,10 @@ def test_the_wait_of_the_body_is_second_to_that_of_the_headers():
         ({"error": "something"}, UpstreamServerError),
         ({"error": {}}, UpstreamServerError),
         ({"type": "error", "code": "server_error", "message": "failed", "param": None}, UpstreamServerError),
+        ({"error": {"code": "server_is_overloaded", "message": "x"}}, UpstreamOverloaded),
+        ({"error": {"code": "vector_store_timeout", "message": "x"}}, UpstreamTimeout),
+        ({"error": {"code": "image_too_large", "message": "x"}}, InvalidRequest),
+        ({"error": {"code": "image_content_policy_violation", "message": "x"}}, PromptBlocked),
         ({"answer": 42}, UpstreamProtocolError),
         (b"<html>", UpstreamProtocolError),
     ],

@@ -8,13 +8,14 @@ from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.quirks import OPENAI, Quirks
 from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
+from llmproxy_grpc.providers.openai_models import adapt_to_model
 from tests.providers.conversations import ask
 
 
 def raw(request: Any, quirks: Quirks = OPENAI, *, kinds: tuple[str, ...] = ("openai",), stream: bool = False) -> bytes:
-    return RequestEncoder(quirks, kinds).encode(
-        adapt(request, features_of(quirks, kinds)).request, "gpt-test", stream=stream
-    )
+    features = features_of(quirks, kinds)
+    adapted = adapt_to_model(request, features, "gpt-test") if quirks.openai_models else adapt(request, features)
+    return RequestEncoder(quirks, kinds).encode(adapted.request, "gpt-test", stream=stream)
 
 
 def body(request: Any, quirks: Quirks = OPENAI, **options: Any) -> dict[str, Any]:

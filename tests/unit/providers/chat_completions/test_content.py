@@ -1,7 +1,17 @@
 import pytest
 
-from llmproxy_grpc.messages import CacheHint, MediaDetail, MediaKind, MediaPart, OpaquePart, TextPart
-from llmproxy_grpc.providers.chat_completions.quirks import Quirks
+from llmproxy_grpc.messages import (
+    CacheHint,
+    MediaDetail,
+    MediaKind,
+    MediaPart,
+    Message,
+    OpaquePart,
+    Role,
+    TextPart,
+    ToolResultPart,
+)
+from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks
 from tests.unit.providers.chat_completions.encoding import messages, user
 
 
@@ -66,6 +76,36 @@ def test_an_opaque_part_goes_back_to_its_own_kind_alone():
 def test_a_cache_hint_marks_its_part_where_parts_can_be_marked(ttl, control):
     said = user(TextPart(text="long", cache_hint=CacheHint(ttl)))
     assert messages(said)[0]["content"] == "long"
-    assert messages(said, quirks=Quirks(cache_control=True))[0]["content"] == [
+    assert messages(said, quirks=Quirks(cache_hints=CacheStyle.CONTROL))[0]["content"] == [
         {"type": "text", "text": "long", "cache_control": {"type": "ephemeral", **control}}
+    ]
+
+
+def test_a_document_without_a_name_gets_one_by_which_it_is_known():
+    document = MediaPart(kind=MediaKind.DOCUMENT, data=b"x", media_type="application/pdf")
+    assert messages(user(document))[0]["content"][0]["file"]["filename"] == "document.pdf"
+    unknown = MediaPart(kind=MediaKind.DOCUMENT, data=b"x", media_type="application/x-unheard-of")
+    assert messages(user(unknown))[0]["content"][0]["file"]["filename"] == "document.bin"
+
+
+@pytest.mark.parametrize(("ttl", "mark"), [(None, {}), (1800.0, {"ttl": "30m"}), (1801.0, {"ttl": "12h"})])
+def test_a_cache_hint_is_a_breakpoint_where_those_are_known(ttl, mark):
+    said = user(TextPart(text="long", cache_hint=CacheHint(ttl)))
+    assert messages(said, quirks=Quirks(cache_hints=CacheStyle.BREAKPOINT))[0]["content"] == [
+        {"type": "text", "text": "long", "prompt_cache_breakpoint": {"mode": "explicit", **mark}}
+    ]
+
+
+def test_results_of_tools_hold_pictures_where_the_vendor_takes_them():
+    picture = MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png")
+    result = Message(Role.TOOL, (ToolResultPart(tool_call_id="c", content=(TextPart(text="see"), picture)),))
+    assert messages(result, quirks=Quirks(media_results=True)) == [
+        {
+            "role": "tool",
+            "tool_call_id": "c",
+            "content": [
+                {"type": "text", "text": "see"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,eA=="}},
+            ],
+        }
     ]

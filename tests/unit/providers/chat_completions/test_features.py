@@ -24,7 +24,8 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.chat_completions.features import features_of
-from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, OPENAI, Quirks, ReasoningStyle
+from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, OPENAI, CacheStyle, Quirks, ReasoningStyle
+from llmproxy_grpc.providers.openai_models import adapt_to_model
 from tests.providers.conversations import ask
 from tests.unit.providers.chat_completions.encoding import messages
 
@@ -32,7 +33,8 @@ TEXT = TextPart(text="x")
 
 
 def fields(request: Any, quirks: Quirks = OPENAI, kinds: tuple[str, ...] = ("openai",)) -> list[str]:
-    found = adapt(request, features_of(quirks, kinds)).unsupported
+    features = features_of(quirks, kinds)
+    found = (adapt_to_model(request, features, "m") if quirks.openai_models else adapt(request, features)).unsupported
     assert all(each.message for each in found)
     return [each.field for each in found]
 
@@ -140,7 +142,7 @@ def test_content_that_can_be_sent_is_not_named(part):
 
 
 def test_what_more_a_vendor_takes_is_not_named():
-    quirks = Quirks(video=True, document_uri=True, cache_control=True)
+    quirks = Quirks(video=True, document_uri=True, cache_hints=CacheStyle.CONTROL)
     assert of_part(MediaPart(kind=MediaKind.VIDEO, uri="https://example.test/v", cache_hint=CacheHint()), quirks) == []
     assert of_part(MediaPart(kind=MediaKind.DOCUMENT, uri="https://example.test/v"), quirks) == []
     assert of_part(MediaPart(kind=MediaKind.VIDEO, file_id="f"), quirks) == ["messages[1].parts[1].video"]

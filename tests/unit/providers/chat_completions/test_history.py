@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,3 +113,13 @@ def test_an_assistants_own_blocks_go_back_with_its_text():
 def test_assistant_without_thinking_has_nothing_to_replay():
     said = Message(Role.ASSISTANT, (TextPart(text="4"),))
     assert messages(said, quirks=Quirks(reasoning_replay="reasoning")) == [{"role": "assistant", "content": "4"}]
+
+
+def test_a_refusal_is_a_text_where_it_has_no_field():
+    said = Message(Role.ASSISTANT, (TextPart(text="Well: "), RefusalPart(text="no.")))
+    assert messages(said, quirks=COMPATIBLE) == [{"role": "assistant", "content": "Well: no."}]
+
+
+@pytest.mark.parametrize("parts", [(), (ReasoningPart(text="hm"),)])
+def test_an_assistant_that_said_nothing_says_an_empty_text(parts):
+    assert messages(Message(Role.ASSISTANT, parts)) == [{"role": "assistant", "content": ""}]

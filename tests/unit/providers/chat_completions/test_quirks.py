@@ -1,7 +1,8 @@
 import pytest
 from msgspec.structs import asdict
 
-from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, Quirks, ReasoningStyle, overlay
+from llmproxy_grpc.messages import ReasoningEffort
+from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, Quirks, ReasoningStyle, efforts_of, overlay
 
 
 def test_flags_are_laid_over_those_of_the_preset():
@@ -38,6 +39,8 @@ def test_an_unknown_flag_is_named_with_those_that_exist():
         ("max_embed_inputs", -1, "a whole number, 0 or more"),
         ("embeddings", "loud", "one of unsupported, float, base64"),
         ("embed_purpose", True, "one of unsupported, passage, search"),
+        ("cache_hints", True, "one of unsupported, control, breakpoint"),
+        ("lowest_effort", "none", "one of minimal, low, medium, high, xhigh, max"),
         ("reasoning", "loud", "one of unsupported, effort, thinking, object"),
         ("reasoning", False, "one of unsupported, effort, thinking, object"),
     ],
@@ -45,3 +48,14 @@ def test_an_unknown_flag_is_named_with_those_that_exist():
 def test_a_value_that_a_flag_cannot_have_is_refused(flag, value, wanted):
     with pytest.raises(ValueError, match=rf"^quirks\.{flag} must be {wanted}$"):
         overlay(COMPATIBLE, {flag: value})
+
+
+def test_the_efforts_that_a_vendor_knows_lie_between_two_and_none_stands_apart():
+    quirks = overlay(COMPATIBLE, {"lowest_effort": "low", "highest_effort": "high", "effort_none": False})
+    assert efforts_of(quirks) == {
+        ReasoningEffort.UNSPECIFIED,
+        ReasoningEffort.LOW,
+        ReasoningEffort.MEDIUM,
+        ReasoningEffort.HIGH,
+    }
+    assert efforts_of(Quirks()) == set(ReasoningEffort)

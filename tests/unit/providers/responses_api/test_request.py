@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from llmproxy_grpc.messages import (
+    CacheHint,
     ChatRequest,
     FunctionTool,
     GenerationConfig,
@@ -28,26 +29,38 @@ from llmproxy_grpc.messages import (
     ToolMode,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE_RESPONSES, OPENAI_RESPONSES, Quirks
+from llmproxy_grpc.providers.openai_models import adapt_to_model
 from llmproxy_grpc.providers.responses_api.features import features_of
-from llmproxy_grpc.providers.responses_api.history import CUSTOM_CALL
-from llmproxy_grpc.providers.responses_api.request import encode_count, encode_request
+from llmproxy_grpc.providers.responses_api.request import RequestEncoder
 from tests.providers.conversations import ask
 
 SCHEMA = '{"type": "object",  "properties": {"n": {"const": 9007199254740993}}}'
 NAMES = ("openai",)
+CUSTOM = b'{"type":"custom_tool_call"}'
 
 
-def raw(request: ChatRequest, model: str = "gpt-4o", *, stream: bool = False) -> bytes:
-    return encode_request(adapt(request, features_of(NAMES)).request, model, NAMES, stream=stream)
+def raw(
+    request: ChatRequest, model: str = "gpt-4o", *, stream: bool = False, quirks: Quirks = OPENAI_RESPONSES
+) -> bytes:
+    adapted = adapt_to_model(request, features_of(quirks, NAMES), model).request
+    return RequestEncoder(quirks, NAMES).encode(adapted, model, stream=stream)
 
 
 def body(request: ChatRequest, model: str = "gpt-4o", **options: Any) -> dict[str, Any]:
     return json.loads(raw(request, model, **options))
 
 
-def items(*messages: Message) -> list[dict[str, Any]]:
-    return body(ask(messages=messages))["input"]
+def items(*messages: Message, **options: Any) -> list[dict[str, Any]]:
+    return body(ask(messages=messages), **options)["input"]
+
+
+def said(*parts: Any, **options: Any) -> list[dict[str, Any]]:
+    return items(Message(Role.ASSISTANT, parts), **options)
+
+
+def token(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()
 
 
 def test_a_plain_request_is_stored_nowhere():
@@ -64,13 +77,13 @@ def test_models_that_think_are_asked_for_their_encrypted_thinking(model, asks):
 
 
 def test_a_conversation_keeps_the_order_of_its_items():
-    token = json.dumps({"id": "rs_1", "summary": [], "encrypted_content": "gAAA"}).encode()
-    said = (
-        ReasoningPart(text="Hm.", summary=True, continuity_token=token),
+    thinking = token(id="rs_1", summary=[], encrypted_content="gAAA")
+    parts = (
+        ReasoningPart(text="Hm.", summary=True, continuity_token=thinking),
         ReasoningPart(text="of another target"),
         TextPart(text="I look."),
         ToolCallPart(id="c1", name="f", arguments_json='{"n":  1}'),
-        ToolCallPart(id="c2", name="sql", arguments_json="SELECT 1", continuity_token=CUSTOM_CALL),
+        ToolCallPart(id="c2", name="sql", arguments_json="SELECT 1", continuity_token=CUSTOM),
         RefusalPart(text="No."),
         OpaquePart(provider_kind="openai", type="web_search_call", value={"id": "ws_1"}),
     )
@@ -82,13 +95,13 @@ def test_a_conversation_keeps_the_order_of_its_items():
     assert items(
         Message(Role.SYSTEM, (TextPart(text="S"),)),
         Message(Role.DEVELOPER, (TextPart(text="D"),)),
-        Message(Role.ASSISTANT, said),
+        Message(Role.ASSISTANT, parts),
         Message(Role.TOOL, results),
     ) == [
         {"role": "system", "content": "S"},
         {"role": "developer", "content": "D"},
         {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"},
-        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I look."}]},
+        {"type": "message", "role": "assistant", "content": "I look."},
         {"type": "function_call", "call_id": "c1", "name": "f", "arguments": '{"n":  1}'},
         {"type": "custom_tool_call", "call_id": "c2", "name": "sql", "input": "SELECT 1"},
         {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
@@ -112,7 +125,7 @@ def test_media_by_bytes_by_address_and_by_id():
         MediaPart(kind=MediaKind.IMAGE, file_id="file_1"),
         MediaPart(kind=MediaKind.DOCUMENT, uri="https://example.test/d"),
         MediaPart(kind=MediaKind.DOCUMENT, data=b"x", media_type="application/pdf", filename="a.pdf"),
-        MediaPart(kind=MediaKind.AUDIO, data=b"x", media_type="audio/mpeg"),
+        MediaPart(kind=MediaKind.DOCUMENT, data=b"x", media_type="text/plain"),
     )
     assert items(Message(Role.USER, parts))[0]["content"] == [
         {"type": "input_text", "text": "?"},
@@ -120,7 +133,7 @@ def test_media_by_bytes_by_address_and_by_id():
         {"type": "input_image", "file_id": "file_1"},
         {"type": "input_file", "file_url": "https://example.test/d"},
         {"type": "input_file", "file_data": "data:application/pdf;base64,eA==", "filename": "a.pdf"},
-        {"type": "input_audio", "input_audio": {"data": "eA==", "format": "mp3"}},
+        {"type": "input_file", "file_data": "data:text/plain;base64,eA==", "filename": "document.txt"},
     ]
 
 
@@ -161,7 +174,6 @@ def test_settings_and_options():
         temperature=0.0,
         top_p=0.5,
         top_logprobs=2,
-        reasoning=ReasoningConfig(ReasoningEffort.LOW, include=True),
         response_format=JsonSchemaFormat("", SCHEMA),
     )
     sent = body(
@@ -176,7 +188,6 @@ def test_settings_and_options():
         "top_p": 0.5,
         "top_logprobs": 2,
         "text": {"format": {"type": "json_schema", "name": "answer", "schema": json.loads(SCHEMA), "strict": False}},
-        "reasoning": {"effort": "low", "summary": "auto"},
         "include": ["message.output_text.logprobs"],
         "user": "u1",
         "truncation": "auto",
@@ -186,9 +197,45 @@ def test_settings_and_options():
     }
 
 
+def test_thinking_is_asked_for_by_effort_and_summary():
+    config = GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.LOW, include=True))
+    sent = body(ask(generation=config), "gpt-5-mini")
+    assert sent["reasoning"] == {"effort": "low", "summary": "auto"}
+    assert sent["include"] == ["reasoning.encrypted_content"]
+
+
+def test_open_models_show_their_thinking_unasked():
+    config = GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.LOW, include=True))
+    sent = body(ask(generation=config), "qwen3", quirks=COMPATIBLE_RESPONSES)
+    assert sent["reasoning"] == {"effort": "low"}
+    assert "include" not in sent
+
+
+def test_options_add_to_what_the_request_sets_itself():
+    config = GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.LOW), response_format=JsonObjectFormat())
+    options = {
+        "text": {"verbosity": "low"},
+        "reasoning": {"summary": "detailed"},
+        "include": ["web_search_call.action.sources", "reasoning.encrypted_content"],
+        "prompt_cache_key": "k",
+    }
+    sent = body(ask(generation=config, provider_options={"openai": options}), "gpt-5")
+    assert sent["text"] == {"format": {"type": "json_object"}, "verbosity": "low"}
+    assert sent["reasoning"] == {"effort": "low", "summary": "detailed"}
+    assert sent["include"] == ["reasoning.encrypted_content", "web_search_call.action.sources"]
+    assert sent["prompt_cache_key"] == "k"
+
+
+def test_options_of_another_shape_replace_what_the_request_sets():
+    config = GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.LOW))
+    sent = body(ask(generation=config, provider_options={"openai": {"reasoning": None, "include": None}}), "gpt-5")
+    assert (sent["reasoning"], sent["include"]) == (None, None)
+
+
 def test_what_the_api_lacks_is_named():
     config = GenerationConfig(stop_sequences=("a",), seed=1, candidate_count=2, presence_penalty=1.0)
-    assert [found.field for found in adapt(ask(generation=config), features_of(NAMES)).unsupported] == [
+    features = features_of(OPENAI_RESPONSES, NAMES)
+    assert [found.field for found in adapt_to_model(ask(generation=config), features, "gpt-4o").unsupported] == [
         "generation.seed",
         "generation.presence_penalty",
         "generation.stop_sequences",
@@ -198,4 +245,102 @@ def test_what_the_api_lacks_is_named():
 
 def test_a_prompt_to_count_has_no_settings():
     request = ask("x", tools=(FunctionTool("f"),), generation=GenerationConfig(max_output_tokens=1))
-    assert json.loads(encode_count(request, "m")).keys() == {"model", "input", "tools"}
+    encoder = RequestEncoder(OPENAI_RESPONSES, NAMES)
+    assert json.loads(encoder.encode_count(request, "m")).keys() == {"model", "input", "tools"}
+
+
+def test_neighbouring_texts_are_one_message_and_phases_come_back():
+    comment, answer = token(phase="commentary"), token(phase="final_answer")
+    assert said(
+        TextPart(text="a", continuity_token=comment),
+        TextPart(text="b", continuity_token=comment),
+        TextPart(text="c", continuity_token=answer),
+        TextPart(text=""),
+    ) == [
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "a"}, {"type": "output_text", "text": "b"}],
+            "phase": "commentary",
+        },
+        {"type": "message", "role": "assistant", "content": "c", "phase": "final_answer"},
+    ]
+
+
+def test_thinking_that_led_to_nothing_stays_away():
+    thinking = ReasoningPart(continuity_token=token(id="rs_1", summary=[], encrypted_content="g"), redacted=True)
+    assert said(thinking) == []
+    assert [item["type"] for item in said(thinking, TextPart(text="x"), thinking)] == ["reasoning", "message"]
+
+
+def test_thinking_of_open_models_comes_back_as_it_is():
+    content = [{"type": "reasoning_text", "text": "Hm."}]
+    thinking = ReasoningPart(text="Hm.", continuity_token=token(id="rs_1", summary=[], content=content))
+    assert said(thinking, TextPart(text="x"))[0] == {
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [],
+        "content": content,
+    }
+
+
+@pytest.mark.parametrize("other", [b"", b"custom", b"\xff{", b"[1]", b'{"id":"rs_1"}'])
+def test_tokens_of_another_api_are_no_tokens(other):
+    assert said(
+        ReasoningPart(text="Hm.", continuity_token=other),
+        TextPart(text="x", continuity_token=other if b"id" not in other else b""),
+        ToolCallPart(id="c", name="f", arguments_json="{}", continuity_token=other if b"id" not in other else b""),
+    ) == [
+        {"type": "message", "role": "assistant", "content": "x"},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+    ]
+
+
+def test_a_call_keeps_whose_tool_it_is_and_its_result_who_called():
+    caller = {"type": "program", "caller_id": "p1"}
+    call = ToolCallPart(id="c", name="f", arguments_json="{}", continuity_token=token(namespace="crm", caller=caller))
+    result = Message(Role.TOOL, (ToolResultPart(tool_call_id="c", content=(TextPart(text="1"),)),))
+    assert items(Message(Role.ASSISTANT, (call,)), result) == [
+        {
+            "type": "function_call",
+            "namespace": "crm",
+            "caller": caller,
+            "call_id": "c",
+            "name": "f",
+            "arguments": "{}",
+        },
+        {"type": "function_call_output", "call_id": "c", "output": "1", "caller": caller},
+    ]
+
+
+def test_a_server_without_the_role_gets_developers_as_system():
+    assert items(Message(Role.DEVELOPER, (TextPart(text="D"),)), quirks=COMPATIBLE_RESPONSES)[0]["role"] == "system"
+
+
+def test_a_server_without_refusals_gets_them_as_text():
+    assert said(RefusalPart(text="No."), quirks=COMPATIBLE_RESPONSES) == [
+        {"type": "message", "role": "assistant", "content": "No."}
+    ]
+
+
+def test_a_message_of_nothing_stays_and_an_answer_of_nothing_goes():
+    assert items(Message(Role.USER, ()), Message(Role.ASSISTANT, ())) == [{"role": "user", "content": ""}]
+
+
+def test_a_prompts_opaque_items_stand_behind_its_message():
+    block = OpaquePart(provider_kind="openai", type="mcp_approval_response", value={"approve": True, "n": 1.0})
+    assert items(Message(Role.USER, (block, TextPart(text="x")))) == [
+        {"role": "user", "content": "x"},
+        {"type": "mcp_approval_response", "approve": True, "n": 1},
+    ]
+
+
+@pytest.mark.parametrize(("ttl", "sent"), [(None, {}), (60.0, {"ttl": "30m"}), (3600.0, {"ttl": "12h"})])
+def test_cache_hints_are_breakpoints_where_the_model_knows_them(ttl, sent):
+    message = Message(Role.USER, (TextPart(text="long", cache_hint=CacheHint(ttl)),))
+    marked = {"type": "input_text", "text": "long", "prompt_cache_breakpoint": {"mode": "explicit", **sent}}
+    assert body(ask(messages=(message,)), "gpt-5.6")["input"] == [{"role": "user", "content": [marked]}]
+    features = features_of(OPENAI_RESPONSES, NAMES)
+    for model in ("gpt-5.5", "gpt-4o", "unknown"):
+        named = adapt_to_model(ask(messages=(message,)), features, model).unsupported
+        assert [found.field for found in named] == ["messages[0].parts[0].cache_hint"]

@@ -1,0 +1,140 @@
+import pytest
+
+from llmproxy_grpc.messages import (
+    CacheHint,
+    FunctionTool,
+    GenerationConfig,
+    Message,
+    ReasoningConfig,
+    ReasoningEffort,
+    Role,
+    TextPart,
+    ToolChoice,
+)
+from llmproxy_grpc.providers.chat_completions.features import features_of
+from llmproxy_grpc.providers.chat_completions.quirks import OPENAI
+from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with, thinks
+from tests.providers.conversations import ask
+
+FEATURES = features_of(OPENAI, ("openai",))
+SAMPLING = GenerationConfig(temperature=0.5, top_p=0.5, top_logprobs=1)
+EVERYTHING = GenerationConfig(
+    temperature=0.5,
+    top_p=0.5,
+    top_logprobs=1,
+    presence_penalty=0.5,
+    frequency_penalty=0.5,
+    logit_bias={1: 1.0},
+    stop_sequences=("END",),
+    seed=1,
+    max_output_tokens=5,
+)
+
+
+def refused(model: str, config: GenerationConfig = EVERYTHING, **fields) -> set[str]:
+    adapted = adapt_to_model(ask(generation=config, **fields), FEATURES, model)
+    return {found.field.rpartition(".")[2] for found in adapted.unsupported}
+
+
+@pytest.mark.parametrize(
+    ("model", "answer"),
+    [
+        ("o1", True),
+        ("o3-mini", True),
+        ("o4-mini-2025-04-16", True),
+        ("gpt-5", True),
+        ("gpt-5-mini", True),
+        ("openai/gpt-5.6-sol", True),
+        ("gpt-6", True),
+        ("ft:o4-mini:acme", True),
+        ("codex-mini-latest", True),
+        ("gpt-5-chat-latest", False),
+        ("gpt-4o", False),
+        ("gpt-4.1-nano", False),
+        ("ft:gpt-4o-mini:acme", False),
+        ("gpt-oss-120b", False),
+        ("my-gpt-5", False),
+        ("o", False),
+        ("", False),
+    ],
+)
+def test_a_models_name_tells_whether_it_thinks(model, answer):
+    assert thinks(model) is answer
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-5-chat-latest", "unknown", "gpt-oss-20b"])
+def test_a_model_that_does_not_think_or_is_not_known_takes_every_setting(model):
+    assert refused(model) == set()
+
+
+@pytest.mark.parametrize("model", ["o3", "o4-mini", "gpt-5", "gpt-5-nano", "gpt-5.2-codex", "gpt-5.5", "gpt-6-sol"])
+def test_a_model_that_thinks_takes_neither_sampling_nor_stops(model):
+    assert refused(model) == {
+        "temperature",
+        "top_p",
+        "top_logprobs",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+        "stop_sequences",
+    }
+
+
+@pytest.mark.parametrize("model", ["o1", "o3-mini"])
+def test_the_oldest_of_them_take_stops(model):
+    assert "stop_sequences" not in refused(model)
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "samples"),
+    [
+        ("gpt-5.1", ReasoningEffort.UNSPECIFIED, True),
+        ("gpt-5.4-mini", ReasoningEffort.UNSPECIFIED, True),
+        ("gpt-5.4", ReasoningEffort.LOW, False),
+        ("gpt-5.1-codex", ReasoningEffort.UNSPECIFIED, False),
+        ("gpt-5.5", ReasoningEffort.UNSPECIFIED, False),
+        ("gpt-5.5", ReasoningEffort.NONE, True),
+        ("gpt-5", ReasoningEffort.NONE, False),
+        ("gpt-6-sol", ReasoningEffort.NONE, False),
+    ],
+)
+def test_some_sample_while_they_do_not_think(model, effort, samples):
+    config = GenerationConfig(temperature=0.5, presence_penalty=1.0, reasoning=ReasoningConfig(effort))
+    assert ("temperature" not in refused(model, config)) is samples
+    assert "presence_penalty" in refused(model, config)
+
+
+def test_settings_at_their_usual_values_are_no_demand():
+    usual = GenerationConfig(temperature=1.0, top_p=1.0, presence_penalty=0.0, frequency_penalty=0.0)
+    adapted = adapt_to_model(ask(generation=usual), FEATURES, "o3")
+    assert adapted.unsupported == ()
+    assert adapted.request.generation == GenerationConfig()
+    untouched = ask(generation=usual)
+    assert adapt_to_model(untouched, FEATURES, "gpt-4o").request.generation == usual
+
+
+def test_the_o_series_decides_by_itself_how_many_calls_to_make():
+    fields = {"tools": (FunctionTool("f"),), "tool_choice": ToolChoice(parallel_tool_calls=False)}
+    assert refused("o3", GenerationConfig(), **fields) == {"parallel_tool_calls"}
+    assert refused("o1", GenerationConfig(), **fields) == set()
+    assert refused("gpt-5", GenerationConfig(), **fields) == set()
+
+
+def test_an_older_model_cannot_be_told_to_think():
+    config = GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.LOW))
+    assert refused("gpt-4o", config) == {"effort"}
+    assert refused("unknown", config) == refused("gpt-5", config) == set()
+
+
+@pytest.mark.parametrize(
+    ("model", "taken"), [("gpt-5.6", True), ("gpt-6-sol", True), ("gpt-5.5", False), ("o3", False), ("unknown", False)]
+)
+def test_cache_hints_are_for_models_that_know_them(model, taken):
+    hinted = (Message(Role.USER, (TextPart(text="x", cache_hint=CacheHint()),)),)
+    assert (refused(model, GenerationConfig(), messages=hinted) == set()) is taken
+
+
+def test_what_a_model_does_not_change_stays_as_it_is():
+    assert features_with(FEATURES, "gpt-5.6").count_tokens is FEATURES.count_tokens
+    plain = features_of(OPENAI, ("openai",))
+    assert features_with(features_with(plain, "unknown"), "unknown") == features_with(plain, "unknown")
