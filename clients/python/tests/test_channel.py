@@ -95,5 +95,5 @@ def test_the_examples_of_the_readme_run(target, readme, capsys):
         code = example.replace("127.0.0.1:50051", target).replace("connect()", f"connect({target!r})")
         exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
-    assert len(examples) == 3
+    assert len(examples) == 4
     assert capsys.readouterr().out.count("Hello there") == 4
