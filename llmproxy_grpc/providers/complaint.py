@@ -13,6 +13,7 @@ _READ_AT_MOST = 65536
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-generation-id")
 _TOKENS = (
     re.compile(r"(?P<requested>\d+) tokens > (?P<limit>\d+) maximum"),
+    re.compile(r"exceed context limit: \d+ \+ \d+ > (?P<limit>\d+)(?P<requested>)"),
     re.compile(r"token count \((?P<requested>\d+)\)[^()]*\((?P<limit>\d+)\)"),
     re.compile(r"maximum context length (?:is|of) (?P<limit>\d+)[^\d]*?(?:requested|resulted in) (?P<requested>\d+)"),
     re.compile(r"maximum context length (?:is|of) (?P<limit>\d+)(?P<requested>)"),

@@ -147,10 +147,10 @@ _STATUS_OF_NAME: Mapping[str, int] = {
 }
 
 _CONTEXT = re.compile(
-    r"(?i)maximum context length|context (?:length|window|size)|prompt is too long|input is too long"
+    r"(?i)maximum context length|context (?:length|window|size|limit)|prompt is too long|input is too long"
     r"|input token count .{0,40}exceeds"
 )
-_NO_CREDIT = re.compile(r"(?i)credit balance is too low|insufficient balance")
+_NO_CREDIT = re.compile(r"(?i)credit balance is too low|insufficient balance|reached your specified api usage limits")
 _OVERLOADED = re.compile(r"(?i)overloaded|over capacity|high demand")
 
 # Our names of what providers call parameters.

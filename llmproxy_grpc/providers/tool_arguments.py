@@ -1,11 +1,15 @@
 """Arguments of tool calls on wires that carry them as a JSON object rather than as text."""
 
+import json
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from llmproxy_grpc.providers.jsonio import decode_whole
+
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
+_ANYTHING: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _EMPTY = Raw(b"{}")
 NOT_AN_OBJECT = "INVALID_JSON"
 """The key under which text travels that is no JSON object: what a model wrote is shown to it again, not lost."""
@@ -30,4 +34,9 @@ def as_text(arguments: Any) -> str:
         return "{}" if text == "null" else text
     if isinstance(arguments, str):
         return arguments
-    return "{}" if arguments is None else msgspec.json.encode(arguments).decode()
+    if arguments is None:
+        return "{}"
+    try:
+        return msgspec.json.encode(arguments).decode()
+    except UnicodeEncodeError:  # half a character, whose other half does not come
+        return msgspec.json.encode(decode_whole(json.dumps(arguments).encode(), _ANYTHING)).decode()

@@ -107,6 +107,7 @@ def test_a_status_alone_names_the_error_whatever_the_body(status, kind, body):
         (429, openai(code="insufficient_quota"), UpstreamQuotaExhausted),
         (429, openai(type="insufficient_quota"), UpstreamQuotaExhausted),
         (400, openai("Your credit balance is too low to use the API."), UpstreamQuotaExhausted),
+        (400, openai("You have reached your specified API usage limits."), UpstreamQuotaExhausted),
         (413, openai(code="rate_limit_exceeded"), UpstreamRateLimited),
         (503, openai("The model is overloaded. Please try again later."), UpstreamOverloaded),
         (503, openai("Loading model", type="unavailable_error", code=503), UpstreamServerError),
@@ -208,6 +209,12 @@ def test_a_context_that_is_too_long_says_how_much_fits(body, limit, requested):
     error = fail(400, body)
     assert type(error) is ContextLengthExceeded
     assert error.metadata == {"maxTokens": limit, "requestedTokens": requested}
+
+
+def test_a_prompt_that_leaves_no_room_for_its_answer_says_how_much_fits_both():
+    error = fail(400, openai("input length and `max_tokens` exceed context limit: 190000 + 32000 > 200000, decrease"))
+    assert type(error) is ContextLengthExceeded
+    assert error.metadata == {"maxTokens": "200000"}
 
 
 def test_a_context_without_numbers_claims_none():
