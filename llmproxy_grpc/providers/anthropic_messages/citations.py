@@ -1,26 +1,31 @@
 """Sources: those of documents, of search results and of the web.
 
-Their offsets count in the document that is cited, not in the text that cites it, so the API's have no value here.
+The API's own offsets count in the document that is cited; what cites it is the text as a whole, which is a block for
+this very reason.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from llmproxy_grpc.messages import Citation
 from llmproxy_grpc.providers.jsonio import joined
 
 
-def read_citations(raw: Any) -> tuple[Citation, ...]:
-    """The sources of a text; what is none is ignored."""
-    if not isinstance(raw, list):
-        return ()
-    return tuple(read_citation(each) for each in raw if isinstance(each, dict))
+def read_citations(raw: Iterable[dict[str, Any]], text: str) -> tuple[Citation, ...]:
+    """The sources of a text."""
+    return tuple(_citation(each, len(text)) for each in raw)
 
 
-def read_citation(raw: dict[str, Any]) -> Citation:
-    """One source."""
+def listed(raw: Any) -> list[dict[str, Any]]:
+    """The citations in a field; what is none is ignored."""
+    return [each for each in raw if isinstance(each, dict)] if isinstance(raw, list) else []
+
+
+def _citation(raw: dict[str, Any], length: int) -> Citation:
     return Citation(
         uri=_text(raw, "url") or _text(raw, "source"),
         title=_text(raw, "title") or _text(raw, "document_title"),
+        end_offset=length,
         quoted_text=_text(raw, "cited_text"),
     )
 

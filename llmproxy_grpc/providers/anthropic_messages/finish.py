@@ -15,10 +15,15 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
     "refusal": FinishReason.REFUSAL,
 }
 
+_TOLD_BY_USAGE = ("service_tier", "inference_geo", "speed", "server_tool_use", "iterations")
+"""What stands among the counts and is no count of tokens: it may change what they cost."""
 
-def finish_reason(raw: str) -> FinishReason:
+
+def finish_reason(raw: str, stop_sequence: str | None) -> FinishReason:
     """Reads a stop reason; unknown ones are OTHER."""
-    return FINISH_REASONS.get(raw, FinishReason.OTHER)
+    reason = FINISH_REASONS.get(raw, FinishReason.OTHER)
+    # llama.cpp names the sequence that matched, and says that the turn ended.
+    return FinishReason.STOP_SEQUENCE if stop_sequence and reason is FinishReason.STOP else reason
 
 
 def metadata(*, model: Any, asked: str, usage: Any, **told: Any) -> JsonObject:
@@ -27,12 +32,12 @@ def metadata(*, model: Any, asked: str, usage: Any, **told: Any) -> JsonObject:
     Args:
         model: The model that answered, if it says so.
         asked: The model that was asked.
-        usage: The counts as they came: the service tier and the use of the provider's own tools stand among them.
+        usage: The counts as they came.
         told: Further fields, which count unless they are null.
     """
     found = {name: value for name, value in told.items() if value}
     if isinstance(model, str) and model and model != asked:
         found["model"] = model
     if isinstance(usage, dict):
-        found |= {name: usage[name] for name in ("service_tier", "server_tool_use") if usage.get(name)}
+        found |= {name: usage[name] for name in _TOLD_BY_USAGE if usage.get(name)}
     return found

@@ -16,64 +16,113 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from llmproxy_grpc.providers.anthropic_messages.cache_hints import cache_control
+from llmproxy_grpc.providers.anthropic_messages.call_ids import CallIds
+from llmproxy_grpc.providers.anthropic_messages.extra_fields import extra_fields_of
 from llmproxy_grpc.providers.media import base64_of, media_type
 from llmproxy_grpc.providers.options import whole_numbers
 from llmproxy_grpc.providers.thinking_tokens import thought_of
 from llmproxy_grpc.providers.tool_arguments import as_object
 
 Block = dict[str, Any]
+Turn = dict[str, Any]
 _INSTRUCTIONS = frozenset({Role.SYSTEM, Role.DEVELOPER})
+_FAILED = {"type": "text", "text": "The tool failed."}
 
 
-def encode_system(messages: Iterable[Message]) -> list[Block]:
-    """The instructions, which stand outside the conversation on this wire, wherever in it they came."""
-    return [block for message in messages if message.role in _INSTRUCTIONS for block in _blocks(message.parts)]
+class History:
+    """A conversation on its way to the wire.
 
+    Neighbours of one role are one turn, so that all results of parallel calls stand together.
 
-def encode_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
-    """The turns; neighbours of one role are one turn, so that all results of parallel calls stand together, first."""
-    turns: list[dict[str, Any]] = []
-    for message in messages:
-        if message.role in _INSTRUCTIONS:
-            continue
-        role = "assistant" if message.role is Role.ASSISTANT else "user"
-        blocks = list(_blocks(message.parts))
-        if not blocks:
-            continue
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
+    Args:
+        thinks: Whether the model thinks: where it does not, the API refuses its earlier thinking.
+        later_instructions: Whether instructions may stand within the conversation; else all of them stand before it.
+    """
+
+    def __init__(self, *, thinks: bool, later_instructions: bool) -> None:
+        self.system: list[Block] = []
+        self.turns: list[Turn] = []
+        self._thinks = thinks
+        self._later_instructions = later_instructions
+        self._ids = CallIds()
+        self._waiting: list[Block] = []
+
+    def add(self, messages: Iterable[Message]) -> None:
+        """Adds the whole conversation."""
+        for message in messages:
+            blocks = list(self._blocks(message.parts))
+            if not blocks:
+                continue
+            if message.role in _INSTRUCTIONS:
+                # Within the conversation they may stand behind a turn of the user alone.
+                (self._waiting if self.turns and self._later_instructions else self.system).extend(blocks)
+                continue
+            self._say("assistant" if message.role is Role.ASSISTANT else "user", blocks)
+        self._instruct()
+
+    def _say(self, role: str, blocks: list[Block]) -> None:
+        if role == "assistant":
+            self._instruct()
+        if self.turns and self.turns[-1]["role"] == role:
+            self.turns[-1]["content"] += blocks
         else:
-            turns.append({"role": role, "content": blocks})
-    return turns
+            self.turns.append({"role": role, "content": blocks})
+        if role == "user":
+            # Results stand first, whatever the user said before them.
+            self.turns[-1]["content"].sort(key=lambda block: block["type"] != "tool_result")
 
+    def _instruct(self) -> None:
+        if not self._waiting:
+            return
+        if self.turns[-1]["role"] == "user":
+            self.turns.append({"role": "system", "content": self._waiting})
+        else:
+            self.system += self._waiting
+        self._waiting = []
 
-def _blocks(parts: Iterable[Part]) -> Iterator[Block]:
-    for part in parts:
-        block = _block(part)
-        if block is None:
-            continue
-        if part.cache_hint is not None:
-            block["cache_control"] = _cache_control(part.cache_hint.ttl)
-        yield block
+    def _blocks(self, parts: Iterable[Part]) -> Iterator[Block]:
+        for part in parts:
+            block = self._block(part)
+            if block is None:
+                continue
+            if part.cache_hint is not None:
+                block["cache_control"] = cache_control(part.cache_hint)
+            yield block
 
+    def _block(self, part: Part) -> Block | None:
+        block: Block | None = None
+        match part:
+            case TextPart(text=text) | RefusalPart(text=text):
+                # A text without anything to read is an error on this wire.
+                block = {"type": "text", "text": text, **extra_fields_of(part)} if text and not text.isspace() else None
+            case MediaPart():
+                block = _media(part)
+            case ToolCallPart():
+                block = self._call(part)
+            case ToolResultPart():
+                block = self._result(part)
+            case ReasoningPart():
+                block = _thinking(part) if self._thinks else None
+            case OpaquePart():
+                block = {"type": part.type, **whole_numbers(part.value)}
+        return block
 
-def _block(part: Part) -> Block | None:
-    block: Block | None = None
-    match part:
-        case TextPart(text=text) | RefusalPart(text=text):
-            # A text without anything to read is an error on this wire.
-            block = {"type": "text", "text": text} if text and not text.isspace() else None
-        case MediaPart():
-            block = _media(part)
-        case ToolCallPart():
-            block = {"type": "tool_use", "id": part.id, "name": part.name, "input": as_object(part.arguments_json)}
-        case ToolResultPart():
-            block = _result(part)
-        case ReasoningPart():
-            block = _thinking(part)
-        case OpaquePart():
-            block = {"type": part.type, **whole_numbers(part.value)}
-    return block
+    def _call(self, part: ToolCallPart) -> Block:
+        call_id = self._ids.of_call(part.id)
+        arguments = as_object(part.arguments_json)
+        return {"type": "tool_use", "id": call_id, "name": part.name, "input": arguments, **extra_fields_of(part)}
+
+    def _result(self, part: ToolResultPart) -> Block:
+        block: Block = {"type": "tool_result", "tool_use_id": self._ids.of_result(part.tool_call_id)}
+        content = list(self._blocks(part.content))
+        if content:
+            block["content"] = content
+        if part.is_error:
+            # An error has to say something.
+            block["content"] = content or [_FAILED]
+            block["is_error"] = True
+        return block
 
 
 def _thinking(part: ReasoningPart) -> Block | None:
@@ -83,16 +132,6 @@ def _thinking(part: ReasoningPart) -> Block | None:
     if thought.data:
         return {"type": "redacted_thinking", "data": thought.data}
     return {"type": "thinking", "thinking": thought.thinking, "signature": thought.signature}
-
-
-def _result(part: ToolResultPart) -> Block:
-    block: Block = {"type": "tool_result", "tool_use_id": part.tool_call_id}
-    content = list(_blocks(part.content))
-    if content:
-        block["content"] = content
-    if part.is_error:
-        block["is_error"] = True
-    return block
 
 
 def _media(part: MediaPart) -> Block:
@@ -113,7 +152,3 @@ def _source(part: MediaPart) -> Block:
     if kind == "text/plain":
         return {"type": "text", "media_type": kind, "data": (part.data or b"").decode("utf-8", "replace")}
     return {"type": "base64", "media_type": kind, "data": base64_of(part)}
-
-
-def _cache_control(ttl: float | None) -> Block:
-    return {"type": "ephemeral"} if ttl is None else {"type": "ephemeral", "ttl": "1h" if ttl > 300 else "5m"}

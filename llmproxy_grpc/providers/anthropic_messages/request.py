@@ -1,6 +1,6 @@
 """A conversation as the JSON body of POST /v1/messages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Raw
@@ -11,48 +11,32 @@ from llmproxy_grpc.messages import (
     FunctionTool,
     GenerationConfig,
     JsonSchemaFormat,
+    Message,
     ProviderTool,
-    ReasoningConfig,
-    ReasoningEffort,
+    ToolCallPart,
     ToolChoice,
     ToolMode,
 )
-from llmproxy_grpc.providers.anthropic_messages.features import SMALLEST_BUDGET, wants_budget
-from llmproxy_grpc.providers.anthropic_messages.history import encode_messages, encode_system
-from llmproxy_grpc.providers.anthropic_messages.models import Generation, Thinking, generation_of
+from llmproxy_grpc.providers.anthropic_messages.generations import Generation, generation_of
+from llmproxy_grpc.providers.anthropic_messages.history import History
+from llmproxy_grpc.providers.anthropic_messages.thinking import add_thinking, output_limit, thinks
 from llmproxy_grpc.providers.options import add_options, whole_numbers
 
 _ENCODER = Encoder()
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 _MODES: Mapping[ToolMode, str] = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "any"}
-
-# Budgets for models that are told a number of tokens, and the API's words for those that are told an effort.
-BUDGETS: Final[Mapping[ReasoningEffort, int]] = {
-    ReasoningEffort.MINIMAL: SMALLEST_BUDGET,
-    ReasoningEffort.LOW: 2048,
-    ReasoningEffort.MEDIUM: 8192,
-    ReasoningEffort.HIGH: 16_384,
-    ReasoningEffort.XHIGH: 24_576,
-    ReasoningEffort.MAX: 31_999,
-}
-EFFORTS: Final[Mapping[ReasoningEffort, str]] = {
-    ReasoningEffort.MINIMAL: "low",
-    ReasoningEffort.LOW: "low",
-    ReasoningEffort.MEDIUM: "medium",
-    ReasoningEffort.HIGH: "high",
-    ReasoningEffort.XHIGH: "xhigh",
-    ReasoningEffort.MAX: "max",
-}
+_COUNTED_OPTIONS: Final = frozenset({"mcp_servers", "output_config", "system", "thinking", "tool_choice", "tools"})
+"""The options that a prompt to be counted may have as well."""
 
 
 def encode_request(request: ChatRequest, model: str, *, stream: bool) -> bytes:
     """Encodes an adapted request; `model` is Anthropic's own name."""
     generation = generation_of(model)
-    body = _prompt(request, model)
-    body["max_tokens"] = request.generation.max_output_tokens or generation.most_output
+    body = _prompt(request, model, generation)
+    body["max_tokens"] = output_limit(request, generation)
     if stream:
         body["stream"] = True
-    _add_generation(body, request.generation, generation)
+    _add_settings(body, request.generation)
     if request.end_user_id:
         body["metadata"] = {"user_id": request.end_user_id}
     add_options(body, request.provider_options, ("anthropic",))
@@ -60,21 +44,31 @@ def encode_request(request: ChatRequest, model: str, *, stream: bool) -> bytes:
 
 
 def encode_count(request: ChatRequest, model: str) -> bytes:
-    """Encodes a prompt that is to be counted."""
-    body = _prompt(request, model)
-    _add_thinking(body, request.generation, generation_of(model))
+    """Encodes a prompt that is to be counted, without the settings, which would be an error here."""
+    body = _prompt(request, model, generation_of(model))
+    options = request.provider_options.get("anthropic", {})
+    counted = {name: value for name, value in options.items() if name in _COUNTED_OPTIONS}
+    add_options(body, {"anthropic": counted}, ("anthropic",))
     return _ENCODER.encode(body)
 
 
-def _prompt(request: ChatRequest, model: str) -> dict[str, Any]:
-    body: dict[str, Any] = {"model": model, "messages": encode_messages(request.messages)}
-    system = encode_system(request.messages)
-    if system:
-        body["system"] = system
+def _prompt(request: ChatRequest, model: str, generation: Generation) -> dict[str, Any]:
+    """What the model reads, and how it is told to read it."""
+    history = History(thinks=thinks(request, generation), later_instructions=generation.later_instructions)
+    history.add(request.messages)
+    body: dict[str, Any] = {"model": model, "messages": history.turns}
+    if history.system:
+        body["system"] = history.system
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
-    if request.tool_choice is not None:
-        _add_choice(body, request.tool_choice)
+        if request.tool_choice is not None:
+            _add_choice(body, request.tool_choice)
+    elif generation.claude:
+        _add_tools_of_the_past(body, request.messages)
+    if isinstance(request.generation.response_format, JsonSchemaFormat):
+        schema = Raw(request.generation.response_format.schema_json.encode())
+        body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+    add_thinking(body, request, generation)
     return body
 
 
@@ -102,49 +96,22 @@ def _add_choice(body: dict[str, Any], choice: ToolChoice) -> None:
         body["tool_choice"] = wanted
 
 
-def _add_generation(body: dict[str, Any], config: GenerationConfig, generation: Generation) -> None:
+def _add_tools_of_the_past(body: dict[str, Any], messages: tuple[Message, ...]) -> None:
+    """Declares the tools that were called before, to be called no more: calls of undeclared ones are an error here."""
+    names = dict.fromkeys(_called(messages))
+    if names:
+        body["tools"] = [{"name": name, "input_schema": _NO_PARAMETERS} for name in names]
+        body["tool_choice"] = {"type": "none"}
+
+
+def _called(messages: tuple[Message, ...]) -> Iterator[str]:
+    return (part.name for message in messages for part in message.parts if isinstance(part, ToolCallPart))
+
+
+def _add_settings(body: dict[str, Any], config: GenerationConfig) -> None:
     for name in ("temperature", "top_p", "top_k"):
         value = getattr(config, name)
         if value is not None:
             body[name] = value
     if config.stop_sequences:
         body["stop_sequences"] = config.stop_sequences
-    if isinstance(config.response_format, JsonSchemaFormat):
-        schema = Raw(config.response_format.schema_json.encode())
-        body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
-    _add_thinking(body, config, generation)
-
-
-def _add_thinking(body: dict[str, Any], config: GenerationConfig, generation: Generation) -> None:
-    reasoning = config.reasoning
-    if reasoning is None:
-        return
-    if wants_budget(reasoning, generation):
-        body["thinking"] = {"type": "enabled", "budget_tokens": _budget(reasoning, config, generation)}
-    elif reasoning.effort not in {ReasoningEffort.UNSPECIFIED, ReasoningEffort.NONE}:
-        body["thinking"] = _adaptive(reasoning, generation)
-        effort = _effort(reasoning.effort, generation)
-        body["output_config"] = {**body.get("output_config", {}), "effort": effort}
-
-
-def _budget(reasoning: ReasoningConfig, config: GenerationConfig, generation: Generation) -> int:
-    """The budget, which has to leave room for the answer."""
-    if reasoning.budget_tokens is not None:
-        return reasoning.budget_tokens
-    limit = config.max_output_tokens or generation.most_output
-    return max(SMALLEST_BUDGET, min(BUDGETS[reasoning.effort], limit // 2))
-
-
-def _adaptive(reasoning: ReasoningConfig, generation: Generation) -> dict[str, Any]:
-    thinking = {"type": "adaptive"}
-    # The newest models leave the text out unless it is asked for.
-    if generation.thinking is Thinking.ADAPTIVE and reasoning.include is not False:
-        thinking["display"] = "summarized"
-    return thinking
-
-
-def _effort(effort: ReasoningEffort, generation: Generation) -> str:
-    # The step between came with the generation that thinks adaptively alone.
-    if effort is ReasoningEffort.XHIGH and generation.thinking is not Thinking.ADAPTIVE:
-        return EFFORTS[ReasoningEffort.HIGH]
-    return EFFORTS[effort]

@@ -16,9 +16,10 @@ from llmproxy_grpc.messages import (
     TextPart,
     ToolCallPart,
 )
-from llmproxy_grpc.providers.anthropic_messages.citations import read_citations
+from llmproxy_grpc.providers.anthropic_messages.citations import listed, read_citations
+from llmproxy_grpc.providers.anthropic_messages.extra_fields import call_token, citations_token
 from llmproxy_grpc.providers.anthropic_messages.finish import finish_reason, metadata
-from llmproxy_grpc.providers.anthropic_messages.shapes import ANSWER, BLOCK, OPAQUE, Block
+from llmproxy_grpc.providers.anthropic_messages.shapes import ANSWER, BLOCK, OBJECT, Block
 from llmproxy_grpc.providers.anthropic_messages.usage import read_usage
 from llmproxy_grpc.providers.http_chat import Reply
 from llmproxy_grpc.providers.jsonio import decode, decode_whole
@@ -46,13 +47,14 @@ def read_answer(data: bytes, reply: Reply) -> ProviderResponse:
         usage=answer.usage,
         stop_details=answer.stop_details,
         container=answer.container,
+        context_management=answer.context_management,
     )
     return ProviderResponse(
         candidates=(
             Candidate(
                 0,
                 Message(Role.ASSISTANT, parts),
-                finish_reason(answer.stop_reason),
+                finish_reason(answer.stop_reason, answer.stop_sequence),
                 answer.stop_reason,
                 answer.stop_sequence or "",
             ),
@@ -69,23 +71,31 @@ def _parts(content: list[Raw], *, new_id: Callable[[], str], show: bool) -> Iter
         block = decode(data, BLOCK)
         match block.type:
             case "text":
-                if block.text or block.citations:
-                    yield TextPart(text=block.text or "", citations=read_citations(block.citations))
+                if block.text:
+                    yield _text(block)
             case "tool_use":
                 yield ToolCallPart(
-                    id=identifier(block.id) or new_id(), name=block.name or "", arguments_json=as_text(block.input)
+                    id=identifier(block.id) or new_id(),
+                    name=block.name or "",
+                    arguments_json=as_text(block.input),
+                    continuity_token=call_token(caller=block.caller, toolset=block.toolset_name),
                 )
             case "thinking":
                 yield _thinking(block, show=show)
             case "redacted_thinking":
                 yield ReasoningPart(redacted=True, continuity_token=redacted_token(block.data or ""))
             case kind:
-                value = decode(data, OPAQUE)
+                value = decode(data, OBJECT)
                 value.pop("type", None)
                 yield OpaquePart(provider_kind="anthropic", type=kind, value=value)
 
 
-def _thinking(block: Block, *, show: bool) -> ReasoningPart:
+def _text(block: Block[Raw]) -> TextPart:
+    text, citations = block.text or "", listed(block.citations)
+    return TextPart(text=text, citations=read_citations(citations, text), continuity_token=citations_token(citations))
+
+
+def _thinking(block: Block[Raw], *, show: bool) -> ReasoningPart:
     text, signature = block.thinking or "", block.signature or ""
     if show and text:
         return ReasoningPart(text=text, continuity_token=signature_token(signature))

@@ -1,13 +1,16 @@
 """The JSON that comes back, as far as it matters: liberal shapes, in which almost anything may be missing."""
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
+Input = TypeVar("Input")
+_NO_INPUT: Any = Raw(b"{}")
 
-class Block(Struct, gc=False):
-    """A block of content, whole; `input` keeps the bytes in which it came."""
+
+class Block(Struct, Generic[Input], gc=False):
+    """A block of content, whole or as it begins; `input` keeps the bytes in which it came where that is possible."""
 
     type: str = ""
     text: str | None = None
@@ -16,8 +19,10 @@ class Block(Struct, gc=False):
     data: str | None = None
     id: Any = None
     name: str | None = None
-    input: Raw = Raw(b"{}")
+    input: Input = _NO_INPUT
     citations: Any = None
+    caller: Any = None
+    toolset_name: Any = None
 
 
 class Answer(Struct, gc=False):
@@ -31,6 +36,7 @@ class Answer(Struct, gc=False):
     stop_sequence: str | None = None
     stop_details: Any = None
     container: Any = None
+    context_management: Any = None
     usage: Any = None
     error: Any = None
 
@@ -53,19 +59,19 @@ class Delta(Struct, gc=False):
 class Started(Struct, gc=False):
     """The message as it begins."""
 
-    id: Any = None
     model: Any = None
     usage: Any = None
 
 
-class Event(Struct, gc=False):
+class Event(Struct, Generic[Input], gc=False):
     """One event of a stream."""
 
     type: str = ""
-    index: int | None = None
+    index: int = 0
     message: Started | None = None
-    content_block: dict[str, Any] | None = None
+    content_block: Block[Input] | None = None
     delta: Delta | None = None
+    context_management: Any = None
     usage: Any = None
     error: Any = None
 
@@ -77,7 +83,9 @@ class Counted(Struct, gc=False):
 
 
 ANSWER = Decoder(Answer)
-BLOCK = Decoder(Block)
-EVENT = Decoder(Event)
+BLOCK: Decoder[Block[Raw]] = Decoder(Block[Raw])
+EVENT: Decoder[Event[Raw]] = Decoder(Event[Raw])
+LIBERAL_EVENT: Decoder[Event[Any]] = Decoder(Event[Any])
+"""For events with half a character in them, which have to be read by other means."""
 COUNTED = Decoder(Counted)
-OPAQUE: Decoder[dict[str, Any]] = Decoder(dict[str, Any])
+OBJECT: Decoder[dict[str, Any]] = Decoder(dict[str, Any])

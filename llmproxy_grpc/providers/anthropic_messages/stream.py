@@ -2,62 +2,34 @@
 
 from typing import Any
 
-from msgspec.json import Decoder
+from msgspec import Raw
 
 from llmproxy_grpc.errors import UpstreamProtocolError
-from llmproxy_grpc.messages import OpaquePart, ReasoningDelta, StreamEvent, TextDelta, UpstreamEnd, UsageSoFar
-from llmproxy_grpc.providers.anthropic_messages.citations import read_citation, read_citations
+from llmproxy_grpc.messages import StreamEvent, UpstreamEnd, UsageSoFar
+from llmproxy_grpc.providers.anthropic_messages.blocks import (
+    StreamedBlock,
+    StreamedCall,
+    StreamedOpaque,
+    StreamedRedaction,
+    StreamedText,
+    StreamedThinking,
+)
+from llmproxy_grpc.providers.anthropic_messages.citations import listed
+from llmproxy_grpc.providers.anthropic_messages.extra_fields import call_token
 from llmproxy_grpc.providers.anthropic_messages.finish import finish_reason, metadata
-from llmproxy_grpc.providers.anthropic_messages.shapes import EVENT, Delta, Event
+from llmproxy_grpc.providers.anthropic_messages.shapes import EVENT, LIBERAL_EVENT, OBJECT, Block, Delta, Event
 from llmproxy_grpc.providers.anthropic_messages.usage import merged, read_usage
-from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
+from llmproxy_grpc.providers.candidate import CandidateWriter
 from llmproxy_grpc.providers.http_chat import Reply
-from llmproxy_grpc.providers.jsonio import SurrogateJoiner, decode, decode_whole
+from llmproxy_grpc.providers.jsonio import decode, decode_piece
 from llmproxy_grpc.providers.scrubbing import identifier
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from llmproxy_grpc.providers.streaming import StreamDecoder
-from llmproxy_grpc.providers.thinking_tokens import hidden_token, redacted_token, signature_token
-from llmproxy_grpc.providers.tool_arguments import as_text
-
-_ANYTHING: Decoder[Any] = Decoder()
-
-
-class _Thinking:
-    """A block of thinking while it comes."""
-
-    def __init__(self) -> None:
-        self.hidden: list[str] = []
-        self.joiner = SurrogateJoiner()
-        self.shown = False
-        self.signature = ""
-
-
-class _OpenCall:
-    """A tool call while its input comes: without a single fragment it is what the block began with."""
-
-    def __init__(self, writer: CallWriter, initial: Any) -> None:
-        self.writer = writer
-        self.initial = initial
-        self.started = False
-
-
-class _Opaque:
-    """A block that the API does not model while it comes; the input of a tool of the provider comes in fragments."""
-
-    def __init__(self, kind: str, value: dict[str, Any]) -> None:
-        self.kind = kind
-        self.value = value
-        self.fragments: list[str] = []
-
-    def part(self) -> OpaquePart:
-        value = self.value
-        if self.fragments:
-            value = {**value, "input": decode_whole("".join(self.fragments).encode("utf-8", "replace"), _ANYTHING)}
-        return OpaquePart(provider_kind="anthropic", type=self.kind, value=value)
+from llmproxy_grpc.providers.thinking_tokens import redacted_token
 
 
 class EventDecoder(StreamDecoder[ServerSentEvent]):
-    """Turns the events of one stream into ours; blocks come one after the other.
+    """Turns the events of one stream into ours; the fragments of calls go by the numbers of their blocks.
 
     Args:
         reply: What is answered.
@@ -68,11 +40,12 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         self._reply = reply
         self._show = reply.request.shows_thinking
         self._writer = CandidateWriter(0, self.batch)
-        self._block: _Thinking | _OpenCall | _Opaque | None = None
+        self._open: dict[int, StreamedBlock] = {}
         self._usage: Any = None
         self._has_news_of_usage = False
         self._model: Any = None
         self._last = Delta()
+        self._context_management: Any = None
 
     @property
     def output_started(self) -> bool:
@@ -86,15 +59,15 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
 
     def read(self, frame: ServerSentEvent) -> None:
         """Takes one event; kinds of events that are not known are ignored."""
-        event = decode(frame.data, EVENT)
+        event = decode_piece(frame.data, EVENT, LIBERAL_EVENT)
         delta = event.delta
         if event.type == "content_block_delta":
             if delta is not None:
-                self._add(delta)
+                self._block(event.index, delta).add(delta, frame.data)
         elif event.type == "content_block_start":
-            self._start_block(event.content_block or {})
+            self._start(event, frame.data)
         elif event.type == "content_block_stop":
-            self._end_block()
+            self._end_block(event.index)
         elif event.type == "message_stop":
             self.done = True
         elif event.type == "error" or event.error is not None:
@@ -116,8 +89,10 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         last = self._last
         if not last.stop_reason:
             raise self.broken()
-        self._end_block()
-        self._writer.finish(finish_reason(last.stop_reason), last.stop_reason, last.stop_sequence or "")
+        for index in tuple(self._open):
+            self._end_block(index)
+        reason = finish_reason(last.stop_reason, last.stop_sequence)
+        self._writer.finish(reason, last.stop_reason, last.stop_sequence or "")
         self._has_news_of_usage = False
         told = metadata(
             model=self._model,
@@ -125,10 +100,11 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             usage=self._usage,
             stop_details=last.stop_details,
             container=last.container,
+            context_management=self._context_management,
         )
         self.batch.add(UpstreamEnd(read_usage(self._usage), told))
 
-    def _note(self, event: Event) -> None:
+    def _note(self, event: Event[Raw] | Event[Any]) -> None:
         """Takes what an event says of the message as a whole."""
         usage = event.usage
         if event.message is not None:
@@ -136,75 +112,55 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             usage = event.message.usage
         if event.type == "message_delta" and event.delta is not None:
             self._last = event.delta
+            self._context_management = event.context_management
         if usage is not None:
             self._usage = merged(self._usage, usage)
             self._has_news_of_usage = True
 
-    def _start_block(self, block: dict[str, Any]) -> None:
-        self._end_block()
-        kind = block.get("type")
-        if kind == "text":
-            self._writer.say(TextDelta, _text(block, "text"))
-            self._writer.annotate(citations=read_citations(block.get("citations")))
-        elif kind == "tool_use":
-            call_id = identifier(block.get("id")) or self._reply.new_id()
-            writer = self._writer.open_call(call_id, _text(block, "name"))
-            self._block = _OpenCall(writer, block.get("input"))
-        elif kind == "thinking":
-            self._block = _Thinking()
-            self._think(_text(block, "thinking"))
-        elif kind == "redacted_thinking":
-            self._writer.redact(redacted_token(_text(block, "data")))
-        elif isinstance(kind, str):
-            value = {name: value for name, value in block.items() if name != "type"}
-            self._block = _Opaque(kind, value)
-        else:
+    def _block(self, index: int, delta: Delta) -> StreamedBlock:
+        """The block that goes on; a text or a thinking that nobody announced begins now."""
+        block = self._open.get(index)
+        if block is None:
+            if delta.type == "input_json_delta":
+                raise UpstreamProtocolError("The provider sent input of no tool call.")
+            block = self._begin(index, Block(type="thinking" if delta.type == "thinking_delta" else "text"))
+        return block
+
+    def _start(self, event: Event[Raw] | Event[Any], data: bytes) -> None:
+        block = event.content_block
+        if block is None or not block.type:
             raise UpstreamProtocolError("The provider began a block of no type.")
+        self._begin(event.index, block, data)
 
-    def _add(self, delta: Delta) -> None:
-        if delta.type == "text_delta":
-            self._writer.say(TextDelta, delta.text or "")
-        elif delta.type == "input_json_delta":
-            if isinstance(self._block, _OpenCall) and delta.partial_json:
-                self._block.started = True
-                self._block.writer.arguments(delta.partial_json)
-            elif isinstance(self._block, _Opaque) and delta.partial_json:
-                self._block.fragments.append(delta.partial_json)
-        elif delta.type == "thinking_delta":
-            self._think(delta.thinking or "")
-        elif delta.type == "signature_delta":
-            if isinstance(self._block, _Thinking):
-                self._block.signature += delta.signature or ""
-        elif delta.type == "citations_delta" and isinstance(delta.citation, dict):
-            self._writer.annotate(citations=(read_citation(delta.citation),))
+    def _begin(self, index: int, block: Block[Any], data: bytes = b"") -> StreamedBlock:
+        """Opens a block; calls may come side by side, what else was open ends here."""
+        for other, opened in tuple(self._open.items()):
+            if other == index or not isinstance(opened, StreamedCall):
+                self._end_block(other)
+        begun = self._open[index] = self._opened(block, data)
+        return begun
 
-    def _think(self, text: str) -> None:
-        if not text or not isinstance(self._block, _Thinking):
+    def _opened(self, block: Block[Any], data: bytes) -> StreamedBlock:
+        match block.type:
+            case "text":
+                return StreamedText(self._writer, block.text or "", listed(block.citations))
+            case "tool_use":
+                call_id = identifier(block.id) or self._reply.new_id()
+                token = call_token(caller=block.caller, toolset=block.toolset_name)
+                return StreamedCall(self._writer.open_call(call_id, block.name or "", token=token), block.input)
+            case "thinking":
+                return StreamedThinking(self._writer, block.thinking or "", show=self._show)
+            case "redacted_thinking":
+                return StreamedRedaction(self._writer, redacted_token(block.data or ""))
+            case kind:
+                value = decode(data, OBJECT)["content_block"]
+                value.pop("type")
+                return StreamedOpaque(self._writer, kind, value)
+
+    def _end_block(self, index: int) -> None:
+        block = self._open.pop(index, None)
+        if block is None:
             return
-        if self._show:
-            self._block.shown = True
-            self._writer.say(ReasoningDelta, text)
-        else:
-            self._block.hidden.append(self._block.joiner.feed(text))
-
-    def _end_block(self) -> None:
-        block, self._block = self._block, None
-        if isinstance(block, _OpenCall):
-            if not block.started:
-                block.writer.arguments(as_text(block.initial))
-        elif isinstance(block, _Opaque):
-            self._writer.add_part(block.part())
-        elif isinstance(block, _Thinking):
-            if block.shown:
-                token = signature_token(block.signature)
-                if token:
-                    self._writer.sign(ReasoningDelta, token)
-            else:
-                text = "".join(block.hidden) + block.joiner.flush()
-                self._writer.redact(hidden_token(text, block.signature))
-        self._writer.leave()
-
-
-def _text(block: dict[str, Any], name: str) -> str:
-    value = block.get(name)
-    return value if isinstance(value, str) else ""
+        block.end()
+        if not isinstance(block, StreamedCall):
+            self._writer.leave()

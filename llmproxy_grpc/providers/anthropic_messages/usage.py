@@ -11,14 +11,15 @@ def read_usage(raw: Any) -> Usage | None:
     """Reads a `usage` object; None if it holds no count."""
     if not isinstance(raw, dict) or not ("input_tokens" in raw or "output_tokens" in raw):
         return None
-    cached = count(raw, "cache_read_input_tokens")
-    written = count(raw, "cache_creation_input_tokens")
-    input_tokens = min(count(raw, "input_tokens") + cached + written, LARGEST_COUNT)
-    output_tokens = count(raw, "output_tokens")
+    entries = [raw, *_compactions(raw.get("iterations"))]
+    cached = sum(count(entry, "cache_read_input_tokens") for entry in entries)
+    written = sum(count(entry, "cache_creation_input_tokens") for entry in entries)
+    input_tokens = min(sum(count(entry, "input_tokens") for entry in entries) + cached + written, LARGEST_COUNT)
+    output_tokens = min(sum(count(entry, "output_tokens") for entry in entries), LARGEST_COUNT)
     if not input_tokens and not output_tokens:
         return None
     thinking = _part(raw, "output_tokens_details", "thinking_tokens")
-    for_an_hour = _part(raw, "cache_creation", "ephemeral_1h_input_tokens")
+    for_an_hour = sum(_part(entry, "cache_creation", "ephemeral_1h_input_tokens") for entry in entries)
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
@@ -35,6 +36,13 @@ def merged(before: Any, news: Any) -> Mapping[str, Any]:
     known = before if isinstance(before, dict) else {}
     newer = news if isinstance(news, dict) else {}
     return {**known, **{name: value for name, value in newer.items() if value is not None}}
+
+
+def _compactions(iterations: Any) -> list[dict[str, Any]]:
+    """What the provider spent on shortening the conversation, which alone of all that it did is not in the sums."""
+    if not isinstance(iterations, list):
+        return []
+    return [entry for entry in iterations if isinstance(entry, dict) and entry.get("type") == "compaction"]
 
 
 def _part(raw: Mapping[str, Any], whole: str, name: str) -> int:

@@ -19,3 +19,11 @@ def test_without_the_split_everything_was_written_for_five_minutes(split):
 def test_no_more_is_kept_for_an_hour_than_was_written():
     usage = read_usage({**WRITTEN, "cache_creation": {"ephemeral_1h_input_tokens": 10**12}})
     assert usage.cache_write_1h_input_tokens == 500
+
+
+def test_what_was_spent_on_shortening_the_conversation_is_counted_as_well():
+    shortening = {"type": "compaction", "input_tokens": 100, "output_tokens": 20, "cache_read_input_tokens": 50}
+    last = {"type": "message", "input_tokens": 10, "output_tokens": 1}
+    usage = read_usage({**WRITTEN, "iterations": [shortening, last, None]})
+    assert (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens) == (660, 21, 50)
+    assert read_usage({**WRITTEN, "iterations": "x"}) == read_usage(WRITTEN)
