@@ -15,7 +15,7 @@ _FRAMING: Final = frozenset(("connection", "content-length", "host", "te", "trai
 _LOCAL: Final = frozenset({"local"})
 _KINDS_WITH: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("model_file", "threads", "context_size", "parallel"), _LOCAL),
-    **dict.fromkeys(("quirks", "api"), frozenset({"openai"})),
+    **dict.fromkeys(("quirks", "api"), frozenset({"openai", "azure"})),
     "api_version": frozenset({"anthropic", "azure", "gemini"}),
     "deployment": frozenset({"azure"}),
     **dict.fromkeys(
@@ -81,7 +81,8 @@ class ProviderConfig(Section):
     kind: Annotated[Text, Field(description="Which API it speaks, such as `openai`, `local`, `echo`.")]
     preset: Annotated[Text | None, Field(description="Quirks and defaults of a vendor, such as `vllm`.")] = None
     quirks: Annotated[
-        Mapping[Text, Quirk], Field(description="Kind `openai`: flags in which this upstream differs from its preset.")
+        Mapping[Text, Quirk],
+        Field(description="Kinds `openai`, `azure`: flags in which this upstream differs from its preset."),
     ] = {}
     base_url: Annotated[
         Text | None,

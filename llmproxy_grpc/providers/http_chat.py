@@ -101,6 +101,10 @@ class HttpChat(ABC, Generic[Frame]):
         token = self.upstream.token
         return None if token is None else {"authorization": f"Bearer {await token.get()}"}
 
+    async def get(self, path: str, limit: int) -> bytes:
+        """Gives the body of a good answer, of at most `limit` bytes; anything else raises a ProxyError."""
+        return await self.upstream.get(path, limit, headers=await self.headers("GET", path, b""))
+
     @abstractmethod
     async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the upstream's models; none if it has no list."""

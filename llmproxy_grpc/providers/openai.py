@@ -4,7 +4,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.providers.chat_completions.quirks import Quirks, overlay
+from llmproxy_grpc.providers.chat_completions.quirks import configured
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
 from llmproxy_grpc.providers.credentials import header_sets
 from llmproxy_grpc.providers.http import HttpClient
@@ -36,7 +36,7 @@ class OpenAiProvider(HttpProvider):
             raise ValueError(f"provider {config.name!r} needs a base_url")
         names = (cls.kind,) if preset.name == cls.kind else (cls.kind, preset.name)
         dialect = Dialect(
-            quirks=_quirks(config, preset.quirks),
+            quirks=configured(preset.quirks, config),
             names=names,
             models_path=preset.models_path,
             probe_path=preset.probe_path,
@@ -50,7 +50,7 @@ class OpenAiProvider(HttpProvider):
             raise ValueError(
                 f"provider {config.name!r}: preset {preset.name!r} has no Responses API; remove the key api"
             )
-        return cls(config.name, ResponsesApi(_quirks(config, preset.responses), names, wire))
+        return cls(config.name, ResponsesApi(configured(preset.responses, config), names, wire))
 
 
 def preset_of(config: ProviderConfig) -> Preset:
@@ -68,10 +68,3 @@ def preset_of(config: ProviderConfig) -> Preset:
     if config.base_url is None or urlsplit(config.base_url).hostname == _OPENAI_HOST:
         return PRESETS["openai"]
     return PRESETS["compatible"]
-
-
-def _quirks(config: ProviderConfig, usual: Quirks) -> Quirks:
-    try:
-        return overlay(usual, config.quirks)
-    except ValueError as error:
-        raise ValueError(f"provider {config.name!r}: {error}") from None

@@ -78,6 +78,10 @@ def _reset(headers: Mapping[str, str], now: datetime) -> float | None:
         if seconds is None:
             seconds = _until_timestamp(text, now)
         if seconds is None:
+            # Azure writes seconds without their unit; a larger number is a time of day.
+            seconds = _number(text)
+            seconds = None if seconds is None or seconds > _LONGEST else seconds
+        if seconds is None:
             continue
         resets.append(seconds)
         if headers.get(left, "").strip() == "0":

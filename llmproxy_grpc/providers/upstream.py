@@ -5,9 +5,9 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from itertools import cycle
 from typing import Final
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
-from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamStreamBroken
+from llmproxy_grpc.errors import ModelNotFound, ProxyError, UpstreamProtocolError, UpstreamStreamBroken
 from llmproxy_grpc.providers.credentials import secrets_in
 from llmproxy_grpc.providers.expiring import Expiring
 from llmproxy_grpc.providers.failures import failure
@@ -118,3 +118,14 @@ class Upstream:
         if path.startswith("/../"):
             return urljoin(f"{self.base_url}/", path[1:])
         return f"{self.base_url}{path}"
+
+
+def segment(name: str) -> str:
+    """A name that a caller chose as one segment of a path: it leads nowhere else.
+
+    Raises:
+        ModelNotFound: It would, even encoded, as servers resolve dots.
+    """
+    if not name.strip("."):
+        raise ModelNotFound("The provider does not know the model.")
+    return quote(name, safe="")

@@ -1,16 +1,27 @@
 """The kind azure over a real connection: where deployments are, how they are paid for, and Azure's own errors."""
 
+import asyncio
 import json
+import sys
+import threading
+from importlib import import_module
 
 import pytest
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.errors import ModelNotFound, PromptBlocked, UpstreamRateLimited
-from llmproxy_grpc.messages import EmbedRequest, TextPart
+from llmproxy_grpc.errors import (
+    CapabilityNotSupported,
+    InvalidRequest,
+    ModelNotFound,
+    PromptBlocked,
+    UpstreamRateLimited,
+)
+from llmproxy_grpc.messages import EmbedRequest, MediaKind, MediaPart, Message, Role, TextPart
 from llmproxy_grpc.providers.azure import AzureProvider
 from tests.fakes.faulty_upstream import Answer
 from tests.providers.conversations import ask
 from tests.providers.kinds.azure import KIND
+from tests.providers.kinds.responses import KIND as RESPONSES
 
 CLASSIC = {"api_version": "2024-10-21", "deployment": None}
 
@@ -45,6 +56,111 @@ async def test_the_api_without_versions_takes_the_deployment_as_the_model(upstre
     await azure.chat(ask(), "my-gpt")
     assert upstream.requests[0].path == "/openai/v1/chat/completions"
     assert upstream.requests[0].json()["model"] == "my-gpt"
+
+
+@pytest.mark.parametrize("name", [".", "..", "...", ""])
+async def test_no_name_leads_out_of_the_folder_of_deployments(upstream, http, name):
+    azure = await KIND.provider(upstream, http, **CLASSIC)
+    with pytest.raises(ModelNotFound):
+        await azure.chat(ask(), name)
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize("home", ["", "/", "/openai", "/openai/v1", "/openai/v1/"])
+async def test_the_resources_address_may_be_that_of_its_api(upstream, http, home):
+    upstream.handler = KIND.respond
+    config = {"base_url": f"{upstream.url}{home}", "api_key": "test-key"}
+    azure = AzureProvider.from_config(ProviderConfig(name="a", kind="azure", **config), http)
+    await azure.chat(ask(), "my-gpt")
+    await azure.probe()
+    assert [request.path for request in upstream.requests] == ["/openai/v1/chat/completions", "/openai/v1/models"]
+
+
+@pytest.mark.parametrize(
+    ("version", "path"),
+    [(None, "/openai/v1/responses"), ("2025-04-01-preview", "/openai/responses?api-version=2025-04-01-preview")],
+)
+async def test_deployments_answer_by_the_responses_api_as_well(upstream, http, version, path):
+    upstream.handler = RESPONSES.respond
+    config = {"api_version": version, "deployment": "prod", "api": "responses", "quirks": {"documents": False}}
+    azure = await KIND.provider(upstream, http, **config)
+    document = MediaPart(kind=MediaKind.DOCUMENT, data=b"x", media_type="application/pdf")
+    request = ask(messages=(Message(Role.USER, (TextPart(text="Hi"), document)),))
+    adapted = azure.adapt(request, "gpt-5")
+    assert [found.field for found in adapted.unsupported] == ["messages[0].parts[1].document"]
+    assert (await azure.chat(adapted.request, "gpt-5")).candidates[0].message.parts == (TextPart(text="Hi"),)
+    sent = upstream.requests[0]
+    assert (sent.path, sent.json()["model"], sent.json()["store"]) == (path, "prod", False)
+    assert sent.json()["include"] == ["reasoning.encrypted_content"]
+    assert [model.name for model in await azure.list_models()] == ["prod"]
+    with pytest.raises(CapabilityNotSupported):
+        await azure.count_tokens(ask(), "gpt-5")
+
+
+async def test_a_fixed_deployment_answers_by_the_api_without_versions_too(upstream, http):
+    upstream.handler = KIND.respond
+    azure = await KIND.provider(upstream, http, api_version=None, deployment="prod")
+    await azure.chat(ask(), "gpt-5")
+    await azure.embed(EmbedRequest("m", (TextPart(text="a"),)), "ada")
+    assert [request.json()["model"] for request in upstream.requests] == ["prod", "prod"]
+
+
+def test_a_flag_that_makes_no_sense_is_refused(http):
+    config = {"base_url": "https://x.test", "api_key": "test-key", "quirks": {"dokuments": False}}
+    with pytest.raises(ValueError, match=r"provider 'a': quirks\.dokuments is unknown"):
+        AzureProvider.from_config(ProviderConfig(name="a", kind="azure", **config), http)
+
+
+IDENTITY = """
+import threading
+asked = []
+class DefaultAzureCredential:
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        pass
+    def get_token(self, scope):
+        asked.append((scope, threading.get_ident()))
+        class Token:
+            token = "test-entra-token"
+            expires_on = 4102444800
+        return Token
+"""
+
+
+@pytest.fixture
+def identity(tmp_path, monkeypatch):
+    """What azure-identity would be, without Azure."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "azure"]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "azure").mkdir()
+    (tmp_path / "azure" / "__init__.py").write_text("")
+    (tmp_path / "azure" / "identity.py").write_text(IDENTITY)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield import_module("azure.identity")
+    for name in ("azure", "azure.identity"):
+        sys.modules.pop(name, None)
+
+
+async def test_without_a_key_tokens_of_entra_id_go_with_every_request(upstream, http, identity):
+    upstream.handler = KIND.respond
+    azure = await KIND.provider(upstream, http, api_key=None)
+    await asyncio.gather(*(azure.chat(ask(), "m") for _ in range(5)))
+    await azure.embed(EmbedRequest("m", (TextPart(text="a"),)), "ada")
+    await azure.probe()
+    assert {request.headers["authorization"] for request in upstream.requests} == {"Bearer test-entra-token"}
+    assert all("api-key" not in request.headers for request in upstream.requests)
+    ((scope, thread),) = identity.asked
+    assert scope == "https://cognitiveservices.azure.com/.default"
+    assert thread != threading.get_ident()
+
+
+async def test_a_token_is_in_no_error(upstream, http, identity):
+    upstream.script(Answer.json(b'{"error":{"message":"bad test-entra-token"}}', status=400))
+    azure = await KIND.provider(upstream, http, api_key=None)
+    with pytest.raises(InvalidRequest) as caught:
+        await azure.chat(ask(), "m")
+    assert "test-entra-token" not in caught.value.fault.message
 
 
 async def test_a_token_may_stand_in_a_header(upstream, http):
@@ -82,6 +198,8 @@ def test_without_a_key_the_extra_is_named(http):
             PromptBlocked,
         ),
         (429, {"code": "429", "message": "slow down"}, UpstreamRateLimited),
+        (429, {"code": "RateLimitReached", "message": "slow down"}, UpstreamRateLimited),
+        (404, {"code": "404", "message": "Resource not found"}, ModelNotFound),
     ],
 )
 async def test_errors_by_azures_codes(upstream, http, status, error, kind):

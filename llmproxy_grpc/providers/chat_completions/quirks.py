@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import FieldInfo, fields, replace
 
+from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.messages import ReasoningEffort
 
 
@@ -173,6 +174,18 @@ def efforts_of(quirks: Quirks) -> frozenset[ReasoningEffort]:
     if quirks.effort_none:
         known.add(ReasoningEffort.NONE)
     return frozenset({*known, ReasoningEffort.UNSPECIFIED})
+
+
+def configured(quirks: Quirks, config: ProviderConfig) -> Quirks:
+    """The quirks with the flags that a configuration sets.
+
+    Raises:
+        ValueError: As `overlay`; it names the provider.
+    """
+    try:
+        return overlay(quirks, config.quirks)
+    except ValueError as error:
+        raise ValueError(f"provider {config.name!r}: {error}") from None
 
 
 def overlay(quirks: Quirks, flags: Mapping[str, bool | int | str]) -> Quirks:

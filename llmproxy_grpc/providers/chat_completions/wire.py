@@ -46,6 +46,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Where the models are listed; empty if they are not."""
     probe_path: str = "/models"
     """What to ask for to see whether it answers."""
+    deployment: str = ""
+    """What the upstream calls every model, where it has but one; empty for their own names."""
 
 
 class ChatCompletions(HttpChat[ServerSentEvent]):
@@ -83,11 +85,11 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
 
     def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says whether to stream
         """Where a model answers."""
-        return self._dialect.chat_path(model)
+        return self._dialect.chat_path(self._dialect.deployment or model)
 
     def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
         """Writes an adapted request."""
-        return self._encoder.encode(request, model, stream=stream)
+        return self._encoder.encode(request, self._dialect.deployment or model, stream=stream)
 
     def read(self, data: bytes, reply: Reply) -> ProviderResponse:
         """Reads an answer in one piece."""
@@ -116,6 +118,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         """Turns texts into vectors; raises as every provider does."""
         if self.features(model).embed is None:
             raise CapabilityNotSupported("This provider makes no vectors.")
+        model = self._dialect.deployment or model
         path = self._dialect.embed_path(model)
         body = encode_embed(request, model, self._dialect.quirks, self._dialect.names)
         headers = await self.headers("POST", path, body)
@@ -143,7 +146,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         path = self._dialect.models_path
         models: tuple[UpstreamModel, ...] = ()
         for _ in range(MOST_PAGES if path else 0):
-            page, query = read_page(await self.upstream.get(path, MAX_LIST_BYTES))
+            page, query = read_page(await self.get(path, MAX_LIST_BYTES))
             models += page
             if not query or len(models) >= MAX_MODELS:
                 break
@@ -154,7 +157,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
     async def probe(self) -> None:
         """Raises a ProxyError unless the upstream answers well."""
         try:
-            await self.upstream.get(self._dialect.probe_path, MAX_LIST_BYTES)
+            await self.get(self._dialect.probe_path, MAX_LIST_BYTES)
         except ModelNotFound:
             # 404: an upstream without a list has nothing small to ask for, and answers all the same.
             if self._dialect.models_path:

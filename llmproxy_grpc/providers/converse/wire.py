@@ -18,7 +18,7 @@ from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode, joined
 from llmproxy_grpc.providers.provider import UpstreamModel
 from llmproxy_grpc.providers.sigv4 import Signer
-from llmproxy_grpc.providers.upstream import JSON, Upstream
+from llmproxy_grpc.providers.upstream import JSON, Upstream, segment
 
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024
 _MOST_PAGES: Final = 20
@@ -57,7 +57,7 @@ class Converse(HttpChat[Frame]):
 
     def path(self, model: str, *, stream: bool) -> str:
         """Where a model answers; ids are full of colons, and those of profiles of slashes."""
-        return f"/model/{quote(model, safe='')}/{'converse-stream' if stream else 'converse'}"
+        return f"/model/{segment(model)}/{'converse-stream' if stream else 'converse'}"
 
     def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:  # noqa: ARG002 - the path says it
         """Writes an adapted request."""
@@ -81,7 +81,7 @@ class Converse(HttpChat[Frame]):
 
     async def count_tokens(self, request: ChatRequest, model: str) -> int:
         """Counts the tokens of a prompt; raises as every provider does."""
-        path, body = f"/model/{quote(model, safe='')}/count-tokens", encode_count(request)
+        path, body = f"/model/{segment(model)}/count-tokens", encode_count(request)
         async with self.upstream.post(path, body, headers=await self.headers("POST", path, body)) as response:
             return decode(await self.upstream.body(response, _MAX_LIST_BYTES), COUNTED).inputTokens
 

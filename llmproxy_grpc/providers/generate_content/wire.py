@@ -107,7 +107,7 @@ class GenerateContent(HttpChat[ServerSentEvent]):
         await self._get(f"{self._place.listing}?pageSize=1")
 
     async def _get(self, path: str) -> bytes:
-        return await self.upstream.get(path, _MAX_LIST_BYTES, headers=await self.headers("GET", path, b""))
+        return await self.get(path, _MAX_LIST_BYTES)
 
     async def _ask(self, path: str, body: bytes, limit: int) -> bytes:
         headers = await self.headers("POST", path, body)

@@ -37,11 +37,13 @@ class RequestEncoder:
     Args:
         quirks: What the vendor can do.
         names: Whose options are meant for it: the kind, then the vendor's own name, which wins.
+        deployment: What the vendor calls every model, where it has but one; empty for their own names.
     """
 
-    def __init__(self, quirks: Quirks, names: Sequence[str]) -> None:
+    def __init__(self, quirks: Quirks, names: Sequence[str], *, deployment: str = "") -> None:
         self._quirks = quirks
         self._names = names
+        self._deployment = deployment
         self._history = History(quirks)
 
     def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
@@ -63,13 +65,23 @@ class RequestEncoder:
         return _ENCODER.encode({name: body[name] for name in _COUNTED if name in body})
 
     def _prompt(self, request: ChatRequest, model: str) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": model, "input": self._history.encode(request.messages)}
+        body: dict[str, Any] = {
+            "model": self._deployment or model,
+            "input": self._history.encode(request.messages),
+        }
         if request.tools:
             body["tools"] = [_tool(tool) for tool in request.tools]
         if request.tool_choice is not None:
             _add_choice(body, request.tool_choice)
-        _add_generation(body, request.generation, hidden=self._quirks.encrypted_reasoning or thinks(model))
+        _add_generation(body, request.generation, hidden=self._hides_thinking(request.generation, model))
         return body
+
+    def _hides_thinking(self, config: GenerationConfig, model: str) -> bool:
+        """Whether a model thinks and does not show it: a deployment's name need not tell, but what is asked does."""
+        if self._quirks.encrypted_reasoning or thinks(model):
+            return True
+        effort = ReasoningEffort.UNSPECIFIED if config.reasoning is None else config.reasoning.effort
+        return self._quirks.openai_models and effort > ReasoningEffort.NONE
 
 
 def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:

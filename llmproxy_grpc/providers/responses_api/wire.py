@@ -29,15 +29,22 @@ class ResponsesApi(HttpChat[ServerSentEvent]):
         names: Whose options, tools and opaque parts are meant for it: the kind, then the vendor, which wins.
         rest: Asks for what is no conversation: vectors and lists of models are where they always were.
         path: Where models answer, below the upstream's address.
+        deployment: What the upstream calls every model, where it has but one; empty for their own names.
     """
 
     def __init__(
-        self, quirks: Quirks, names: tuple[str, ...], rest: HttpChat[ServerSentEvent], *, path: str = "/responses"
+        self,
+        quirks: Quirks,
+        names: tuple[str, ...],
+        rest: HttpChat[ServerSentEvent],
+        *,
+        path: str = "/responses",
+        deployment: str = "",
     ) -> None:
         super().__init__(rest.upstream)
         self._quirks = quirks
         self._features = features_of(quirks, names)
-        self._encoder = RequestEncoder(quirks, names)
+        self._encoder = RequestEncoder(quirks, names, deployment=deployment)
         self._rest = rest
         self._path = path
 

@@ -37,6 +37,8 @@ DAY = 86400.0
         ({"retry-after": "\u0665"}, None),
         ({"x-ratelimit-reset-requests": "7.66s"}, 7.66),
         ({"x-ratelimit-reset-requests": "1h2m3s"}, 3723.0),
+        ({"x-ratelimit-reset-requests": "6"}, 6.0),
+        ({"x-ratelimit-reset-requests": "1767225600"}, None),
         ({"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-reset-tokens": "120ms"}, 0.12),
         (
             {

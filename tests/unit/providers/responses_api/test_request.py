@@ -204,6 +204,14 @@ def test_thinking_is_asked_for_by_effort_and_summary():
     assert sent["include"] == ["reasoning.encrypted_content"]
 
 
+def test_a_model_of_an_unknown_name_that_is_to_think_hides_its_thinking_at_openai_alone():
+    config = GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.LOW))
+    assert body(ask(generation=config), "prod")["include"] == ["reasoning.encrypted_content"]
+    assert "include" not in body(ask(generation=config), "prod", quirks=COMPATIBLE_RESPONSES)
+    rested = GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.NONE))
+    assert "include" not in body(ask(generation=rested), "prod")
+
+
 def test_open_models_show_their_thinking_unasked():
     config = GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.LOW, include=True))
     sent = body(ask(generation=config), "qwen3", quirks=COMPATIBLE_RESPONSES)
