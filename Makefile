@@ -7,7 +7,7 @@ GO ?= $(or $(shell command -v go 2>/dev/null),$(CURDIR)/$(BIN)/go)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := llmproxy_grpc clients/python tests tools bench examples
 
-.PHONY: help demo serve test check generate bench clean
+.PHONY: help demo serve test check generate bench bench-kinds clean
 .DEFAULT_GOAL := help
 
 help: ## Shows this list
@@ -45,6 +45,9 @@ generate: .venv/.dev .venv-gen/.done ## Writes the stubs, the descriptor set and
 	$(BIN)/python tools/config_reference.py
 	$(BIN)/python tools/file_reference.py
 	$(BIN)/python tools/provider_reference.py
+
+bench-kinds: .venv/.dev ## Measures what each kind of provider costs beside openai
+	$(BIN)/python -m bench.kinds
 
 bench: .venv/.dev ## Measures the proxy against a bare pass-through, on this machine
 	$(BIN)/python -m bench

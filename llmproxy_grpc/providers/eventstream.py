@@ -6,6 +6,7 @@ numbers with the highest byte first, checksums as in gzip.
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 from zlib import crc32
 
@@ -48,8 +49,9 @@ class FrameReader:
         """
         self._buffer += chunk
         while len(self._buffer) >= _PRELUDE.size:
-            total, headers, checksum = _PRELUDE.unpack_from(self._buffer)
-            if crc32(self._buffer[: _PRELUDE.size - _CHECKSUM.size]) != checksum:
+            prelude = bytes(self._buffer[: _PRELUDE.size])
+            total, headers, checksum = _PRELUDE.unpack(prelude)
+            if crc32(prelude[: -_CHECKSUM.size]) != checksum:
                 raise UpstreamProtocolError(_GARBLED)
             if not _SMALLEST + headers <= total <= _MAX_FRAME_BYTES:
                 raise UpstreamProtocolError("The provider sent an event that is too long.")
@@ -70,10 +72,15 @@ def _frame(data: bytes, headers_size: int) -> Frame:
     if crc32(data[:end]) != _CHECKSUM.unpack_from(data, end)[0]:
         raise UpstreamProtocolError(_GARBLED)
     payload_at = _PRELUDE.size + headers_size
-    headers = dict(_headers(data[_PRELUDE.size : payload_at]))
-    kind = headers.get(":message-type", "event")
-    name = headers.get(f":{kind}-type") or headers.get(":error-code", "")
+    kind, name = _what(data[_PRELUDE.size : payload_at])
     return Frame(kind, name, data[payload_at:end])
+
+
+@lru_cache(maxsize=256)  # frames of one type have the same headers
+def _what(head: bytes) -> tuple[str, str]:
+    headers = dict(_headers(head))
+    kind = headers.get(":message-type", "event")
+    return kind, headers.get(f":{kind}-type") or headers.get(":error-code", "")
 
 
 def _headers(data: bytes) -> Iterator[tuple[str, str]]:

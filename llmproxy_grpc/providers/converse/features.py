@@ -1,6 +1,7 @@
 """What Converse honours, and what of it depends on whose model it is."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from llmproxy_grpc.messages import MediaKind, ToolMode
@@ -45,6 +46,7 @@ def is_claude(model: str) -> bool:
     return _CLAUDE.search(model) is not None
 
 
+@lru_cache(maxsize=1024)  # callers choose the names
 def features_of(model: str) -> Features:
     """The features of a model."""
     claude = is_claude(model)
