@@ -144,7 +144,7 @@ class CandidateWriter:
         """Adds log probabilities and sources to what was written last; opens a text if nothing was."""
         if not logprobs and not citations:
             return
-        if self._kind is None and self._calls:
+        if self._kind is None and self._calls and not citations:
             self._batch.arguments(self.index, self._calls[-1].part_index, "")
         else:
             if self._kind is None:

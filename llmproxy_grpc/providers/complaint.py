@@ -50,14 +50,14 @@ def complaint(headers: Mapping[str, str], body: bytes) -> Complaint:
         document = document[0]
     if not isinstance(document, dict):
         text = document if isinstance(document, str) else _plain_text(body) if document is None else ""
-        return Complaint(message=text, codes=_amazon(headers), request_id=request_id(headers))
+        return Complaint(message=text, codes=_amazon(headers, {}), request_id=request_id(headers))
     error = _error(document)
     message = _first_text(error, "message", "Message", "detail", "error", "msg")
     limit, requested = _tokens(error, message)
     return Complaint(
         present=bool(message) or "error" in document,
         message=message,
-        codes=(*_amazon(headers), *_codes(error)),
+        codes=(*_amazon(headers, error), *_codes(error)),
         status=_status(error),
         parameter=_first_text(error, "param", "parameter"),
         category=_category(error),
@@ -151,8 +151,10 @@ def _codes(error: dict[str, Any]) -> tuple[str, ...]:
     return tuple(code for candidate in candidates if (code := identifier(candidate)) and code != "error")
 
 
-def _amazon(headers: Mapping[str, str]) -> tuple[str, ...]:
-    code = identifier(headers.get("x-amzn-errortype", "").partition(":")[0])
+def _amazon(headers: Mapping[str, str], error: dict[str, Any]) -> tuple[str, ...]:
+    """The type of an error of AWS: `ThrottlingException:http://…` in a header, or `com.amazon…#ThrottlingException`."""
+    told = headers.get("x-amzn-errortype") or _first_text(error, "__type")
+    code = identifier(told.rpartition("#")[2].partition(":")[0])
     return (code,) if code else ()
 
 

@@ -80,9 +80,10 @@ _BY_CODE: Mapping[str, type[ProxyError]] = {
     "modelstreamerrorexception": UpstreamServerError,
     "modelerrorexception": UpstreamServerError,
     "modeltimeoutexception": UpstreamTimeout,
-    "accessdeniedexception": CredentialsRejected,
     "unrecognizedclientexception": CredentialsRejected,
     "expiredtokenexception": CredentialsRejected,
+    "incompletesignatureexception": CredentialsRejected,
+    "invalidsignatureexception": CredentialsRejected,
     "resourcenotfoundexception": ModelNotFound,
     "overloaded_error": UpstreamOverloaded,
     "server_is_overloaded": UpstreamOverloaded,
@@ -134,6 +135,7 @@ _STATUS_OF_NAME: Mapping[str, int] = {
     "invalid_request_error": 400,
     "invalid_argument": 400,
     "validationexception": 400,
+    "accessdeniedexception": 403,
     "failed_precondition": 400,
     "unauthenticated": 401,
     "permission_error": 403,
@@ -146,12 +148,31 @@ _STATUS_OF_NAME: Mapping[str, int] = {
     "timeout_error": 504,
 }
 
-_CONTEXT = re.compile(
-    r"(?i)maximum context length|context (?:length|window|size|limit)|prompt is too long|input is too long"
-    r"|input token count .{0,40}exceeds"
+# Where providers have no code for it: statuses, and words that tell apart what shares them.
+_BY_WORDS: Sequence[tuple[frozenset[int], re.Pattern[str], type[ProxyError]]] = (
+    (
+        frozenset({400, 413, 422}),
+        re.compile(
+            r"(?i)maximum context length|context (?:length|window|size|limit)|prompt is too long|input is too long"
+            r"|input token count .{0,40}exceeds"
+        ),
+        ContextLengthExceeded,
+    ),
+    (
+        frozenset({400}),
+        re.compile(r"(?i)credit balance is too low|insufficient balance|reached your specified api usage limits"),
+        UpstreamQuotaExhausted,
+    ),
+    (
+        # Of Bedrock: no such id, one that is called by the id of a profile alone, or one that is not enabled.
+        frozenset({400, 403}),
+        re.compile(r"(?i)model identifier is invalid|on-demand throughput|have access to the model"),
+        ModelNotFound,
+    ),
+    (frozenset({400}), re.compile(r"(?i)model doesn.t support|extraneous key"), UnsupportedParameter),
+    (frozenset({503}), re.compile(r"(?i)overloaded|over capacity|high demand"), UpstreamOverloaded),
 )
-_NO_CREDIT = re.compile(r"(?i)credit balance is too low|insufficient balance|reached your specified api usage limits")
-_OVERLOADED = re.compile(r"(?i)overloaded|over capacity|high demand")
+_A_DAY = re.compile(r"(?i)too many (?:tokens|requests) per day")
 
 # Our names of what providers call parameters.
 _FIELDS: Mapping[str, str] = {
@@ -231,6 +252,8 @@ def _unless_secret(text: str, secrets: Sequence[str]) -> str:
 
 def _kind(status: int, headers: Mapping[str, str], said: Complaint) -> type[ProxyError]:
     kind = next((_BY_CODE[code.lower()] for code in said.codes if code.lower() in _BY_CODE), None)
+    if kind is UpstreamRateLimited and _A_DAY.search(said.message):
+        return UpstreamQuotaExhausted
     # A caller's mistake is none if the provider says that it failed itself.
     if kind is not None and (status < 500 or issubclass(kind, UpstreamError)):
         return kind
@@ -250,16 +273,13 @@ def _status(status: int, said: Complaint) -> int:
 
 
 def _by_words(status: int, headers: Mapping[str, str], said: Complaint) -> type[ProxyError] | None:
-    """Tells apart what shares a status, where providers give no code for it."""
-    if status in (400, 413, 422) and _CONTEXT.search(said.message):
-        return ContextLengthExceeded
-    if status == 400 and _NO_CREDIT.search(said.message):
-        return UpstreamQuotaExhausted
     if status == 403 and said.category:
         return PromptBlocked
-    if status == 503 and ("retry-after" in headers or _OVERLOADED.search(said.message)):
+    if status == 503 and "retry-after" in headers:
         return UpstreamOverloaded
-    return None
+    return next(
+        (kind for statuses, words, kind in _BY_WORDS if status in statuses and words.search(said.message)), None
+    )
 
 
 def _violations(said: Complaint) -> tuple[FieldViolation, ...]:

@@ -4,7 +4,7 @@ import re
 from hashlib import blake2s
 from typing import Final
 
-_KNOWN: Final = re.compile(r"[a-zA-Z0-9_-]+")
+_KNOWN: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 class CallIds:

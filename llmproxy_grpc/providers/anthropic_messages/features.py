@@ -2,16 +2,15 @@
 
 from functools import cache
 
-from msgspec.structs import replace
-
-from llmproxy_grpc.messages import ChatRequest, MediaKind, MediaPart, Message, Role, ToolMode
+from llmproxy_grpc.messages import ChatRequest, MediaKind, ToolMode
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.anthropic_messages.cache_hints import with_possible_hints
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation, Sampling, Thinking, generation_of
 from llmproxy_grpc.providers.anthropic_messages.sampling import with_possible_sampling, without_defaults
 from llmproxy_grpc.providers.anthropic_messages.thinking import with_possible_thinking
 from llmproxy_grpc.providers.features import Features, MediaFeature, Source
-from llmproxy_grpc.providers.provider import Adapted, Unsupported
+from llmproxy_grpc.providers.instructions import with_texts_as_instructions
+from llmproxy_grpc.providers.provider import Adapted
 
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _DOCUMENTS = frozenset({"application/pdf", "text/plain"})
@@ -22,7 +21,6 @@ _MEDIA = {
     MediaKind.IMAGE: MediaFeature(prompts=_ANYWHERE, results=_ANYWHERE, types=_IMAGES, schemes=_SCHEMES),
     MediaKind.DOCUMENT: MediaFeature(prompts=_ANYWHERE, results=_ANYWHERE, types=_DOCUMENTS, schemes=_SCHEMES),
 }
-_INSTRUCTIONS = frozenset({Role.SYSTEM, Role.DEVELOPER})
 
 
 def features_of(model: str) -> Features:
@@ -34,7 +32,7 @@ def adapt_messages(request: ChatRequest, model: str) -> Adapted:
     """Adapts a request to a model, and to the rules that its fields have with each other."""
     generation = generation_of(model)
     adapted = adapt(without_defaults(request, generation), _features(generation))
-    adapted = _with_texts_as_instructions(adapted)
+    adapted = with_texts_as_instructions(adapted)
     adapted = with_possible_thinking(adapted, generation)
     adapted = with_possible_sampling(adapted, generation)
     return with_possible_hints(adapted, generation)
@@ -61,22 +59,3 @@ def _features(generation: Generation) -> Features:
         reasoning_shown=thinks,
         count_tokens=True,
     )
-
-
-def _with_texts_as_instructions(adapted: Adapted) -> Adapted:
-    """Leaves pictures and documents out of instructions, which are texts on this wire."""
-    found: list[Unsupported] = []
-    messages = tuple(_of_texts(message, turn, found) for turn, message in enumerate(adapted.request.messages))
-    if not found:
-        return adapted
-    return Adapted(replace(adapted.request, messages=messages), (*adapted.unsupported, *found), adapted.changes)
-
-
-def _of_texts(message: Message, turn: int, found: list[Unsupported]) -> Message:
-    if message.role not in _INSTRUCTIONS:
-        return message
-    for place, part in enumerate(message.parts):
-        if isinstance(part, MediaPart):
-            path = f"messages[{turn}].parts[{place}].{part.kind.name.lower()}"
-            found.append(Unsupported(path, "instructions are texts alone here"))
-    return replace(message, parts=tuple(part for part in message.parts if not isinstance(part, MediaPart)))

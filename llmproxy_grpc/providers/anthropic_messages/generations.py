@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -129,6 +130,7 @@ _NAME: Final = re.compile(
 _NEWEST: Final = (9, 9)
 
 
+@lru_cache(maxsize=1024)  # callers choose the names
 def generation_of(model: str) -> Generation:
     """The generation of a model by its name; a model without a version is the newest of its line."""
     name = _NAME.search(model)

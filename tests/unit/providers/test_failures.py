@@ -168,12 +168,6 @@ def test_every_shape_of_body_gives_code_and_message(body, code, message):
     assert (fault.code, fault.message) == (code, message)
 
 
-def test_amazon_names_the_error_in_a_header():
-    error = fail(400, {"message": "Slow down."}, x_amzn_errortype="ThrottlingException:http://internal/")
-    assert type(error) is UpstreamRateLimited
-    assert (error.fault.code, error.fault.message) == ("ThrottlingException", "Slow down.")
-
-
 @pytest.mark.parametrize(
     "name", ["x_request_id", "request_id", "x_amzn_requestid", "apim_request_id", "x_generation_id"]
 )
