@@ -36,7 +36,7 @@ COLUMNS: Sequence[Column] = (
     Column("`gemini`", {"kind": "gemini", "api_key": "test-key"}, "gemini-4-argon"),
     Column("`azure`", {"kind": "azure", "api_key": "test-key", "base_url": "https://x.test"}, "gpt"),
     Column("`mistral`", {"kind": "mistral", "api_key": "test-key"}, "mistral-large-latest"),
-    Column("`bedrock`", {"kind": "bedrock", "api_key": "test-key", "region": "x"}, "anthropic.claude-sonnet-4"),
+    Column("`bedrock`", {"kind": "bedrock", "api_key": "test-key", "region": "x"}, "anthropic.claude-sonnet-4-5"),
     Column("`cohere`", {"kind": "cohere", "api_key": "test-key"}, "command-a-reasoning"),
     Column("`ollama`", {"kind": "ollama"}, "qwen3"),
     Column("`grpc`", {"kind": "grpc", "base_url": "http://127.0.0.1:1"}, "any"),

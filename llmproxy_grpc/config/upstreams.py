@@ -118,7 +118,9 @@ class ProviderConfig(Section):
     ] = 4096
     parallel: Annotated[Whole, Field(ge=1, le=256, description="Kind `local`: calls at a time; more of them wait.")] = 4
     api_version: Annotated[Text | None, Field(description="Version of the vendor's API.")] = None
-    region: Annotated[Text | None, Field(description="Kind `bedrock`: the region; null: that of `AWS_REGION`.")] = None
+    region: Annotated[
+        Text | None, Field(description="Kind `bedrock`: the region; null: that of `AWS_REGION`, or of the profile.")
+    ] = None
     project: Annotated[Text | None, Field(description="Kind `gemini`: project at Vertex AI; null: AI Studio.")] = None
     location: Annotated[
         Text | None,

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from llmproxy_grpc.config.schema import ProviderConfig
+from llmproxy_grpc.providers.credentials import has_credential
 from llmproxy_grpc.providers.expiring import EARLY, Expiring
 from llmproxy_grpc.providers.sigv4 import AwsCredentials
 
@@ -17,14 +18,38 @@ _LOOK_AGAIN: Final = 60.0
 """Seconds after which botocore is asked again: it renews what expires by rules of its own."""
 
 
-def aws_credentials(config: ProviderConfig, environ: Mapping[str, str]) -> Keys:
+def bearer_token(config: ProviderConfig, environ: Mapping[str, str]) -> SecretStr | None:
+    """The token that takes the place of a signature: the configured one, else that of the environment.
+
+    The environment's counts, before its keys, where nothing is configured that identifies the proxy.
+
+    Raises:
+        ValueError: A token and keys are configured.
+    """
+    signs = any((config.access_key_id, config.secret_access_key, config.session_token, config.profile))
+    if has_credential(config, "authorization"):
+        if signs:
+            raise ValueError(f"provider {config.name!r} has a bearer token and keys or a profile; keep one of them")
+        return config.api_key
+    told = environ.get("AWS_BEARER_TOKEN_BEDROCK", "").strip()
+    return SecretStr(told) if told and not signs else None
+
+
+def aws_credentials(
+    config: ProviderConfig, environ: Mapping[str, str], *, now: Callable[[], float] = time.time
+) -> Keys:
     """The keys of a provider: configured ones, else those of the environment unless a profile is named, else the chain.
+
+    Args:
+        config: The provider.
+        environ: The environment's variables.
+        now: The wall clock, in seconds since 1970.
 
     Raises:
         ValueError: Half a pair is configured, or the chain is needed and botocore is not installed.
     """
     configured = (config.access_key_id, config.secret_access_key)
-    if any(configured):
+    if any(configured) or config.session_token is not None:
         if not all(configured):
             raise ValueError(f"provider {config.name!r} needs access_key_id and secret_access_key, both or neither")
         return _constant(*(_plain(secret) for secret in (*configured, config.session_token)))
@@ -34,26 +59,29 @@ def aws_credentials(config: ProviderConfig, environ: Mapping[str, str]) -> Keys:
         return _constant(*found)
     if find_spec("botocore") is None:
         raise ValueError(f"provider {config.name!r} has no keys; profiles and roles need the extra `bedrock`")
-    return Expiring(_Chain(config.profile).fetch).get
+    return Expiring(_Chain(config.profile, now).fetch, now=now).get
 
 
 class _Chain:
     """The credentials that AWS's own tools find: profiles, single sign-on, roles, containers, instances."""
 
-    def __init__(self, profile: str | None) -> None:
+    def __init__(self, profile: str | None, now: Callable[[], float]) -> None:
         self._profile = profile
+        self._now = now
         self._found: Any = None
 
     def fetch(self) -> tuple[AwsCredentials, float]:
-        """Gives the keys of the moment, and when to look again; blocks."""
+        """Gives the keys of the moment, and when to look again; blocks, and raises whatever botocore does."""
         if self._found is None:
             # Its imports take a while, and many have no use for them.
             from botocore.session import Session  # noqa: PLC0415
 
             self._found = Session(profile=self._profile).get_credentials()
+        if self._found is None:
+            raise LookupError("AWS's tools find no keys")
         keys = self._found.get_frozen_credentials()
         credentials = AwsCredentials(keys.access_key, keys.secret_key, keys.token or "")
-        return credentials, time.time() + EARLY + _LOOK_AGAIN
+        return credentials, self._now() + EARLY + _LOOK_AGAIN
 
 
 def _constant(access_key_id: str, secret_access_key: str, session_token: str) -> Keys:

@@ -18,6 +18,7 @@ _PRELUDE: Final = struct.Struct(">III")
 _CHECKSUM: Final = struct.Struct(">I")
 _LENGTH: Final = struct.Struct(">H")
 _MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
+_MAX_HEADERS_BYTES: Final = 128 * 1024
 _SMALLEST: Final = _PRELUDE.size + _CHECKSUM.size
 _STRING: Final = 7
 # The sizes of values by their types; those of types 6 and 7 say it themselves.
@@ -26,11 +27,15 @@ _GARBLED: Final = "The provider's stream of events is garbled."
 
 
 class Frame(Struct, frozen=True, gc=False):
-    """One frame: whether it is an `event`, an `exception` or an `error`, of which type, and its JSON."""
+    """One frame: whether it is an `event`, an `exception` or an `error`, of which type, and its JSON.
+
+    An `error` has words in place of JSON.
+    """
 
     message_type: str
     name: str
     payload: bytes
+    words: str = ""
 
 
 class FrameReader:
@@ -53,7 +58,7 @@ class FrameReader:
             total, headers, checksum = _PRELUDE.unpack(prelude)
             if crc32(prelude[: -_CHECKSUM.size]) != checksum:
                 raise UpstreamProtocolError(_GARBLED)
-            if not _SMALLEST + headers <= total <= _MAX_FRAME_BYTES:
+            if headers > _MAX_HEADERS_BYTES or not _SMALLEST + headers <= total <= _MAX_FRAME_BYTES:
                 raise UpstreamProtocolError("The provider sent an event that is too long.")
             if len(self._buffer) < total:
                 return
@@ -72,15 +77,16 @@ def _frame(data: bytes, headers_size: int) -> Frame:
     if crc32(data[:end]) != _CHECKSUM.unpack_from(data, end)[0]:
         raise UpstreamProtocolError(_GARBLED)
     payload_at = _PRELUDE.size + headers_size
-    kind, name = _what(data[_PRELUDE.size : payload_at])
-    return Frame(kind, name, data[payload_at:end])
+    kind, name, words = _what(data[_PRELUDE.size : payload_at])
+    return Frame(kind, name, data[payload_at:end], words)
 
 
 @lru_cache(maxsize=256)  # frames of one type have the same headers
-def _what(head: bytes) -> tuple[str, str]:
+def _what(head: bytes) -> tuple[str, str, str]:
     headers = dict(_headers(head))
     kind = headers.get(":message-type", "event")
-    return kind, headers.get(f":{kind}-type") or headers.get(":error-code", "")
+    name = headers.get(f":{kind}-type") or headers.get(":error-code", "")
+    return kind, name, headers.get(":error-message", "")
 
 
 def _headers(data: bytes) -> Iterator[tuple[str, str]]:

@@ -1,15 +1,17 @@
 """Writes frames of Amazon's event streams."""
 
 import struct
+from collections.abc import Mapping
 from zlib import crc32
 
 
-def frame(name: str, payload: bytes, *, message_type: str = "event") -> bytes:
-    """One frame; an exception has its type where an event has its own."""
+def frame(name: str, payload: bytes, *, message_type: str = "event", more: Mapping[str, str] | None = None) -> bytes:
+    """One frame with these headers more; an exception has its type where an event has its own, an error has a code."""
     headers = {
         ":message-type": message_type,
-        f":{message_type}-type": name,
+        ":error-code" if message_type == "error" else f":{message_type}-type": name,
         ":content-type": "application/json",
+        **(more or {}),
     }
     head = b"".join(_header(key, value) for key, value in headers.items())
     prelude = struct.pack(">II", 16 + len(head) + len(payload), len(head))

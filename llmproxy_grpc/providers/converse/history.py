@@ -1,10 +1,12 @@
 """The conversation so far as `system` and `messages` of a request."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import chain, count
 from typing import Any, Final
 
 from llmproxy_grpc.messages import (
+    CacheHint,
     MediaKind,
     MediaPart,
     Message,
@@ -17,8 +19,10 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.converse.features import FORMATS
-from llmproxy_grpc.providers.media import base64_of, media_type
+from llmproxy_grpc.providers.anthropic_messages.call_ids import CallIds
+from llmproxy_grpc.providers.converse.cache_hints import is_long
+from llmproxy_grpc.providers.converse.formats import format_of
+from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.options import whole_numbers
 from llmproxy_grpc.providers.thinking_tokens import thought_of
 from llmproxy_grpc.providers.tool_arguments import as_object
@@ -27,85 +31,108 @@ Block = dict[str, Any]
 
 _INSTRUCTIONS = frozenset({Role.SYSTEM, Role.DEVELOPER})
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9\-()\[\]]+")
-_KEYS: Final = {MediaKind.IMAGE: "image", MediaKind.DOCUMENT: "document", MediaKind.VIDEO: "video"}
+_LONGEST_NAME: Final = 190
+"""The limit is 200, and a number may follow."""
+_KEYS: Final = {
+    MediaKind.IMAGE: "image",
+    MediaKind.AUDIO: "audio",
+    MediaKind.VIDEO: "video",
+    MediaKind.DOCUMENT: "document",
+}
 
 
-def encode_system(messages: Iterable[Message]) -> list[Block]:
-    """The instructions, which stand outside the conversation on this wire, wherever in it they came."""
-    return [block for message in messages if message.role in _INSTRUCTIONS for block in _blocks(message.parts)]
+class History:
+    """The conversation of one request, in Converse's blocks.
 
+    Args:
+        messages: All of them.
+        thinks: Tells whether the model thinks over it: where it does not, it refuses its earlier thinking.
+    """
 
-def encode_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
-    """The turns; neighbours of one role are one turn, so that all results of parallel calls stand together."""
-    turns: list[dict[str, Any]] = []
-    for message in messages:
-        if message.role in _INSTRUCTIONS:
-            continue
-        role = "assistant" if message.role is Role.ASSISTANT else "user"
-        blocks = list(_blocks(message.parts))
-        if not blocks:
-            continue
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
+    def __init__(self, messages: Iterable[Message], *, thinks: Callable[[], bool]) -> None:
+        self._messages = messages
+        self._thinks = thinks
+        self._ids = CallIds()
+        self._names: set[str] = set()
+
+    def system(self) -> list[Block]:
+        """The instructions, which stand outside the conversation on this wire, wherever in it they came."""
+        instructions = (message for message in self._messages if message.role in _INSTRUCTIONS)
+        return [block for message in instructions for block in self._blocks(message.parts)]
+
+    def turns(self) -> list[dict[str, Any]]:
+        """The turns; neighbours of one role are one turn, so that all results of parallel calls stand together."""
+        turns: list[dict[str, Any]] = []
+        for message in self._messages:
+            if message.role in _INSTRUCTIONS:
+                continue
+            role = "assistant" if message.role is Role.ASSISTANT else "user"
+            blocks = self._blocks(message.parts)
+            if not blocks:
+                continue
+            if turns and turns[-1]["role"] == role:
+                turns[-1]["content"] += blocks
+            else:
+                turns.append({"role": role, "content": blocks})
+        return turns
+
+    def _blocks(self, parts: Iterable[Part]) -> list[Block]:
+        blocks: list[Block] = []
+        for part in parts:
+            block = self._block(part)
+            if block is not None:
+                blocks.append(block)
+            if part.cache_hint is not None:
+                blocks.append({"cachePoint": _cache_point(part.cache_hint)})
+        return blocks
+
+    def _block(self, part: Part) -> Block | None:
+        block: Block | None = None
+        match part:
+            case TextPart(text=text) | RefusalPart(text=text):
+                # A text without anything to read is an error on this wire.
+                block = {"text": text} if text and not text.isspace() else None
+            case MediaPart():
+                block = {_KEYS[part.kind]: self._media(part)}
+            case ToolCallPart():
+                call_id, arguments = self._ids.of_call(part.id), as_object(part.arguments_json)
+                block = {"toolUse": {"toolUseId": call_id, "name": part.name, "input": arguments}}
+            case ToolResultPart():
+                block = {"toolResult": self._result(part)}
+            case ReasoningPart():
+                block = _thinking(part) if self._thinks() else None
+            case OpaquePart():
+                block = {part.type: whole_numbers(part.value)}
+        return block
+
+    def _result(self, part: ToolResultPart) -> Block:
+        content = [block for each in part.content if (block := self._block(each)) is not None]
+        status = "error" if part.is_error else "success"
+        return {"toolUseId": self._ids.of_result(part.tool_call_id), "content": content, "status": status}
+
+    def _media(self, part: MediaPart) -> Block:
+        if part.uri is not None:
+            source: Block = {"s3Location": {"uri": part.uri}}
         else:
-            turns.append({"role": role, "content": blocks})
-    return turns
+            source = {"bytes": base64_of(part)}
+        block: Block = {"format": format_of(part), "source": source}
+        if part.kind is MediaKind.DOCUMENT:
+            block["name"] = self._name(part.filename)
+        return block
+
+    def _name(self, filename: str) -> str:
+        """A name out of the few characters that are allowed, and of which no request may have two."""
+        name = _NOT_IN_NAMES.sub(" ", filename).strip()[:_LONGEST_NAME] or "document"
+        names = chain((name,), (f"{name} {number}" for number in count(2)))
+        unique = next(each for each in names if each.lower() not in self._names)
+        self._names.add(unique.lower())
+        return unique
 
 
 def called_tools(messages: Iterable[Message]) -> list[str]:
     """The names of the tools that the conversation has called, once each."""
     calls = (part for message in messages for part in message.parts if isinstance(part, ToolCallPart))
     return list(dict.fromkeys(call.name for call in calls))
-
-
-def _blocks(parts: Iterable[Part]) -> Iterator[Block]:
-    for part in parts:
-        block = _block(part)
-        if block is not None:
-            yield block
-        if part.cache_hint is not None:
-            yield {"cachePoint": _cache_point(part.cache_hint.ttl)}
-
-
-def _block(part: Part) -> Block | None:
-    block: Block | None = None
-    match part:
-        case TextPart(text=text) | RefusalPart(text=text):
-            # A text without anything to read is an error on this wire.
-            block = {"text": text} if text and not text.isspace() else None
-        case MediaPart():
-            block = {_KEYS[part.kind]: _media(part)}
-        case ToolCallPart():
-            call = {"toolUseId": part.id, "name": part.name, "input": as_object(part.arguments_json)}
-            block = {"toolUse": call}
-        case ToolResultPart():
-            block = {"toolResult": _result(part)}
-        case ReasoningPart():
-            block = _thinking(part)
-        case OpaquePart():
-            block = {part.type: whole_numbers(part.value)}
-    return block
-
-
-def _result(part: ToolResultPart) -> Block:
-    content = list(_blocks(part.content)) or [{"text": ""}]
-    return {"toolUseId": part.tool_call_id, "content": content, "status": "error" if part.is_error else "success"}
-
-
-def _media(part: MediaPart) -> Block:
-    if part.uri is not None:
-        source: Block = {"s3Location": {"uri": part.uri}}
-    else:
-        source = {"bytes": base64_of(part)}
-    block: Block = {"format": FORMATS[part.kind].get(media_type(part), _suffix(part)), "source": source}
-    if part.kind is MediaKind.DOCUMENT:
-        block["name"] = _NOT_IN_NAMES.sub(" ", part.filename).strip() or "document"
-    return block
-
-
-def _suffix(part: MediaPart) -> str:
-    """What the address ends with, for media whose type the caller leaves out."""
-    return (part.uri or "").rpartition(".")[2].lower()
 
 
 def _thinking(part: ReasoningPart) -> Block | None:
@@ -118,5 +145,5 @@ def _thinking(part: ReasoningPart) -> Block | None:
     return {"reasoningContent": {"reasoningText": text}}
 
 
-def _cache_point(ttl: float | None) -> Block:
-    return {"type": "default"} if ttl is None else {"type": "default", "ttl": "1h" if ttl > 300 else "5m"}
+def _cache_point(hint: CacheHint) -> Block:
+    return {"type": "default", "ttl": "1h"} if is_long(hint) else {"type": "default"}

@@ -1,5 +1,7 @@
 """A conversation as the JSON body of Converse and ConverseStream."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from msgspec import Raw
@@ -11,46 +13,70 @@ from llmproxy_grpc.messages import (
     GenerationConfig,
     JsonSchemaFormat,
     ProviderTool,
-    ReasoningEffort,
     ToolChoice,
     ToolMode,
 )
-from llmproxy_grpc.providers.converse.features import NAMES, is_claude
-from llmproxy_grpc.providers.converse.history import called_tools, encode_messages, encode_system
+from llmproxy_grpc.providers.anthropic_messages.generations import generation_of
+from llmproxy_grpc.providers.anthropic_messages.thinking import add_thinking, thinks
+from llmproxy_grpc.providers.converse.history import History, called_tools
+from llmproxy_grpc.providers.converse.makers import NAMES, maker_of
 from llmproxy_grpc.providers.options import add_options, whole_numbers
 
 _ENCODER = Encoder()
 _NO_PARAMETERS: Final = {"type": "object", "properties": {}}
+_MORE: Final = "additionalModelRequestFields"
+_PATHS: Final = "additionalModelResponseFieldPaths"
 _INFERENCE: Final = (("max_output_tokens", "maxTokens"), ("temperature", "temperature"), ("top_p", "topP"))
 
 
 def encode_request(request: ChatRequest, model: str) -> bytes:
     """Encodes an adapted request; whether it streams is said by where it is sent."""
-    body = _prompt(request)
-    _add_generation(body, request.generation, model)
-    add_options(body, request.provider_options, NAMES)
+    body = _prompt(request, model)
+    _add_settings(body, request.generation)
+    more = _of_the_model(request, model)
+    if more:
+        body[_MORE] = more
+    if request.provider_options:
+        _add_options(body, request)
+    if maker_of(model).claude:
+        _ask_back(body, request.generation)
     return _ENCODER.encode(body)
 
 
-def encode_count(request: ChatRequest) -> bytes:
+def encode_count(request: ChatRequest, model: str) -> bytes:
     """Encodes a prompt that is to be counted."""
-    return _ENCODER.encode({"input": {"converse": _prompt(request)}})
+    return _ENCODER.encode({"input": {"converse": _prompt(request, model)}})
 
 
-def _prompt(request: ChatRequest) -> dict[str, Any]:
-    body: dict[str, Any] = {"messages": encode_messages(request.messages)}
-    system = encode_system(request.messages)
+def _prompt(request: ChatRequest, model: str) -> dict[str, Any]:
+    history = History(request.messages, thinks=partial(_thinks, request, model))
+    body: dict[str, Any] = {"messages": history.turns()}
+    system = history.system()
     if system:
         body["system"] = system
-    tools = [_tool(tool) for tool in request.tools]
-    if not tools:
-        # A conversation with calls is refused without tools; those that were called stand for themselves.
-        tools = [_spec(FunctionTool(name)) for name in called_tools(request.messages)]
+    tools = _tools(request)
     if tools:
         body["toolConfig"] = {"tools": tools}
         if request.tool_choice is not None:
             _add_choice(body["toolConfig"], request.tool_choice)
     return body
+
+
+def _thinks(request: ChatRequest, model: str) -> bool:
+    if not maker_of(model).claude:
+        return True
+    own = request.provider_options.get(NAMES[0], {}).get(_MORE)
+    return thinks(request, generation_of(model)) or (isinstance(own, Mapping) and "thinking" in own)
+
+
+def _tools(request: ChatRequest) -> list[dict[str, Any]]:
+    choice = request.tool_choice
+    if choice is not None and choice.mode is ToolMode.NONE and not choice.function_name:
+        return []  # there is no word for it; without tools, none is called
+    if request.tools:
+        return [_tool(tool) for tool in request.tools]
+    # A conversation with calls is refused without tools; those that were called stand for themselves.
+    return [_spec(FunctionTool(name)) for name in called_tools(request.messages)]
 
 
 def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:
@@ -75,31 +101,55 @@ def _add_choice(config: dict[str, Any], choice: ToolChoice) -> None:
         config["toolChoice"] = {"any" if choice.mode is ToolMode.REQUIRED else "auto": {}}
 
 
-def _add_generation(body: dict[str, Any], config: GenerationConfig, model: str) -> None:
+def _add_settings(body: dict[str, Any], config: GenerationConfig) -> None:
     inference = {theirs: value for ours, theirs in _INFERENCE if (value := getattr(config, ours)) is not None}
     if config.stop_sequences:
         inference["stopSequences"] = config.stop_sequences
     if inference:
         body["inferenceConfig"] = inference
-    more = _of_the_model(config, model)
-    if more:
-        body["additionalModelRequestFields"] = more
     if isinstance(config.response_format, JsonSchemaFormat):
         # Here, and here alone, the schema is text within the JSON.
         schema = {"schema": config.response_format.schema_json, "name": config.response_format.name or "answer"}
         body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
 
 
-def _of_the_model(config: GenerationConfig, model: str) -> dict[str, Any]:
+def _of_the_model(request: ChatRequest, model: str) -> dict[str, Any]:
     """The fields that Converse hands on to the model as they are."""
+    maker, config = maker_of(model), request.generation
     more: dict[str, Any] = {}
-    if config.top_k is not None:
-        more["top_k"] = config.top_k
-    reasoning = config.reasoning
-    if reasoning is None:
-        return more
-    if reasoning.budget_tokens is not None and is_claude(model):
-        more["thinking"] = {"type": "enabled", "budget_tokens": reasoning.budget_tokens}
-    elif reasoning.effort is not ReasoningEffort.UNSPECIFIED:
-        more["reasoning_effort"] = reasoning.effort.name.lower()
+    if config.top_k is not None and maker.top_k is not None:
+        more |= maker.top_k(config.top_k)
+    if maker.claude:
+        add_thinking(more, request, generation_of(model))
+    elif config.reasoning is not None and maker.effort is not None and config.reasoning.effort in maker.efforts:
+        more |= maker.effort(maker.efforts[config.reasoning.effort])
+    choice = request.tool_choice
+    if choice is not None and choice.parallel_tool_calls is not None:
+        more["tool_choice"] = _parallel(choice)
     return more
+
+
+def _parallel(choice: ToolChoice) -> dict[str, Any]:
+    """Claude's own word for it; the type of a choice may be said once, here or in `toolConfig`."""
+    told: dict[str, Any] = {"disable_parallel_tool_use": not choice.parallel_tool_calls}
+    said = choice.function_name or choice.mode is not ToolMode.UNSPECIFIED
+    return told if said else {"type": "auto", **told}
+
+
+def _add_options(body: dict[str, Any], request: ChatRequest) -> None:
+    """Merges the caller's options; an object adds to one of ours that stands there."""
+    options: dict[str, Any] = {}
+    add_options(options, request.provider_options, NAMES)
+    for name, value in options.items():
+        ours = body.get(name)
+        body[name] = {**ours, **value} if isinstance(ours, dict) and isinstance(value, dict) else value
+
+
+def _ask_back(body: dict[str, Any], config: GenerationConfig) -> None:
+    """Asks for what Claude tells and Converse does not: which stop sequence it was, and how much was thinking."""
+    wanted = [
+        path for path, asked in (("/stop_sequence", config.stop_sequences), ("/usage", config.reasoning)) if asked
+    ]
+    told = body.get(_PATHS, [])
+    if wanted and isinstance(told, list):
+        body[_PATHS] = [*told, *(path for path in wanted if path not in told)]

@@ -17,7 +17,15 @@ from llmproxy_grpc.messages import (
     TextPart,
     ToolCallPart,
 )
-from llmproxy_grpc.providers.converse.answer import finish_reason, metadata, read_citation, read_usage
+from llmproxy_grpc.providers.converse.answer import (
+    finish_reason,
+    matched_stop_sequence,
+    metadata,
+    read_citation,
+    read_usage,
+)
+from llmproxy_grpc.providers.converse.blocks import picture
+from llmproxy_grpc.providers.converse.makers import NAMES
 from llmproxy_grpc.providers.converse.shapes import ANSWER, BLOCK, OPAQUE, Reasoning
 from llmproxy_grpc.providers.http_chat import Reply
 from llmproxy_grpc.providers.jsonio import decode, decode_whole
@@ -40,12 +48,14 @@ def read_answer(data: bytes, reply: Reply) -> ProviderResponse:
         raise UpstreamProtocolError("The provider's answer is not whole.")
     content = answer.output.message.content or []
     parts = tuple(_parts(content, new_id=reply.new_id, show=reply.request.shows_thinking))
-    candidate = Candidate(0, Message(Role.ASSISTANT, parts), finish_reason(answer.stopReason), answer.stopReason)
+    more = answer.additionalModelResponseFields
+    reason = finish_reason(answer.stopReason)
+    matched = matched_stop_sequence(reason, more)
     return ProviderResponse(
-        candidates=(candidate,),
-        usage=read_usage(answer.usage),
+        candidates=(Candidate(0, Message(Role.ASSISTANT, parts), reason, answer.stopReason, matched),),
+        usage=read_usage(answer.usage, more),
         upstream_request_id=reply.request_id,
-        provider_metadata=metadata(answer.trace, answer.additionalModelResponseFields, answer.serviceTier),
+        provider_metadata=metadata(answer, more),
     )
 
 
@@ -56,28 +66,33 @@ def _parts(content: list[Raw], *, new_id: Callable[[], str], show: bool) -> Iter
         if block.text is not None:
             if block.text:
                 yield TextPart(text=block.text)
-        elif block.toolUse is not None:
+        elif block.toolUse is not None and not block.toolUse.type:
             call = block.toolUse
             call_id = identifier(call.toolUseId) or new_id()
             yield ToolCallPart(id=call_id, name=call.name or "", arguments_json=as_text(call.input))
         elif block.reasoningContent is not None:
-            yield _thinking(block.reasoningContent, show=show)
+            yield from _thinking(block.reasoningContent, show=show)
         elif block.citationsContent is not None:
             yield _cited(block.citationsContent)
+        elif block.image is not None and block.image.source is not None and block.image.source.bytes:
+            yield picture(block.image.format, (block.image.source.bytes,))
         else:
             for kind, value in decode(data, OPAQUE).items():
                 fields = value if isinstance(value, dict) else {"value": value}
-                yield OpaquePart(provider_kind="bedrock", type=kind, value=fields)
+                yield OpaquePart(provider_kind=NAMES[0], type=kind, value=fields)
 
 
-def _thinking(reasoning: Reasoning, *, show: bool) -> ReasoningPart:
+def _thinking(reasoning: Reasoning, *, show: bool) -> Iterator[ReasoningPart]:
+    if reasoning.redactedContent:
+        yield ReasoningPart(redacted=True, continuity_token=redacted_token(reasoning.redactedContent))
     shown = reasoning.reasoningText
     if shown is None:
-        return ReasoningPart(redacted=True, continuity_token=redacted_token(reasoning.redactedContent or ""))
+        return
     text, signature = shown.text or "", shown.signature or ""
     if show and text:
-        return ReasoningPart(text=text, continuity_token=signature_token(signature))
-    return ReasoningPart(redacted=True, continuity_token=hidden_token(text, signature))
+        yield ReasoningPart(text=text, continuity_token=signature_token(signature))
+    elif signature:
+        yield ReasoningPart(redacted=True, continuity_token=hidden_token(text, signature))
 
 
 def _cited(block: dict[str, Any]) -> TextPart:

@@ -12,6 +12,8 @@ class ToolUse(Struct, gc=False):
     toolUseId: Any = None  # noqa: N815 - their names
     name: str | None = None
     input: Raw = Raw(b"{}")
+    type: Any = None
+    """`server_tool_use` if Bedrock runs the tool itself."""
 
 
 class ReasoningText(Struct, gc=False):
@@ -28,6 +30,19 @@ class Reasoning(Struct, gc=False):
     redactedContent: str | None = None  # noqa: N815
 
 
+class Source(Struct, gc=False):
+    """Where the bytes of a picture are, if they are here."""
+
+    bytes: str | None = None
+
+
+class Picture(Struct, gc=False):
+    """A picture, or a piece of one."""
+
+    format: str | None = None
+    source: Source | None = None
+
+
 class Block(Struct, gc=False):
     """A block of content, whole; one of its fields is set."""
 
@@ -35,6 +50,7 @@ class Block(Struct, gc=False):
     toolUse: ToolUse | None = None  # noqa: N815
     reasoningContent: Reasoning | None = None  # noqa: N815
     citationsContent: dict[str, Any] | None = None  # noqa: N815
+    image: Picture | None = None
 
 
 class Message(Struct, gc=False):
@@ -55,8 +71,10 @@ class Answer(Struct, gc=False):
     output: Output | None = None
     stopReason: str | None = None  # noqa: N815
     usage: Any = None
+    metrics: Any = None
     trace: Any = None
     additionalModelResponseFields: Any = None  # noqa: N815
+    performanceConfig: Any = None  # noqa: N815
     serviceTier: Any = None  # noqa: N815
     message: Any = None
     Message: Any = None
@@ -81,20 +99,40 @@ class Delta(Struct, gc=False):
 
     text: str | None = None
     toolUse: CallDelta | None = None  # noqa: N815
+    toolResult: Any = None  # noqa: N815
     reasoningContent: ReasoningDelta | None = None  # noqa: N815
     citation: Any = None
+    image: Picture | None = None
+
+
+class CallStart(Struct, gc=False):
+    """The head of a call, whose input follows."""
+
+    toolUseId: Any = None  # noqa: N815
+    name: str | None = None
+    type: Any = None
+
+
+class Start(Struct, gc=False):
+    """The head of a block; texts and thinking have none."""
+
+    toolUse: CallStart | None = None  # noqa: N815
+    toolResult: dict[str, Any] | None = None  # noqa: N815
+    image: Picture | None = None
 
 
 class Event(Struct, gc=False):
     """The payload of an event of any type."""
 
     contentBlockIndex: int | None = None  # noqa: N815
-    start: dict[str, Any] | None = None
+    start: Start | None = None
     delta: Delta | None = None
     stopReason: str | None = None  # noqa: N815
     usage: Any = None
+    metrics: Any = None
     trace: Any = None
     additionalModelResponseFields: Any = None  # noqa: N815
+    performanceConfig: Any = None  # noqa: N815
     serviceTier: Any = None  # noqa: N815
 
 
@@ -104,26 +142,8 @@ class Counted(Struct, gc=False):
     inputTokens: int  # noqa: N815
 
 
-class ListedModel(Struct, gc=False):
-    """One model, or one inference profile."""
-
-    modelId: Any = None  # noqa: N815
-    inferenceProfileId: Any = None  # noqa: N815
-    inputModalities: Any = None  # noqa: N815
-    outputModalities: Any = None  # noqa: N815
-
-
-class ModelPage(Struct, gc=False):
-    """The models, or a page of inference profiles."""
-
-    modelSummaries: list[ListedModel] | None = None  # noqa: N815
-    inferenceProfileSummaries: list[ListedModel] | None = None  # noqa: N815
-    nextToken: str | None = None  # noqa: N815
-
-
 ANSWER = Decoder(Answer)
 BLOCK = Decoder(Block)
 EVENT = Decoder(Event)
 COUNTED = Decoder(Counted)
-MODELS = Decoder(ModelPage)
 OPAQUE: Decoder[dict[str, Any]] = Decoder(dict[str, Any])

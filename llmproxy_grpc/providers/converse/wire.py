@@ -1,28 +1,35 @@
 """Converse over HTTP, signed or with a bearer token."""
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from typing import Any, Final
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Final
 from urllib.parse import quote
 
-from llmproxy_grpc.messages import Capability, ChatRequest, Modality, ProviderResponse
+from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound, UnsupportedParameter
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
 from llmproxy_grpc.providers.aws_credentials import Keys
-from llmproxy_grpc.providers.converse.features import features_of
+from llmproxy_grpc.providers.converse.embed_layouts import layout_of
+from llmproxy_grpc.providers.converse.embeddings import encode_embed, read_embed
+from llmproxy_grpc.providers.converse.features import adapt_converse, features_of
+from llmproxy_grpc.providers.converse.makers import NAMES, base_id
+from llmproxy_grpc.providers.converse.models import InferenceProfile, listed, read_models, read_profiles
 from llmproxy_grpc.providers.converse.request import encode_count, encode_request
 from llmproxy_grpc.providers.converse.response import read_answer
-from llmproxy_grpc.providers.converse.shapes import COUNTED, MODELS, ListedModel
+from llmproxy_grpc.providers.converse.shapes import COUNTED
 from llmproxy_grpc.providers.converse.stream import FrameDecoder
 from llmproxy_grpc.providers.eventstream import Frame, FrameReader
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
-from llmproxy_grpc.providers.jsonio import decode, joined
-from llmproxy_grpc.providers.provider import UpstreamModel
+from llmproxy_grpc.providers.jsonio import decode
+from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sigv4 import Signer
 from llmproxy_grpc.providers.upstream import JSON, Upstream, segment
 
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024
+_MAX_COUNT_BYTES: Final = 65536
 _MOST_PAGES: Final = 20
-_MODALITIES: Final = {"TEXT": Modality.TEXT, "IMAGE": Modality.IMAGE, "VIDEO": Modality.VIDEO, "SPEECH": Modality.AUDIO}
+_UNCOUNTED: Final = "Bedrock does not count the tokens of this model."
 
 
 class Converse(HttpChat[Frame]):
@@ -33,7 +40,7 @@ class Converse(HttpChat[Frame]):
         control: Where they are listed.
         signer: Signs requests; not used without keys.
         keys: Whose signature it is; None where the upstream's headers hold a bearer token.
-        now: The wall clock, with a time zone.
+        now: The wall clock, in seconds since 1970.
     """
 
     def __init__(
@@ -43,7 +50,7 @@ class Converse(HttpChat[Frame]):
         *,
         signer: Signer,
         keys: Keys | None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(upstream)
         self._control = control
@@ -55,9 +62,13 @@ class Converse(HttpChat[Frame]):
         """What a model can do."""
         return features_of(model)
 
+    def adapt(self, request: ChatRequest, model: str) -> Adapted:
+        """Leaves out what a model cannot honour, and keeps to the rules that fields have with each other."""
+        return adapt_converse(request, model)
+
     def path(self, model: str, *, stream: bool) -> str:
-        """Where a model answers; ids are full of colons, and those of profiles of slashes."""
-        return f"/model/{segment(model)}/{'converse-stream' if stream else 'converse'}"
+        """Where a model answers."""
+        return _path(model, "converse-stream" if stream else "converse")
 
     def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:  # noqa: ARG002 - the path says it
         """Writes an adapted request."""
@@ -79,24 +90,42 @@ class Converse(HttpChat[Frame]):
         """The signature of one request to where models answer."""
         return await self._signed(self.upstream, method, path, body)
 
+    async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:
+        """Turns inputs into vectors; raises as every provider does."""
+        layout = layout_of(model)
+        if layout is None:
+            raise CapabilityNotSupported("This model makes no vectors.")
+        path, body = _path(model, "invoke"), encode_embed(request, layout, NAMES)
+        async with self.upstream.post(path, body, headers=await self.headers("POST", path, body)) as response:
+            data = await self.upstream.body(response)
+            counted = response.headers.get("x-amzn-bedrock-input-token-count", "")
+            return read_embed(data, request, layout, counted=counted, failed=self.upstream.failed(response))
+
     async def count_tokens(self, request: ChatRequest, model: str) -> int:
         """Counts the tokens of a prompt; raises as every provider does."""
-        path, body = f"/model/{segment(model)}/count-tokens", encode_count(request)
+        if not self.features(model).count_tokens:
+            raise CapabilityNotSupported(_UNCOUNTED)
+        path, body = _path(base_id(model), "count-tokens"), encode_count(request, model)
         async with self.upstream.post(path, body, headers=await self.headers("POST", path, body)) as response:
-            return decode(await self.upstream.body(response, _MAX_LIST_BYTES), COUNTED).inputTokens
+            try:
+                return decode(await self.upstream.body(response, _MAX_COUNT_BYTES), COUNTED).inputTokens
+            except (ModelNotFound, UnsupportedParameter) as error:
+                raise CapabilityNotSupported(
+                    "Bedrock does not count this model's tokens.", fault=error.fault
+                ) from error
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models of the region, and the inference profiles, by which many of them have to be called."""
-        models = list(_models(decode(await self._get("/foundation-models"), MODELS).modelSummaries or []))
+        models = read_models(await self._get("/foundation-models"))
+        profiles: list[InferenceProfile] = []
         token = ""
         for _ in range(_MOST_PAGES):
             behind = f"&nextToken={quote(token, safe='')}" if token else ""
-            page = decode(await self._get(f"/inference-profiles?maxResults=1000{behind}"), MODELS)
-            models += _models(page.inferenceProfileSummaries or [])
-            token = page.nextToken or ""
+            page, token = read_profiles(await self._get(f"/inference-profiles?maxResults=1000{behind}"))
+            profiles += page
             if not token:
                 break
-        return models
+        return list(listed(models, profiles))
 
     async def probe(self) -> None:
         """Raises a ProxyError unless Bedrock answers well."""
@@ -114,17 +143,7 @@ class Converse(HttpChat[Frame]):
         return self._signer.sign(method, url, body, keys=await self._keys(), now=self._now(), headers=headers)
 
 
-def _models(listed: list[ListedModel]) -> Iterator[UpstreamModel]:
-    for entry in listed:
-        name = entry.modelId if entry.modelId is not None else entry.inferenceProfileId
-        if isinstance(name, str) and name:
-            written = _modalities(entry.outputModalities)
-            # Models that write vectors or pictures alone answer no conversations.
-            capabilities = frozenset[Capability]() if written and Modality.TEXT not in written else None
-            yield UpstreamModel(joined(name), 0, 0, capabilities, _modalities(entry.inputModalities), written)
-
-
-def _modalities(told: Any) -> frozenset[Modality] | None:
-    if not isinstance(told, list):
-        return None
-    return frozenset(_MODALITIES[word] for word in told if word in _MODALITIES) or None
+@lru_cache(maxsize=1024)  # callers choose the names
+def _path(model: str, deed: str) -> str:
+    """Where a model does something; ids are full of colons, and those of profiles of slashes."""
+    return f"/model/{segment(model)}/{deed}"

@@ -54,9 +54,15 @@ def _calls_answer(calls: Sequence[ToolCallPart]) -> bytes:
     return f'{{"output":{{"message":{{"content":[{blocks}]}}}},"stopReason":"tool_use"}}'.encode()
 
 
+def _vectors(request: Request) -> bytes:
+    return json.dumps({"embeddings": [[len(text), 0.5] for text in request.json()["texts"]]}).encode()
+
+
 KIND = HttpKind(
     name="bedrock",
     kind="bedrock",
+    model="anthropic.claude-sonnet-4-5-20250929-v1:0",
+    embed_model="cohere.embed-english-v3",
     config={"api_key": "test-key", "region": "eu-central-1"},
     stream_type="application/vnd.amazon.eventstream",
     stream_suffix=".bin",
@@ -68,9 +74,11 @@ KIND = HttpKind(
     calls_stream=_calls_stream,
     error_frame=frame("serviceUnavailableException", b'{"message":"Overloaded"}', message_type="exception"),
     error_body=None,
-    posts={"/count-tokens": lambda request: b'{"inputTokens":%d}' % len(request.body)},
+    posts={"/count-tokens": lambda request: b'{"inputTokens":%d}' % len(request.body), "/invoke": _vectors},
     models={
-        "/foundation-models": b'{"modelSummaries":[{"modelId":"test-model","outputModalities":["TEXT"]}]}',
-        "/inference-profiles": b'{"inferenceProfileSummaries":[{"inferenceProfileId":"eu.test-model"}]}',
+        "/foundation-models": b"""{"modelSummaries":[{"modelId":"anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "outputModalities":["TEXT"],"inferenceTypesSupported":["ON_DEMAND"]}]}""",
+        "/inference-profiles": b"""{"inferenceProfileSummaries":[
+            {"inferenceProfileId":"eu.anthropic.claude-sonnet-4-5-20250929-v1:0"}]}""",
     },
 )

@@ -77,9 +77,11 @@ def test_headers_that_cannot_be_read_are_no_headers(head):
         read(made(head), [])
 
 
-@pytest.mark.parametrize("total", [0, 15, 16 * 1024 * 1024 + 1])
-def test_an_absurd_length_is_refused_at_once(total):
-    prelude = struct.pack(">II", total, 0)
+@pytest.mark.parametrize(
+    ("total", "headers"), [(0, 0), (15, 0), (16 * 1024 * 1024 + 1, 0), (20, 5), (1024 * 1024, 128 * 1024 + 1)]
+)
+def test_an_absurd_length_is_refused_at_once(total, headers):
+    prelude = struct.pack(">II", total, headers)
     with pytest.raises(UpstreamProtocolError):
         read(prelude + struct.pack(">I", crc32(prelude)), [])
 
@@ -87,6 +89,11 @@ def test_an_absurd_length_is_refused_at_once(total):
 def test_half_a_frame_at_the_end_is_none():
     body = frame("a", b"{}")
     assert read(body + body[:-1], []) == [Frame("event", "a", b"{}")]
+
+
+def test_an_error_has_a_code_and_words_where_others_have_a_type():
+    body = frame("InternalFailure", b"", message_type="error", more={":error-message": "It broke."})
+    assert read(body, []) == [Frame("error", "InternalFailure", b"", "It broke.")]
 
 
 def made(head: bytes) -> bytes:

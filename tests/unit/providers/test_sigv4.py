@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from llmproxy_grpc.providers.sigv4 import AwsCredentials, Signer
 
-NOW = datetime(2026, 11, 25, 20, 58, 51, tzinfo=UTC)
+NOW = datetime(2026, 11, 25, 20, 58, 51, tzinfo=UTC).timestamp()
+A_DAY = 86400.0
 STAMP = "20261125T205851Z"
 HOST = "bedrock-runtime.eu-central-1.amazonaws.com"
-models = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20) | st.sampled_from(
+names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
+models = names.filter(lambda name: name.strip(".")) | st.sampled_from(
     [
         "anthropic.claude-sonnet-4-5-20250929-v1:0",
         "arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.anthropic.claude",
@@ -64,12 +66,27 @@ def test_a_get_is_signed_with_its_query(path):
     assert ours("GET", url, b"", "", {})["authorization"] == theirs("GET", url, b"", "", {})
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://EXAMPLE.test:443",
+        "https://example.test:8443",
+        "http://127.0.0.1:80",
+        "http://[::1]:8080",
+        "http://a:443",
+    ],
+)
+def test_the_host_that_is_signed_is_the_one_that_is_sent(origin):
+    url = f"{origin}/x"
+    assert ours("GET", url, b"", "", {})["authorization"] == theirs("GET", url, b"", "", {})
+
+
 def test_another_day_or_secret_has_another_key():
     signer = Signer("eu-central-1", "bedrock")
     url = f"https://{HOST}/"
     made = {
         signer.sign("GET", url, b"", keys=AwsCredentials("id", secret), now=now, headers={})["authorization"]
         for secret in ("one", "two")
-        for now in (NOW, NOW.replace(day=26))
+        for now in (NOW, NOW + A_DAY)
     }
     assert len(made) == 4

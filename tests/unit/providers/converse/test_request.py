@@ -1,6 +1,7 @@
 """What a conversation becomes on the wire of Converse, as whole bodies."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from llmproxy_grpc.messages import (
     MediaPart,
     Message,
     OpaquePart,
+    ProviderTool,
     ReasoningConfig,
     ReasoningEffort,
     ReasoningPart,
@@ -26,18 +28,18 @@ from llmproxy_grpc.messages import (
     ToolMode,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.adaptation import adapt
-from llmproxy_grpc.providers.converse.features import features_of
+from llmproxy_grpc.providers.converse.features import adapt_converse
 from llmproxy_grpc.providers.converse.request import encode_count, encode_request
 from llmproxy_grpc.providers.thinking_tokens import hidden_token, redacted_token, signature_token
 from tests.providers.conversations import ask
 
-CLAUDE, NOVA, GPT = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.nova-pro-v1:0", "openai.gpt-oss-120b-1:0"
+CLAUDE, NOVA = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.nova-pro-v1:0"
+NEWEST_CLAUDE = "global.anthropic.claude-opus-4-7"
 SCHEMA = '{"type": "object",  "properties": {"n": {"const": 9007199254740993}}}'
 
 
 def raw(request: ChatRequest, model: str = CLAUDE) -> bytes:
-    return encode_request(adapt(request, features_of(model)).request, model)
+    return encode_request(adapt_converse(request, model).request, model)
 
 
 def body(request: ChatRequest, model: str = CLAUDE) -> dict[str, Any]:
@@ -50,6 +52,7 @@ def test_a_plain_request_is_its_messages():
 
 def test_a_conversation_with_everything():
     picture = MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png")
+    sound = MediaPart(kind=MediaKind.AUDIO, data=b"x", media_type="audio/mpeg")
     paper = MediaPart(kind=MediaKind.DOCUMENT, data=b"x", media_type="application/pdf", filename="my_file (1).pdf")
     video = MediaPart(kind=MediaKind.VIDEO, uri="s3://bucket/v.mp4")
     said = (
@@ -61,17 +64,19 @@ def test_a_conversation_with_everything():
         ToolCallPart(id="a", name="f", arguments_json='{"n": 9007199254740993, "x": 1.0}'),
         OpaquePart(provider_kind="bedrock", type="futureBlock", value={"n": 3.0}),
     )
+    asked = (TextPart(text="?", cache_hint=CacheHint()), picture, paper, video, sound, TextPart(text=" "))
     request = ask(
         messages=(
             Message(Role.SYSTEM, (TextPart(text="A", cache_hint=CacheHint(ttl=3600)),)),
             Message(Role.DEVELOPER, (TextPart(text="B"),)),
-            Message(Role.USER, (TextPart(text="?", cache_hint=CacheHint()), picture, paper, video, TextPart(text=" "))),
+            Message(Role.USER, asked),
             Message(Role.ASSISTANT, said),
             Message(Role.TOOL, (ToolResultPart(tool_call_id="a", content=(TextPart(text="1"), picture)),)),
             Message(Role.TOOL, (ToolResultPart(tool_call_id="b", is_error=True),)),
         ),
         tools=(FunctionTool("f", "does", SCHEMA, strict=True), FunctionTool("g")),
         tool_choice=ToolChoice(ToolMode.REQUIRED),
+        provider_options={"bedrock": {"additionalModelRequestFields": {"thinking": {"type": "enabled"}}}},
     )
     assert b'"input":{"n": 9007199254740993, "x": 1.0}' in raw(request)
     assert SCHEMA.encode() in raw(request)
@@ -87,6 +92,7 @@ def test_a_conversation_with_everything():
                     image,
                     {"document": {"format": "pdf", "name": "my file (1) pdf", "source": {"bytes": "eA=="}}},
                     {"video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://bucket/v.mp4"}}}},
+                    {"audio": {"format": "mp3", "source": {"bytes": "eA=="}}},
                 ],
             },
             {
@@ -104,7 +110,7 @@ def test_a_conversation_with_everything():
                 "role": "user",
                 "content": [
                     {"toolResult": {"toolUseId": "a", "content": [{"text": "1"}, image], "status": "success"}},
-                    {"toolResult": {"toolUseId": "b", "content": [{"text": ""}], "status": "error"}},
+                    {"toolResult": {"toolUseId": "b", "content": [], "status": "error"}},
                 ],
             },
         ],
@@ -122,6 +128,7 @@ def test_a_conversation_with_everything():
             ],
             "toolChoice": {"any": {}},
         },
+        "additionalModelRequestFields": {"thinking": {"type": "enabled"}},
     }
 
 
@@ -143,47 +150,182 @@ def test_the_choice_of_tools(choice, sent):
     assert body(ask(tools=(FunctionTool("f"),), tool_choice=choice))["toolConfig"].get("toolChoice") == sent
 
 
+def test_no_calls_are_demanded_by_leaving_the_tools_out():
+    request = ask(tools=(FunctionTool("f"),), tool_choice=ToolChoice(ToolMode.NONE))
+    assert "toolConfig" not in body(request)
+    assert adapt_converse(request, CLAUDE).unsupported == ()
+
+
+def test_no_calls_cannot_be_demanded_where_there_have_been_some():
+    call = Message(Role.ASSISTANT, (ToolCallPart(id="a", name="f", arguments_json="{}"),))
+    result = Message(Role.TOOL, (ToolResultPart(tool_call_id="a"),))
+    request = ask(messages=(call, result), tools=(FunctionTool("f"),), tool_choice=ToolChoice(ToolMode.NONE))
+    assert [found.field for found in adapt_converse(request, CLAUDE).unsupported] == ["tool_choice.mode"]
+    assert body(request)["toolConfig"]["tools"][0]["toolSpec"]["name"] == "f"
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        (ToolChoice(parallel_tool_calls=False), {"type": "auto", "disable_parallel_tool_use": True}),
+        (ToolChoice(ToolMode.REQUIRED, parallel_tool_calls=True), {"disable_parallel_tool_use": False}),
+        (ToolChoice(function_name="f", parallel_tool_calls=False), {"disable_parallel_tool_use": True}),
+    ],
+)
+def test_one_call_at_a_time_is_said_in_claudes_own_words_and_the_choice_but_once(choice, sent):
+    request = ask(tools=(FunctionTool("f"),), tool_choice=choice)
+    assert body(request)["additionalModelRequestFields"] == {"tool_choice": sent}
+
+
 def test_settings_stand_where_converse_wants_them():
     config = GenerationConfig(
         max_output_tokens=7,
         temperature=0.0,
-        top_p=0.5,
         top_k=3,
         stop_sequences=("END",),
-        reasoning=ReasoningConfig(budget_tokens=2000),
         response_format=JsonSchemaFormat("", SCHEMA),
     )
-    options = {"bedrock": {"guardrailConfig": {"guardrailIdentifier": "g"}, "messages": []}}
-    sent = body(ask(generation=config, provider_options=options))
+    sent = body(ask(generation=config))
     del sent["messages"]
     assert sent == {
-        "inferenceConfig": {"maxTokens": 7, "temperature": 0, "topP": 0.5, "stopSequences": ["END"]},
-        "additionalModelRequestFields": {"top_k": 3, "thinking": {"type": "enabled", "budget_tokens": 2000}},
+        "inferenceConfig": {"maxTokens": 7, "temperature": 0, "stopSequences": ["END"]},
+        "additionalModelRequestFields": {"top_k": 3},
+        "additionalModelResponseFieldPaths": ["/stop_sequence"],
         "outputConfig": {
             "textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": SCHEMA, "name": "answer"}}}
         },
-        "guardrailConfig": {"guardrailIdentifier": "g"},
     }
 
 
-def test_what_depends_on_the_maker_of_the_model():
-    config = GenerationConfig(top_k=3, reasoning=ReasoningConfig(ReasoningEffort.LOW, 2000))
+def test_options_add_to_what_is_set_and_change_nothing_of_what_is_asked():
+    own = {
+        "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+        "additionalModelRequestFields": {"anthropic_beta": ["b"], "top_k": 4.0},
+        "additionalModelResponseFieldPaths": ["/container", "/stop_sequence"],
+        "inferenceConfig": {"topP": 0.5},
+        "requestMetadata": {"team": "x"},
+        "messages": [],
+    }
+    config = GenerationConfig(max_output_tokens=7, top_k=3, stop_sequences=("END",))
+    sent = body(ask("Hello?", generation=config, provider_options={"bedrock": own, "openai": {"n": 1}}))
+    assert sent == {
+        "messages": [{"role": "user", "content": [{"text": "Hello?"}]}],
+        "inferenceConfig": {"maxTokens": 7, "stopSequences": ["END"], "topP": 0.5},
+        "additionalModelRequestFields": {"anthropic_beta": ["b"], "top_k": 4},
+        "additionalModelResponseFieldPaths": ["/container", "/stop_sequence"],
+        "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+        "requestMetadata": {"team": "x"},
+    }
 
-    def named(model: str) -> list[str]:
-        return [found.field for found in adapt(ask(generation=config), features_of(model)).unsupported]
 
-    assert named(CLAUDE) == ["generation.reasoning.effort"]
-    assert named(GPT) == ["generation.top_k", "generation.reasoning.budget_tokens"]
-    assert len(named(NOVA)) == 3
-    low = GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.LOW))
-    assert body(ask(generation=low), GPT)["additionalModelRequestFields"] == {"reasoning_effort": "low"}
+def test_a_tool_of_bedrocks_own_goes_along_as_it_is():
+    tools = (ProviderTool("bedrock", "systemTool", {"name": "nova_grounding"}), FunctionTool("f"))
+    assert body(ask(tools=tools))["toolConfig"]["tools"][0] == {"systemTool": {"name": "nova_grounding"}}
 
 
-def test_no_calls_cannot_be_demanded():
-    request = ask(tools=(FunctionTool("f"),), tool_choice=ToolChoice(ToolMode.NONE))
-    assert [found.field for found in adapt(request, features_of(CLAUDE)).unsupported] == ["tool_choice.mode"]
+@pytest.mark.parametrize(
+    ("model", "effort", "more"),
+    [
+        (CLAUDE, ReasoningEffort.LOW, {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
+        (
+            NEWEST_CLAUDE,
+            ReasoningEffort.XHIGH,
+            {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "xhigh"}},
+        ),
+        (
+            "us.amazon.nova-2-lite-v1:0",
+            ReasoningEffort.MAX,
+            {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}},
+        ),
+        ("us.amazon.nova-2-lite-v1:0", ReasoningEffort.NONE, None),
+        ("openai.gpt-oss-120b-1:0", ReasoningEffort.MINIMAL, {"reasoning_effort": "low"}),
+        ("openai.gpt-oss-120b-1:0", ReasoningEffort.NONE, {"reasoning_effort": "low"}),
+        ("openai.gpt-5", ReasoningEffort.NONE, {"reasoning": {"effort": "none"}}),
+        ("deepseek.v3-v1:0", ReasoningEffort.HIGH, {"reasoning_effort": "high"}),
+    ],
+)
+def test_each_maker_is_told_in_its_own_words_how_much_to_think(model, effort, more):
+    config = GenerationConfig(reasoning=ReasoningConfig(effort))
+    assert body(ask(generation=config), model).get("additionalModelRequestFields") == more
+
+
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        (CLAUDE, {"top_k": 3}),
+        (NOVA, {"inferenceConfig": {"topK": 3}}),
+        ("cohere.command-r-v1:0", {"k": 3}),
+        ("arn:aws:bedrock:us-east-1:1:application-inference-profile/x", {"top_k": 3}),
+        ("meta.llama4-maverick-17b-instruct-v1:0", None),
+    ],
+)
+def test_each_maker_has_its_own_place_for_top_k(model, more):
+    sent = body(ask(generation=GenerationConfig(top_k=3)), model)
+    assert sent.get("additionalModelRequestFields") == more
+
+
+def test_names_of_documents_are_of_few_characters_and_each_is_there_once():
+    names = ["Q3/über.pdf", "q3 ber pdf", "", "document", "x" * 300, "._"]
+    papers = tuple(
+        MediaPart(kind=MediaKind.DOCUMENT, data=b"x", media_type="text/plain", filename=name) for name in names
+    )
+    last = MediaPart(kind=MediaKind.DOCUMENT, uri="s3://bucket/x.md")
+    result = ToolResultPart(tool_call_id="a", content=(last,))
+    sent = body(ask(messages=(Message(Role.USER, papers), Message(Role.TOOL, (result,)))))["messages"][0]["content"]
+    found = [block["document"] for block in [*sent[:-1], *sent[-1]["toolResult"]["content"]]]
+    assert [document["name"] for document in found] == [
+        "Q3 ber pdf",
+        "q3 ber pdf 2",
+        "document",
+        "document 2",
+        "x" * 190,
+        "document 3",
+        "document 4",
+    ]
+    assert found[-1]["format"] == "md"
+
+
+@pytest.mark.parametrize(
+    ("uri", "media_type", "name"),
+    [
+        ("s3://bucket/a.JPG", "", "jpeg"),
+        ("s3://bucket/a", "image/webp; q=1", "webp"),
+        ("s3://bucket/a.png", "image/gif", "gif"),
+    ],
+)
+def test_a_format_is_that_of_the_type_else_of_the_address(uri, media_type, name):
+    picture = MediaPart(kind=MediaKind.IMAGE, uri=uri, media_type=media_type)
+    sent = body(ask(messages=(Message(Role.USER, (picture,)),)))
+    assert sent["messages"][0]["content"][0]["image"]["format"] == name
+
+
+def test_a_hint_within_a_result_stands_behind_it():
+    result = ToolResultPart(tool_call_id="a", content=(TextPart(text="1", cache_hint=CacheHint()),))
+    sent = body(ask(messages=(Message(Role.TOOL, (result,)),)))["messages"][0]["content"]
+    assert [next(iter(block)) for block in sent] == ["toolResult", "cachePoint"]
+
+
+def test_ids_of_calls_that_bedrock_would_refuse_are_replaced_alike_in_calls_and_results():
+    call = ToolCallPart(id="call|1/é", name="f", arguments_json="")
+    messages = (
+        Message(Role.ASSISTANT, (call,)),
+        Message(Role.TOOL, (ToolResultPart(tool_call_id=call.id),)),
+    )
+    first, second = body(ask(messages=messages))["messages"]
+    used = first["content"][0]["toolUse"]
+    assert used["input"] == {}
+    assert used["toolUseId"] == second["content"][0]["toolResult"]["toolUseId"]
+    assert re.fullmatch(r"[a-zA-Z0-9_.:-]{1,64}", used["toolUseId"])
+
+
+def test_earlier_thinking_stays_away_where_the_model_does_not_think():
+    thought = Message(
+        Role.ASSISTANT, (ReasoningPart(text="Hm.", continuity_token=signature_token("s")), TextPart(text="A"))
+    )
+    assert body(ask(messages=(thought,)))["messages"][0]["content"] == [{"text": "A"}]
+    assert "reasoningContent" in body(ask(messages=(thought,)), NOVA)["messages"][0]["content"][0]
 
 
 def test_a_prompt_to_count_is_the_conversation_alone():
     request = ask("x", tools=(FunctionTool("f"),), generation=GenerationConfig(max_output_tokens=1))
-    assert json.loads(encode_count(request))["input"]["converse"].keys() == {"messages", "toolConfig"}
+    assert json.loads(encode_count(request, CLAUDE))["input"]["converse"].keys() == {"messages", "toolConfig"}
