@@ -22,6 +22,7 @@ from llmproxy_grpc.providers import registry
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS
 from llmproxy_grpc.providers.provider import Provider
+from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.catalog import Catalog, Route
 from llmproxy_grpc.routing.description import Description, describe
 from llmproxy_grpc.routing.directory import Directory
@@ -60,10 +61,12 @@ class Runtime:
         self.catalog = Catalog(config, providers, self.directory.lists)
         self.prices = Prices(PriceTable(shipped(), config.prices.rows), providers, listed=self._listed_price)
         self.router = Router(
-            catalog=self.catalog,
-            providers=self.providers,
+            chooser=Chooser(
+                self.catalog.route,
+                self.providers,
+                registry.known_kinds() | PRESETS.keys() | {provider.kind for provider in self.providers.values()},
+            ),
             prices=self.prices,
-            kinds=registry.known_kinds() | PRESETS.keys() | {provider.kind for provider in self.providers.values()},
             timeouts=config.timeouts,
             max_attempts=config.retries.max_attempts,
             in_flight_limits={

@@ -33,62 +33,90 @@ class Candidate(Struct, Generic[Request], frozen=True):
     warnings: Sequence[Warning] = ()
 
 
-def candidates(
-    operation: Operation[Request, Answer],
-    request: Request,
-    *,
-    look_up: Callable[[str], Route],
-    providers: Mapping[str, Provider],
-    kinds: AbstractSet[str],
-) -> list[Candidate[Request]]:
-    """Lists what may answer, in the order to try.
+def everything(_target: Target) -> bool:
+    """Says of every target that it may be tried."""
+    return True
+
+
+class Chooser:
+    """Lists what may answer a request, in the order to try.
 
     Args:
-        operation: What kind of request it is.
-        request: What is asked.
         look_up: Gives a model's route.
         providers: Every provider by name.
         kinds: Every kind of provider that this version knows.
-
-    Raises:
-        ModelNotFound: The model, or a fallback model of the request, does not exist.
-        InvalidRequest: `provider_options` names an unknown kind; or `routing.providers` an unknown provider, or leaves
-            no target.
-        NoProviderAvailable: None of the targets' providers exists: discovery has not found them.
-        UnsupportedParameter: Every target lacks something that the request asks for; names the fields of the first.
-        CapabilityNotSupported: No target does such a thing at all.
     """
-    _check_kinds(request, kinds)
-    wanted = _wanted_providers(request, providers)
-    found: list[Candidate[Request]] = []
-    seen: set[Target] = set()
-    refused: Sequence[Unsupported] = ()
-    for route in _routes(request, look_up):
-        shaped = with_defaults(request, route.defaults)
-        for target in STRATEGIES[route.strategy](route.targets):
-            provider = providers.get(target.provider)
-            if provider is None or target in seen or (wanted and target.provider not in wanted):
-                continue
-            seen.add(target)
-            if not operation.offered(provider.features(target.upstream_model)):
-                continue
-            fitted = operation.fit(shaped, provider, target)
-            if fitted.unsupported and _refused(fitted.unsupported, request):
-                refused = refused or fitted.unsupported
-                continue
-            found.append(Candidate(target, provider, fitted.request, fitted.warnings))
-    if found:
-        return found
-    if refused:
-        raise _unsupported(refused)
-    if seen:
-        raise _incapable(operation, request)
-    if not wanted:
-        raise NoProviderAvailable("No provider of the model's targets is there.")
-    raise InvalidRequest(
-        "No target is left by routing.providers.",
-        violations=[FieldViolation("routing.providers", "Name a provider that serves the model, or none.")],
-    )
+
+    def __init__(
+        self,
+        look_up: Callable[[str], Route],
+        providers: Mapping[str, Provider],
+        kinds: AbstractSet[str],
+    ) -> None:
+        self._look_up = look_up
+        self._providers = providers
+        self._kinds = kinds
+
+    def candidates(
+        self,
+        operation: Operation[Request, Answer],
+        request: Request,
+        available: Callable[[Target], bool] = everything,
+    ) -> list[Candidate[Request]]:
+        """Lists the candidates for a request.
+
+        Args:
+            operation: What kind of request it is.
+            request: What is asked.
+            available: Whether a target may be tried now; asking changes nothing. Those that may not are left out, but
+                if there is no other, all are listed: whether to try one all the same is the caller's decision.
+
+        Raises:
+            ModelNotFound: The model, or a fallback model of the request, does not exist.
+            InvalidRequest: `provider_options` names an unknown kind; or `routing.providers` an unknown provider, or
+                leaves no target.
+            NoProviderAvailable: None of the targets' providers exists: discovery has not found them.
+            UnsupportedParameter: Every target lacks something that the request asks for; names the first one's fields.
+            CapabilityNotSupported: No target does such a thing at all.
+        """
+        _check_kinds(request, self._kinds)
+        able = self._able(operation, request)
+        if len(able) == 1:  # nearly always
+            return able
+        return [candidate for candidate in able if available(candidate.target)] or able
+
+    def _able(self, operation: Operation[Request, Answer], request: Request) -> list[Candidate[Request]]:
+        """All that can honour the request, each target once."""
+        wanted = _wanted_providers(request, self._providers)
+        found: list[Candidate[Request]] = []
+        seen: set[Target] = set()
+        refused: Sequence[Unsupported] = ()
+        for route in _routes(request, self._look_up):
+            shaped = with_defaults(request, route.defaults)
+            for target in STRATEGIES[route.strategy](route.targets):
+                provider = self._providers.get(target.provider)
+                if provider is None or target in seen or (wanted and target.provider not in wanted):
+                    continue
+                seen.add(target)
+                if not operation.offered(provider.features(target.upstream_model)):
+                    continue
+                fitted = operation.fit(shaped, provider, target)
+                if fitted.unsupported and _refused(fitted.unsupported, request):
+                    refused = refused or fitted.unsupported
+                    continue
+                found.append(Candidate(target, provider, fitted.request, fitted.warnings))
+        if found:
+            return found
+        if refused:
+            raise _unsupported(refused)
+        if seen:
+            raise _incapable(operation, request)
+        if not wanted:
+            raise NoProviderAvailable("No provider of the model's targets is there.")
+        raise InvalidRequest(
+            "No target is left by routing.providers.",
+            violations=[FieldViolation("routing.providers", "Name a provider that serves the model, or none.")],
+        )
 
 
 def _check_kinds(request: ChatRequest | EmbedRequest, kinds: AbstractSet[str]) -> None:

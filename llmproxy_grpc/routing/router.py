@@ -1,7 +1,6 @@
 """Answers requests: finds what may answer, and tries one target after the other until one does."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import aclosing, contextmanager
 from typing import Final, NoReturn
 
@@ -28,10 +27,8 @@ from llmproxy_grpc.messages import (
     UsageSource,
 )
 from llmproxy_grpc.pricing.prices import Prices
-from llmproxy_grpc.providers.provider import Provider
 from llmproxy_grpc.routing.attempt import Trying
-from llmproxy_grpc.routing.candidates import Candidate, candidates
-from llmproxy_grpc.routing.catalog import Catalog
+from llmproxy_grpc.routing.candidates import Candidate, Chooser
 from llmproxy_grpc.routing.operations import CHAT, COUNT, EMBED, Answer, Operation, Request
 from llmproxy_grpc.routing.usage import prompt_tokens
 
@@ -46,10 +43,8 @@ class Router:
     """Sends each request to a target that answers it, and tells the observers of every attempt.
 
     Args:
-        catalog: Which models there are.
-        providers: Every provider by name.
+        chooser: Lists what may answer a request.
         prices: What each target costs.
-        kinds: What `provider_options` may be keyed by: every kind and vendor that this version knows.
         timeouts: How long to wait for a provider.
         max_attempts: Most attempts of one call.
         in_flight_limits: Most attempts in flight, by provider name; without one there is no limit.
@@ -60,24 +55,20 @@ class Router:
     def __init__(
         self,
         *,
-        catalog: Catalog,
-        providers: Mapping[str, Provider],
+        chooser: Chooser,
         prices: Prices,
-        kinds: AbstractSet[str],
         timeouts: TimeoutsConfig,
         max_attempts: int,
         in_flight_limits: Mapping[str, int],
         observers: Sequence[CallObserver],
         clock: Callable[[], float],
     ) -> None:
-        self._catalog = catalog
-        self._providers = providers
+        self._chooser = chooser
         self._prices = prices
-        self._kinds = kinds
         self._timeouts = timeouts
         self._max_attempts = max_attempts
         self._limits = in_flight_limits
-        self._in_flight = dict.fromkeys(providers, 0)
+        self._in_flight = dict.fromkeys(in_flight_limits, 0)
         self._observers = tuple(observers)
         self._clock = clock
 
@@ -109,7 +100,7 @@ class Router:
                 raise
         except (CapabilityNotSupported, UpstreamError, ProxyOverloaded):
             pass
-        first = self._candidates(CHAT, request)[0]
+        first = self._chooser.candidates(CHAT, request)[0]
         return TokenCount(prompt_tokens(first.request), UsageSource.ESTIMATE)
 
     async def stream(self, call: Call, request: ChatRequest) -> AsyncGenerator[Sequence[StreamEvent], None]:
@@ -154,12 +145,9 @@ class Router:
     ) -> Iterator[tuple[int, Candidate[Request]]]:
         """What to try, each with the number of tries left behind it."""
         allowed = min(request.routing.max_attempts or self._max_attempts, self._max_attempts)
-        chosen = self._candidates(operation, request)[:allowed]
+        chosen = self._chooser.candidates(operation, request)[:allowed]
         for tried, candidate in enumerate(chosen, 1):
             yield len(chosen) - tried, candidate
-
-    def _candidates(self, operation: Operation[Request, Answer], request: Request) -> list[Candidate[Request]]:
-        return candidates(operation, request, look_up=self._catalog.route, providers=self._providers, kinds=self._kinds)
 
     def _limit(self, call: Call, routing: RoutingPolicy, left: int) -> float | None:
         """Longest wait, in seconds, for a whole answer: as the caller says, else none for the last target.
@@ -205,7 +193,8 @@ class Router:
                     retry_after=1.0,
                     metadata={"limit": str(limit), "provider": provider},
                 )
-            self._in_flight[provider] += 1
+            if limit is not None:
+                self._in_flight[provider] += 1
             warned = len(call.warnings)
             call.warnings.extend(candidate.warnings)
             try:
@@ -214,7 +203,8 @@ class Router:
                 del call.warnings[warned:]
                 raise
             finally:
-                self._in_flight[provider] -= 1
+                if limit is not None:
+                    self._in_flight[provider] -= 1
 
 
 def _raise_decisive(attempts: Sequence[Attempt]) -> NoReturn:
