@@ -18,6 +18,8 @@ from llmproxy_grpc.config.loader import EMBEDDED_MODEL, Loaded
 from llmproxy_grpc.config.manager import ConfigManager, Reload
 from llmproxy_grpc.config.schema import Config, ProviderConfig
 from llmproxy_grpc.current import Current
+from llmproxy_grpc.health.changes import Changes
+from llmproxy_grpc.health.monitor import Monitor
 from llmproxy_grpc.health.tracker import HealthTracker
 from llmproxy_grpc.http.app import application
 from llmproxy_grpc.http.listener import HttpListener
@@ -83,13 +85,16 @@ class App:
         self._environ = environ
         self._output = output
         self._started = datetime.now(UTC)
-        self._readiness = Readiness()
         clock = time.monotonic
-        self._tracker = HealthTracker(clock, lambda: datetime.now(UTC))
+        changes = Changes()
+        self._readiness = Readiness(changes.tell)
+        self._tracker = HealthTracker(clock, lambda: datetime.now(UTC), changes.tell)
         self._current = Current(lambda: self._runtime, self._tracker)
         self._metrics = Metrics(self._current.knows_model, self._current.knows_provider)
         self._lag = LoopLag(self._metrics.loop_lag)
         self._admission = Admission(lambda: self._current.config().grpc.max_in_flight, clock)
+        self._grpc_health = self._build_grpc_health()
+        changes.listen(self._grpc_health.changed)
         self._observers = Observers((self._tracker, self._metrics, CallLog()), self._tracker)
         self._predrain_over = asyncio.Event()
         self._stop_now = asyncio.Event()
@@ -159,7 +164,7 @@ class App:
     def _grpc_servers(self, config: Config) -> list[tuple[GrpcServer, Sequence[str]]]:
         """The main listener, and the plaintext one for health if there is one."""
         bare = Door([errors, request_id])
-        health = health_service(bare, self._grpc_health())
+        health = health_service(bare, self._grpc_health)
         main = GrpcServer(config.grpc, [proxy_service(self._door(), self._servicers()), health])
         servers: list[tuple[GrpcServer, Sequence[str]]] = [(main, config.grpc.addresses())]
         if config.grpc.health_listen is not None:
@@ -202,6 +207,7 @@ class App:
             started=self._started,
             providers=self._current.provider_infos,
             state=self._tracker.state,
+            serving=self._current.provider_serves,
             probe=self._current.probe,
             load=self._load,
         )
@@ -215,7 +221,7 @@ class App:
             "Health": health.health,
         }
 
-    def _grpc_health(self) -> GrpcHealth:
+    def _build_grpc_health(self) -> GrpcHealth:
         return GrpcHealth(
             readiness=self._readiness,
             overloaded=self._admission.overloaded,
@@ -245,10 +251,19 @@ class App:
             asyncio.create_task(self._lag.run()),
             asyncio.create_task(self._manager.watch()),
             asyncio.create_task(self._publish_providers()),
+            asyncio.create_task(self._monitor().run()),
         ]
         for task in tasks:
             task.add_done_callback(_log_failure)
         stack.push_async_callback(_end, tasks)
+
+    def _monitor(self) -> Monitor:
+        return Monitor(
+            providers=self._current.provider_names,
+            last_traffic=self._tracker.last_traffic,
+            probe=self._current.probe,
+            interval=lambda: self._current.config().health.interval,
+        )
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -21,7 +21,6 @@ NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
     "retries.budget_ratio": (),
     "breaker.*": (),
     "hedging.enabled": (False,),
-    "health.interval": (),
     "records.enabled": (False,),
     "records.directory": (),
     "records.store": (),

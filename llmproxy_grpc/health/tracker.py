@@ -37,6 +37,15 @@ class ProviderState(Struct, frozen=True):
     in_flight: int
 
 
+class _Rates(Struct, frozen=True):
+    """What the samples of the last minute come to, and of which state of them."""
+
+    key: tuple[int, int]
+    error_rate: float
+    first_token_p50: float | None
+    first_token_p95: float | None
+
+
 class _Evidence(Struct):
     """What has been seen of one provider."""
 
@@ -48,6 +57,9 @@ class _Evidence(Struct):
     last_success: datetime | None = None
     last_failure: datetime | None = None
     last_error: ProxyError | None = None
+    last_traffic: float | None = None
+    recorded: int = 0
+    rates: _Rates | None = None
 
 
 class HealthTracker(CallObserver):
@@ -55,20 +67,25 @@ class HealthTracker(CallObserver):
 
     Three failures in a row take it down, two successes bring it back. What is the caller's fault, a rate limit or a
     spent quota says nothing about whether the provider serves.
+
+    Args:
+        clock: Monotonic seconds.
+        now: The wall clock.
+        changed: Called when a provider has come up or gone down.
     """
 
-    def __init__(self, clock: Callable[[], float], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], now: Callable[[], datetime], changed: Callable[[], None] = lambda: None
+    ) -> None:
         self._clock = clock
         self._now = now
+        self._changed = changed
         self._evidence: dict[str, _Evidence] = {}
 
     def state(self, provider: str) -> ProviderState:
         """How a provider is."""
         evidence = self._of(provider)
-        self._expire(evidence)
-        failed = sum(1 for _, good, _ in evidence.samples if not good)
-        first_tokens = [seconds for _, _, seconds in evidence.samples if seconds is not None]
-        p50, p95 = _percentiles(first_tokens)
+        rates = self._rates(evidence)
         seen = [time for time in (evidence.last_success, evidence.last_failure) if time is not None]
         return ProviderState(
             serving=evidence.serving,
@@ -76,9 +93,9 @@ class HealthTracker(CallObserver):
             last_failure=evidence.last_failure,
             last_error=evidence.last_error,
             checked=max(seen, default=None),
-            error_rate=failed / len(evidence.samples) if evidence.samples else 0.0,
-            first_token_p50=p50,
-            first_token_p95=p95,
+            error_rate=rates.error_rate,
+            first_token_p50=rates.first_token_p50,
+            first_token_p95=rates.first_token_p95,
             in_flight=evidence.in_flight,
         )
 
@@ -86,6 +103,11 @@ class HealthTracker(CallObserver):
         """Whether a provider serves, as far as is known."""
         evidence = self._evidence.get(provider)
         return evidence is None or evidence.serving
+
+    def last_traffic(self, provider: str) -> float | None:
+        """When a call to a provider began or ended last, by the clock; None if never. Probes are no traffic."""
+        evidence = self._evidence.get(provider)
+        return None if evidence is None else evidence.last_traffic
 
     def keep(self, providers: Container[str]) -> None:
         """Forgets the providers that are gone."""
@@ -97,24 +119,32 @@ class HealthTracker(CallObserver):
         if error is not None and not _counts(error):
             return
         evidence.samples.append((self._clock(), error is None, first_token))
+        evidence.recorded += 1
+        served = evidence.serving
         if error is None:
             evidence.last_success = self._now()
             evidence.successes, evidence.failures = evidence.successes + 1, 0
-            evidence.serving = evidence.serving or evidence.successes >= SUCCESSES_UP
-            return
-        evidence.last_failure, evidence.last_error = self._now(), error
-        evidence.failures, evidence.successes = evidence.failures + 1, 0
-        evidence.serving = evidence.serving and evidence.failures < FAILURES_DOWN
+            evidence.serving = served or evidence.successes >= SUCCESSES_UP
+        else:
+            evidence.last_failure, evidence.last_error = self._now(), error
+            evidence.failures, evidence.successes = evidence.failures + 1, 0
+            evidence.serving = served and evidence.failures < FAILURES_DOWN
+        if evidence.serving is not served:
+            self._changed()
 
     def attempt_started(self, _call: Call, provider: str, _upstream_model: str) -> None:
         """One more in flight."""
-        self._of(provider).in_flight += 1
+        evidence = self._of(provider)
+        evidence.in_flight += 1
+        evidence.last_traffic = self._clock()
 
     def attempt_ended(self, _call: Call, attempt: Attempt) -> None:
         """One less in flight, and a success or a failure; of a provider that a reload has removed, nothing."""
-        if attempt.provider not in self._evidence:
+        evidence = self._evidence.get(attempt.provider)
+        if evidence is None:
             return
-        self._of(attempt.provider).in_flight -= 1
+        evidence.in_flight -= 1
+        evidence.last_traffic = self._clock()
         self.record(attempt.provider, attempt.error, attempt.first_output)
 
     def _of(self, provider: str) -> _Evidence:
@@ -123,10 +153,20 @@ class HealthTracker(CallObserver):
             evidence = self._evidence[provider] = _Evidence(deque(maxlen=MOST_SAMPLES))
         return evidence
 
-    def _expire(self, evidence: _Evidence) -> None:
-        oldest = self._clock() - WINDOW
-        while evidence.samples and evidence.samples[0][0] < oldest:
-            evidence.samples.popleft()
+    def _rates(self, evidence: _Evidence) -> _Rates:
+        """The rates, worked out anew only when there is more evidence or a second has passed: anybody may ask."""
+        now = self._clock()
+        key = (evidence.recorded, int(now))
+        if evidence.rates is not None and evidence.rates.key == key:
+            return evidence.rates
+        samples = evidence.samples
+        while samples and samples[0][0] < now - WINDOW:
+            samples.popleft()
+        failed = sum(1 for _, good, _ in samples if not good)
+        first_tokens = [seconds for _, _, seconds in samples if seconds is not None]
+        error_rate = failed / len(samples) if samples else 0.0
+        evidence.rates = _Rates(key, error_rate, *_percentiles(first_tokens))
+        return evidence.rates
 
 
 def _counts(error: ProxyError) -> bool:

@@ -5,6 +5,7 @@ Our own servicer: the one of grpcio-health-checking answers List with UNIMPLEMEN
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from typing import Any, Final
 
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse
@@ -12,15 +13,12 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, H
 from llmproxy_grpc.errors import ProxyOverloaded, ResourceNotFound
 from llmproxy_grpc.server.readiness import Phase, Readiness
 from llmproxy_grpc.server.rpc import Method, Rpc
+from llmproxy_grpc.server.watches import Watches
 
 SERVICE: Final = "grpc.health.v1.Health"
 READINESS_NAMES: Final = ("", "llmproxy.v1.LlmProxyService")
 LIVENESS: Final = "liveness"
-POLL: Final = 0.2
-"""Seconds between two looks of a watch, as long as there are few."""
 MOST_WATCHES: Final = 1000
-MOST_LOOKS: Final = 200
-"""Looks a second of all watches together: anybody may open many, and each look costs as much as a small call."""
 MOST_LISTED: Final = 100
 
 CHECK: Final = Method("Check", HealthCheckRequest)
@@ -53,7 +51,14 @@ class GrpcHealth:
         self._lookup = lookup
         self._names = names
         self._most_watches = most_watches
-        self._watches = 0
+        self._watches = Watches(self._status)
+
+    def changed(self) -> None:
+        """Has the watches told of what may have changed; at the end of the server, of that."""
+        if self._readiness.phase is Phase.STOPPED:
+            self._watches.close()
+        else:
+            self._watches.changed()
 
     async def check(self, request: HealthCheckRequest, _rpc: Rpc) -> HealthCheckResponse:
         """The status of one name; NOT_FOUND for an unknown one."""
@@ -64,29 +69,16 @@ class GrpcHealth:
 
     async def watch(self, request: HealthCheckRequest, rpc: Rpc) -> None:
         """The status of one name now and whenever it changes, until the server stops."""
-        if self._watches >= self._most_watches:
+        if self._watches.open >= self._most_watches:
             raise ProxyOverloaded("Too many open Watch calls.", retry_after=30.0)
-        self._watches += 1
-        try:
-            await self._tell_changes(request.service, rpc)
-        finally:
-            self._watches -= 1
+        async with aclosing(self._watches.statuses(request.service)) as statuses:
+            async for status in statuses:
+                await rpc.context.write(HealthCheckResponse(status=status).SerializeToString())
 
     async def list(self, _request: HealthListRequest, _rpc: Rpc) -> HealthListResponse:
         """The status of every name of the configuration, 100 at most."""
         names = [*READINESS_NAMES, LIVENESS, *self._names()][:MOST_LISTED]
         return HealthListResponse(statuses={name: HealthCheckResponse(status=self._status(name)) for name in names})
-
-    async def _tell_changes(self, service: str, rpc: Rpc) -> None:
-        told: int | None = None
-        while True:
-            status = self._status(service)
-            if status != told:
-                await rpc.context.write(HealthCheckResponse(status=status).SerializeToString())
-                told = status
-            if self._readiness.phase is Phase.STOPPED:
-                return
-            await self._readiness.change(max(POLL, self._watches / MOST_LOOKS))
 
     def _status(self, service: str) -> Any:
         phase = self._readiness.phase

@@ -1,6 +1,6 @@
 """Health: how the proxy and its providers are, for people and dashboards."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -42,6 +42,7 @@ class HealthServicer:
         started: When the server started.
         providers: The current providers by name.
         state: How a provider is.
+        serving: Whether a provider serves.
         probe: Probes providers now and records what came out.
         load: What the server is doing.
     """
@@ -54,6 +55,7 @@ class HealthServicer:
         started: datetime,
         providers: Callable[[], Mapping[str, ProviderInfo]],
         state: Callable[[str], ProviderState],
+        serving: Callable[[str], bool],
         probe: Callable[[Sequence[str]], Awaitable[None]],
         load: Callable[[], Load],
     ) -> None:
@@ -62,6 +64,7 @@ class HealthServicer:
         self._started = started
         self._providers = providers
         self._state = state
+        self._serving = serving
         self._probe = probe
         self._load = load
 
@@ -78,7 +81,7 @@ class HealthServicer:
         if request.probe:
             await self._probe(names)
         states = {name: self._state(name) for name in names}
-        response = health_pb2.HealthResponse(status=self._status(), version=__version__)
+        response = health_pb2.HealthResponse(status=self._status(providers), version=__version__)
         fill_time(response.start_time, self._started)
         response.providers.extend(_provider(name, providers[name], state) for name, state in states.items())
         load = self._load()
@@ -88,13 +91,13 @@ class HealthServicer:
         fill_duration(response.load.loop_lag, load.loop_lag)
         return response
 
-    def _status(self) -> health_pb2.ServingStatus.ValueType:
+    def _status(self, providers: Iterable[str]) -> health_pb2.ServingStatus.ValueType:
         phase = self._readiness.phase
         if phase is Phase.DRAINING:
             return health_pb2.SERVING_STATUS_DRAINING
         if phase is not Phase.SERVING or self._overloaded():
             return health_pb2.SERVING_STATUS_NOT_SERVING
-        if all(self._state(name).serving for name in self._providers()):
+        if all(map(self._serving, providers)):
             return health_pb2.SERVING_STATUS_SERVING
         return health_pb2.SERVING_STATUS_DEGRADED
 

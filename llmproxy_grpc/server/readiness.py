@@ -1,6 +1,6 @@
 """Whether this server takes new calls: starting, serving, draining or stopped, and told at once to whoever watches."""
 
-import asyncio
+from collections.abc import Callable
 from enum import Enum
 
 
@@ -14,23 +14,13 @@ class Phase(Enum):
 
 
 class Readiness:
-    """The phase of the server; watchers wait for the next change."""
+    """The phase of the server; `changed` is called at every new one."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self.phase = Phase.STARTING
-        self._changed = asyncio.Event()
+        self._changed = changed
 
     def enter(self, phase: Phase) -> None:
-        """Moves to a phase and wakes every watcher."""
+        """Moves to a phase and tells it."""
         self.phase = phase
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def change(self, timeout: float) -> None:  # noqa: ASYNC109 - a poll with an early wake-up, no time limit
-        """Waits until the phase changes, `timeout` seconds at most."""
-        changed = self._changed
-        try:
-            async with asyncio.timeout(timeout):
-                await changed.wait()
-        except TimeoutError:
-            return
+        self._changed()

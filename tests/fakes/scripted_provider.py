@@ -80,6 +80,7 @@ class ScriptedProvider:
         self.models: list[str] = ["m"]
         self.unsupported_fields: list[Unsupported] = []
         self.probe_error: Exception | None = None
+        self.probes = 0
         self.cancelled = 0
         self.finished = 0
         self.closed = False
@@ -124,6 +125,7 @@ class ScriptedProvider:
         return [UpstreamModel(model) for model in self.models]
 
     async def probe(self) -> None:
+        self.probes += 1
         if self.probe_error is not None:
             raise self.probe_error
 

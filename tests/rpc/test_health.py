@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import grpc
 import pytest
@@ -8,10 +9,13 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from llmproxy_grpc._gen.v1 import error_pb2, health_pb2, model_pb2
 from llmproxy_grpc.errors import UpstreamServerError
+from tests.fakes.polling import until
 from tests.fakes.requests import chat_request, failure
 
 SERVING = standard.HealthCheckResponse.SERVING
 NOT_SERVING = standard.HealthCheckResponse.NOT_SERVING
+WATCH = 0.25
+"""Seconds within which a watch tells a change; tests assert ten times the figure."""
 
 
 async def break_provider(server, times: int = 3) -> None:
@@ -154,8 +158,67 @@ async def test_the_health_listener_serves_health_alone(serve):
             assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_a_hundred_probes_at_once_dial_nobody(serve):
+async def test_a_thousand_questions_at_once_probe_nobody(serve):
     async with serve() as server:
-        before = len(server.scripted.requests)
-        await asyncio.gather(*(server.stub.Health(health_pb2.HealthRequest()) for _ in range(100)))
-        assert len(server.scripted.requests) == before
+        asked = health_pb2.HealthRequest()
+        for _ in range(10):
+            await asyncio.gather(*(server.stub.Health(asked) for _ in range(100)))
+        assert server.scripted.probes == 0
+        assert server.scripted.requests == []
+
+
+async def test_a_thousand_wishes_to_probe_now_share_few_probes(serve):
+    async with serve() as server:
+        wish = health_pb2.HealthRequest(probe=True)
+        begun, go = asyncio.Event(), asyncio.Event()
+
+        async def probe():
+            server.scripted.probes += 1
+            begun.set()
+            await go.wait()
+
+        server.scripted.probe = probe
+        calls = [server.stub.Health(wish) for _ in range(1000)]
+        await begun.wait()
+        await until(lambda: server.app._admission.in_flight.get("Health") == 1000, within=20)
+        go.set()
+        await asyncio.gather(*calls)
+        assert server.scripted.probes == 1
+
+
+async def test_a_provider_that_nobody_calls_is_probed_down_and_up_again(serve):
+    async with serve({"health": {"interval": 0.05}}) as server:
+        watch = HealthStub(server.channel).Watch(standard.HealthCheckRequest(service="provider/scripted"))
+        assert (await watch.read()).status == SERVING
+        server.scripted.probe_error = UpstreamServerError("It failed.")
+        assert (await watch.read()).status == NOT_SERVING
+        assert server.scripted.probes >= 3
+        server.scripted.probe_error = None
+        assert (await watch.read()).status == SERVING
+        assert server.scripted.requests == []
+        watch.cancel()
+
+
+async def test_a_provider_with_calls_is_not_probed(serve):
+    async with serve({"health": {"interval": 0.02}}) as server:
+        await server.stub.Chat(chat_request())
+        probed = server.scripted.probes
+        for _ in range(20):
+            await server.stub.Chat(chat_request())
+            await asyncio.sleep(0.01)
+        assert server.scripted.probes == probed
+
+
+async def test_a_hundred_watches_are_told_of_a_change_soon(serve):
+    async with serve() as server:
+        stub = HealthStub(server.channel)
+        name = standard.HealthCheckRequest(service="provider/scripted")
+        watches = [stub.Watch(name) for _ in range(100)]
+        for watch in watches:
+            assert (await watch.read()).status == SERVING
+        await break_provider(server)
+        began = time.monotonic()
+        assert {(await watch.read()).status for watch in watches} == {NOT_SERVING}
+        assert time.monotonic() - began < WATCH * 10
+        for watch in watches:
+            watch.cancel()

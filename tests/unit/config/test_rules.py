@@ -151,7 +151,6 @@ USES = {
     "retries.budget_ratio": "retries: {budget_ratio: 0.1}",
     "breaker.*": "breaker: {open: 5s}",
     "hedging.enabled": "hedging: {enabled: true}",
-    "health.interval": "health: {interval: 30s}",
     "records.enabled": "records: {enabled: true}",
     "records.directory": "records: {directory: ./x}",
     "records.store": "records: {store: sqlite}",

@@ -4,6 +4,7 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from llmproxy_grpc.errors import ProxyOverloaded
+from llmproxy_grpc.health.changes import Changes
 from llmproxy_grpc.server.grpc_health import MOST_LISTED, READINESS_NAMES, GrpcHealth
 from llmproxy_grpc.server.readiness import Phase, Readiness
 from tests.fakes.polling import until
@@ -23,7 +24,8 @@ class Rpc:
 
 
 def serving(most_watches=2, names=()):
-    readiness = Readiness()
+    changes = Changes()
+    readiness = Readiness(changes.tell)
     readiness.enter(Phase.SERVING)
     health = GrpcHealth(
         readiness=readiness,
@@ -32,6 +34,7 @@ def serving(most_watches=2, names=()):
         names=lambda: names,
         most_watches=most_watches,
     )
+    changes.listen(health.changed)
     return health, readiness
 
 

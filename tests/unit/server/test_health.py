@@ -38,6 +38,7 @@ class Proxy:
             started=NOON,
             providers=lambda: self.infos,
             state=lambda name: self.states[name],
+            serving=lambda name: self.states[name].serving,
             probe=self.probe,
             load=lambda: self.load,
         )
