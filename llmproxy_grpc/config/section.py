@@ -27,6 +27,12 @@ def _text(value: str) -> str:
     return value
 
 
+def _file(value: object) -> object:
+    if value == "":  # not the folder of the configuration, which an empty path would be
+        raise ValueError("is empty; name a file, or leave the key out")
+    return value
+
+
 SECRET_SCHEMA: Final = {
     "anyOf": [
         {"type": "string", "minLength": 1},
@@ -56,7 +62,5 @@ Text = Annotated[str, AfterValidator(_text), Field(min_length=1, max_length=512)
 Secret = Annotated[SecretStr, AfterValidator(_secret), WithJsonSchema(SECRET_SCHEMA)]
 """Text that is never shown; it goes into a header."""
 
-File = Annotated[
-    Path, BeforeValidator(lambda value: value or None), WithJsonSchema({"type": "string", "x-type": "file"})
-]
-"""Path of a file; empty is none."""
+File = Annotated[Path, BeforeValidator(_file), WithJsonSchema({"type": "string", "minLength": 1, "x-type": "file"})]
+"""Path of a file."""

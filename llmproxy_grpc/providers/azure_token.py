@@ -1,5 +1,6 @@
 """Access tokens of Microsoft Entra ID for Azure's models."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -21,8 +22,34 @@ def azure_token() -> Expiring[str]:
 
 def _fetch() -> tuple[str, float]:
     # Its imports take a while, and many have no use for them.
-    from azure.identity import DefaultAzureCredential  # noqa: PLC0415
+    from azure.identity import CredentialUnavailableError, DefaultAzureCredential  # noqa: PLC0415
 
     with DefaultAzureCredential() as credential:
-        token: Any = credential.get_token(SCOPE)
-    return token.token, float(token.expires_on)
+        heard = _listen(credential)
+        try:
+            token: Any = credential.get_token(SCOPE)
+        except Exception as error:  # noqa: BLE001 - of its parts' errors it tells the words alone
+            broke = heard[-1] if heard else error
+            failure = error if isinstance(broke, CredentialUnavailableError) else broke
+        else:
+            return token.token, float(token.expires_on)
+    raise failure
+
+
+def _listen(chain: Any) -> list[Exception]:
+    """The errors of the credentials in a chain, as they come; one that is not there goes on to the next."""
+    heard: list[Exception] = []
+
+    def told(get_token: Callable[..., Any]) -> Callable[..., Any]:
+        def get(*scopes: str, **options: Any) -> Any:
+            try:
+                return get_token(*scopes, **options)
+            except Exception as error:
+                heard.append(error)
+                raise
+
+        return get
+
+    for credential in getattr(chain, "credentials", ()):
+        credential.get_token = told(credential.get_token)
+    return heard

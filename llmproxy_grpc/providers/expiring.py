@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from llmproxy_grpc.errors import CredentialsRejected
+from llmproxy_grpc.errors import CredentialsRejected, ProxyError
+from llmproxy_grpc.providers.token_trouble import trouble
 
 T = TypeVar("T")
 
@@ -30,12 +31,14 @@ class Expiring(Generic[T]):
         self._ends_at = 0.0
         self._ask_again_at = 0.0
         self._fetching: asyncio.Task[None] | None = None
+        self._trouble: Callable[[], ProxyError] = _none_valid
 
     async def get(self) -> T:
         """Gives a credential that holds, waiting for one if need be.
 
         Raises:
             CredentialsRejected: There is none to be had.
+            UpstreamError: Who gives them out cannot be reached, is too slow, or has trouble of its own.
         """
         now = self._now()
         if self._value is not None and now < self._ends_at - EARLY:
@@ -43,7 +46,7 @@ class Expiring(Generic[T]):
         if self._value is None or now >= self._ask_again_at:
             await self._refresh()
         if self._value is None or self._now() >= self._ends_at:
-            raise CredentialsRejected("The proxy has no valid credential for the provider.")
+            raise self._trouble()
         return self._value
 
     async def _refresh(self) -> None:
@@ -55,7 +58,12 @@ class Expiring(Generic[T]):
     async def _run(self) -> None:
         try:
             self._value, self._ends_at = await asyncio.to_thread(self._fetch)
-        except Exception:  # noqa: BLE001 - libraries of clouds raise anything; what they say may hold secrets
+        except Exception as error:  # noqa: BLE001 - libraries of clouds raise anything; what they say may hold secrets
+            self._trouble = trouble(error) or _none_valid
             self._ask_again_at = self._now() + _RETRY
         finally:
             self._fetching = None
+
+
+def _none_valid() -> ProxyError:
+    return CredentialsRejected("The proxy has no valid credential for the provider.")

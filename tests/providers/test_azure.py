@@ -11,10 +11,14 @@ import pytest
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import (
     CapabilityNotSupported,
+    CredentialsRejected,
     InvalidRequest,
     ModelNotFound,
     PromptBlocked,
+    ProxyError,
     UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnreachable,
 )
 from llmproxy_grpc.messages import EmbedRequest, MediaKind, MediaPart, Message, Role, TextPart
 from llmproxy_grpc.providers.azure import AzureProvider
@@ -114,17 +118,34 @@ def test_a_flag_that_makes_no_sense_is_refused(http):
 IDENTITY = """
 import threading
 asked = []
+failures = []
+class CredentialUnavailableError(Exception):
+    pass
+class Part:
+    def get_token(self, scope):
+        asked.append((scope, threading.get_ident()))
+        if failures:
+            raise failures.pop()
+        class Token:
+            token = "test-entra-token"
+            expires_on = 4102444800
+        return Token
 class DefaultAzureCredential:
+    def __init__(self):
+        self.credentials = (Part(), Part())
     def __enter__(self):
         return self
     def __exit__(self, *_):
         pass
     def get_token(self, scope):
-        asked.append((scope, threading.get_ident()))
-        class Token:
-            token = "test-entra-token"
-            expires_on = 4102444800
-        return Token
+        for credential in self.credentials:
+            try:
+                return credential.get_token(scope)
+            except CredentialUnavailableError:
+                continue
+            except Exception:
+                break
+        raise ValueError("failed to retrieve a token")
 """
 
 
@@ -153,6 +174,34 @@ async def test_without_a_key_tokens_of_entra_id_go_with_every_request(upstream, 
     ((scope, thread),) = identity.asked
     assert scope == "https://cognitiveservices.azure.com/.default"
     assert thread != threading.get_ident()
+
+
+async def test_a_part_that_is_not_there_leaves_the_token_to_the_next(upstream, http, identity):
+    upstream.handler = KIND.respond
+    identity.failures.append(identity.CredentialUnavailableError("not here"))
+    azure = await KIND.provider(upstream, http, api_key=None)
+    await azure.chat(ask(), "m")
+    assert len(identity.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("failures", "kind"),
+    [
+        ([ConnectionRefusedError("no")], UpstreamUnreachable),
+        ([TimeoutError("slow")], UpstreamTimeout),
+        ([ValueError("refused")], CredentialsRejected),
+        ([None, ConnectionRefusedError("no")], UpstreamUnreachable),
+        ([None, None], CredentialsRejected),
+    ],
+)
+async def test_a_directory_that_is_not_to_be_reached_refuses_nobody(upstream, http, identity, failures, kind):
+    unavailable = identity.CredentialUnavailableError
+    identity.failures.extend(failure or unavailable("not here") for failure in reversed(failures))
+    azure = await KIND.provider(upstream, http, api_key=None)
+    with pytest.raises(ProxyError) as caught:
+        await azure.chat(ask(), "m")
+    assert type(caught.value) is kind
+    assert not upstream.requests
 
 
 async def test_a_token_is_in_no_error(upstream, http, identity):

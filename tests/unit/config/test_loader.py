@@ -50,6 +50,20 @@ def test_without_discovery_or_direct_models_there_is_no_embedded_default(tmp_pat
     assert config_of(tmp_path, "direct_models=false").default_model is None
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("providers: [{name: a, kind: local, model_file: ''}]", 'providers[0].model_file: {why} (found "")'),
+        ("prices: {file: '${NO_SUCH:-}'}", 'prices.file: {why} (found "${NO_SUCH:-}")'),
+        ("grpc: {tls: {cert: '', key: '${EMPTY}'}}", 'grpc.tls.cert: {why} (found "")'),
+    ],
+)
+def test_an_empty_path_names_itself_and_what_to_do(tmp_path, write, text, fault):
+    write(text)
+    why = "is empty; name a file, or leave the key out"
+    assert faults_of(tmp_path, EMPTY="")[0] == "llmproxy.yaml:1: " + fault.replace("{why}", why)
+
+
 def test_later_sources_win(tmp_path, write):
     write("grpc: {grace: 1, predrain: 1, max_in_flight: 1, max_receive_bytes: 2048}")
     config = config_of(

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.errors import CredentialsRejected
+from llmproxy_grpc.errors import CredentialsRejected, UpstreamUnreachable
 from llmproxy_grpc.providers import aws_credentials as room
 from llmproxy_grpc.providers.aws_credentials import aws_credentials, bearer_token
 from llmproxy_grpc.providers.sigv4 import AwsCredentials
@@ -94,6 +95,16 @@ async def test_a_named_profile_wins_over_the_environment(files):
 async def test_keys_that_nobody_has_are_an_error_of_the_proxys_own(files, fields):
     with pytest.raises(CredentialsRejected):
         await aws_credentials(config(**fields), {})()
+
+
+async def test_keys_that_cannot_be_fetched_for_want_of_a_network_are_no_refusal(files, monkeypatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{port}/keys")
+    monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0)
+    with pytest.raises(UpstreamUnreachable):
+        await aws_credentials(config(), {})()
 
 
 def process_in(folder, *, minutes: int):

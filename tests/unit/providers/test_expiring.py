@@ -1,11 +1,20 @@
 """Credentials that expire: fetched once for all who wait, in time, and used while they hold."""
 
 import asyncio
+import socket
+import ssl
 import threading
 
 import pytest
 
-from llmproxy_grpc.errors import CredentialsRejected
+from llmproxy_grpc.errors import (
+    CredentialsRejected,
+    ProxyError,
+    UpstreamRateLimited,
+    UpstreamServerError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from llmproxy_grpc.providers.expiring import EARLY, Expiring
 
 
@@ -16,13 +25,14 @@ class Source:
         self.time = 0.0
         self.fetched = 0
         self.failing = False
+        self.failure: Exception = LookupError("refused: test-secret")
         self.threads: set[int] = set()
 
     def fetch(self) -> tuple[str, float]:
         self.fetched += 1
         self.threads.add(threading.get_ident())
         if self.failing:
-            raise OSError("no network")
+            raise self.failure
         return f"test-token-{self.fetched}", self.time + 3600
 
     def expiring(self) -> Expiring[str]:
@@ -82,3 +92,98 @@ async def test_without_any_credential_the_next_caller_asks_again():
             await expiring.get()
     source.failing = False
     assert await expiring.get() == "test-token-3"
+
+
+def caused_by(cause: BaseException | None, *, said: bool = True) -> Exception:
+    """What a library makes of a failure: its own error, raised from the failure or while it was handled."""
+    try:
+        try:
+            raise cause or LookupError
+        except BaseException as error:
+            if said:
+                raise RuntimeError("no token: test-secret") from error
+            raise RuntimeError("no token: test-secret")  # noqa: B904 - this is what is tested
+    except RuntimeError as error:
+        return error
+
+
+def answered(status: int) -> Exception:
+    error = RuntimeError("no token: test-secret")
+    error.status_code = status  # type: ignore[attr-defined]
+    return error
+
+
+def kept(inner: Exception) -> Exception:
+    error = RuntimeError("no token: test-secret")
+    error.inner_exception = inner  # type: ignore[attr-defined]
+    return error
+
+
+def answered_aws(status: int) -> Exception:
+    error = RuntimeError("no token: test-secret")
+    error.response = {"ResponseMetadata": {"HTTPStatusCode": status}}  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (ConnectionRefusedError("no"), UpstreamUnreachable),
+        (caused_by(ConnectionResetError("no")), UpstreamUnreachable),
+        (caused_by(socket.gaierror(-2, "no such name"), said=False), UpstreamUnreachable),
+        (caused_by(ssl.SSLError("no")), UpstreamUnreachable),
+        (caused_by(caused_by(OSError(101, "Network is unreachable"))), UpstreamUnreachable),
+        (caused_by(kept(caused_by(ConnectionRefusedError("no")))), UpstreamUnreachable),
+        (TimeoutError("slow"), UpstreamTimeout),
+        (caused_by(TimeoutError("slow"), said=False), UpstreamTimeout),
+        (answered(503), UpstreamServerError),
+        (answered_aws(500), UpstreamServerError),
+        (answered(429), UpstreamRateLimited),
+        (answered(400), CredentialsRejected),
+        (answered_aws(403), CredentialsRejected),
+        (FileNotFoundError(2, "no such file"), CredentialsRejected),
+        (caused_by(PermissionError(13, "not yours")), CredentialsRejected),
+        (caused_by(None), CredentialsRejected),
+        (ValueError("test-secret"), CredentialsRejected),
+    ],
+)
+async def test_trouble_on_the_way_to_a_token_is_no_refusal(failure, kind):
+    source = Source()
+    source.failing, source.failure = True, failure
+    expiring = source.expiring()
+    for _ in range(2):
+        with pytest.raises(ProxyError) as caught:
+            await expiring.get()
+        assert type(caught.value) is kind
+        assert "test-secret" not in repr(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.retryable is (kind is not CredentialsRejected)
+
+
+async def test_what_was_wrong_last_is_what_is_told():
+    source = Source()
+    source.failing, source.failure = True, ConnectionRefusedError()
+    expiring = source.expiring()
+    with pytest.raises(UpstreamUnreachable):
+        await expiring.get()
+    source.failure = answered(400)
+    with pytest.raises(CredentialsRejected):
+        await expiring.get()
+
+
+async def test_a_cause_that_was_set_aside_does_not_count():
+    source = Source()
+    failure = RuntimeError("refused")
+    failure.__context__, failure.__suppress_context__ = TimeoutError(), True
+    source.failing, source.failure = True, failure
+    with pytest.raises(CredentialsRejected):
+        await source.expiring().get()
+
+
+async def test_causes_that_go_in_a_circle_end():
+    source = Source()
+    first, second = RuntimeError("a"), RuntimeError("b")
+    first.__cause__, second.__cause__ = second, first
+    source.failing, source.failure = True, first
+    with pytest.raises(CredentialsRejected):
+        await source.expiring().get()

@@ -8,9 +8,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from llmproxy_grpc.errors import CredentialsRejected
+from llmproxy_grpc.errors import CredentialsRejected, UpstreamServerError, UpstreamUnreachable
 from llmproxy_grpc.providers.google_token import fetch_token, google_token
-from tests.fakes.faulty_upstream import Answer, FaultyUpstream
+from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream
 
 
 @pytest.fixture
@@ -66,3 +66,15 @@ async def test_an_account_that_is_refused_is_a_rejected_credential_and_nothing_e
     with pytest.raises(CredentialsRejected) as caught:
         await google_token().get()
     assert "secret" not in str(caught.value)
+
+
+async def test_a_token_endpoint_that_is_in_trouble_refuses_nobody(endpoint):
+    endpoint.default = Answer.json(b"{}", status=503)
+    with pytest.raises(UpstreamServerError):
+        await google_token().get()
+
+
+async def test_a_token_endpoint_that_hangs_up_refuses_nobody(endpoint):
+    endpoint.default = Answer(raw=[Do.RESET])
+    with pytest.raises(UpstreamUnreachable):
+        await google_token().get()
