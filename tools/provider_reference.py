@@ -12,7 +12,7 @@ from msgspec import Struct
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.messages import MediaKind, ToolMode
 from llmproxy_grpc.providers import local, registry
-from llmproxy_grpc.providers.features import PLAIN_SETTINGS, EmbedFeatures, Features, MediaFeature, Source
+from llmproxy_grpc.providers.features import PLAIN_SETTINGS, EmbedFeatures, Features, MediaFeature, Place, Source
 from llmproxy_grpc.providers.http import HttpClient
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "providers.md"
@@ -95,6 +95,14 @@ def _media(kind: MediaKind, place: str) -> Callable[[Features], str]:
     return read
 
 
+def _looks(features: Features) -> str:
+    """Where which media's detail can be chosen."""
+    places = {place for feature in features.media.values() for place in feature.detail}
+    kinds = [kind.name.lower() for kind, feature in sorted(features.media.items()) if feature.detail]
+    where = "" if Place.RESULT in places or not kinds else ", not in results of tools"
+    return f"{', '.join(kinds)}{where}" if kinds else NO
+
+
 def _modes(features: Features) -> str:
     if not features.tools:
         return NO
@@ -127,6 +135,7 @@ ROWS: Mapping[str, Callable[[Features], str]] = {
     "`tool_choice.parallel_tool_calls`": _flag("parallel_tool_calls"),
     **{f"`{kind.name.lower()}` in prompts": _media(kind, "prompts") for kind in MediaKind},
     **{f"`{kind.name.lower()}` in results of tools": _media(kind, "results") for kind in MediaKind},
+    "`detail` of media": _looks,
     "`messages[].name`": _flag("message_name"),
     "`parts[].cache_hint`": _flag("cache_hints"),
     **{f"`generation.{name}`": _setting(name) for name in PLAIN_SETTINGS},

@@ -14,6 +14,7 @@ from llmproxy_grpc.messages import (
     JsonObject,
     JsonObjectFormat,
     JsonSchemaFormat,
+    MediaDetail,
     MediaPart,
     Message,
     OpaquePart,
@@ -27,8 +28,8 @@ from llmproxy_grpc.messages import (
     ToolMode,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.features import PLAIN_SETTINGS, Features
-from llmproxy_grpc.providers.media import Place, media_objection, with_bytes
+from llmproxy_grpc.providers.features import PLAIN_SETTINGS, Features, Place
+from llmproxy_grpc.providers.media import media_objection, with_bytes
 from llmproxy_grpc.providers.options import DENIED_OPTIONS
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
@@ -173,11 +174,15 @@ class _Adaptation:
         return part
 
     def _media(self, part: MediaPart, path: str, place: Place) -> MediaPart | None:
-        part = with_bytes(part)
-        objection = media_objection(part, self._features.media.get(part.kind), place)
+        part, path = with_bytes(part), f"{path}.{part.kind.name.lower()}"
+        feature = self._features.media.get(part.kind)
+        objection = media_objection(part, feature, place)
         if objection:
-            self._leave_out(f"{path}.{part.kind.name.lower()}", objection)
+            self._leave_out(path, objection)
             return None
+        if part.detail and feature is not None and place not in feature.detail:
+            self._leave_out(f"{path}.detail", "this provider cannot be told how closely to look at it")
+            return replace(part, detail=MediaDetail.UNSPECIFIED)
         return part
 
     def _tool(self, tool: FunctionTool | ProviderTool, path: str) -> FunctionTool | ProviderTool | None:

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from llmproxy_grpc.messages import EmbedPurpose, EmbedRequest, MediaPart, Part
 from llmproxy_grpc.providers.adaptation import meant_options
-from llmproxy_grpc.providers.features import EmbedFeatures, Features
-from llmproxy_grpc.providers.media import Place, media_objection, with_bytes
+from llmproxy_grpc.providers.features import EmbedFeatures, Features, Place
+from llmproxy_grpc.providers.media import media_objection, with_bytes
 from llmproxy_grpc.providers.provider import Unsupported
 
 

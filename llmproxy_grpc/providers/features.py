@@ -1,7 +1,7 @@
 """What a kind can do with a model, as data: requests are adapted by it, capabilities listed, and a table printed."""
 
 from collections.abc import Mapping
-from enum import Flag
+from enum import Enum, Flag
 
 from msgspec import Struct
 
@@ -17,6 +17,14 @@ class Source(Flag):
     FILE_ID = 4
 
 
+class Place(Enum):
+    """Where in a conversation a part stands."""
+
+    PROMPT = "prompt"
+    ANSWER = "answer"
+    RESULT = "result"
+
+
 class MediaFeature(Struct, frozen=True):
     """How one kind of media is taken.
 
@@ -26,6 +34,7 @@ class MediaFeature(Struct, frozen=True):
         answers: The same in the model's own messages, such as pictures that it made.
         types: The media types that are taken, in lower case; empty for any.
         schemes: The schemes of URIs that are taken, such as `s3`; empty for any.
+        detail: In which places the model can be told how closely to look.
     """
 
     prompts: Source = Source.NONE
@@ -33,6 +42,7 @@ class MediaFeature(Struct, frozen=True):
     answers: Source = Source.NONE
     types: frozenset[str] = frozenset()
     schemes: frozenset[str] = frozenset()
+    detail: frozenset[Place] = frozenset()
 
 
 class EmbedFeatures(Struct, frozen=True, kw_only=True):

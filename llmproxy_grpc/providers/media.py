@@ -2,14 +2,13 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from enum import Enum
 from mimetypes import guess_extension
 from urllib.parse import unquote_to_bytes
 
 from msgspec.structs import replace
 
 from llmproxy_grpc.messages import MediaKind, MediaPart
-from llmproxy_grpc.providers.features import MediaFeature, Source
+from llmproxy_grpc.providers.features import MediaFeature, Place, Source
 
 _NAMES: Mapping[MediaKind, str] = {
     MediaKind.IMAGE: "pictures",
@@ -23,14 +22,6 @@ _WAYS: Mapping[Source, str] = {
     Source.FILE_ID: "by the id of an uploaded file",
 }
 _PRINTED_TYPES = 8
-
-
-class Place(Enum):
-    """Where in a conversation a part stands."""
-
-    PROMPT = "prompt"
-    ANSWER = "answer"
-    RESULT = "result"
 
 
 def media_objection(part: MediaPart, feature: MediaFeature | None, place: Place) -> str:

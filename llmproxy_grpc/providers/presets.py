@@ -81,6 +81,8 @@ _FIREWORKS = replace(COMPATIBLE, top_k=True)
 _VLLM = replace(
     COMPATIBLE,
     top_k=True,
+    # It takes the field, and takes no notice of it.
+    image_detail=False,
     documents=False,
     video=True,
     embeddings=EmbeddingStyle.BASE64,
@@ -91,6 +93,7 @@ _VLLM = replace(
 _LLAMA_CPP = replace(
     COMPATIBLE,
     top_k=True,
+    image_detail=False,
     documents=False,
     embeddings=EmbeddingStyle.BASE64,
     # It would send the whole vectors.
@@ -107,6 +110,7 @@ _OLLAMA = replace(
     n=False,
     logit_bias=False,
     image_uri=False,
+    image_detail=False,
     audio=False,
     documents=False,
     embeddings=EmbeddingStyle.BASE64,

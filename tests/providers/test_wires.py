@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llmproxy_grpc.errors import (
     ProxyError,
@@ -22,9 +23,15 @@ from llmproxy_grpc.errors import (
 from llmproxy_grpc.messages import (
     FinishReason,
     FunctionTool,
+    MediaDetail,
+    MediaKind,
+    MediaPart,
+    Message,
     ProviderResponse,
+    Role,
     StreamEvent,
     TextDelta,
+    TextPart,
     ToolCallPart,
     UpstreamEnd,
 )
@@ -51,6 +58,9 @@ names = st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=12
 @pytest.fixture(params=HTTP_KINDS, ids=lambda kind: kind.name)
 def kind(request: pytest.FixtureRequest) -> HttpKind:
     return request.param
+
+
+PICTURE = MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png")
 
 
 @pytest.fixture
@@ -300,3 +310,25 @@ async def test_a_complete_stream_gives_its_connection_back(kind, provider, upstr
         upstream.script(kind.streaming(kind.stream(TEXTS, ("5", "7"))))
         await collected(provider.stream(ask(), kind.model))
     assert upstream.connections == 1
+
+
+async def test_how_closely_to_look_at_a_picture_is_sent_or_named(kind, provider, upstream):
+    upstream.handler = kind.respond
+    features = provider.features(kind.model)
+    bodies = []
+    for detail in MediaDetail:
+        picture = replace(PICTURE, detail=detail)
+        messages = (Message(Role.USER, (picture, TextPart(text="?"))),)
+        adapted = provider.adapt(ask(messages=messages), kind.model)
+        named = [found.field for found in adapted.unsupported]
+        if MediaKind.IMAGE not in features.media:
+            assert named == ["messages[0].parts[0].image"]
+        elif detail and not features.media[MediaKind.IMAGE].detail:
+            assert named == ["messages[0].parts[0].image.detail"]
+        else:
+            assert named == []
+        upstream.script(kind.streaming(kind.stream(TEXTS, ("5", "7"))))
+        await collected(provider.stream(adapted.request, kind.model))
+        bodies.append(upstream.requests[-1].body)
+    told = MediaKind.IMAGE in features.media and bool(features.media[MediaKind.IMAGE].detail)
+    assert len(set(bodies)) == (len(MediaDetail) if told else 1)

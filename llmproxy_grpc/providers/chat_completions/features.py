@@ -1,10 +1,12 @@
 """What a vendor's flags make of the features of Chat Completions."""
 
+from msgspec.structs import replace
+
 from llmproxy_grpc.messages import MediaKind, Modality, ToolMode
 from llmproxy_grpc.providers.chat_completions.embeddings import embed_features
 from llmproxy_grpc.providers.chat_completions.media import AUDIO_FORMATS
 from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks, ReasoningStyle, efforts_of
-from llmproxy_grpc.providers.features import Features, MediaFeature, Source
+from llmproxy_grpc.providers.features import Features, MediaFeature, Place, Source
 
 _AUDIO = MediaFeature(prompts=Source.DATA, types=frozenset(AUDIO_FORMATS))
 _MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
@@ -61,7 +63,8 @@ def _settings(quirks: Quirks) -> frozenset[str]:
 def _media(quirks: Quirks) -> dict[MediaKind, MediaFeature]:
     taken: dict[MediaKind, MediaFeature] = {}
     if quirks.images:
-        taken[MediaKind.IMAGE] = _feature(quirks, Source.URI if quirks.image_uri else Source.NONE)
+        picture = _feature(quirks, Source.URI if quirks.image_uri else Source.NONE)
+        taken[MediaKind.IMAGE] = replace(picture, detail=frozenset(Place)) if quirks.image_detail else picture
     if quirks.audio:
         taken[MediaKind.AUDIO] = _AUDIO
     if quirks.documents:

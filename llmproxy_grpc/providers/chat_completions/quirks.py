@@ -100,6 +100,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     images: bool = True
     image_uri: bool = True
     """Whether a picture may be given by its address."""
+    image_detail: bool = True
+    """Whether the model can be told how closely to look at a picture."""
     audio: bool = True
     """Whether sound is taken, as `input_audio`."""
     documents: bool = True

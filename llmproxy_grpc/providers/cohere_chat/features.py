@@ -6,7 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from llmproxy_grpc.messages import EmbedPurpose, MediaKind, ToolMode
-from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Source
+from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Place, Source
 
 NAMES: Final = ("cohere",)
 PURPOSES: Final = {
@@ -18,7 +18,7 @@ PURPOSES: Final = {
 _EMBEDDING = re.compile(r"embed")
 _FEATURES = Features(
     names=NAMES,
-    media={MediaKind.IMAGE: MediaFeature(prompts=Source.DATA | Source.URI)},
+    media={MediaKind.IMAGE: MediaFeature(prompts=Source.DATA | Source.URI, detail=frozenset({Place.PROMPT}))},
     tools=True,
     strict_tools=True,
     tool_modes=frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED}),

@@ -18,7 +18,7 @@ from llmproxy_grpc.messages import (
     ToolMode,
 )
 from llmproxy_grpc.providers.adaptation import adapt
-from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Source
+from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Place, Source
 from llmproxy_grpc.providers.generate_content.generations import (
     MOST_MODELS,
     Generation,
@@ -42,6 +42,7 @@ _NOTHING: frozenset[str] = frozenset()
 _EMBEDS = re.compile(r"embedding")
 _EMBEDS_MEDIA = re.compile(r"gemini-embedding-(?!001|exp)")
 _SCHEMES = frozenset({"https", "gs"})
+_DETAIL = frozenset({Place.PROMPT, Place.ANSWER})
 _IN_RESULTS = frozenset({MediaKind.IMAGE, MediaKind.DOCUMENT})
 
 
@@ -103,6 +104,7 @@ def _media(generation: Generation, *, vertex: bool) -> dict[MediaKind, MediaFeat
             results=results if kind in _IN_RESULTS else Source.NONE,
             answers=prompts,
             schemes=_SCHEMES,
+            detail=_DETAIL if generation.media_detail else frozenset(),
         )
         for kind in MediaKind
     }

@@ -98,7 +98,7 @@ class History:
                 fields = {"text": text} if text or part.continuity_token else None
             case MediaPart():
                 fields = media(part)
-                if part.detail in _LEVELS and self._generation.media_detail:
+                if part.detail:
                     fields["mediaResolution"] = {"level": _LEVELS[part.detail]}
             case ToolCallPart():
                 call = {"name": part.name, "args": as_object(part.arguments_json)}

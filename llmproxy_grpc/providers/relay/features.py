@@ -3,10 +3,12 @@
 from typing import Final
 
 from llmproxy_grpc.messages import EmbedPurpose, MediaKind, Modality, ToolMode
-from llmproxy_grpc.providers.features import PLAIN_SETTINGS, EmbedFeatures, Features, MediaFeature, Source
+from llmproxy_grpc.providers.features import PLAIN_SETTINGS, EmbedFeatures, Features, MediaFeature, Place, Source
 
 _ANYWHERE: Final = Source.DATA | Source.URI | Source.FILE_ID
-_MEDIA: Final = {kind: MediaFeature(prompts=_ANYWHERE, results=_ANYWHERE) for kind in MediaKind}
+_MEDIA: Final = {
+    kind: MediaFeature(prompts=_ANYWHERE, results=_ANYWHERE, detail=frozenset(Place)) for kind in MediaKind
+}
 
 FEATURES: Final = Features(
     names=("grpc",),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from llmproxy_grpc.messages import MediaKind, ToolMode
 from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks, ReasoningStyle, efforts_of
-from llmproxy_grpc.providers.features import Features, MediaFeature, Source
+from llmproxy_grpc.providers.features import Features, MediaFeature, Place, Source
 
 _MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
 
@@ -37,15 +37,21 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
 
 
 def _media(quirks: Quirks) -> Mapping[MediaKind, MediaFeature]:
-    taken = {
-        MediaKind.IMAGE: _sources(quirks, by_uri=quirks.image_uri) if quirks.images else Source.NONE,
-        MediaKind.DOCUMENT: _sources(quirks, by_uri=quirks.document_uri) if quirks.documents else Source.NONE,
-    }
-    return {
-        kind: MediaFeature(prompts=sources, results=sources if quirks.media_results else Source.NONE)
-        for kind, sources in taken.items()
-        if sources
-    }
+    taken: dict[MediaKind, MediaFeature] = {}
+    if quirks.images:
+        taken[MediaKind.IMAGE] = _feature(quirks, by_uri=quirks.image_uri, detail=quirks.image_detail)
+    if quirks.documents:
+        taken[MediaKind.DOCUMENT] = _feature(quirks, by_uri=quirks.document_uri, detail=False)
+    return taken
+
+
+def _feature(quirks: Quirks, *, by_uri: bool, detail: bool) -> MediaFeature:
+    sources = _sources(quirks, by_uri=by_uri)
+    return MediaFeature(
+        prompts=sources,
+        results=sources if quirks.media_results else Source.NONE,
+        detail=frozenset(Place) if detail else frozenset(),
+    )
 
 
 def _sources(quirks: Quirks, *, by_uri: bool) -> Source:

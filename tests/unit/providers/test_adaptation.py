@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from llmproxy_grpc.messages import (
     CacheHint,
@@ -10,6 +11,7 @@ from llmproxy_grpc.messages import (
     GenerationConfig,
     JsonObjectFormat,
     JsonSchemaFormat,
+    MediaDetail,
     MediaKind,
     MediaPart,
     Message,
@@ -25,7 +27,7 @@ from llmproxy_grpc.messages import (
     ToolResultPart,
 )
 from llmproxy_grpc.providers.adaptation import adapt
-from llmproxy_grpc.providers.features import PLAIN_SETTINGS, Features, MediaFeature, Source
+from llmproxy_grpc.providers.features import PLAIN_SETTINGS, Features, MediaFeature, Place, Source
 from tests.providers.conversations import ask
 
 TEXT = TextPart(text="x")
@@ -164,6 +166,32 @@ def test_media_in_results_has_a_rule_of_its_own():
     request = ask(messages=(Message(Role.TOOL, (ToolResultPart(tool_call_id="c", content=(PICTURE,)),)),))
     assert left_out(request, features) == []
     assert adapt(request, features).request is request
+
+
+@pytest.mark.parametrize(
+    ("detail", "honoured", "named"),
+    [
+        (MediaDetail.LOW, set(), True),
+        (MediaDetail.HIGH, {Place.RESULT}, True),
+        (MediaDetail.HIGH, {Place.PROMPT}, False),
+        (MediaDetail.UNSPECIFIED, set(), False),
+    ],
+)
+def test_how_closely_to_look_is_named_where_nobody_can_be_told(detail, honoured, named):
+    feature = MediaFeature(prompts=Source.DATA, detail=frozenset(honoured))
+    features = Features(names=("x",), media={MediaKind.IMAGE: feature})
+    picture = replace(PICTURE, detail=detail)
+    adapted = adapt(ask(messages=(Message(Role.USER, (TEXT, picture)),)), features)
+    assert [found.field for found in adapted.unsupported] == (["messages[0].parts[1].image.detail"] if named else [])
+    assert adapted.request.messages[0].parts == (TEXT, PICTURE if named else picture)
+
+
+def test_how_closely_to_look_at_a_result_has_a_rule_of_its_own():
+    feature = MediaFeature(prompts=Source.DATA, results=Source.DATA, detail=frozenset({Place.PROMPT}))
+    features = Features(names=("x",), media={MediaKind.IMAGE: feature})
+    content = (replace(PICTURE, detail=MediaDetail.LOW),)
+    request = ask(messages=(Message(Role.TOOL, (ToolResultPart(tool_call_id="c", content=content),)),))
+    assert left_out(request, features) == ["messages[0].parts[0].tool_result.content[0].image.detail"]
 
 
 @pytest.mark.parametrize(
