@@ -1,0 +1,56 @@
+"""JSON that others wrote (arguments, schemas): checked, and kept to the byte."""
+
+from functools import lru_cache
+
+import msgspec
+from msgspec import Raw
+
+from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
+from llmproxy_grpc.messages import FunctionTool, ToolCallPart
+
+_OBJECT = msgspec.json.Decoder(dict[str, Raw])
+_ON_ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
+_NO_ARGUMENTS = Raw(b'{"type":"object","properties":{}}')
+
+
+def arguments_of(call: ToolCallPart) -> str:
+    """The arguments of a call, exactly as the model wrote them; an empty text is an empty object.
+
+    Raises:
+        Unfit: They are no JSON object.
+    """
+    text = call.arguments_json
+    if not text or text.isspace():
+        return "{}"
+    if not is_object(text):
+        raise Unfit(SkipReason.ARGUMENTS_NOT_JSON)
+    return text
+
+
+def embedded(text: str) -> Raw:
+    """Valid JSON text as a part of a line: between its tokens, line ends become spaces."""
+    return Raw(text.encode().translate(_ON_ONE_LINE))
+
+
+@lru_cache(maxsize=1024)  # the same tools come with every call of an application
+def parameters_of(tool: FunctionTool) -> Raw:
+    """The schema of a function's arguments.
+
+    Raises:
+        Unfit: It is no JSON object.
+    """
+    schema = tool.parameters_json_schema
+    if not schema or schema.isspace():
+        return _NO_ARGUMENTS
+    if not is_object(schema):
+        raise Unfit(SkipReason.TOOL_SCHEMA_INVALID)
+    return embedded(schema)
+
+
+def is_object(text: str) -> bool:
+    """Whether a text is one JSON object."""
+    try:
+        _OBJECT.decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
