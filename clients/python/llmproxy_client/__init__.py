@@ -4,8 +4,9 @@ The helper works on any stub, also one that you made yourself. Its asynchronous 
 """
 
 from llmproxy_client.answer import Answer
-from llmproxy_client.channel import DEFAULT_TARGET, Tls
+from llmproxy_client.channel import DEFAULT_TARGET, EXPORT_OPTIONS, Tls
 from llmproxy_client.client import Client, collect, connect, count_tokens, embed, stream, text
+from llmproxy_client.dataset import DamagedExport, DifferentExport, FolderInUse, Progress, export
 from llmproxy_client.errors import BrokenStream, Failure, StreamFailed, Violation, error_detail
 
 __version__ = "0.1.0"
@@ -17,6 +18,7 @@ __all__ = [
     "text",
     "embed",
     "count_tokens",
+    "export",
     "error_detail",
     "Client",
     "Tls",
@@ -25,5 +27,10 @@ __all__ = [
     "Violation",
     "BrokenStream",
     "StreamFailed",
+    "Progress",
+    "DamagedExport",
+    "DifferentExport",
+    "FolderInUse",
     "DEFAULT_TARGET",
+    "EXPORT_OPTIONS",
 ]

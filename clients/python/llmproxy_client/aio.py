@@ -1,26 +1,34 @@
 """The asynchronous client: the same as `llmproxy_client`, for asyncio; errors and answers are shared."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import grpc
 from grpc import aio
 
 from llmproxy_client.answer import Answer, Order, text_of
 from llmproxy_client.api_key import aio_interceptors
 from llmproxy_client.channel import DEFAULT_TARGET, Option, Tls, channel_options, check_target
 from llmproxy_client.client import Metadata
+from llmproxy_client.dataset.download import Download, Progress
+from llmproxy_client.dataset.export import Tries
+from llmproxy_client.dataset.manifest import Manifest
+from llmproxy_client.errors import BrokenStream
 from llmproxy_client.inputs import inputs
 from llmproxy_client.v1.chat_pb2 import ChatRequest, ChatResponse, StreamOptions, StreamRequest, StreamResponse
 from llmproxy_client.v1.embed_pb2 import EMBED_PURPOSE_UNSPECIFIED, EmbedPurpose, EmbedResponse
+from llmproxy_client.v1.export_pb2 import ExportRequest
 from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 from llmproxy_client.v1.model_pb2 import CountTokensRequest, CountTokensResponse
 
 if TYPE_CHECKING:  # the asynchronous type of the stub exists for type checkers alone
     from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceAsyncStub
 
-__all__ = ["connect", "stream", "collect", "text", "embed", "count_tokens", "Client", "Metadata"]
+__all__ = ["connect", "stream", "collect", "text", "embed", "count_tokens", "export", "Client", "Metadata"]
 
 
 class Client:
@@ -81,6 +89,36 @@ async def count_tokens(
 ) -> CountTokensResponse:
     """Says how many tokens a conversation has; as `llmproxy_client.count_tokens`."""
     return await stub.CountTokens(CountTokensRequest(chat=chat), timeout=timeout, metadata=tuple(metadata))
+
+
+async def export(
+    stub: "LlmProxyServiceAsyncStub",
+    request: ExportRequest,
+    folder: Path | str,
+    *,
+    restart: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - as of `stream`
+    metadata: Metadata = (),
+) -> Manifest:
+    """Exports recorded calls to a folder; as `llmproxy_client.export`. Files are written in a thread."""
+    with await asyncio.to_thread(Download, request, Path(folder), restart=restart) as download:
+        tries = Tries(own_limit=timeout is None)
+        while not download.complete:
+            call = stub.Export(download.request(), timeout=timeout, metadata=tuple(metadata))
+            try:
+                async for message in call:
+                    await asyncio.to_thread(download.take, message)
+                    tries.succeeded()
+                    if on_progress is not None:
+                        on_progress(download.progress())
+                if not download.complete:
+                    raise BrokenStream("the export ended before its summary")
+            except grpc.RpcError as error:
+                await asyncio.sleep(tries.wait_after(error))
+            finally:
+                call.cancel()
+        return await asyncio.to_thread(download.finish)
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """A proxy that answers by script, on a free loopback port or a unix socket."""
 
+import hashlib
 import io
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import grpc
 import pytest
 from cryptography import x509
@@ -25,6 +27,8 @@ from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.v1.chat_pb2 import Candidate, ChatResponse, StreamResponse
 from llmproxy_client.v1.content_pb2 import ROLE_ASSISTANT, ContentPart, Message
 from llmproxy_client.v1.embed_pb2 import Embedding, EmbedResponse
+from llmproxy_client.v1.export_pb2 import SPLIT_PART_TRAIN, ExportResponse
+from llmproxy_client.v1.feedback_pb2 import RecordFeedbackResponse
 from llmproxy_client.v1.generation_pb2 import FINISH_REASON_STOP, USAGE_SOURCE_PROVIDER
 from llmproxy_client.v1.health_pb2 import SERVING_STATUS_SERVING, HealthResponse
 from llmproxy_client.v1.llm_proxy_service_pb2_grpc import (
@@ -87,6 +91,10 @@ class Script(LlmProxyServiceServicer):
     counted: CountTokensResponse = field(
         default_factory=lambda: CountTokensResponse(input_tokens=37, source=USAGE_SOURCE_PROVIDER)
     )
+    exported: list[ExportResponse] = field(default_factory=list)
+    """The messages of an export; the token of each is its number."""
+    cuts: list[int] = field(default_factory=list)
+    """Behind so many messages each call of Export breaks off, one after the other."""
     error: Refusal | None = None
     failures: int = 1_000_000
     """How many calls `error` meets before the rest succeeds."""
@@ -110,6 +118,22 @@ class Script(LlmProxyServiceServicer):
         self._fail(context)
         while self.hang and not self.left.wait(0.01):
             pass
+
+    def Export(self, request, context):  # noqa: N802 - gRPC's name
+        self._take(request, context)
+        self._fail(context)
+        header, *rest = self.exported
+        behind = int(request.resume_token or 0)
+        cut = self.cuts.pop(0) if self.cuts else len(self.exported)
+        for number, message in enumerate([header, *rest[behind:]][:cut]):
+            yield ExportResponse(sequence=number, resume_token=str(behind + number), **_payload(message))
+        if cut < len(rest) - behind + 1:
+            context.abort_with_status(refusal(grpc.StatusCode.UNAVAILABLE, "cut"))
+
+    def RecordFeedback(self, request, context):  # noqa: N802 - gRPC's name
+        self._take(request, context)
+        self._fail(context)
+        return RecordFeedbackResponse(create_time={"seconds": 1_767_225_600})
 
     def Embed(self, request, context):  # noqa: N802 - gRPC's name
         self._take(request, context)
@@ -141,6 +165,51 @@ class Script(LlmProxyServiceServicer):
         if self.error is not None and self.failures > 0:
             self.failures -= 1
             context.abort_with_status(self.error)
+
+
+def _payload(message: ExportResponse) -> dict[str, Any]:
+    kind = message.WhichOneof("payload")
+    return {kind: getattr(message, kind)}
+
+
+def dataset(*lines: bytes, per_chunk: int = 2, per_file: int = 4, compress: Any = bytes) -> list[ExportResponse]:
+    """The messages of a whole export of these lines."""
+    messages = [
+        ExportResponse(
+            header={"plan_id": "plan-1", "as_of_seq": 90, "matched_records": len(lines) + 1, "selected_records": -1}
+        )
+    ]
+    for index in range(-(-len(lines) // per_file)):
+        mine = lines[index * per_file : (index + 1) * per_file]
+        for start in range(0, len(mine), per_chunk):
+            some = mine[start : start + per_chunk]
+            data = compress(b"".join(some))
+            messages.append(
+                ExportResponse(
+                    chunk={
+                        "data": data,
+                        "record_count": len(some),
+                        "part": SPLIT_PART_TRAIN,
+                        "crc32c": google_crc32c.value(data),
+                        "file_index": index,
+                    }
+                )
+            )
+        whole = b"".join(mine)
+        messages.append(
+            ExportResponse(
+                file={
+                    "part": SPLIT_PART_TRAIN,
+                    "record_count": len(mine),
+                    "byte_count": len(whole),
+                    "sha256": hashlib.sha256(whole).digest(),
+                    "index": index,
+                }
+            )
+        )
+    summary = {"matched_records": len(lines) + 1, "written_records": len(lines), "skipped_records": {"no_answer": 1}}
+    messages.append(ExportResponse(summary=summary))
+    return messages
 
 
 @contextmanager
@@ -223,6 +292,11 @@ def _spoken() -> Callable[..., list[StreamResponse]]:
 @pytest.fixture(name="said")
 def _said() -> Callable[..., ChatResponse]:
     return said
+
+
+@pytest.fixture(name="dataset")
+def _dataset() -> Callable[..., list[ExportResponse]]:
+    return dataset
 
 
 @pytest.fixture(name="vectors")

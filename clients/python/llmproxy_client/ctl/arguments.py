@@ -8,6 +8,7 @@ import llmproxy_client
 from llmproxy_client.channel import DEFAULT_TARGET
 from llmproxy_client.ctl.chat import DEFAULT_MODEL
 from llmproxy_client.ctl.embed import PURPOSES
+from llmproxy_client.ctl.export_options import add_export_options
 
 TARGET = "LLMPROXY_TARGET"
 API_KEY = "LLMPROXY_API_KEY"
@@ -56,6 +57,14 @@ def _add_commands(top: argparse.ArgumentParser) -> None:
     count.add_argument("-m", "--model", default=DEFAULT_MODEL, help="whose tokens; without it the server's default's")
     count.add_argument("--json", action="store_true", help="print JSON")
     count.add_argument("prompt", metavar="PROMPT", nargs="?", help="the prompt; without it standard input")
+    export = commands.add_parser(
+        "export",
+        help="write recorded calls as a dataset",
+        description="Writes recorded calls to a folder, with a manifest and a card; goes on where it was cut off.",
+        parents=shared,
+    )
+    add_export_options(export)
+    _add_feedback(commands.add_parser("feedback", help="judge a recorded call", parents=shared))
     models = commands.add_parser(
         "models", help="list the models", description="Lists the models that you may use.", parents=shared
     )
@@ -65,6 +74,20 @@ def _add_commands(top: argparse.ArgumentParser) -> None:
     )
     health.add_argument("--json", action="store_true", help="print JSON")
     health.add_argument("--watch", action="store_true", help="print it every 2 s until interrupted")
+
+
+def _add_feedback(feedback: argparse.ArgumentParser) -> None:
+    feedback.description = "Judges a call; the latest judgement of a name, kind and source counts."
+    feedback.add_argument("record_id", metavar="RECORD_ID", help="id of the answer, as `chat --json` prints it")
+    feedback.add_argument("--name", default="helpful", help="what is judged; `helpful` without it")
+    feedback.add_argument("--source", default="user", help="who judges; `user` without it")
+    feedback.add_argument("--json", action="store_true", help="print JSON")
+    kind = feedback.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--up", dest="thumb", action="store_true", default=None, help="it is good")
+    kind.add_argument("--down", dest="thumb", action="store_false", default=None, help="it is bad")
+    kind.add_argument("--score", metavar="N", type=_score, help="on a scale of your own")
+    kind.add_argument("--comment", metavar="TEXT", type=_utf8, help="in words")
+    kind.add_argument("--demonstration", metavar="TEXT", type=_utf8, help="the answer that should have been given")
 
 
 def _global_options() -> argparse.ArgumentParser:
@@ -87,6 +110,25 @@ def _length(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) <= _LONGEST):
         raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
     return int(text)
+
+
+def _score(text: str) -> float:
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise argparse.ArgumentTypeError(f"not a number: {text!r}")
+    return score
+
+
+def _utf8(text: str) -> str:
+    # Bytes of the command line that are not UTF-8 come as lone surrogates, which no message can carry.
+    try:
+        text.encode()
+    except UnicodeError:
+        raise argparse.ArgumentTypeError("not UTF-8 text") from None
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -5,14 +5,17 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from io import TextIOWrapper
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import grpc
 
-from llmproxy_client.channel import Tls, is_local
+from llmproxy_client.channel import EXPORT_OPTIONS, Tls, is_local
 from llmproxy_client.client import Client, connect
-from llmproxy_client.ctl import arguments, chat, count_tokens, embed, health, models
+from llmproxy_client.ctl import arguments, chat, count_tokens, embed, export, feedback, health, models
+from llmproxy_client.ctl.export_options import request_of
 from llmproxy_client.ctl.terminal import Terminal
+from llmproxy_client.dataset import DamagedExport, DifferentExport, FolderInUse
+from llmproxy_client.dataset.parquet import ParquetUnavailable, check_parquet
 from llmproxy_client.errors import BrokenStream, error_detail
 from llmproxy_client.inputs import inputs
 from llmproxy_client.v1.chat_pb2 import ChatRequest
@@ -47,7 +50,7 @@ def run(argv: Sequence[str] | None, environment: Mapping[str, str], terminal: Te
     """Runs one command. Raises SystemExit(2) for wrong usage."""
     parser = arguments.parser(environment)
     given = parser.parse_args(argv)
-    command = _prepared(parser, given, stdin)
+    command = _PREPARE[given.command](parser, given, stdin)
     _warn_of_plain_key(given, terminal)
     try:
         with _connect(parser, given) as client:
@@ -56,29 +59,81 @@ def run(argv: Sequence[str] | None, environment: Mapping[str, str], terminal: Te
         terminal.failure(error_detail(error))
     except BrokenStream as error:
         terminal.note(f"the answer is not whole: {error}")
+    except DifferentExport as error:
+        terminal.note(f"{error} with --restart")
+    except BrokenPipeError:
+        raise
+    except (DamagedExport, FolderInUse, OSError) as error:
+        terminal.note(str(error))
     return FAILED
 
 
-def _prepared(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> Command:
-    """The command, with what it takes from arguments and standard input already read and found right."""
-    as_json, timeout = given.json, given.timeout
-    match given.command:
-        case "chat":
-            asked, ask = _question(parser, given, stdin), chat.whole if given.no_stream else chat.as_it_comes
-            return lambda client, terminal: ask(client, asked, terminal, as_json=as_json, timeout=timeout)
-        case "count-tokens":
-            counted = _question(parser, given, stdin)
-            return lambda client, terminal: count_tokens.show(
-                client, counted, terminal, as_json=as_json, timeout=timeout
-            )
-        case "embed":
-            wanted = _inputs(parser, given, stdin)
-            return lambda client, terminal: embed.show(client, wanted, terminal, as_json=as_json, timeout=timeout)
-        case "models":
-            return lambda client, terminal: models.show(client, terminal, as_json=as_json, timeout=timeout)
-        case _:
-            look = health.watch if given.watch else health.show
-            return lambda client, terminal: look(client, terminal, as_json=as_json, timeout=timeout)
+def _chat(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> Command:
+    asked, ask = _question(parser, given, stdin), chat.whole if given.no_stream else chat.as_it_comes
+    return lambda client, terminal: ask(client, asked, terminal, as_json=given.json, timeout=given.timeout)
+
+
+def _count_tokens(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> Command:
+    counted = _question(parser, given, stdin)
+    return lambda client, terminal: count_tokens.show(
+        client, counted, terminal, as_json=given.json, timeout=given.timeout
+    )
+
+
+def _embed(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> Command:
+    wanted = _inputs(parser, given, stdin)
+    return lambda client, terminal: embed.show(client, wanted, terminal, as_json=given.json, timeout=given.timeout)
+
+
+def _export(parser: argparse.ArgumentParser, given: argparse.Namespace, _stdin: BinaryIO) -> Command:
+    request = request_of(given)
+    if given.plan:
+        return lambda client, terminal: export.plan(
+            client, request, terminal, as_json=given.json, timeout=given.timeout
+        )
+    if given.output is None:
+        parser.error("export needs -o DIR, or --plan")
+    if given.parquet:
+        try:
+            check_parquet(given.format)
+        except ParquetUnavailable as error:
+            parser.error(str(error))
+    return lambda client, terminal: export.write(
+        client,
+        request,
+        given.output,
+        terminal,
+        restart=given.restart,
+        parquet=given.parquet,
+        as_json=given.json,
+        timeout=given.timeout,
+    )
+
+
+def _feedback(_parser: argparse.ArgumentParser, given: argparse.Namespace, _stdin: BinaryIO) -> Command:
+    judged = feedback.request_of(given)
+    return lambda client, terminal: feedback.give(client, judged, terminal, as_json=given.json, timeout=given.timeout)
+
+
+def _models(_parser: argparse.ArgumentParser, given: argparse.Namespace, _stdin: BinaryIO) -> Command:
+    return lambda client, terminal: models.show(client, terminal, as_json=given.json, timeout=given.timeout)
+
+
+def _health(_parser: argparse.ArgumentParser, given: argparse.Namespace, _stdin: BinaryIO) -> Command:
+    look = health.watch if given.watch else health.show
+    return lambda client, terminal: look(client, terminal, as_json=given.json, timeout=given.timeout)
+
+
+_PREPARE: Final[Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespace, BinaryIO], Command]]] = {
+    "chat": _chat,
+    "count-tokens": _count_tokens,
+    "embed": _embed,
+    "export": _export,
+    "feedback": _feedback,
+    "models": _models,
+    "health": _health,
+}
+"""Makes each command, with what it takes from arguments and standard input already read and found right."""
 
 
 def _question(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> ChatRequest:
@@ -127,6 +182,7 @@ def _connect(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Clie
             api_key=given.api_key,
             tls=Tls(given.ca_file, given.cert, given.key) if _tls(given) else None,
             retries=given.command != "health",  # health tells how things are, not how they are in 3 s
+            options=EXPORT_OPTIONS if given.command == "export" else (),
         )
     except (ValueError, OSError) as error:
         parser.error(str(error))

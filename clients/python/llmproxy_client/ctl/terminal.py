@@ -1,5 +1,6 @@
 """Where llmproxyctl writes: answers and tables to standard output, everything about the call to standard error."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
@@ -14,7 +15,7 @@ from llmproxy_client.v1.error_pb2 import Attempt, ErrorDetail, ErrorReason
 
 # What could steer a terminal: models and providers choose the text that is shown.
 _STEERING = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
-_DIM, _PLAIN, _CLEAR = "\x1b[2m", "\x1b[0m", "\x1b[2J\x1b[H"
+_DIM, _PLAIN, _CLEAR, _CLEAR_LINE = "\x1b[2m", "\x1b[0m", "\x1b[2J\x1b[H", "\x1b[K"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,16 @@ class Terminal:
     def json(self, message: Message) -> None:
         """Writes a message as one line of JSON."""
         self.line(MessageToJson(message, indent=None, ensure_ascii=False))
+
+    def value(self, value: object) -> None:
+        """Writes a value as one line of JSON."""
+        self.line(json.dumps(value, ensure_ascii=False))
+
+    def progress(self, text: str) -> None:
+        """Shows a line in place of the one before to somebody who watches; an empty one clears it."""
+        if self.err.isatty():
+            self.err.write(f"\r{_CLEAR_LINE}{clean(text)}")
+            self.err.flush()
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
         """Writes rows in columns; a dash stands for what is empty."""

@@ -1,0 +1,199 @@
+"""The options of `llmproxyctl export` that choose among the records and say what is written."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Final
+
+from google.protobuf.json_format import Parse, ParseError
+
+from llmproxy_client.ctl.export_filters import add_filters, filter_of
+from llmproxy_client.v1.export_pb2 import (
+    DEDUPLICATION_EXACT,
+    DEDUPLICATION_NEAR,
+    DEDUPLICATION_UNSPECIFIED,
+    EXPORT_COMPRESSION_GZIP,
+    EXPORT_COMPRESSION_UNSPECIFIED,
+    EXPORT_COMPRESSION_ZSTD,
+    EXPORT_ORDER_SHUFFLED,
+    EXPORT_ORDER_UNSPECIFIED,
+    PAIR_SOURCE_DEMONSTRATION,
+    PAIR_SOURCE_SCORE,
+    PAIR_SOURCE_UNSPECIFIED,
+    REASONING_OUTPUT_FIELD,
+    REASONING_OUTPUT_THINK_TAGS,
+    REASONING_OUTPUT_UNSPECIFIED,
+    REDACTION_MODE_DROP_RECORD,
+    REDACTION_MODE_MASK,
+    REDACTION_MODE_TOKEN,
+    SPLIT_GROUP_CONVERSATION,
+    SPLIT_GROUP_END_USER,
+    SPLIT_GROUP_RECORD,
+    SPLIT_GROUP_UNSPECIFIED,
+    ExportFilter,
+    ExportFormat,
+    ExportOutput,
+    ExportRequest,
+    ExportSelection,
+    PreferencePairs,
+    Sample,
+    Split,
+)
+
+_PREFIX: Final = "EXPORT_FORMAT_"
+FORMATS: Final = {name.removeprefix(_PREFIX).lower(): number for name, number in ExportFormat.items() if number}
+_DEDUPLICATIONS: Final = {"exact": DEDUPLICATION_EXACT, "near": DEDUPLICATION_NEAR}
+_GROUPS: Final = {
+    "conversation": SPLIT_GROUP_CONVERSATION,
+    "end_user": SPLIT_GROUP_END_USER,
+    "record": SPLIT_GROUP_RECORD,
+}
+_PAIRS: Final = {"demonstration": PAIR_SOURCE_DEMONSTRATION, "score": PAIR_SOURCE_SCORE}
+_REASONING: Final = {"field": REASONING_OUTPUT_FIELD, "think": REASONING_OUTPUT_THINK_TAGS}
+_REDACTIONS: Final = {
+    "mask": REDACTION_MODE_MASK,
+    "token": REDACTION_MODE_TOKEN,
+    "drop_record": REDACTION_MODE_DROP_RECORD,
+}
+_COMPRESSIONS: Final = {"gzip": EXPORT_COMPRESSION_GZIP, "zstd": EXPORT_COMPRESSION_ZSTD}
+_SIZES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def add_export_options(parser: argparse.ArgumentParser) -> None:
+    """Adds every option of the command but the global ones."""
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder to write; it must not be there yet")
+    parser.add_argument("--format", choices=FORMATS, default="openai_chat", metavar="FORMAT", help=", ".join(FORMATS))
+    parser.add_argument("--plan", action="store_true", help="say how much it would be, and write nothing")
+    parser.add_argument("--restart", action="store_true", help="begin anew rather than where it was cut off")
+    parser.add_argument("--parquet", action="store_true", help="write Parquet beside it (the extra `parquet`)")
+    parser.add_argument("--json", action="store_true", help="print JSON: the manifest, or the plan")
+    parser.add_argument("--max-rate", metavar="BYTES", type=_size, default=0, help="most bytes a second, such as 50M")
+    add_filters(parser)
+    parser.add_argument_group("which records").add_argument(
+        "--filter", metavar="FILE", type=_filter_file, help="an ExportFilter as JSON, for nested conditions; added"
+    )
+    _add_selection(parser.add_argument_group("which of those"))
+    _add_output(parser.add_argument_group("what is written of them"))
+
+
+def _add_selection(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--leaves-only", action="store_true", help="leave out what a longer record contains")
+    group.add_argument("--deduplicate", choices=_DEDUPLICATIONS, help="leave out repeats")
+    group.add_argument("--sample", metavar="N", type=_sample, help="so many records, or a share such as 0.1 or 10%%")
+    group.add_argument("--stratify-by", metavar="LABEL", default="", help="the same share of each of its values")
+    group.add_argument("--shuffle", action="store_true", help="in an order by the seed")
+    group.add_argument("--seed", metavar="N", type=_whole, default=0, help="of every choice by chance")
+    group.add_argument("--limit", metavar="N", type=_whole, default=0, help="most records")
+    group.add_argument("--validation", metavar="SHARE", type=_share, default=0.0, help="share of the validation part")
+    group.add_argument("--test", metavar="SHARE", type=_share, default=0.0, help="share of the test part")
+    group.add_argument("--group-by", choices=_GROUPS, help="what a split keeps together; conversation without it")
+    group.add_argument("--include-no-training", action="store_true", help="also what must not be trained on")
+    group.add_argument("--pairs", choices=_PAIRS, help="where preference pairs come from; demonstration without it")
+    group.add_argument("--pairs-by", metavar="NAME", default="", help="feedback that ranks or labels the answers")
+    group.add_argument("--min-gap", metavar="SCORE", type=float, default=0.0, help="least difference of two scores")
+
+
+def _add_output(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--reasoning", choices=_REASONING, help="write the model's thinking: a field, or <think> tags")
+    group.add_argument("--redact", choices=_REDACTIONS, help="hide personal data and secrets that are found")
+    group.add_argument("--redact-class", metavar="CLASS", action="append", default=[], help="only these, such as EMAIL")
+    group.add_argument("--prefer-demonstration", action="store_true", help="write it in place of the answer")
+    group.add_argument("--drop-system", action="store_true", help="leave out system messages")
+    group.add_argument("--merge-turns", action="store_true", help="join messages of one role behind each other")
+    group.add_argument("--max-tokens", metavar="N", type=_whole, default=0, help="leave out longer records")
+    group.add_argument("--compress", choices=_COMPRESSIONS, help="compress the files")
+    group.add_argument("--fail-on-invalid", action="store_true", help="stop at a record that does not fit the format")
+
+
+def request_of(given: argparse.Namespace) -> ExportRequest:
+    """The request that the options mean."""
+    wanted = filter_of(given)
+    if given.filter is not None:
+        wanted.MergeFrom(given.filter)
+    return ExportRequest(
+        filter=wanted,
+        selection=_selection(given),
+        output=_output(given),
+        plan_only=given.plan,
+        max_bytes_per_second=given.max_rate,
+    )
+
+
+def _selection(given: argparse.Namespace) -> ExportSelection:
+    selection = ExportSelection(
+        leaves_only=given.leaves_only,
+        deduplication=_DEDUPLICATIONS.get(given.deduplicate, DEDUPLICATION_UNSPECIFIED),
+        sample=given.sample,
+        order=EXPORT_ORDER_SHUFFLED if given.shuffle else EXPORT_ORDER_UNSPECIFIED,
+        seed=given.seed,
+        limit=given.limit,
+        include_no_training=given.include_no_training,
+    )
+    if given.stratify_by:
+        selection.sample.stratify_by_label = given.stratify_by
+    if given.validation or given.test:
+        split = Split(
+            validation_fraction=given.validation,
+            test_fraction=given.test,
+            group_by=_GROUPS.get(given.group_by, SPLIT_GROUP_UNSPECIFIED),
+        )
+        selection.split.CopyFrom(split)
+    if given.pairs or given.pairs_by or given.min_gap:
+        pairs = PreferencePairs(
+            source=_PAIRS.get(given.pairs, PAIR_SOURCE_UNSPECIFIED), feedback_name=given.pairs_by, min_gap=given.min_gap
+        )
+        selection.pairs.CopyFrom(pairs)
+    return selection
+
+
+def _output(given: argparse.Namespace) -> ExportOutput:
+    output = ExportOutput(
+        format=FORMATS[given.format],
+        reasoning=_REASONING.get(given.reasoning, REASONING_OUTPUT_UNSPECIFIED),
+        prefer_demonstration=given.prefer_demonstration,
+        drop_system=given.drop_system,
+        merge_turns=given.merge_turns,
+        max_tokens_per_record=given.max_tokens,
+        compression=_COMPRESSIONS.get(given.compress, EXPORT_COMPRESSION_UNSPECIFIED),
+        fail_on_invalid=given.fail_on_invalid,
+    )
+    if given.redact:
+        output.redaction.mode = _REDACTIONS[given.redact]
+        output.redaction.classes.extend(given.redact_class)
+    return output
+
+
+def _filter_file(name: str) -> ExportFilter:
+    try:
+        return Parse(Path(name).read_bytes(), ExportFilter())
+    except (OSError, ParseError, UnicodeError) as error:
+        raise argparse.ArgumentTypeError(f"{name}: {error}") from None
+
+
+def _sample(text: str) -> Sample:
+    if text.isascii() and text.isdecimal():
+        return Sample(count=_whole(text))
+    return Sample(fraction=_share(text))
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"not a share from 0 to 1: {text!r}")
+    return share
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**31):
+        raise argparse.ArgumentTypeError(f"not a whole number: {text!r}")
+    return int(text)
+
+
+def _size(text: str) -> int:
+    parts = re.fullmatch(r"(\d{1,12})([kmg]?)b?", text.lower())
+    if parts is None:
+        raise argparse.ArgumentTypeError(f"not a number of bytes: {text!r}; say 50M")
+    return int(parts[1]) * _SIZES[parts[2]]

@@ -1,0 +1,59 @@
+"""`manifest.json`: what an export holds, where it came from, and how to check it."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf.json_format import MessageToDict
+
+from llmproxy_client.dataset.names import MANIFEST, split_of
+from llmproxy_client.dataset.part import PartState, sha256_of
+from llmproxy_client.dataset.state import State
+from llmproxy_client.v1.export_pb2 import EXPORT_FORMAT_OPENAI_CHAT, ExportFormat, ExportSummary
+
+VERSION: Final = 1
+_PREFIX: Final = "EXPORT_FORMAT_"
+
+Manifest = dict[str, Any]
+"""What `manifest.json` holds."""
+
+
+def write_manifest(folder: Path, state: State, summary: ExportSummary) -> Manifest:
+    """Writes the manifest of a whole export into its folder, and returns it."""
+    header = state.header
+    output = state.request.output
+    manifest: Manifest = {
+        "manifest_version": VERSION,
+        "tool": f"llmproxy-client {metadata.version('llmproxy-client')}",
+        "create_time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "format": ExportFormat.Name(output.format or EXPORT_FORMAT_OPENAI_CHAT).removeprefix(_PREFIX).lower(),
+        "request": MessageToDict(state.request, preserving_proto_field_name=True),
+        "plan_id": header.plan_id if header else "",
+        "as_of_seq": header.as_of_seq if header else 0,
+        "as_of_feedback_seq": header.as_of_feedback_seq if header else 0,
+        "matched_records": summary.matched_records,
+        "written_records": summary.written_records,
+        "skipped_records": dict(sorted(summary.skipped_records.items())),
+        "redacted_values": dict(sorted(summary.redacted_values.items())),
+        "files": [_file(folder, part) for part in state.parts.values()],
+    }
+    text = json.dumps(manifest, indent=2, ensure_ascii=False)
+    (folder / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
+    return manifest
+
+
+def _file(folder: Path, part: PartState) -> dict[str, Any]:
+    """A file; `verified` says whether every segment was found to be what the proxy had sent."""
+    segments = [asdict(segment) for segment in part.segments]
+    return {
+        "name": part.name,
+        "split": split_of(part.part),  # type: ignore[arg-type]  # the enumeration's numbers are kept as such
+        "record_count": part.record_count,
+        "size": part.size,
+        "sha256": sha256_of(folder / part.name),
+        "verified": all(segment.verified for segment in part.segments),
+        "segments": segments,
+    }

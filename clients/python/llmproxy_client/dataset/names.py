@@ -1,0 +1,37 @@
+"""What the files of an export are called."""
+
+from typing import Final
+
+from llmproxy_client.v1.export_pb2 import (
+    EXPORT_COMPRESSION_GZIP,
+    EXPORT_COMPRESSION_ZSTD,
+    EXPORT_FORMAT_CSV,
+    EXPORT_FORMAT_RECORDS,
+    SPLIT_PART_TEST,
+    SPLIT_PART_VALIDATION,
+    ExportOutput,
+    SplitPart,
+)
+
+STATE: Final = "state.json"
+MANIFEST: Final = "manifest.json"
+CARD: Final = "README.md"
+
+RECORDS: Final = "records.binpb"
+
+_COMPRESSED: Final = {EXPORT_COMPRESSION_GZIP: ".gz", EXPORT_COMPRESSION_ZSTD: ".zst"}
+
+
+def split_of(part: "SplitPart.ValueType") -> str:
+    """The name of a split as data people say it; what is not split is for training."""
+    if part == SPLIT_PART_VALIDATION:
+        return "validation"
+    return "test" if part == SPLIT_PART_TEST else "train"
+
+
+def file_name(part: "SplitPart.ValueType", output: ExportOutput) -> str:
+    """The file of one part, such as `train.jsonl.gz`; typed records are neither split nor compressed."""
+    if output.format == EXPORT_FORMAT_RECORDS:
+        return RECORDS
+    ending = ".csv" if output.format == EXPORT_FORMAT_CSV else ".jsonl"
+    return f"{split_of(part)}{ending}{_COMPRESSED.get(output.compression, '')}"

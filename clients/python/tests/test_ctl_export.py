@@ -1,0 +1,351 @@
+"""`llmproxyctl export` and `feedback`: options, what is printed, and how it ends."""
+
+import json
+from datetime import UTC, datetime
+
+import grpc
+import pyarrow.parquet as pq
+import pytest
+from google.protobuf import json_format
+
+from llmproxy_client.ctl import arguments
+from llmproxy_client.ctl.export_filters import moment
+from llmproxy_client.ctl.export_options import request_of
+from llmproxy_client.ctl.progress import ProgressLine, duration
+from llmproxy_client.ctl.terminal import Terminal
+from llmproxy_client.dataset import Progress
+from llmproxy_client.v1.export_pb2 import ExportRequest
+from llmproxy_client.v1.feedback_pb2 import RecordFeedbackRequest
+
+LINES = [
+    json.dumps(
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": f"ü{number}"}]},
+                {"role": "assistant", "content": "yes", "tool_calls": [{"id": "a"}]},
+            ],
+            "tools": [{"type": "function"}],
+        },
+        ensure_ascii=False,
+    ).encode()
+    + b"\n"
+    for number in range(5)
+]
+
+
+@pytest.mark.parametrize(
+    ("argv", "request_json"),
+    [
+        ("", {"output": {"format": 2}, "filter": {}, "selection": {}}),
+        ("--format trl_kto", {"output": {"format": 6}, "filter": {}, "selection": {}}),
+        (
+            "--model a --model b --code ok --code 14 --finish-reason STOP --after-seq 7 --no-tools --media",
+            {
+                "filter": {
+                    "models": ["a", "b"],
+                    "grpc_codes": [0, 14],
+                    "finish_reasons": ["FINISH_REASON_STOP"],
+                    "after_seq": 7,
+                    "has_tool_calls": False,
+                    "has_media": True,
+                },
+                "output": {"format": 2},
+                "selection": {},
+            },
+        ),
+        (
+            "--label team --label team=a,b --label team!=c --label team^=x",
+            {
+                "filter": {
+                    "labels": [
+                        {"key": "team", "operator": 1},
+                        {"key": "team", "operator": 2, "values": ["a", "b"]},
+                        {"key": "team", "operator": 3, "values": ["c"]},
+                        {"key": "team", "operator": 4, "values": ["x"]},
+                    ]
+                },
+                "output": {"format": 2},
+                "selection": {},
+            },
+        ),
+        (
+            (
+                "--feedback helpful=up --feedback helpful=down --feedback q>=0.5 --feedback q<=1"
+                " --feedback d=demonstration --feedback seen"
+            ),
+            {
+                "filter": {
+                    "feedback": [
+                        {"name": "helpful", "thumbs_up": True},
+                        {"name": "helpful", "thumbs_up": False},
+                        {"name": "q", "min_score": 0.5},
+                        {"name": "q", "max_score": 1},
+                        {"name": "d", "has_demonstration": True},
+                        {"name": "seen"},
+                    ]
+                },
+                "output": {"format": 2},
+                "selection": {},
+            },
+        ),
+        (
+            "--where output_tokens>=10 --where cost<=0.5 --contains one --not-contains two",
+            {
+                "filter": {
+                    "numbers": [{"field": 2, "min": 10}, {"field": 4, "max": 0.5}],
+                    "texts": [{"contains": "one"}, {"contains": "two", "negate": True}],
+                },
+                "output": {"format": 2},
+                "selection": {},
+            },
+        ),
+        (
+            (
+                "--leaves-only --deduplicate near --sample 10% --stratify-by team --shuffle --seed 3 --limit 9"
+                " --validation 0.1 --test 0.2 --group-by end_user --include-no-training"
+            ),
+            {
+                "selection": {
+                    "leaves_only": True,
+                    "deduplication": 2,
+                    "sample": {"fraction": 0.1, "stratify_by_label": "team"},
+                    "order": 1,
+                    "seed": 3,
+                    "limit": 9,
+                    "split": {"validation_fraction": 0.1, "test_fraction": 0.2, "group_by": 2},
+                    "include_no_training": True,
+                },
+                "output": {"format": 2},
+                "filter": {},
+            },
+        ),
+        (
+            "--sample 100 --pairs score --pairs-by helpful --min-gap 0.5 --max-rate 50M",
+            {
+                "selection": {
+                    "sample": {"count": 100},
+                    "pairs": {"source": 2, "feedback_name": "helpful", "min_gap": 0.5},
+                },
+                "max_bytes_per_second": 50_000_000,
+                "output": {"format": 2},
+                "filter": {},
+            },
+        ),
+        (
+            (
+                "--reasoning think --redact token --redact-class EMAIL --prefer-demonstration --drop-system"
+                " --merge-turns --max-tokens 100 --compress zstd --fail-on-invalid --plan"
+            ),
+            {
+                "output": {
+                    "format": 2,
+                    "reasoning": 2,
+                    "redaction": {"mode": 2, "classes": ["EMAIL"]},
+                    "prefer_demonstration": True,
+                    "drop_system": True,
+                    "merge_turns": True,
+                    "max_tokens_per_record": 100,
+                    "compression": 2,
+                    "fail_on_invalid": True,
+                },
+                "plan_only": True,
+                "filter": {},
+                "selection": {},
+            },
+        ),
+    ],
+)
+def test_options_become_the_request(argv, request_json):
+    given = arguments.parser({}).parse_args(["export", "-o", "x", *argv.split()])
+
+    assert request_of(given) == json_format.ParseDict(request_json, ExportRequest())
+
+
+def test_a_filter_from_a_file_is_added(tmp_path):
+    (tmp_path / "f.json").write_text('{"anyOf": [{"models": ["a"]}], "providers": ["p"]}')
+    given = arguments.parser({}).parse_args(["export", "--model", "m", "--filter", str(tmp_path / "f.json")])
+    found = request_of(given).filter
+
+    assert (list(found.models), list(found.providers), len(found.any_of)) == (["m"], ["p"], 1)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["export"], "-o DIR"),
+        (["export", "-o", "x", "--format", "xml"], "invalid choice"),
+        (["export", "-o", "x", "--since", "yesterday"], "7d"),
+        (["export", "-o", "x", "--since", "99999999d"], "7d"),
+        (["export", "-o", "x", "--after-seq", "-1"], "as_of_seq"),
+        (["export", "-o", "x", "--code", "fine"], "gRPC code"),
+        (["export", "-o", "x", "--finish-reason", "bored"], "none of"),
+        (["export", "-o", "x", "--label", "=a"], "KEY=VALUE"),
+        (["export", "-o", "x", "--label", ""], "empty"),
+        (["export", "-o", "x", "--feedback", "a=maybe"], "up, down"),
+        (["export", "-o", "x", "--feedback", "a>=much"], "not a number"),
+        (["export", "-o", "x", "--where", "size>=1"], "output_tokens"),
+        (["export", "-o", "x", "--where", "cost=1"], "FIELD>=N"),
+        (["export", "-o", "x", "--where", "cost>=nan"], "not a number"),
+        (["export", "-o", "x", "--validation", "1.5"], "from 0 to 1"),
+        (["export", "-o", "x", "--sample", "200%"], "from 0 to 1"),
+        (["export", "-o", "x", "--limit", "-3"], "whole number"),
+        (["export", "-o", "x", "--max-rate", "fast"], "50M"),
+        (["export", "-o", "x", "--filter", "/nonexistent.json"], "/nonexistent.json"),
+        (["export", "-o", "x", "--parquet", "--format", "csv"], "JSON Lines"),
+        (["feedback", "r1"], "required"),
+        (["feedback", "r1", "--up", "--down"], "not allowed"),
+        (["feedback", "r1", "--score", "nan"], "not a number"),
+        (["feedback", "r1", "--comment", "\udcff"], "UTF-8"),
+    ],
+)
+def test_wrong_usage_says_why_and_asks_nothing(ctl, script, capsys, argv, words):
+    with pytest.raises(SystemExit) as ended:
+        ctl(*argv)
+
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+    assert not script.asked
+
+
+def test_times_are_so_long_ago_or_iso_8601():
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+    assert moment("90m", now) == datetime(2026, 1, 31, 10, 30, tzinfo=UTC)
+    assert moment("2w", now) == datetime(2026, 1, 17, 12, tzinfo=UTC)
+    assert moment("2026-01-01T00:00:00+01:00", now) == datetime(2025, 12, 31, 23, tzinfo=UTC)
+
+
+def test_an_export_says_what_it_has_written_and_how_to_go_on(ctl, script, dataset, tmp_path):
+    script.exported = dataset(*LINES)
+    assert ctl("export", "-o", str(tmp_path / "data"), "--max-rate", "1k") == 0
+
+    assert "train.jsonl" in ctl.out
+    assert "5 of 6 records are in" in ctl.out
+    assert "left out: 1 no_answer" in ctl.out
+    assert "--after-seq 90" in ctl.out
+    assert ctl.err == ""
+    assert script.asked[0].max_bytes_per_second == 1000
+
+
+def test_an_export_in_json_prints_the_manifest(ctl, script, dataset, tmp_path):
+    script.exported = dataset(*LINES)
+    ctl("export", "-o", str(tmp_path / "data"), "--json")
+
+    assert json.loads(ctl.out) == json.loads((tmp_path / "data" / "manifest.json").read_text())
+
+
+def test_somebody_who_watches_sees_the_progress(ctl, script, dataset, tmp_path):
+    script.exported = dataset(*LINES)
+    ctl("export", "-o", str(tmp_path / "data"), tty=True)
+
+    assert "records" in ctl.err
+
+
+def test_a_plan_writes_nothing_and_says_how_much_it_would_be(ctl, script, dataset, tmp_path):
+    script.exported = [dataset(*LINES)[0], dataset(*LINES)[-1]]
+    assert ctl("export", "--plan") == 0
+
+    assert script.asked[0].plan_only
+    assert "matched              6\n" in ctl.out
+    assert "selected             not counted" in ctl.out
+    assert "left out: no_answer" in ctl.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_in_json_prints_the_messages(ctl, script, dataset):
+    script.exported = [dataset(*LINES)[0], dataset(*LINES)[-1]]
+    ctl("export", "--plan", "--json")
+
+    assert [next(iter(json.loads(line).keys() & {"header", "summary"})) for line in ctl.out.splitlines()] == [
+        "header",
+        "summary",
+    ]
+
+
+def test_a_plan_that_is_cut_off_fails(ctl, script, dataset):
+    script.exported = dataset(*LINES)[:1]
+
+    assert ctl("export", "--plan") == 1
+    assert "no summary" in ctl.err
+
+
+def test_a_folder_that_is_there_and_another_request_are_named(ctl, script, dataset, tmp_path):
+    script.exported = dataset(*LINES)
+    ctl("export", "-o", str(tmp_path / "data"))
+    assert ctl("export", "-o", str(tmp_path / "data")) == 1
+    assert "there already" in ctl.err
+
+    script.exported = dataset(*LINES)[:3]
+    assert ctl("export", "-o", str(tmp_path / "more")) == 1
+    assert ctl("export", "-o", str(tmp_path / "more"), "--model", "m") == 1
+    assert "--restart" in ctl.err
+
+    script.exported = dataset(*LINES)
+    assert ctl("export", "-o", str(tmp_path / "more"), "--model", "m", "--restart") == 0
+
+
+def test_a_failed_call_is_reported_with_its_reason(ctl, script, refusal, tmp_path):
+    script.error = refusal(grpc.StatusCode.PERMISSION_DENIED, "needs the export scope")
+
+    assert ctl("export", "-o", str(tmp_path / "data")) == 1
+    assert "needs the export scope" in ctl.err
+
+
+def test_parquet_holds_the_messages_as_text_and_the_rest_as_json(ctl, script, dataset, tmp_path):
+    script.exported = dataset(*LINES)
+    assert ctl("export", "-o", str(tmp_path / "data"), "--parquet") == 0
+
+    rows = pq.read_table(tmp_path / "data" / "train.parquet").to_pylist()
+    assert len(rows) == 5
+    assert rows[1]["messages"][0]["content"] == '[{"type":"text","text":"ü1"}]'
+    assert rows[1]["messages"][1]["content"] == "yes"
+    assert json.loads(rows[1]["messages"][1]["tool_calls"]) == [{"id": "a"}]
+    assert json.loads(rows[1]["tools"]) == [{"type": "function"}]
+
+
+@pytest.mark.parametrize(
+    ("argv", "value"),
+    [
+        (["--up"], {"thumbs_up": True}),
+        (["--down"], {"thumbs_up": False}),
+        (["--score", "-0.5"], {"score": -0.5}),
+        (["--comment", "größer"], {"comment": "größer"}),
+        (["--demonstration", "Paris."], {"demonstration": {"role": "ROLE_ASSISTANT", "parts": [{"text": "Paris."}]}}),
+    ],
+)
+def test_feedback_gives_one_judgement(ctl, script, argv, value):
+    assert ctl("feedback", "r1", "--name", "n", "--source", "s", *argv) == 0
+
+    expected = {"record_id": "r1", "name": "n", "source": "s", **value}
+    assert script.asked == [json_format.ParseDict(expected, RecordFeedbackRequest())]
+    assert ctl.out == "recorded 2026-01-01T00:00:00Z\n"
+
+
+def test_feedback_in_json_prints_the_response(ctl):
+    ctl("feedback", "r1", "--up", "--json")
+
+    assert json.loads(ctl.out) == {"createTime": "2026-01-01T00:00:00Z"}
+
+
+def test_the_progress_line_has_rate_and_time_left(screens):
+    now = [0.0]
+    screens.err.tty = True
+    line = ProgressLine(Terminal(screens.out, screens.err), lambda: now[0])
+    line.show(Progress(0, 0, 1000))
+    now[0] = 2.0
+    line.show(Progress(500, 3_000_000, 1000))
+    now[0] = 2.1
+    line.show(Progress(501, 3_000_001, 1000))  # too early to be shown
+    now[0] = 3.0
+    line.show(Progress(501, 3_000_001, -1, 4_000_000, searching=True))
+    line.end()
+    shown = screens.err.getvalue().split("\r")
+
+    assert shown[2].endswith("[############............] 50% 500 records, 3.0 MB, 1.5 MB/s, 2 s left")
+    assert "searching" in shown[3]
+    assert "75%" in shown[3]
+    assert shown[4] == "\x1b[K"
+
+
+def test_times_left_are_for_people():
+    assert [duration(seconds) for seconds in (59, 61, 7260)] == ["59 s", "1 min 1 s", "2 h 1 min"]
