@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
+from random import Random
 from typing import Final, Self
 
 from msgspec import Struct
@@ -26,6 +27,7 @@ from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.catalog import Catalog, Route
 from llmproxy_grpc.routing.description import Description, describe
 from llmproxy_grpc.routing.directory import Directory
+from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.router import Router
 
 FIRST_LISTS: Final = 0.5
@@ -68,7 +70,7 @@ class Runtime:
             ),
             prices=self.prices,
             timeouts=config.timeouts,
-            max_attempts=config.retries.max_attempts,
+            retries=Retries(config.retries, clock=time.monotonic, random=Random(), sleep=asyncio.sleep),  # noqa: S311 - no secret
             in_flight_limits={
                 provider.name: provider.max_in_flight for provider in providers if provider.max_in_flight is not None
             },

@@ -18,7 +18,6 @@ NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
     "models[].targets[].when": (None,),
     "models[].sticky": ("none",),
     "models[].on_stream_break": ("error",),
-    "retries.budget_ratio": (),
     "breaker.*": (),
     "hedging.enabled": (False,),
     "records.enabled": (False,),

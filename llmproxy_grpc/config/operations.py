@@ -38,7 +38,15 @@ class RetriesConfig(Section):
     """How often a call is tried."""
 
     max_attempts: Annotated[Whole, Field(ge=1, le=6, description="Most attempts of one call, over all targets.")] = 3
-    budget_ratio: Annotated[Number, Field(ge=0, le=1, description="Most retries, as a share of the calls.")] = 0.1
+    budget_ratio: Annotated[
+        Number,
+        Field(
+            ge=0,
+            le=1,
+            description="Credit for retries that each call adds to its provider's budget; a retry costs 1.4, after a "
+            "rate limit 0.5. Besides there is a credit of 1 a second.",
+        ),
+    ] = 0.1
 
 
 class BreakerConfig(Section):

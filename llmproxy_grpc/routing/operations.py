@@ -49,6 +49,7 @@ class Operation(Struct, Generic[Request, Answer], frozen=True, kw_only=True):
         fit: Makes the request one that a target can honour.
         ask: Sends a fitted request and waits for the answer, noting what it used.
         estimate: What a fitted request used whose answer is known only by the size of its texts; None for nothing.
+        again: Whether it is worth asking a target again that failed.
     """
 
     capability: Capability
@@ -57,6 +58,7 @@ class Operation(Struct, Generic[Request, Answer], frozen=True, kw_only=True):
     fit: Callable[[Request, Provider, Target], Fitted[Request]]
     ask: Callable[[Request, Provider, Target, Note], Awaitable[Answer]]
     estimate: Callable[[Request, int], Usage | None]
+    again: bool = True
 
 
 def _fit_chat(request: ChatRequest, provider: Provider, target: Target) -> Fitted[ChatRequest]:
@@ -156,5 +158,6 @@ COUNT: Final = Operation[ChatRequest, int](
     fit=_fit_chat,
     ask=_count,
     estimate=_nothing,
+    again=False,  # an estimate is there at once
 )
 """A conversation whose tokens the provider counts."""

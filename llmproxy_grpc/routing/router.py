@@ -2,19 +2,15 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from typing import Final, NoReturn
 
-from llmproxy_grpc.calls import Attempt, Call, CallObserver
+from llmproxy_grpc.calls import Call, CallObserver
 from llmproxy_grpc.config.schema import TimeoutsConfig
 from llmproxy_grpc.errors import (
     CapabilityNotSupported,
-    DeadlineExceeded,
-    InternalError,
     ModelNotFound,
     ProxyError,
     ProxyOverloaded,
     UpstreamError,
-    UpstreamRateLimited,
 )
 from llmproxy_grpc.messages import (
     ChatRequest,
@@ -30,10 +26,9 @@ from llmproxy_grpc.pricing.prices import Prices
 from llmproxy_grpc.routing.attempt import Trying
 from llmproxy_grpc.routing.candidates import Candidate, Chooser
 from llmproxy_grpc.routing.operations import CHAT, COUNT, EMBED, Answer, Operation, Request
+from llmproxy_grpc.routing.retry import Retries
+from llmproxy_grpc.routing.tries import Tries
 from llmproxy_grpc.routing.usage import prompt_tokens
-
-SHORTEST_ATTEMPT: Final = 0.2
-"""Seconds that must be left for another target: with less, the failure at hand says more than a deadline would."""
 
 Limit = Callable[[Call, RoutingPolicy, int], float | None]
 """Longest wait, in seconds, for one target's whole answer, with so many targets behind it; None for any."""
@@ -46,7 +41,7 @@ class Router:
         chooser: Lists what may answer a request.
         prices: What each target costs.
         timeouts: How long to wait for a provider.
-        max_attempts: Most attempts of one call.
+        retries: Decides whether a failed attempt is followed by another.
         in_flight_limits: Most attempts in flight, by provider name; without one there is no limit.
         observers: Told of every attempt.
         clock: Monotonic seconds.
@@ -58,7 +53,7 @@ class Router:
         chooser: Chooser,
         prices: Prices,
         timeouts: TimeoutsConfig,
-        max_attempts: int,
+        retries: Retries,
         in_flight_limits: Mapping[str, int],
         observers: Sequence[CallObserver],
         clock: Callable[[], float],
@@ -66,7 +61,7 @@ class Router:
         self._chooser = chooser
         self._prices = prices
         self._timeouts = timeouts
-        self._max_attempts = max_attempts
+        self._retries = retries
         self._limits = in_flight_limits
         self._in_flight = dict.fromkeys(in_flight_limits, 0)
         self._observers = tuple(observers)
@@ -112,8 +107,9 @@ class Router:
         routing = request.routing
         first_token = routing.first_token_timeout or self._timeouts.first_token
         idle = routing.idle_timeout or self._timeouts.idle
-        for left, candidate in self._tries(CHAT, request):
-            self._check_deadline(call)
+        tries = self._tries(CHAT, call, request)
+        candidate = tries.first()
+        while True:
             try:
                 with self._trying(call, CHAT, candidate) as trying:
                     async with aclosing(trying.stream(candidate.request, first_token, idle)) as batches:
@@ -125,29 +121,29 @@ class Router:
             except ProxyError as error:
                 if call.first_output_at is not None:
                     raise
-                self._give_up_or_go_on(error, left, call)
+                candidate = await tries.after(error)
 
     async def _answer(
         self, operation: Operation[Request, Answer], call: Call, request: Request, limit: Limit
     ) -> Answer:
         """Tries one target after the other until one answers in one piece."""
-        for left, candidate in self._tries(operation, request):
-            self._check_deadline(call)
+        tries = self._tries(operation, call, request)
+        candidate = tries.first()
+        while True:
             try:
                 with self._trying(call, operation, candidate) as trying:
-                    return await trying.answer(limit(call, request.routing, left))
+                    return await trying.answer(limit(call, request.routing, tries.left))
             except ProxyError as error:
-                self._give_up_or_go_on(error, left, call)
-        raise InternalError("The router had nothing to try.")
+                candidate = await tries.after(error)
 
-    def _tries(
-        self, operation: Operation[Request, Answer], request: Request
-    ) -> Iterator[tuple[int, Candidate[Request]]]:
-        """What to try, each with the number of tries left behind it."""
-        allowed = min(request.routing.max_attempts or self._max_attempts, self._max_attempts)
-        chosen = self._chooser.candidates(operation, request)[:allowed]
-        for tried, candidate in enumerate(chosen, 1):
-            yield len(chosen) - tried, candidate
+    def _tries(self, operation: Operation[Request, Answer], call: Call, request: Request) -> Tries[Request]:
+        return Tries(
+            call,
+            self._chooser.candidates(operation, request),
+            self._retries,
+            asked=request.routing.max_attempts,
+            again=operation.again,
+        )
 
     def _limit(self, call: Call, routing: RoutingPolicy, left: int) -> float | None:
         """Longest wait, in seconds, for a whole answer: as the caller says, else none for the last target.
@@ -164,18 +160,6 @@ class Router:
         """The same for counting, which generates nothing: time must be left for an estimate."""
         share = (call.deadline_at - self._clock()) / (left + 2)
         return min(routing.first_token_timeout or self._timeouts.first_token, share)
-
-    def _check_deadline(self, call: Call) -> None:
-        """Sends nothing for a call that is over: its timer goes off only when the call next waits."""
-        if self._clock() >= call.deadline_at:
-            raise DeadlineExceeded("The deadline passed.")
-
-    def _give_up_or_go_on(self, error: ProxyError, left: int, call: Call) -> None:
-        """Raises if there is no point in another target, none is left, or no time for it."""
-        if not error.failover:
-            raise error
-        if left == 0 or call.deadline_at - self._clock() < SHORTEST_ATTEMPT:
-            _raise_decisive(call.attempts)
 
     @contextmanager
     def _trying(
@@ -205,20 +189,3 @@ class Router:
             finally:
                 if limit is not None:
                     self._in_flight[provider] -= 1
-
-
-def _raise_decisive(attempts: Sequence[Attempt]) -> NoReturn:
-    """Raises the error that says most: the last after which the same call may succeed, else the last.
-
-    A rate limit counts only where nothing else may pass: then alone waiting helps, as long as the shortest wait.
-    """
-    failed = [attempt.error for attempt in attempts if attempt.error is not None]
-    limited = [error for error in failed if isinstance(error, UpstreamRateLimited)]
-    passing = [error for error in failed if error.retryable and error not in limited]
-    if passing:
-        raise passing[-1]
-    if not limited:
-        raise failed[-1]
-    waits = [error.retry_after for error in limited if error.retry_after is not None]
-    limited[-1].retry_after = min(waits, default=None)
-    raise limited[-1]

@@ -60,7 +60,8 @@ def serve(tmp_path: Path) -> Serve:
     """`async with serve(config, providers={...}) as server`; keys of `config` replace those of the usual one.
 
     Providers of the kind `scripted` are those given, of any other kind they are the real ones. `environ` is where
-    discovery looks for keys.
+    discovery looks for keys. Where every model has one target it is tried once, unless `retries` says how often: most
+    tests script one failure.
     """
     numbers = count(1)
 
@@ -74,6 +75,8 @@ def serve(tmp_path: Path) -> Serve:
         scripted = dict(providers) if providers is not None else {"scripted": ScriptedProvider()}
         file = tmp_path / f"llmproxy-{next(numbers)}.yaml"
         wanted = {**USUAL, **(config or {})}
+        if all(len(model["targets"]) == 1 for model in wanted["models"]):
+            wanted.setdefault("retries", {"max_attempts": 1})
         if providers is not None and "providers" not in (config or {}):
             wanted["providers"] = [{"name": name, "kind": "scripted"} for name in scripted]
         file.write_text(json.dumps(wanted))

@@ -79,12 +79,12 @@ async def test_the_last_error_leaves_with_every_attempt_and_no_repetition(serve)
 async def test_a_rate_limit_is_reported_only_when_every_target_is_limited(serve):
     providers = two()
     providers["a"].chats.append(UpstreamRateLimited("Slow down.", retry_after=9))
-    providers["b"].chats.append(UpstreamRateLimited("Slow down.", retry_after=4))
+    providers["b"].chats.append(UpstreamRateLimited("Slow down.", retry_after=6))
     async with serve(TWO, providers=providers) as server:
         error = await failure(server.stub.Chat(chat_request()))
     assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "UPSTREAM_RATE_LIMITED")
-    assert error.pushback == "4000"
-    assert error.retry_info.retry_delay.seconds == 4
+    assert error.pushback == "6000"
+    assert error.retry_info.retry_delay.seconds == 6
 
 
 async def test_max_attempts_bounds_the_tries(serve):

@@ -148,7 +148,6 @@ USES = {
     "models[].targets[].when": f"{BASE}models: [{{id: m, targets: [{{provider: p, model: x, when: {{}}}}]}}]",
     "models[].sticky": f"{BASE}models: [{{id: m, {TARGETS}, sticky: conversation}}]",
     "models[].on_stream_break": f"{BASE}models: [{{id: m, {TARGETS}, on_stream_break: continue}}]",
-    "retries.budget_ratio": "retries: {budget_ratio: 0.1}",
     "breaker.*": "breaker: {open: 5s}",
     "hedging.enabled": "hedging: {enabled: true}",
     "records.enabled": "records: {enabled: true}",

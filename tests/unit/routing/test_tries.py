@@ -1,0 +1,112 @@
+"""What is tried when an attempt fails, how often, and after what wait."""
+
+import pytest
+
+from llmproxy_grpc.errors import (
+    CredentialsRejected,
+    DeadlineExceeded,
+    InvalidRequest,
+    ProxyError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamRateLimited,
+    UpstreamServerError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from tests.fakes.routing import Bench
+
+FAILED = UpstreamServerError("It failed.")
+
+
+def fails(bench: Bench, name: str, *failures: ProxyError) -> None:
+    bench.providers[name].chats.extend(failures)
+
+
+async def error_of(bench: Bench, **call) -> ProxyError:
+    with pytest.raises(ProxyError) as raised:
+        await bench.chat(bench.call(**call))
+    return raised.value
+
+
+@pytest.mark.parametrize("failure", [UpstreamServerError, UpstreamTimeout, UpstreamProtocolError, UpstreamOverloaded])
+async def test_the_only_target_is_asked_again_after_a_wait(failure):
+    bench = Bench("a")
+    fails(bench, "a", failure("No."), failure("No."))
+    call = await bench.chat()
+    assert [attempt.error is None for attempt in call.attempts] == [False, False, True]
+    longest = 1.0 if failure is UpstreamOverloaded else 0.05
+    assert len(bench.waits) == 2
+    assert bench.waits[0] <= longest
+    assert bench.waits[1] <= 2 * longest
+
+
+@pytest.mark.parametrize("failure", [UpstreamUnreachable, CredentialsRejected, InvalidRequest])
+async def test_a_target_is_not_asked_again_if_that_cannot_help(failure):
+    bench = Bench("a")
+    fails(bench, "a", failure("No."))
+    assert type(await error_of(bench)) is failure
+    assert bench.asked() == {"a": 1}
+    assert bench.waits == []
+
+
+async def test_another_target_is_tried_at_once_and_the_first_again_only_when_all_have_failed():
+    bench = Bench("a", "b")
+    fails(bench, "a", FAILED)
+    fails(bench, "b", UpstreamUnreachable("No connection."))
+    call = await bench.chat()
+    assert [attempt.provider for attempt in call.attempts] == ["a", "b", "a"]
+    assert len(bench.waits) == 1
+
+
+async def test_a_wait_that_the_provider_asks_for_is_kept_if_it_is_short():
+    bench = Bench("a")
+    fails(bench, "a", UpstreamRateLimited("Slow down.", retry_after=3))
+    await bench.chat()
+    assert 3 <= bench.waits[0] <= 3.05
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(6, 600), (3, 5)])
+async def test_a_wait_that_is_too_long_is_the_callers(asked, seconds):
+    bench = Bench("a")
+    fails(bench, "a", UpstreamRateLimited("Slow down.", retry_after=asked))
+    assert (await error_of(bench, seconds=seconds)).retry_after == asked
+    assert bench.waits == []
+
+
+@pytest.mark.parametrize(("previous", "most"), [(0, 3), (1, 2), (2, 1), (5, 1)])
+async def test_a_call_that_is_a_retry_itself_is_tried_less_often(previous, most):
+    bench = Bench("a")
+    fails(bench, "a", *[FAILED] * 5)
+    assert await error_of(bench, previous_attempts=previous) is FAILED
+    assert bench.asked() == {"a": most}
+
+
+async def test_no_attempt_begins_that_the_deadline_would_cut():
+    bench = Bench("a")
+    fails(bench, "a", FAILED)
+    assert await error_of(bench, seconds=0.19) is FAILED
+    with pytest.raises(DeadlineExceeded):
+        await bench.chat(bench.call(seconds=0.0))
+    assert bench.asked() == {"a": 1}
+
+
+async def test_a_total_outage_of_the_only_target_costs_hardly_more_attempts_than_calls():
+    bench = Bench("a")
+    fails(bench, "a", *[UpstreamServerError("It failed.") for _ in range(20_000)])
+    calls, began = 5000, bench.clock()
+    for _ in range(calls):
+        await error_of(bench)
+        bench.clock.advance(0.02)
+    seconds = bench.clock() - began
+    # A retry costs 1.4, and besides the share of the calls ten are there at first and one comes each second.
+    free = (10 + seconds) / 1.4
+    assert bench.asked()["a"] - free <= 1.1 * calls
+
+
+async def test_an_outage_of_the_first_target_is_no_reason_to_give_up_the_second():
+    bench = Bench("a", "b")
+    fails(bench, "a", *[UpstreamUnreachable("No connection.") for _ in range(1000)])
+    for _ in range(1000):
+        await bench.chat()
+    assert bench.asked()["b"] == 1000
