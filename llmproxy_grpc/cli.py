@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: argparse.Namespace) -> int:
     # Before grpc is imported: children are spawned, never forked on, and its fork handlers would only complain.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    # What it would write to standard error is no JSON, and nobody's log.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # The server's imports take half a second; the other commands have no use for them.
     from llmproxy_grpc.app import App
     from llmproxy_grpc.telemetry.logs import configure

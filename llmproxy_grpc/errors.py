@@ -86,6 +86,9 @@ class ProxyError(Exception):
     failover: ClassVar[bool] = False
     """Whether another target may succeed now."""
 
+    usage: object = None
+    """What the failed attempt used, if the provider says so: a `Usage`, of `messages` a layer above."""
+
     def __init__(
         self,
         message: str,

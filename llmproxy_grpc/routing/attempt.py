@@ -94,6 +94,8 @@ class Trying(Generic[Request, Answer]):
         """Ends: completes the error with the target's name, and tells the observers."""
         self._patience.close()
         error = self._verdict(raised)
+        if error is not None and isinstance(error.usage, Usage):
+            self._told_usage, self._size_when_told = error.usage, self._output_size
         if self._asked and self._usage is None and (self._told_usage is not None or not _used_nothing(error)):
             self._usage = self._priced(self._estimate())
         self._call.usage = self._usage

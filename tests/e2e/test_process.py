@@ -18,6 +18,7 @@ import pytest
 from llmproxy_grpc._gen.v1 import health_pb2, model_pb2
 from llmproxy_grpc._gen.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 from tests.e2e.conftest import Running, with_listeners
+from tests.fakes.certificates import Authority
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, Framing, Request, openai_answer, openai_stream
 from tests.fakes.http import get
 from tests.fakes.requests import RichError, chat_request, failure, stream_request
@@ -373,3 +374,17 @@ async def test_every_line_of_the_log_is_json_and_a_call_has_one(serve, upstream)
     assert (missing["code"], missing["reason"], missing["model"]) == ("NOT_FOUND", "MODEL_NOT_FOUND", "nobody")
     assert (stream["method"], stream["code"]) == ("Stream", "OK")
     assert stream["first_output"] <= stream["duration"]
+
+
+async def test_what_spoils_a_handshake_leaves_no_line_that_is_no_log(serve, tmp_path):
+    certificate, key = Authority(tmp_path).issue("server")
+    server = await started(serve, {"grpc": {"tls": {"cert": str(certificate), "key": str(key)}}, "discovery": "off"})
+    host, _, port = server.grpc.rpartition(":")
+    for _ in range(3):
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await writer.drain()
+        writer.close()
+    server.process.send_signal(signal.SIGTERM)
+    await exit_status(server, 10)
+    assert [line for line in server.stderr.read_text().splitlines() if not line.startswith("{")] == []

@@ -18,3 +18,5 @@ class Specimen:
     open: Callable[[], AbstractAsyncContextManager[Provider]]
     embed_model: str = ""
     """The model that makes vectors, where that is another."""
+    names_unsupported: bool = True
+    """Whether it knows itself what it cannot honour; else whoever stands behind it refuses that by its path."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from llmproxy_grpc.errors import CapabilityNotSupported
+from llmproxy_grpc.errors import CapabilityNotSupported, UnsupportedParameter
 from llmproxy_grpc.messages import (
     CandidateFinish,
     Delta,
@@ -96,6 +96,11 @@ async def test_what_is_unsupported_is_named_by_its_path(provider, specimen):
     block = OpaquePart(provider_kind="another", type="thing", value={})
     request = ask(messages=(Message(Role.USER, (TextPart(text="?"), block)),))
     adapted = provider.adapt(request, specimen.model)
+    if not specimen.names_unsupported:
+        with pytest.raises(UnsupportedParameter) as caught:
+            await provider.chat(adapted.request, specimen.model)
+        assert [violation.field for violation in caught.value.violations] == ["messages[0].parts[1].opaque"]
+        return
     assert [found.field for found in adapted.unsupported] == ["messages[0].parts[1].opaque"]
     assert (await provider.chat(adapted.request, specimen.model)).candidates
 

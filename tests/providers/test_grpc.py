@@ -1,5 +1,6 @@
 """The kind `grpc` before an upstream that misbehaves."""
 
+import asyncio
 import re
 from collections import deque
 from contextlib import aclosing, asynccontextmanager
@@ -10,10 +11,22 @@ from google.protobuf.any_pb2 import Any as PackedAny
 from google.rpc import error_details_pb2, status_pb2
 
 from llmproxy_grpc import errors
-from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, health_pb2, model_pb2
+from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, error_pb2, health_pb2, model_pb2
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.messages import EmbedRequest, TextDelta, TextPart, UpstreamEnd, UpstreamStart, UsageSource, Warning
+from llmproxy_grpc.messages import (
+    Cost,
+    EmbedRequest,
+    TextDelta,
+    TextPart,
+    UpstreamEnd,
+    UpstreamStart,
+    Usage,
+    UsageSource,
+    Warning,
+)
 from llmproxy_grpc.providers.grpc_upstream import GrpcProvider
+from llmproxy_grpc.providers.relay import address
+from tests.fakes.relay import Relay
 from tests.fakes.scripted_provider import never
 from tests.providers.conversations import ask, collected
 
@@ -61,8 +74,8 @@ class Upstream(grpc.GenericRpcHandler):
         return step if isinstance(step, bytes) else step.SerializeToString()
 
 
-def config(address, scheme="http", **fields):
-    return ProviderConfig.model_validate({"name": "far", "kind": "grpc", "base_url": f"{scheme}://{address}", **fields})
+def config(place, scheme="http", **fields):
+    return ProviderConfig.model_validate({"name": "far", "kind": "grpc", "base_url": f"{scheme}://{place}", **fields})
 
 
 @asynccontextmanager
@@ -71,7 +84,7 @@ async def upstream_and_provider(*scripts, **fields):
     upstream.scripts.extend(scripts)
     upstream.server = server = grpc.aio.server()
     server.add_generic_rpc_handlers((upstream,))
-    port = server.add_insecure_port("127.0.0.1:0")
+    upstream.port = port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         async with aclosing(GrpcProvider.from_config(config(f"127.0.0.1:{port}", **fields), None)) as provider:
@@ -145,6 +158,57 @@ async def test_a_warning_that_only_the_end_tells_comes_before_it():
 async def test_a_stream_without_its_end_and_ok_is_never_complete(script, error):
     with pytest.raises(error):
         await streamed(*script)
+
+
+SPENT = {
+    "input_tokens": 3,
+    "output_tokens": 4,
+    "total_tokens": 7,
+    "source": "USAGE_SOURCE_PROVIDER",
+    "cost": {"currency_code": "EUR", "amount_nanos": 12_345},
+}
+
+
+async def test_the_cost_of_an_answer_is_what_the_upstream_says():
+    candidate = {"message": {"role": "ROLE_ASSISTANT"}, "finish_reason": "FINISH_REASON_STOP"}
+    script = [chat_pb2.ChatResponse(candidates=[candidate], usage=SPENT)]
+    async with upstream_and_provider(script, [START, HELLO, FINISH, event(end={"usage": SPENT})]) as (_, provider):
+        answered = (await provider.chat(ask(), "m")).usage
+        ended = (await collected(provider.stream(ask(), "m")))[-1].usage
+    assert answered == ended == Usage(3, 4, 7, cost=Cost("EUR", 12_345), source=UsageSource.PROVIDER)
+
+
+@pytest.mark.parametrize("begun", [[], [START, HELLO]])
+async def test_a_failure_tells_what_was_used(begun):
+    detail = error_pb2.ErrorDetail(partial_usage=SPENT)
+    status = rich(Code.UNAVAILABLE, info("UPSTREAM_STREAM_BROKEN"), detail)
+    with pytest.raises(errors.UpstreamStreamBroken) as caught:
+        await streamed(*begun, status)
+    refusal = await refused(status)
+    used = Usage(3, 4, 7, cost=Cost("EUR", 12_345), source=UsageSource.PROVIDER)
+    assert caught.value.usage == refusal.usage == used
+
+
+async def test_a_failure_that_says_nothing_of_usage_tells_none():
+    assert (await refused(rich(Code.UNAVAILABLE, info("UPSTREAM_OVERLOADED")))).usage is None
+
+
+async def test_a_line_that_goes_dead_in_silence_is_noticed_by_keepalive(monkeypatch):
+    quick = dict.fromkeys(("grpc.keepalive_time_ms", "grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms"), 500)
+    assert quick.keys() <= dict(address.OPTIONS).keys()
+    monkeypatch.setattr(address, "OPTIONS", tuple({**dict(address.OPTIONS), **quick}.items()))
+    async with (
+        upstream_and_provider([START, HELLO, never]) as (upstream, _),
+        Relay(upstream.port) as relay,
+        aclosing(GrpcProvider.from_config(config(f"127.0.0.1:{relay.port}"), None)) as far,
+        aclosing(far.stream(ask(), "m")) as batches,
+    ):
+        assert await anext(batches) == (UpstreamStart("record-1"),)
+        assert await anext(batches) == (TextDelta(text="Hello"),)
+        relay.hold()
+        with pytest.raises(errors.UpstreamStreamBroken):
+            async with asyncio.timeout(10):
+                await anext(batches)
 
 
 async def test_an_upstream_that_dies_in_midstream_breaks_the_stream():
@@ -314,8 +378,8 @@ async def test_what_grpc_cannot_carry_or_nobody_should_see_is_refused(fields, wh
         GrpcProvider.from_config(ProviderConfig.model_validate(given), None)
 
 
-@pytest.mark.parametrize("address", ["http://[::1]:1", "http://localhost", "https://llm.example.com"])
-async def test_addresses_need_no_port(address):
-    given = {"name": "far", "kind": "grpc", "base_url": address, "api_key": "test-key"}
+@pytest.mark.parametrize("place", ["http://[::1]:1", "http://localhost", "https://llm.example.com"])
+async def test_addresses_need_no_port(place):
+    given = {"name": "far", "kind": "grpc", "base_url": place, "api_key": "test-key"}
     async with aclosing(GrpcProvider.from_config(ProviderConfig.model_validate(given), None)) as provider:
         assert provider.features("m").tools

@@ -25,6 +25,7 @@ OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 5_000),
     ("grpc.keepalive_time_ms", 60_000),  # finds an upstream that vanished without a word during a long answer
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),  # pings that measure the line count as well, and would wait a minute
 )
 
 

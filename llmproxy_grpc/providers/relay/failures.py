@@ -14,6 +14,7 @@ from llmproxy_grpc._gen.v1 import error_pb2
 from llmproxy_grpc.errors import Fault, FieldViolation, InvalidRequest, ProxyError
 from llmproxy_grpc.providers.failures import MESSAGES
 from llmproxy_grpc.providers.scrubbing import identifier, scrubbed
+from llmproxy_grpc.wire import to_usage
 from llmproxy_grpc.wire.scalars import to_seconds
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -72,7 +73,13 @@ def failure(error: grpc.aio.AioRpcError, *, late: bool, begun: bool, secrets: Se
         secrets: Our keys, which the other proxy may repeat and nobody else may see.
     """
     said = _said(error)
-    kind = _kind(error, said, late=late, begun=begun)
+    failed = _failure(error, said, _kind(error, said, late=late, begun=begun), secrets)
+    if said.detail.HasField("partial_usage"):
+        failed.usage = to_usage(said.detail.partial_usage)
+    return failed
+
+
+def _failure(error: grpc.aio.AioRpcError, said: _Said, kind: type[ProxyError], secrets: Sequence[str]) -> ProxyError:
     message = MESSAGES.get(kind, "The call of the upstream proxy failed.")
     fault = _fault(error, said, secrets)
     if issubclass(kind, errors.CredentialsRejected):

@@ -20,6 +20,8 @@ LATE: Final = 0.15
 """The share of the time granted to a call below which what is left is none: an upstream answers a tenth early."""
 
 Answer = TypeVar("Answer", bound=Message)
+Unary = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+Streaming = grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
 
 
 class _Terms(Struct, frozen=True):
@@ -48,13 +50,17 @@ class Line:
         self, channel: grpc.aio.Channel, *, metadata: Sequence[Mapping[str, str]], secrets: Sequence[str]
     ) -> None:
         self._channel = channel
+        self._unary: dict[str, Unary] = {}
+        self._stream: Streaming = channel.unary_stream(f"{SERVICE}Stream")
         self._metadata = cycle(metadata)
         self._secrets = secrets
 
     async def ask(self, method: str, request: Message, answer: type[Answer]) -> Answer:
         """Calls a unary method."""
         terms = self._terms()
-        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(SERVICE + method)
+        call = self._unary.get(method)
+        if call is None:
+            call = self._unary[method] = self._channel.unary_unary(SERVICE + method)
         try:
             data = await call(request.SerializeToString(), timeout=terms.timeout, metadata=terms.metadata)
         except grpc.aio.AioRpcError as error:
@@ -64,8 +70,7 @@ class Line:
     async def stream(self, request: chat_pb2.StreamRequest) -> AsyncGenerator[chat_pb2.StreamResponse, None]:
         """Yields the messages of a Stream; it ends if the status is OK, whatever came before."""
         terms = self._terms()
-        opening: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(f"{SERVICE}Stream")
-        call = opening(request.SerializeToString(), timeout=terms.timeout, metadata=terms.metadata)
+        call = self._stream(request.SerializeToString(), timeout=terms.timeout, metadata=terms.metadata)
         begun = False
         try:
             while isinstance(data := await call.read(), bytes):
