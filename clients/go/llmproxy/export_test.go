@@ -1,0 +1,299 @@
+package llmproxy
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	llmproxyv1 "github.com/llmproxy-grpc/llmproxy-grpc/clients/go/llmproxy/v1"
+)
+
+// exporting answers Export with messages whose tokens are their numbers, and breaks off behind so many in each call.
+type exporting struct {
+	llmproxyv1.LlmProxyServiceClient
+	messages []*llmproxyv1.ExportResponse
+	cuts     []int
+	err      error
+	asked    []string
+}
+
+type received struct {
+	grpc.ServerStreamingClient[llmproxyv1.ExportResponse]
+	messages []*llmproxyv1.ExportResponse
+	err      error
+}
+
+func (r *received) Recv() (*llmproxyv1.ExportResponse, error) {
+	if len(r.messages) == 0 {
+		return nil, r.err
+	}
+	message := r.messages[0]
+	r.messages = r.messages[1:]
+	return message, nil
+}
+
+func (e *exporting) Export(
+	_ context.Context, request *llmproxyv1.ExportRequest, _ ...grpc.CallOption,
+) (grpc.ServerStreamingClient[llmproxyv1.ExportResponse], error) {
+	e.asked = append(e.asked, request.GetResumeToken())
+	if e.err != nil {
+		return &received{err: e.err}, nil
+	}
+	behind, _ := strconv.Atoi(request.GetResumeToken())
+	due := append([]*llmproxyv1.ExportResponse{e.messages[0]}, e.messages[1+behind:]...)
+	stream := &received{err: io.EOF}
+	for number, message := range due {
+		if len(e.cuts) > 0 && number == e.cuts[0] {
+			stream.err = status.Error(codes.Unavailable, "cut")
+			break
+		}
+		message = proto.CloneOf(message)
+		message.Sequence, message.ResumeToken = int64(number), strconv.Itoa(behind+number)
+		stream.messages = append(stream.messages, message)
+	}
+	if len(e.cuts) > 0 {
+		e.cuts = e.cuts[1:]
+	}
+	return stream, nil
+}
+
+func exporter(client llmproxyv1.LlmProxyServiceClient) *Exporter {
+	return &Exporter{Client: client, sleep: func(context.Context, time.Duration) error { return nil }}
+}
+
+// dataset gives the messages of a whole export of eleven lines, two in a chunk and four in a file.
+func dataset(compress func([]byte) []byte) ([]*llmproxyv1.ExportResponse, []byte) {
+	messages := []*llmproxyv1.ExportResponse{{Payload: &llmproxyv1.ExportResponse_Header{
+		Header: &llmproxyv1.ExportHeader{PlanId: "plan-1", AsOfSeq: 90, SelectedRecords: 11, EstimatedBytes: -1},
+	}}}
+	var whole, file []byte
+	records := int64(0)
+	for number := 0; number < 11; number += 2 {
+		var data []byte
+		count := min(2, 11-number)
+		for line := number; line < number+count; line++ {
+			data = fmt.Appendf(data, "{\"messages\":[%d]}\n", line)
+		}
+		file, records = append(file, data...), records+int64(count)
+		packed := compress(data)
+		messages = append(messages, &llmproxyv1.ExportResponse{Payload: &llmproxyv1.ExportResponse_Chunk{Chunk: &llmproxyv1.ExportChunk{
+			Data: packed, RecordCount: int32(count), Part: llmproxyv1.SplitPart_SPLIT_PART_TRAIN,
+			Crc32C: crc32.Checksum(packed, castagnoli), FileIndex: int32(number / 4),
+		}}})
+		if number%4 == 2 || number+count == 11 {
+			sum := sha256.Sum256(file)
+			messages = append(messages, &llmproxyv1.ExportResponse{Payload: &llmproxyv1.ExportResponse_File{File: &llmproxyv1.ExportFile{
+				Part: llmproxyv1.SplitPart_SPLIT_PART_TRAIN, RecordCount: records, ByteCount: int64(len(file)),
+				Sha256: sum[:], Index: int32(number / 4),
+			}}})
+			whole, file, records = append(whole, file...), nil, 0
+		}
+	}
+	return append(messages, &llmproxyv1.ExportResponse{Payload: &llmproxyv1.ExportResponse_Summary{
+		Summary: &llmproxyv1.ExportSummary{MatchedRecords: 12, WrittenRecords: 11},
+	}}), whole
+}
+
+func plain(data []byte) []byte { return data }
+
+func zipped(data []byte) []byte {
+	var packed bytes.Buffer
+	writer := gzip.NewWriter(&packed)
+	writer.Write(data)
+	writer.Close()
+	return packed.Bytes()
+}
+
+func TestAnExportLeavesFilesAndManifest(t *testing.T) {
+	messages, whole := dataset(plain)
+	folder := filepath.Join(t.TempDir(), "deep", "data")
+	var last Progress
+	e := exporter(&exporting{messages: messages})
+	e.OnProgress = func(progress Progress) { last = progress }
+	manifest, err := e.Export(t.Context(), &llmproxyv1.ExportRequest{}, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, _ := os.ReadFile(filepath.Join(folder, "train.jsonl")); !bytes.Equal(found, whole) {
+		t.Errorf("the file holds %q", found)
+	}
+	if manifest.WrittenRecords != 11 || manifest.AsOfSeq != 90 || !manifest.Files[0].Verified || len(manifest.Files[0].Segments) != 3 {
+		t.Errorf("the manifest is %+v", manifest)
+	}
+	if last.Records != 11 || last.SelectedRecords != 11 || last.EstimatedBytes != -1 {
+		t.Errorf("the progress is %+v", last)
+	}
+	if entries, _ := os.ReadDir(folder); len(entries) != 2 {
+		t.Errorf("the folder holds %v", entries)
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(folder)); len(entries) != 1 {
+		t.Errorf("beside the folder are %v", entries)
+	}
+	var stored Manifest
+	data, _ := os.ReadFile(filepath.Join(folder, "manifest.json"))
+	if err := json.Unmarshal(data, &stored); err != nil || stored.Files[0].SHA256 != manifest.Files[0].SHA256 {
+		t.Errorf("manifest.json holds %s", data)
+	}
+}
+
+func TestAnExportGoesOnWhereverItIsCut(t *testing.T) {
+	for name, compress := range map[string]func([]byte) []byte{"plain": plain, "gzip": zipped} {
+		t.Run(name, func(t *testing.T) {
+			messages, whole := dataset(compress)
+			folder := filepath.Join(t.TempDir(), "data")
+			request := &llmproxyv1.ExportRequest{Output: &llmproxyv1.ExportOutput{}}
+			if name == "gzip" {
+				request.Output.Compression = llmproxyv1.ExportCompression_EXPORT_COMPRESSION_GZIP
+			}
+			client := &exporting{messages: messages}
+			for range len(messages) - 2 {
+				client.cuts = []int{2} // the header and one message more
+				stop := &Exporter{Client: client, sleep: func(context.Context, time.Duration) error { return context.Canceled }}
+				if _, err := stop.Export(t.Context(), request, folder); !errors.Is(err, context.Canceled) {
+					t.Fatal(err)
+				}
+			}
+			manifest, err := exporter(client).Export(t.Context(), request, folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, err := os.Open(filepath.Join(folder, manifest.Files[0].Name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			var reader io.Reader = file
+			if name == "gzip" {
+				if reader, err = gzip.NewReader(file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if found, _ := io.ReadAll(reader); !bytes.Equal(found, whole) || !manifest.Files[0].Verified {
+				t.Errorf("the file holds %q, the manifest %+v", found, manifest)
+			}
+		})
+	}
+}
+
+func TestWhatIsWrongWithAnExportIsSaid(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil func([]*llmproxyv1.ExportResponse) []*llmproxyv1.ExportResponse
+		is    error
+	}{
+		"a wrong checksum": {func(m []*llmproxyv1.ExportResponse) []*llmproxyv1.ExportResponse {
+			m[1].GetChunk().Crc32C++
+			return m
+		}, ErrDamaged},
+		"a wrong hash": {func(m []*llmproxyv1.ExportResponse) []*llmproxyv1.ExportResponse {
+			m[3].GetFile().Sha256 = make([]byte, 32)
+			return m
+		}, ErrDamaged},
+		"a wrong count": {func(m []*llmproxyv1.ExportResponse) []*llmproxyv1.ExportResponse {
+			m[1].GetChunk().RecordCount++
+			return m
+		}, ErrDamaged},
+		"a missing file": {func(m []*llmproxyv1.ExportResponse) []*llmproxyv1.ExportResponse {
+			return append(m[:3:3], m[4:]...)
+		}, ErrDamaged},
+		"another sum": {func(m []*llmproxyv1.ExportResponse) []*llmproxyv1.ExportResponse {
+			m[len(m)-1].GetSummary().WrittenRecords++
+			return m
+		}, ErrDamaged},
+		"no summary": {func(m []*llmproxyv1.ExportResponse) []*llmproxyv1.ExportResponse { return m[:len(m)-1] }, ErrTruncated},
+		"no header":  {func(m []*llmproxyv1.ExportResponse) []*llmproxyv1.ExportResponse { return m[1:] }, ErrMalformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			messages, _ := dataset(plain)
+			folder := filepath.Join(t.TempDir(), "data")
+			_, err := exporter(&exporting{messages: test.spoil(messages)}).Export(t.Context(), &llmproxyv1.ExportRequest{}, folder)
+			if !errors.Is(err, test.is) {
+				t.Errorf("the error is %v", err)
+			}
+			if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
+				t.Error("the folder is there")
+			}
+		})
+	}
+}
+
+func TestAFolderBelongsToOneExport(t *testing.T) {
+	messages, _ := dataset(plain)
+	folder := filepath.Join(t.TempDir(), "data")
+	client := &exporting{messages: messages[:3]}
+	if _, err := exporter(client).Export(t.Context(), &llmproxyv1.ExportRequest{}, folder); !errors.Is(err, ErrTruncated) {
+		t.Fatal(err)
+	}
+	other := &llmproxyv1.ExportRequest{MaxChunkBytes: 4096}
+	if _, err := exporter(client).Export(t.Context(), other, folder); !errors.Is(err, ErrOtherExport) {
+		t.Errorf("another request: %v", err)
+	}
+	if _, err := openDownload(&llmproxyv1.ExportRequest{ResumeToken: "x"}, folder); err == nil {
+		t.Error("a token of one's own was taken")
+	}
+	first, err := openDownload(&llmproxyv1.ExportRequest{}, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openDownload(&llmproxyv1.ExportRequest{}, folder); !errors.Is(err, ErrFolderInUse) {
+		t.Errorf("twice at once: %v", err)
+	}
+	first.close()
+	os.WriteFile(filepath.Join(folder+".partial", stateFile), []byte("{"), 0o600)
+	if _, err := openDownload(&llmproxyv1.ExportRequest{}, folder); !errors.Is(err, ErrDamaged) {
+		t.Errorf("an unreadable state: %v", err)
+	}
+	os.MkdirAll(filepath.Join(folder, "mine"), 0o700)
+	if _, err := exporter(client).Export(t.Context(), &llmproxyv1.ExportRequest{}, folder); !errors.Is(err, ErrFolderInUse) {
+		t.Errorf("a folder that is there: %v", err)
+	}
+}
+
+func TestCallsThatBringNothingAreBounded(t *testing.T) {
+	client := &exporting{err: status.Error(codes.Unavailable, "away")}
+	_, err := exporter(client).Export(t.Context(), &llmproxyv1.ExportRequest{}, filepath.Join(t.TempDir(), "a"))
+	if status.Code(err) != codes.Unavailable || len(client.asked) != mostTries {
+		t.Errorf("%d calls, %v", len(client.asked), err)
+	}
+	client = &exporting{err: status.Error(codes.PermissionDenied, "no")}
+	exporter(client).Export(t.Context(), &llmproxyv1.ExportRequest{}, filepath.Join(t.TempDir(), "b"))
+	if len(client.asked) != 1 {
+		t.Errorf("%d calls of what does not pass", len(client.asked))
+	}
+}
+
+func TestTypedRecordsAreWrittenBehindTheirLengths(t *testing.T) {
+	messages, _ := dataset(plain)
+	record := &llmproxyv1.ExportRecord{Id: "r1", Method: "Chat"}
+	messages = []*llmproxyv1.ExportResponse{
+		messages[0],
+		{Payload: &llmproxyv1.ExportResponse_Records{Records: &llmproxyv1.ExportRecords{Records: []*llmproxyv1.ExportRecord{record}}}},
+		{Payload: &llmproxyv1.ExportResponse_Heartbeat{Heartbeat: &llmproxyv1.Heartbeat{}}},
+		{Payload: &llmproxyv1.ExportResponse_Summary{Summary: &llmproxyv1.ExportSummary{WrittenRecords: 1}}},
+	}
+	folder := filepath.Join(t.TempDir(), "data")
+	request := &llmproxyv1.ExportRequest{Output: &llmproxyv1.ExportOutput{Format: llmproxyv1.ExportFormat_EXPORT_FORMAT_RECORDS}}
+	if _, err := exporter(&exporting{messages: messages}).Export(t.Context(), request, folder); err != nil {
+		t.Fatal(err)
+	}
+	data, _ := os.ReadFile(filepath.Join(folder, "records.binpb"))
+	found := &llmproxyv1.ExportRecord{}
+	if len(data) < 1 || int(data[0]) != len(data)-1 || proto.Unmarshal(data[1:], found) != nil || found.GetId() != "r1" {
+		t.Errorf("the file holds %q", data)
+	}
+}

@@ -1,0 +1,22 @@
+//go:build unix
+
+package llmproxy
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// lockFile locks a file for this process; it is beside the folder, since it must outlast the rename.
+func lockFile(path string) (*os.File, error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("%w: another process exports to it", ErrFolderInUse)
+	}
+	return file, nil
+}
