@@ -27,6 +27,7 @@ from llmproxy_grpc.providers import local, registry
 from llmproxy_grpc.providers.discovery import discover, ollama_answers
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.routing.catalog import DEFAULT
+from llmproxy_grpc.routing.vitals import Vitals
 from llmproxy_grpc.runtime import Observers, Runtime
 from llmproxy_grpc.server.chat import ChatServicer
 from llmproxy_grpc.server.count_tokens import CountTokensServicer
@@ -95,7 +96,8 @@ class App:
         self._admission = Admission(lambda: self._current.config().grpc.max_in_flight, clock)
         self._grpc_health = self._build_grpc_health()
         changes.listen(self._grpc_health.changed)
-        self._observers = Observers((self._tracker, self._metrics, CallLog()), self._tracker)
+        vitals = Vitals(clock)
+        self._observers = Observers((vitals, self._tracker, self._metrics, CallLog()), self._tracker, vitals)
         self._predrain_over = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._stop = asyncio.Event()

@@ -1,6 +1,7 @@
 """One configuration, running: its providers, catalog and router; a reload builds a new one and drains the old."""
 
 import asyncio
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -27,18 +28,23 @@ from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.catalog import Catalog, Route
 from llmproxy_grpc.routing.description import Description, describe
 from llmproxy_grpc.routing.directory import Directory
+from llmproxy_grpc.routing.ordering import Ordering
 from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.router import Router
+from llmproxy_grpc.routing.strategies.strategy import Means
+from llmproxy_grpc.routing.strategies.table import BY_VITALS
+from llmproxy_grpc.routing.vitals import Vitals
 
 FIRST_LISTS: Final = 0.5
 """How long, in seconds, the start waits for the providers' lists of models."""
 
 
 class Observers(Struct, frozen=True):
-    """Who is told of attempts, and who learns from probes."""
+    """Who is told of attempts, who learns from probes, and who knows how targets do."""
 
     calls: Sequence[CallObserver]
     health: HealthTracker
+    vitals: Vitals
 
 
 class Runtime:
@@ -67,6 +73,8 @@ class Runtime:
                 self.catalog.route,
                 self.providers,
                 registry.known_kinds() | PRESETS.keys() | {provider.kind for provider in self.providers.values()},
+                listed=self.directory.find,
+                ordering=Ordering(Means(observers.vitals, self.prices.quote, random.random)),
             ),
             prices=self.prices,
             timeouts=config.timeouts,
@@ -76,6 +84,9 @@ class Runtime:
             },
             observers=observers.calls,
             clock=time.monotonic,
+        )
+        observers.vitals.watch(
+            target for route in self.catalog.routes() if route.strategy in BY_VITALS for target in route.targets
         )
         self._leases = 0
         self._idle = asyncio.Event()

@@ -1,9 +1,9 @@
 """The models that callers use: what the section `models` says of each."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from llmproxy_grpc.config.section import Number, Section, Text, Whole
 from llmproxy_grpc.config.upstreams import ProviderName
@@ -11,10 +11,32 @@ from llmproxy_grpc.config.upstreams import ProviderName
 ModelId = Annotated[str, Field(pattern=r"^[^\s\x00-\x1f\x7f]+$", max_length=256)]
 
 
-class Condition(Section):
-    """When a target serves."""
+MOST_TOKENS: Final = 2**31 - 1
 
-    labels: Annotated[Mapping[str, str], Field(description="Labels that the call must have.")] = {}
+Need = Literal["tools", "json_schema", "reasoning", "vision", "audio", "video", "documents"]
+"""What a call can need of a model besides text."""
+
+
+class Condition(Section):
+    """When a target serves: the call must meet all that is set."""
+
+    labels: Annotated[Mapping[str, str], Field(description="Labels that the call must have, with these values.")] = {}
+    min_prompt_tokens: Annotated[
+        Whole | None, Field(ge=1, le=MOST_TOKENS, description="Fewest tokens of the prompt, by an estimate.")
+    ] = None
+    max_prompt_tokens: Annotated[
+        Whole | None, Field(ge=1, le=MOST_TOKENS, description="Most tokens of the prompt, by an estimate.")
+    ] = None
+    capabilities: Annotated[
+        tuple[Need, ...], Field(description="What the call must need of a model, each of them.")
+    ] = ()
+
+    @model_validator(mode="after")
+    def _check_tokens(self) -> Self:
+        least, most = self.min_prompt_tokens, self.max_prompt_tokens
+        if least is not None and most is not None and least > most:
+            raise ValueError("no prompt has at least min_prompt_tokens and at most max_prompt_tokens")
+        return self
 
 
 class TargetConfig(Section):
@@ -22,8 +44,25 @@ class TargetConfig(Section):
 
     provider: Annotated[ProviderName, Field(description="Name of the provider.")]
     model: Annotated[Text, Field(description="The provider's own name for the model.")]
-    weight: Annotated[Whole, Field(ge=1, le=1_000_000, description="Share of the calls, for weighted strategies.")] = 1
+    weight: Annotated[
+        Whole, Field(ge=1, le=1_000_000, description="Share of the calls, beside the other targets' weights.")
+    ] = 1
     when: Annotated[Condition | None, Field(description="Serve only calls that fit; null: all.")] = None
+    max_input_tokens: Annotated[
+        Whole | None,
+        Field(ge=1, le=MOST_TOKENS, description="Most tokens that it takes; null: as the provider's list says."),
+    ] = None
+
+
+class Fallbacks(Section):
+    """Models to try for a cause that every target of the model would meet alike."""
+
+    context_length: Annotated[
+        tuple[ModelId, ...], Field(description="Models to try, in this order, when the prompt is too long.")
+    ] = ()
+    prompt_blocked: Annotated[
+        tuple[ModelId, ...], Field(description="Models to try when the provider's policy blocks the prompt.")
+    ] = ()
 
 
 class ModelDefaults(Section):
@@ -63,8 +102,12 @@ class ModelConfig(Section):
     fallback_models: Annotated[
         tuple[ModelId, ...], Field(description="Models to try, in this order, when no target serves.")
     ] = ()
+    fallbacks: Annotated[Fallbacks, Field(description="Models to try for a cause that no target helps against.")] = (
+        Fallbacks()
+    )
     sticky: Annotated[
-        Literal["none", "conversation"], Field(description="Whether a conversation stays with its target.")
+        Literal["none", "conversation"],
+        Field(description="Whether a conversation stays with its target while that is available."),
     ] = "none"
     on_stream_break: Annotated[
         Literal["error", "continue"], Field(description="What becomes of a stream that a provider breaks off.")

@@ -13,10 +13,7 @@ NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
     # path: the values that ask for nothing
     "grpc.workers": (1,),
     "admin.listen": (None,),
-    "models[].strategy": ("priority",),
-    "models[].targets[].weight": (1,),
-    "models[].targets[].when": (None,),
-    "models[].sticky": ("none",),
+    "models[].fallbacks.*": (),
     "models[].on_stream_break": ("error",),
     "breaker.*": (),
     "hedging.enabled": (False,),

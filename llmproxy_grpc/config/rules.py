@@ -1,7 +1,7 @@
 """What must hold between the parts of a configuration: names that exist, listeners that are safe."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Final
 from urllib.parse import urlsplit
@@ -35,14 +35,20 @@ def known_providers(config: Config) -> Iterator[Problem]:
 def known_fallbacks(config: Config) -> Iterator[Problem]:
     """A fallback is another model that exists, named once."""
     for number, model in enumerate(config.models):
-        for index, name in enumerate(model.fallback_models):
-            path: KeyPath = ("models", number, "fallback_models", index)
-            if name == model.id:
-                yield Problem(path, "is the model itself")
-            elif name in model.fallback_models[:index]:
-                yield Problem(path, "is there twice")
-            elif not _is_model(config, name):
-                yield Problem(path, _no_model(config))
+        causes: Mapping[KeyPath, Sequence[str]] = {
+            ("fallback_models",): model.fallback_models,
+            ("fallbacks", "context_length"): model.fallbacks.context_length,
+            ("fallbacks", "prompt_blocked"): model.fallbacks.prompt_blocked,
+        }
+        for key, names in causes.items():
+            for index, name in enumerate(names):
+                path: KeyPath = ("models", number, *key, index)
+                if name == model.id:
+                    yield Problem(path, "is the model itself")
+                elif name in names[:index]:
+                    yield Problem(path, "is there twice")
+                elif not _is_model(config, name):
+                    yield Problem(path, _no_model(config))
 
 
 def known_default_model(config: Config) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import Field
 
 from llmproxy_grpc.config.listeners import AdminConfig, GrpcConfig, HttpConfig, TlsConfig
-from llmproxy_grpc.config.models import Condition, ModelConfig, ModelDefaults, ModelId, TargetConfig
+from llmproxy_grpc.config.models import Condition, Fallbacks, ModelConfig, ModelDefaults, ModelId, TargetConfig
 from llmproxy_grpc.config.operations import (
     AuthConfig,
     BreakerConfig,
@@ -36,6 +36,7 @@ __all__ = [
     "ModelDefaults",
     "TargetConfig",
     "Condition",
+    "Fallbacks",
     "TimeoutsConfig",
     "ConnectionsConfig",
     "RetriesConfig",

@@ -37,7 +37,7 @@ from llmproxy_grpc.messages import (
     Warning,
 )
 from llmproxy_grpc.pricing.prices import UNKNOWN, Quote
-from llmproxy_grpc.routing.candidates import Candidate
+from llmproxy_grpc.routing.candidate import Candidate
 from llmproxy_grpc.routing.continuity import has_token, sealed_events
 from llmproxy_grpc.routing.operations import Answer, Operation, Request
 from llmproxy_grpc.routing.patience import Patience

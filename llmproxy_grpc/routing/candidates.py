@@ -1,36 +1,32 @@
 """What may answer a request: the targets of its route and fallbacks, less those that the request rules out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final, Generic
+from typing import Final
 
-from msgspec import Struct
-
+from llmproxy_grpc.config.schema import Fallbacks
 from llmproxy_grpc.errors import (
-    CapabilityNotSupported,
+    ContextLengthExceeded,
     FieldViolation,
     InvalidRequest,
-    NoProviderAvailable,
-    UnsupportedParameter,
-    name_fields,
+    PromptBlocked,
+    ProxyError,
 )
-from llmproxy_grpc.messages import ChatRequest, EmbedRequest, Warning
-from llmproxy_grpc.providers.provider import Provider, Unsupported
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest
+from llmproxy_grpc.providers.provider import Provider
+from llmproxy_grpc.routing.asked import Asked
+from llmproxy_grpc.routing.candidate import Candidate, Group, only
 from llmproxy_grpc.routing.catalog import Route, Target
-from llmproxy_grpc.routing.defaults import with_defaults
 from llmproxy_grpc.routing.operations import Answer, Operation, Request
-from llmproxy_grpc.routing.strategies import STRATEGIES
+from llmproxy_grpc.routing.ordering import Ordering
+from llmproxy_grpc.routing.room import Listed, with_room
+from llmproxy_grpc.routing.search import Search
 
-MOST_VIOLATIONS: Final = 50
-
-
-class Candidate(Struct, Generic[Request], frozen=True):
-    """A target that may be tried, the request as it gets it, and what the caller has to know of the difference."""
-
-    target: Target
-    provider: Provider
-    request: Request
-    warnings: Sequence[Warning] = ()
+CAUSES: Final[Mapping[type[ProxyError], Callable[[Fallbacks], Sequence[str]]]] = {
+    ContextLengthExceeded: lambda fallbacks: fallbacks.context_length,
+    PromptBlocked: lambda fallbacks: fallbacks.prompt_blocked,
+}
+"""Errors that every target of a model would answer alike, and the models that a route names for them."""
 
 
 def everything(_target: Target) -> bool:
@@ -45,6 +41,8 @@ class Chooser:
         look_up: Gives a model's route.
         providers: Every provider by name.
         kinds: Every kind of provider that this version knows.
+        listed: What a provider's list says of an upstream model.
+        ordering: Puts the candidates of one route in order.
     """
 
     def __init__(
@@ -52,17 +50,22 @@ class Chooser:
         look_up: Callable[[str], Route],
         providers: Mapping[str, Provider],
         kinds: AbstractSet[str],
+        *,
+        listed: Listed,
+        ordering: Ordering,
     ) -> None:
         self._look_up = look_up
         self._providers = providers
         self._kinds = kinds
+        self._listed = listed
+        self._ordering = ordering
 
     def candidates(
         self,
         operation: Operation[Request, Answer],
         request: Request,
         available: Callable[[Target], bool] = everything,
-    ) -> list[Candidate[Request]]:
+    ) -> Sequence[Candidate[Request]]:
         """Lists the candidates for a request.
 
         Args:
@@ -74,49 +77,68 @@ class Chooser:
         Raises:
             ModelNotFound: The model, or a fallback model of the request, does not exist.
             InvalidRequest: `provider_options` names an unknown kind; or `routing.providers` an unknown provider, or
-                leaves no target.
+                leaves no target; or the call meets no target's condition.
             NoProviderAvailable: None of the targets' providers exists: discovery has not found them.
             UnsupportedParameter: Every target lacks something that the request asks for; names the first one's fields.
             CapabilityNotSupported: No target does such a thing at all.
         """
         _check_kinds(request, self._kinds)
-        able = self._able(operation, request)
-        if len(able) == 1:  # nearly always
-            return able
-        return [candidate for candidate in able if available(candidate.target)] or able
+        asked = Asked(operation, request)
+        return self._ordered(self._able(asked, _routes(request, self._look_up)), asked, available)
 
-    def _able(self, operation: Operation[Request, Answer], request: Request) -> list[Candidate[Request]]:
-        """All that can honour the request, each target once."""
-        wanted = _wanted_providers(request, self._providers)
-        found: list[Candidate[Request]] = []
-        seen: set[Target] = set()
-        refused: Sequence[Unsupported] = ()
-        for route in _routes(request, self._look_up):
-            shaped = with_defaults(request, route.defaults)
-            for target in STRATEGIES[route.strategy](route.targets):
-                provider = self._providers.get(target.provider)
-                if provider is None or target in seen or (wanted and target.provider not in wanted):
-                    continue
-                seen.add(target)
-                if not operation.offered(provider.features(target.upstream_model)):
-                    continue
-                fitted = operation.fit(shaped, provider, target)
-                if fitted.unsupported and _refused(fitted.unsupported, request):
-                    refused = refused or fitted.unsupported
-                    continue
-                found.append(Candidate(target, provider, fitted.request, fitted.warnings))
-        if found:
-            return found
-        if refused:
-            raise _unsupported(refused)
-        if seen:
-            raise _incapable(operation, request)
-        if not wanted:
-            raise NoProviderAvailable("No provider of the model's targets is there.")
-        raise InvalidRequest(
-            "No target is left by routing.providers.",
-            violations=[FieldViolation("routing.providers", "Name a provider that serves the model, or none.")],
-        )
+    def instead(
+        self,
+        operation: Operation[Request, Answer],
+        request: Request,
+        error: ProxyError,
+        *,
+        tried: Container[Target] = (),
+        available: Callable[[Target], bool] = everything,
+    ) -> Sequence[Candidate[Request]]:
+        """Lists what to try after an error that is no reason to turn to another target of the same model.
+
+        Args:
+            operation: What kind of request it is.
+            request: What was asked.
+            error: What the last target answered.
+            tried: What was tried already.
+            available: As for `candidates`.
+
+        Returns:
+            The candidates of the models that the route of the request names for this cause; none if it names none, or
+            none of them can honour the request.
+        """
+        models = CAUSES.get(type(error))
+        if models is None:
+            return ()
+        asked = Asked(operation, request)
+        try:
+            routes = [self._look_up(name) for name in models(self._look_up(request.model).fallbacks)]
+            groups = self._able(asked, routes)
+        except ProxyError:
+            return ()  # the error at hand says more
+        untried = only(groups, lambda candidate: candidate.target not in tried)
+        return self._ordered(untried, asked, available)
+
+    def _able(self, asked: Asked[Request, Answer], routes: Sequence[Route]) -> Sequence[Group[Request]]:
+        search = Search(asked, self._providers)
+        groups = [group for route in routes if (group := search.among(route)).candidates]
+        if not groups:
+            raise search.failure()
+        return groups
+
+    def _ordered(
+        self,
+        groups: Sequence[Group[Request]],
+        asked: Asked[Request, Answer],
+        available: Callable[[Target], bool],
+    ) -> Sequence[Candidate[Request]]:
+        """One list of all groups: what has room and is available, each group in its route's order."""
+        if len(groups) == 1 and len(groups[0].candidates) == 1:  # nearly always
+            return groups[0].candidates
+        groups = with_room(groups, asked, self._listed)
+        groups = only(groups, lambda candidate: available(candidate.target)) or groups
+        return [candidate for group in groups for candidate in self._ordering.order(group, asked)]
 
 
 def _check_kinds(request: ChatRequest | EmbedRequest, kinds: AbstractSet[str]) -> None:
@@ -129,42 +151,8 @@ def _check_kinds(request: ChatRequest | EmbedRequest, kinds: AbstractSet[str]) -
         )
 
 
-def _wanted_providers(request: ChatRequest | EmbedRequest, providers: Mapping[str, Provider]) -> frozenset[str]:
-    unknown = [index for index, name in enumerate(request.routing.providers) if name not in providers]
-    if unknown:
-        raise InvalidRequest(
-            "routing.providers names a provider that is not configured.",
-            violations=[FieldViolation(f"routing.providers[{index}]", "No such provider.") for index in unknown],
-        )
-    return frozenset(request.routing.providers)
-
-
 def _routes(request: ChatRequest | EmbedRequest, look_up: Callable[[str], Route]) -> list[Route]:
     """The route of the model, then those of its fallbacks: the caller's own if named, else the configured ones."""
     first = look_up(request.model)
     names = request.routing.fallback_models or first.fallback_models
     return [first, *(look_up(name) for name in names)]
-
-
-def _refused(unsupported: Sequence[Unsupported], request: ChatRequest | EmbedRequest) -> bool:
-    """Whether the target is out of the question: the caller does not let the fields be dropped, or nobody could."""
-    return not request.routing.drop_unsupported or any(each.essential for each in unsupported)
-
-
-def _incapable(operation: Operation[Request, Answer], request: ChatRequest | EmbedRequest) -> CapabilityNotSupported:
-    capability = operation.capability.name
-    return CapabilityNotSupported(
-        f"No target of the model {operation.deed}; ask a model that has CAPABILITY_{capability} in ListModels.",
-        metadata={"model": request.model[:128], "capability": capability},
-    )
-
-
-def _unsupported(refused: Sequence[Unsupported]) -> UnsupportedParameter:
-    # A request may hold thousands of pictures, each a field of its own.
-    fields = name_fields([each.field for each in refused])
-    instead = "" if any(each.essential for each in refused) else ", or set routing.unsupported_params to DROP"
-    return UnsupportedParameter(
-        f"No target of the model supports {fields}; leave it out{instead}.",
-        violations=[FieldViolation(each.field, each.message) for each in refused[:MOST_VIOLATIONS]],
-        metadata={"fields": fields},
-    )

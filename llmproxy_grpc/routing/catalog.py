@@ -1,11 +1,11 @@
 """Which models there are: the configured routes, and every provider's own models where they may be called directly."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from llmproxy_grpc.config.schema import Config, ModelConfig, ModelDefaults, ProviderConfig
+from llmproxy_grpc.config.schema import Condition, Config, Fallbacks, ModelConfig, ModelDefaults, ProviderConfig
 from llmproxy_grpc.errors import ModelNotFound
 from llmproxy_grpc.providers.provider import UpstreamModel
 
@@ -13,7 +13,7 @@ DEFAULT: Final = "default"
 """The name that stands for the configured default model, unless a model of that name is configured."""
 
 
-class Target(Struct, frozen=True):
+class Target(Struct, frozen=True, cache_hash=True):
     """A provider and one of its models."""
 
     provider: str
@@ -28,6 +28,16 @@ class Route(Struct, frozen=True):
     strategy: str = "priority"
     fallback_models: tuple[str, ...] = ()
     defaults: ModelDefaults | None = None
+    weights: Mapping[Target, int] = {}
+    """Shares of the calls; 1 for a target that is not there."""
+    conditions: Mapping[Target, Condition] = {}
+    """When targets serve; one that is not there serves always."""
+    sticky: bool = False
+    """Whether a conversation stays with its target."""
+    fallbacks: Fallbacks = Fallbacks()
+    """The models to try for a cause that no target of this one helps against."""
+    limits: Mapping[Target, int] = {}
+    """How many tokens targets take, where the configuration says so and not the provider's list."""
 
 
 class Catalog:
@@ -77,6 +87,10 @@ class Catalog:
         """The ids of the configured models."""
         return tuple(self._routes)
 
+    def routes(self) -> Iterable[Route]:
+        """The routes of the configured models."""
+        return self._routes.values()
+
     def knows(self, model: str) -> bool:
         """Whether a model is configured or discovered; a name that merely could be sent on is not."""
         if model in self._routes or (model == DEFAULT and self.default_model):
@@ -100,12 +114,18 @@ class Catalog:
 
 
 def _route(model: ModelConfig) -> Route:
+    targets = {Target(target.provider, target.model): target for target in model.targets}
     return Route(
         model.id,
-        tuple(Target(target.provider, target.model) for target in model.targets),
+        tuple(targets),
         model.strategy,
         model.fallback_models,
         model.defaults,
+        {target: config.weight for target, config in targets.items()},
+        {target: config.when for target, config in targets.items() if config.when is not None},
+        model.sticky == "conversation",
+        model.fallbacks,
+        {target: config.max_input_tokens for target, config in targets.items() if config.max_input_tokens is not None},
     )
 
 

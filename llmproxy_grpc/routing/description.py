@@ -28,8 +28,9 @@ def describe(
 ) -> Description:
     """Describes a model by all its targets.
 
-    What any target can do the model can do, since the router passes over targets that cannot honour a request. It does
-    not look how long a prompt is, so of several limits the smallest counts: whichever target answers takes that much.
+    What any target can do the model can do, since targets that cannot honour a request are passed over, as are those
+    that are too small for its prompt: it takes what the largest takes. The length of the answer is no reason to pass
+    over a target, so of several limits of that the smallest counts: whichever answers writes that much.
 
     Args:
         route: The model.
@@ -37,7 +38,12 @@ def describe(
         listed: What a provider's list says of an upstream model.
     """
     targets = [
-        _describe_target(providers[target.provider], target, listed(target.provider, target.upstream_model))
+        _describe_target(
+            providers[target.provider],
+            target,
+            listed(target.provider, target.upstream_model),
+            route.limits.get(target),
+        )
         for target in route.targets
         if target.provider in providers
     ]
@@ -45,20 +51,22 @@ def describe(
         frozenset().union(*(target.capabilities for target in targets)),
         frozenset().union(*(target.input_modalities for target in targets)),
         frozenset().union(*(target.output_modalities for target in targets)),
-        _smallest(target.max_input_tokens for target in targets),
+        max((target.max_input_tokens for target in targets), default=0),
         _smallest(target.max_output_tokens for target in targets),
     )
 
 
-def _describe_target(provider: Provider, target: Target, listed: UpstreamModel | None) -> Description:
-    """What the kind can carry, less what the list denies."""
+def _describe_target(
+    provider: Provider, target: Target, listed: UpstreamModel | None, limit: int | None
+) -> Description:
+    """What the kind can carry, less what the list denies; `limit` is what is configured."""
     features = provider.features(target.upstream_model)
     listed = listed or UpstreamModel(target.upstream_model)
     return Description(
         _less(features.capabilities(), listed.capabilities),
         _less(features.input_modalities(), listed.input_modalities),
         _less(features.output_modalities, listed.output_modalities),
-        listed.max_input_tokens,
+        listed.max_input_tokens if limit is None else limit,
         listed.max_output_tokens,
     )
 

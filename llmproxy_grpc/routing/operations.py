@@ -22,10 +22,16 @@ from llmproxy_grpc.providers.features import EmbedFeatures, Features
 from llmproxy_grpc.providers.provider import Change, Provider, Unsupported
 from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.continuity import opened, sealed_response
-from llmproxy_grpc.routing.usage import estimate, estimate_embed, size_of
+from llmproxy_grpc.routing.usage import estimate, estimate_embed, prompt_tokens, size_of
 
 Request = TypeVar("Request", bound=ChatRequest | EmbedRequest)
 Answer = TypeVar("Answer")
+
+MARGIN: Final = 1.25
+"""How much longer a prompt may be than its estimate: code and digits have more tokens than their size tells.
+
+Passing over a target that would have been large enough costs little; trying one that is too small costs the call.
+"""
 
 Note = Callable[[ProviderResponse | EmbedResponse, Usage], None]
 """Told of each answer of a provider, and what it used."""
@@ -49,6 +55,8 @@ class Operation(Struct, Generic[Request, Answer], frozen=True, kw_only=True):
         fit: Makes the request one that a target can honour.
         ask: Sends a fitted request and waits for the answer, noting what it used.
         estimate: What a fitted request used whose answer is known only by the size of its texts; None for nothing.
+        prompt: How many tokens a request has, by an estimate.
+        room: How many tokens a target must take at once for a fitted request whose prompt has so many; 0 for any.
         again: Whether it is worth asking a target again that failed.
     """
 
@@ -58,6 +66,8 @@ class Operation(Struct, Generic[Request, Answer], frozen=True, kw_only=True):
     fit: Callable[[Request, Provider, Target], Fitted[Request]]
     ask: Callable[[Request, Provider, Target, Note], Awaitable[Answer]]
     estimate: Callable[[Request, int], Usage | None]
+    prompt: Callable[[Request], int]
+    room: Callable[[Request, int], int]
     again: bool = True
 
 
@@ -123,6 +133,26 @@ def _nothing(_request: ChatRequest, _output_size: int) -> None:
     """Counting is free."""
 
 
+def _room_to_chat(request: ChatRequest, prompt: int) -> int:
+    """The prompt, which may have more tokens than its estimate, and the longest answer that is asked for."""
+    return int(prompt * MARGIN) + (request.generation.max_output_tokens or 0)
+
+
+def _embed_tokens(request: EmbedRequest) -> int:
+    return estimate_embed(request).input_tokens
+
+
+def _room_to_embed(request: EmbedRequest, _prompt: int) -> int:
+    """The longest input: each has the whole room to itself."""
+    longest = max((estimate_embed(replace(request, inputs=(part,))).input_tokens for part in request.inputs), default=0)
+    return int(longest * MARGIN)
+
+
+def _no_room(_request: ChatRequest, _prompt: int) -> int:
+    """Counting does not need the room that an answer needs."""
+    return 0
+
+
 def _dropped(unsupported: Iterable[Unsupported]) -> Iterator[Warning]:
     return (Warning("PARAMETER_DROPPED", each.field, each.message) for each in unsupported)
 
@@ -138,6 +168,8 @@ CHAT: Final = Operation[ChatRequest, ProviderResponse](
     fit=_fit_chat,
     ask=_chat,
     estimate=estimate,
+    prompt=prompt_tokens,
+    room=_room_to_chat,
 )
 """A conversation to answer; as a stream it is fitted and estimated the same way."""
 
@@ -148,6 +180,8 @@ EMBED: Final = Operation[EmbedRequest, EmbedResponse](
     fit=_fit_embed,
     ask=_embed,
     estimate=_estimate_embed,
+    prompt=_embed_tokens,
+    room=_room_to_embed,
 )
 """Inputs to turn into vectors."""
 
@@ -158,6 +192,8 @@ COUNT: Final = Operation[ChatRequest, int](
     fit=_fit_chat,
     ask=_count,
     estimate=_nothing,
+    prompt=prompt_tokens,
+    room=_no_room,
     again=False,  # an estimate is there at once
 )
 """A conversation whose tokens the provider counts."""

@@ -24,7 +24,8 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.pricing.prices import Prices
 from llmproxy_grpc.routing.attempt import Trying
-from llmproxy_grpc.routing.candidates import Candidate, Chooser
+from llmproxy_grpc.routing.candidate import Candidate
+from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.operations import CHAT, COUNT, EMBED, Answer, Operation, Request
 from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.tries import Tries

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from llmproxy_grpc.calls import Attempt, Call
 from llmproxy_grpc.errors import DeadlineExceeded, ProxyError, UpstreamRateLimited
-from llmproxy_grpc.routing.candidates import Candidate
+from llmproxy_grpc.routing.candidate import Candidate
 from llmproxy_grpc.routing.operations import Request
 from llmproxy_grpc.routing.retry import TREATMENTS, Retries, class_of
 

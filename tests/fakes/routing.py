@@ -13,8 +13,11 @@ from llmproxy_grpc.pricing.shipped import shipped
 from llmproxy_grpc.pricing.table import PriceTable
 from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.catalog import Catalog
+from llmproxy_grpc.routing.ordering import Ordering
 from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.router import Router
+from llmproxy_grpc.routing.strategies.strategy import Means
+from llmproxy_grpc.routing.vitals import Vitals
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_provider import ScriptedProvider
 
@@ -67,12 +70,22 @@ class Bench:
 
     def _router(self, random: Random, observers: Sequence[CallObserver]) -> Router:
         config = self.config
+        catalog = Catalog(config, config.providers, dict)
+        prices = Prices(PriceTable(shipped()), config.providers, listed=lambda _provider, _model: None)
+        vitals = Vitals(self.clock)
+        vitals.watch(target for route in catalog.routes() for target in route.targets)
         return Router(
-            chooser=Chooser(Catalog(config, config.providers, dict).route, self.providers, frozenset()),
-            prices=Prices(PriceTable(shipped()), config.providers, listed=lambda _provider, _model: None),
+            chooser=Chooser(
+                catalog.route,
+                self.providers,
+                frozenset(),
+                listed=lambda _provider, _model: None,
+                ordering=Ordering(Means(vitals, prices.quote, random.random)),
+            ),
+            prices=prices,
             timeouts=config.timeouts,
             retries=Retries(config.retries, clock=self.clock, random=random, sleep=self.sleep),
             in_flight_limits={},
-            observers=observers,
+            observers=(vitals, *observers),
             clock=self.clock,
         )

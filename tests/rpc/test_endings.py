@@ -21,7 +21,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.provider import Adapted
 from llmproxy_grpc.routing.attempt import Trying
-from llmproxy_grpc.routing.candidates import Candidate
+from llmproxy_grpc.routing.candidate import Candidate
 from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.operations import CHAT
 from llmproxy_grpc.server.rpc import Door, Method

@@ -143,10 +143,7 @@ USES = {
         f"providers[].{key}": f"providers: [{{name: p, kind: echo, {key}: x}}]"
         for key in ("api_version", "region", "project", "location", "deployment", "profile")
     },
-    "models[].strategy": f"{BASE}models: [{{id: m, {TARGETS}, strategy: weighted}}]",
-    "models[].targets[].weight": f"{BASE}models: [{{id: m, targets: [{{provider: p, model: x, weight: 2}}]}}]",
-    "models[].targets[].when": f"{BASE}models: [{{id: m, targets: [{{provider: p, model: x, when: {{}}}}]}}]",
-    "models[].sticky": f"{BASE}models: [{{id: m, {TARGETS}, sticky: conversation}}]",
+    "models[].fallbacks.*": f"{BASE}models: [{{id: m, {TARGETS}, fallbacks: {{context_length: [p/y]}}}}]",
     "models[].on_stream_break": f"{BASE}models: [{{id: m, {TARGETS}, on_stream_break: continue}}]",
     "breaker.*": "breaker: {open: 5s}",
     "hedging.enabled": "hedging: {enabled: true}",
@@ -177,6 +174,7 @@ def test_the_operators_listener_stays_on_this_machine():
 
 
 def test_what_is_built_takes_every_value():
-    assert built_values(("models", 0, "strategy")) == ("priority",)
-    assert built_values(("models", 0, "targets", 1, "when", "labels")) == (None,)
+    assert built_values(("models", 0, "on_stream_break")) == ("error",)
+    assert built_values(("models", 0, "fallbacks", "context_length")) == ()
+    assert built_values(("models", 0, "targets", 1, "when", "labels")) is None
     assert built_values(("grpc", "listen")) is None

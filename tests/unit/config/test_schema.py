@@ -231,7 +231,7 @@ def test_every_key_has_a_meaning_and_bounds_in_standard_words():
 def test_the_keys_of_a_mapping_are_known_by_its_path():
     assert keys_at(()) == list(Config.model_fields)
     assert keys_at(("grpc", "tls")) == ["cert", "key", "client_ca"]
-    assert keys_at(("models", 2, "targets", 0)) == ["provider", "model", "weight", "when"]
+    assert keys_at(("models", 2, "targets", 0)) == ["provider", "model", "weight", "when", "max_input_tokens"]
     assert keys_at(("nowhere", "at all")) == []
 
 

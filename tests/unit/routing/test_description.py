@@ -54,12 +54,20 @@ def test_a_model_of_vectors_alone_does_not_chat():
     assert described({"a": Kind(chat=False, embed=EmbedFeatures())}).capabilities == {Capability.EMBED}
 
 
-@pytest.mark.parametrize(("limits", "expected"), [((1000, 500), 500), ((0, 500), 500), ((1000, 0), 1000), ((0, 0), 0)])
-def test_of_several_limits_the_smallest_that_is_known_counts(limits, expected):
+@pytest.mark.parametrize(
+    ("limits", "largest", "smallest"),
+    [((1000, 500), 1000, 500), ((0, 500), 500, 500), ((1000, 0), 1000, 1000), ((0, 0), 0, 0)],
+)
+def test_it_takes_what_the_largest_target_takes_and_writes_what_each_does(limits, largest, smallest):
     providers = {"a": Kind(), "b": Kind()}
     lists = {name: UpstreamModel("m", limit, limit) for name, limit in zip("ab", limits, strict=True)}
     told = described(providers, lists)
-    assert (told.max_input_tokens, told.max_output_tokens) == (expected, expected)
+    assert (told.max_input_tokens, told.max_output_tokens) == (largest, smallest)
+
+
+def test_a_configured_limit_goes_before_the_lists():
+    route = Route("model", (Target("a", "m"),), limits={Target("a", "m"): 300})
+    assert describe(route, {"a": Kind()}, lambda *_: UpstreamModel("m", 1000)).max_input_tokens == 300
 
 
 def test_a_target_whose_provider_is_not_there_says_nothing():

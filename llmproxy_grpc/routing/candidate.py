@@ -1,0 +1,33 @@
+"""One target that may be tried for a request, and those of one route together."""
+
+from collections.abc import Callable, Sequence
+from typing import Generic
+
+from msgspec import Struct
+
+from llmproxy_grpc.messages import Warning
+from llmproxy_grpc.providers.provider import Provider
+from llmproxy_grpc.routing.catalog import Route, Target
+from llmproxy_grpc.routing.operations import Request
+
+
+class Candidate(Struct, Generic[Request], frozen=True):
+    """A target that may be tried, the request as it gets it, and what the caller has to know of the difference."""
+
+    target: Target
+    provider: Provider
+    request: Request
+    warnings: Sequence[Warning] = ()
+
+
+class Group(Struct, Generic[Request], frozen=True):
+    """A route, and the candidates among its targets."""
+
+    route: Route
+    candidates: Sequence[Candidate[Request]]
+
+
+def only(groups: Sequence[Group[Request]], wanted: Callable[[Candidate[Request]], bool]) -> Sequence[Group[Request]]:
+    """The groups with the candidates that are wanted; without those that have none left."""
+    chosen = (Group(group.route, [each for each in group.candidates if wanted(each)]) for group in groups)
+    return [group for group in chosen if group.candidates]
