@@ -106,7 +106,10 @@ class ProviderConfig(Section):
             description="Whose prices hold: a vendor of the price table, or `free`; null: by address, preset and kind."
         ),
     ] = None
-    api: Annotated[Literal["chat", "responses"], Field(description="Which of the kind's APIs to call.")] = "chat"
+    api: Annotated[
+        Literal["chat", "responses"],
+        Field(description="Which of the kind's APIs to call; the preset `perplexity` has `responses`."),
+    ] = "chat"
     model_file: Annotated[File | None, Field(description="Kind `local`: the GGUF file; null: the model fetched.")] = (
         None
     )

@@ -44,7 +44,8 @@ class OpenAiProvider(HttpProvider):
         own_address = bool(preset.key_variable) and config.base_url is None
         sets = header_sets(config, "authorization", scheme="Bearer", own_address=own_address)
         wire = ChatCompletions(Upstream(http, base_url, headers=sets), dialect)
-        if config.api == "chat":
+        api = config.api if "api" in config.model_fields_set else preset.api
+        if api == "chat":
             return cls(config.name, wire)
         if preset.responses is None:
             raise ValueError(

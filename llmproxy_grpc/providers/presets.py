@@ -1,6 +1,7 @@
 """Vendors as rows of data: where each is, which variable holds its key, and how it departs from OpenAI."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -30,6 +31,8 @@ class Preset(Struct, frozen=True, kw_only=True):
     kind: str = "openai"
     responses: Quirks | None = None
     """The same by the Responses API; None if it does not speak that."""
+    api: Literal["chat", "responses"] = "chat"
+    """What is spoken where the configuration does not say."""
     models_path: str = "/models"
     """Where it lists its models, below the address; empty if it does not."""
     probe_path: str = "/models"
@@ -76,6 +79,18 @@ _OPENROUTER = replace(
     reasoning_replay="reasoning",
     embeddings=EmbeddingStyle.BASE64,
     embed_purpose=PurposeStyle.SEARCH,
+)
+_PERPLEXITY = replace(
+    COMPATIBLE,
+    top_k=True,
+    tools=False,
+    n=False,
+    seed=False,
+    logprobs=False,
+    logit_bias=False,
+    message_name=False,
+    # Its vectors are of another precision, at another address.
+    embeddings=EmbeddingStyle.UNSUPPORTED,
 )
 _FIREWORKS = replace(COMPATIBLE, top_k=True)
 _VLLM = replace(
@@ -172,21 +187,22 @@ _ROWS = (
     ),
     Preset(
         name="perplexity",
-        base_url="https://api.perplexity.ai",
+        base_url="https://api.perplexity.ai/v1",
         key_variable="PERPLEXITY_API_KEY",
         models_path="",
-        quirks=replace(
-            COMPATIBLE,
-            top_k=True,
-            tools=False,
-            n=False,
-            seed=False,
-            logprobs=False,
-            logit_bias=False,
-            message_name=False,
-            # Its vectors are of another precision, at another address.
-            embeddings=EmbeddingStyle.UNSUPPORTED,
+        quirks=_PERPLEXITY,
+        # It calls functions, and has the format of an answer under another name.
+        responses=replace(
+            _PERPLEXITY,
+            tools=True,
+            tool_choice=False,
+            parallel_tool_calls=False,
+            json_object=False,
+            json_schema=False,
+            documents=False,
         ),
+        # It ended Chat Completions on 2026-09-27.
+        api="responses",
     ),
     Preset(
         name="cerebras",

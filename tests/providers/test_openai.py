@@ -3,7 +3,7 @@
 import pytest
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.errors import CredentialsRejected, UpstreamProtocolError, UpstreamServerError
+from llmproxy_grpc.errors import CredentialsRejected, InvalidRequest, UpstreamProtocolError, UpstreamServerError
 from llmproxy_grpc.messages import GenerationConfig, ReasoningConfig, TextPart, UpstreamStart
 from llmproxy_grpc.providers.openai import OpenAiProvider, preset_of
 from tests.fakes.faulty_upstream import Answer, FaultyUpstream, openai_answer, openai_stream
@@ -173,6 +173,17 @@ async def test_an_endless_list_of_models_is_refused(upstream, http):
     provider = OpenAiProvider.from_config(config(base_url=upstream.url), http)
     with pytest.raises(UpstreamProtocolError):
         await provider.list_models()
+
+
+@pytest.mark.parametrize(("fields", "path"), [({}, "/responses"), ({"api": "chat"}, "/chat/completions")])
+async def test_a_vendor_that_ended_the_old_api_is_asked_by_the_new_one_unless_told_otherwise(
+    upstream, http, fields, path
+):
+    provider = OpenAiProvider.from_config(config(preset="perplexity", base_url=upstream.url, **fields), http)
+    upstream.default = Answer.json(b"{}", status=400)
+    with pytest.raises(InvalidRequest):
+        await provider.chat(ask(), "perplexity/sonar")
+    assert upstream.requests[0].path == path
 
 
 async def test_a_vendor_without_a_list_lists_none_and_is_probed_all_the_same(upstream, http):

@@ -8,6 +8,7 @@ from llmproxy_grpc.providers.batch import Batch
 from llmproxy_grpc.providers.candidate import CandidateWriter
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, thinking
 from llmproxy_grpc.providers.chat_completions.finish import finish
+from llmproxy_grpc.providers.chat_completions.reasoning_details import ReasoningDetails
 from llmproxy_grpc.providers.chat_completions.shapes import Choice, Content, ToolCall
 from llmproxy_grpc.providers.chat_completions.tool_calls import OpenCall, OpenCalls, call_arguments, call_name
 from llmproxy_grpc.providers.logprobs import read_logprobs
@@ -27,6 +28,8 @@ class CandidateDecoder:
         self._writer = CandidateWriter(index, batch)
         self._show_thinking = show_thinking
         self._calls = OpenCalls(new_id)
+        self._details: ReasoningDetails | None = None
+        self._thought = -1
         self._refused = False
         self._matched: Any = None
         self.raw_finish = ""
@@ -45,6 +48,9 @@ class CandidateDecoder:
             delta = choice.message
         if delta is not None:
             self._take(delta)
+            if delta.reasoning_details is not None:
+                self._details = self._details or ReasoningDetails()
+                self._details.take(delta.reasoning_details)
         if choice.logprobs is not None:
             self._writer.annotate(logprobs=read_logprobs(choice.logprobs))
         if choice.finish_reason:
@@ -57,6 +63,8 @@ class CandidateDecoder:
         for call in calls:
             if call.writer is None:
                 self._open(call)
+        if self._details is not None:
+            self._keep(self._details.token())
         ended = finish(self.raw_finish, tool_calls=bool(calls), refused=self._refused, matched=self._matched)
         self._writer.finish(ended.reason, ended.raw, ended.matched_stop_sequence)
 
@@ -84,6 +92,18 @@ class CandidateDecoder:
     def _think(self, text: str) -> None:
         if self._show_thinking:
             self._writer.say(ReasoningDelta, text)
+            if self._thought < 0:
+                self._thought = self._writer.last_part
+
+    def _keep(self, token: bytes) -> None:
+        """Gives what has to come back to the first thinking; to a part of its own where none is shown."""
+        if not token:
+            return
+        self._writer.leave()
+        if self._thought < 0:
+            self._writer.redact(token)
+        else:
+            self._writer.sign_part(self._thought, token)
 
     def _call(self, fragment: ToolCall) -> None:
         self._writer.leave()

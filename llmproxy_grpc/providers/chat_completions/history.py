@@ -17,6 +17,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.chat_completions.caching import cache_mark
 from llmproxy_grpc.providers.chat_completions.media import content_part
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
+from llmproxy_grpc.providers.chat_completions.reasoning_details import FIELD, details_of
 from llmproxy_grpc.providers.options import whole_numbers
 
 CUSTOM_CALL = b"custom"
@@ -66,7 +67,12 @@ class History:
         elif fields["content"] is None and not calls:
             # Nothing at all is an error to many servers.
             fields["content"] = ""
-        if self._quirks.reasoning_replay:
+        details = [
+            each for part in parts if isinstance(part, ReasoningPart) for each in details_of(part.continuity_token)
+        ]
+        if details:
+            fields[FIELD] = details
+        elif self._quirks.reasoning_replay:
             thinking = "".join(part.text for part in parts if isinstance(part, ReasoningPart))
             if thinking:
                 fields[self._quirks.reasoning_replay] = thinking

@@ -21,7 +21,9 @@ def read_cost(usage: Mapping[str, Any]) -> Cost | None:
     ticks = usage.get("cost_in_usd_ticks")  # xAI
     if ticks.__class__ is int and 0 <= ticks <= _MOST * _NANOS * _TICKS_PER_NANO:
         return Cost("USD", (ticks + _TICKS_PER_NANO // 2) // _TICKS_PER_NANO)
-    credit = _dollars(usage.get("cost"))  # OpenRouter: a credit is a dollar
+    told = usage.get("cost")
+    # OpenRouter: a credit is a dollar. Perplexity: the sum of what each thing costs.
+    credit = _dollars(told.get("total_cost") if isinstance(told, dict) else told)
     if credit is None:
         return None
     if usage.get("is_byok") is True:  # with a key of one's own the model's vendor sends a bill as well

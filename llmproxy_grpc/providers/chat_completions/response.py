@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import (
     Candidate,
@@ -18,6 +20,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, thinking
 from llmproxy_grpc.providers.chat_completions.finish import finish
+from llmproxy_grpc.providers.chat_completions.reasoning_details import details_token
 from llmproxy_grpc.providers.chat_completions.shapes import Answer, Choice, Content
 from llmproxy_grpc.providers.chat_completions.tool_calls import whole_calls
 from llmproxy_grpc.providers.chat_completions.usage import read_usage
@@ -57,6 +60,7 @@ class ResponseReader:
         message = choice.message or Content()
         parts = self._parts(message)
         calls = whole_calls(message, self._new_id)
+        parts = _with_token([*parts, *calls], details_token(message.reasoning_details))
         ended = finish(
             choice.finish_reason or "",
             tool_calls=bool(calls),
@@ -65,7 +69,7 @@ class ResponseReader:
         )
         return Candidate(
             index=choice.number(position),
-            message=Message(Role.ASSISTANT, (*parts, *calls)),
+            message=Message(Role.ASSISTANT, tuple(parts)),
             finish_reason=ended.reason,
             raw_finish_reason=ended.raw,
             matched_stop_sequence=ended.matched_stop_sequence,
@@ -101,6 +105,16 @@ class ResponseReader:
             ReasoningPart(text=joined(text)) if is_thinking else TextPart(text=joined(text), citations=sources)
             for is_thinking, text in runs
         ]
+
+
+def _with_token(parts: list[Part], token: bytes) -> list[Part]:
+    """The parts with what has to come back: on the first thinking, or a part of its own where none is shown."""
+    if not token:
+        return parts
+    first = next((index for index, part in enumerate(parts) if isinstance(part, ReasoningPart)), None)
+    if first is None:
+        return [*parts, ReasoningPart(redacted=True, continuity_token=token)]
+    return [*parts[:first], replace(parts[first], continuity_token=token), *parts[first + 1 :]]
 
 
 def metadata(answer: Answer, model: str) -> JsonObject:

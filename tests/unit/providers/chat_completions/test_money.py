@@ -14,6 +14,8 @@ ABSURD = [None, True, "x", "nan", "1" * 50, -1, -0.1, float("nan"), float("inf")
     [
         ({"cost": 0.00014}, 140_000),
         ({"cost": 0}, 0),
+        ({"cost": {"input_cost": 0.000004, "total_cost": 0.00515, "currency": "USD"}}, 5_150_000),
+        ({"cost": {"input_tokens_cost": 0.1, "request_cost": 0.005, "total_cost": 0.105}}, 105_000_000),
         ({"cost": 2}, 2_000_000_000),
         ({"cost": 1.4999999999e-9}, 1),
         ({"cost": 1.5e-9}, 2),
@@ -32,6 +34,7 @@ def test_a_charge_is_read_in_billionths_of_a_dollar(usage, nanos):
 @pytest.mark.parametrize("value", ABSURD)
 def test_a_charge_that_cannot_be_is_none(value):
     assert read_cost({"cost": value}) is None
+    assert read_cost({"cost": {"total_cost": value}}) is None
     assert read_cost({"cost_in_usd_ticks": value}) is None
     assert read_cost({"cost": 1, "is_byok": True, "cost_details": {"upstream_inference_cost": value}}) is None
 
