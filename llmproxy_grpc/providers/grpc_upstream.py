@@ -7,6 +7,7 @@ from typing import Final, Self
 from msgspec.structs import replace
 
 from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, generation_pb2, health_pb2, model_pb2
+from llmproxy_grpc.calls import current_call
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import CapabilityNotSupported, UpstreamOverloaded, UpstreamProtocolError
 from llmproxy_grpc.messages import (
@@ -26,7 +27,14 @@ from llmproxy_grpc.providers.relay.answers import StreamReading, answer_of, mode
 from llmproxy_grpc.providers.relay.features import FEATURES
 from llmproxy_grpc.providers.relay.line import Line
 from llmproxy_grpc.providers.relay.metadata import metadata_sets
-from llmproxy_grpc.wire import count_request, from_embed_request, from_request, stream_request, to_embed_response
+from llmproxy_grpc.wire import (
+    count_request,
+    from_embed_request,
+    from_request,
+    stream_request,
+    to_embed_response,
+    to_warnings,
+)
 
 MOST_PAGES: Final = 100
 PAGE: Final = 1000
@@ -98,6 +106,9 @@ class GrpcProvider:
         answer = await self._line.ask("CountTokens", onward, model_pb2.CountTokensResponse)
         if answer.source != generation_pb2.USAGE_SOURCE_PROVIDER:
             raise CapabilityNotSupported("The upstream proxy can only estimate the tokens of this prompt.")
+        call = current_call.get()
+        if call is not None:
+            call.warnings.extend(to_warnings(answer.warnings))
         return max(0, answer.input_tokens)
 
     async def list_models(self) -> Sequence[UpstreamModel]:

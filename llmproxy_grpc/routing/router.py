@@ -97,6 +97,7 @@ class Router:
         except (CapabilityNotSupported, UpstreamError, ProxyOverloaded):
             pass
         first = self._chooser.candidates(CHAT, request)[0]
+        call.warnings.extend(first.warnings)
         return TokenCount(prompt_tokens(first.request), UsageSource.ESTIMATE)
 
     async def stream(self, call: Call, request: ChatRequest) -> AsyncGenerator[Sequence[StreamEvent], None]:

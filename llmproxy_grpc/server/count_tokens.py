@@ -8,6 +8,7 @@ from llmproxy_grpc.messages import UsageSource
 from llmproxy_grpc.server.request import RouterLease, accept, invalid
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.server.trailers import send_trailers
+from llmproxy_grpc.wire.response import fill_warnings
 from llmproxy_grpc.wire.scalars import count, number
 
 CHAT: Final = "chat."
@@ -27,4 +28,6 @@ class CountTokensServicer:
         with self._lend_router() as router:
             counted = await router.count_tokens(rpc.call, accepted)
         send_trailers(rpc, with_target=counted.source is UsageSource.PROVIDER)
-        return model_pb2.CountTokensResponse(input_tokens=count(counted.input_tokens), source=number(counted.source))
+        answer = model_pb2.CountTokensResponse(input_tokens=count(counted.input_tokens), source=number(counted.source))
+        fill_warnings(answer.warnings, rpc.call.warnings)
+        return answer

@@ -262,6 +262,15 @@ async def test_vectors_and_counts_come_from_the_far_provider(serve):
         assert (counted.input_tokens, counted.source) == (3, 1)
 
 
+async def test_what_the_far_proxy_left_out_before_it_counted_is_told(serve):
+    async with chain(serve) as (near, far):
+        far.scripted.unsupported_fields = [Unsupported("generation.seed", "not here")]
+        request = chat_request()
+        request.routing.unsupported_params = chat_pb2.UNSUPPORTED_PARAMS_DROP
+        counted = await near.stub.CountTokens(model_pb2.CountTokensRequest(chat=request))
+    assert [(each.code, each.field) for each in counted.warnings] == [("PARAMETER_DROPPED", "generation.seed")]
+
+
 async def test_an_estimate_of_the_far_proxy_stays_one(serve):
     async with chain(serve) as (near, far):
         far.scripted.counts.append(UpstreamServerError("No."))

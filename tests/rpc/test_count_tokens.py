@@ -124,7 +124,25 @@ async def test_a_prompt_that_chat_would_refuse_is_not_counted(serve, can):
         assert (error.reason, error.fields) == ("UNSUPPORTED_PARAMETER", ["generation.top_k"])
         request = counting()
         request.chat.routing.unsupported_params = chat_pb2.UNSUPPORTED_PARAMS_DROP
-        assert (await server.stub.CountTokens(request)).input_tokens
+        counted = await server.stub.CountTokens(request)
+    assert counted.input_tokens
+    (warning,) = counted.warnings
+    assert (warning.code, warning.field) == ("PARAMETER_DROPPED", "generation.top_k")
+
+
+async def test_a_count_after_trouble_warns_once(serve):
+    providers = two()
+    for provider in providers.values():
+        provider.unsupported_fields = [Unsupported("generation.top_k", "No such setting.")]
+    request = counting()
+    request.chat.routing.unsupported_params = chat_pb2.UNSUPPORTED_PARAMS_DROP
+    async with serve(TWO, providers=providers) as server:
+        for troubled in (["a"], ["a", "b"]):
+            for name in troubled:
+                providers[name].counts.append(UpstreamServerError("No."))
+            counted = await server.stub.CountTokens(request)
+            assert counted.source == (USAGE_SOURCE_PROVIDER if troubled == ["a"] else USAGE_SOURCE_ESTIMATE)
+            assert [warning.field for warning in counted.warnings] == ["generation.top_k"]
 
 
 async def test_a_model_of_vectors_alone_counts_no_prompts(serve):

@@ -330,19 +330,25 @@ class CountTokensResponse(_message.Message):
 
     INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     input_tokens: _builtins.int
     """Its tokens."""
     source: _generation_pb2.UsageSource.ValueType
     """Whether the provider counted or the proxy estimated."""
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Warning]:
+        """What was left out or changed before counting, as Chat would."""
+
     def __init__(
         self,
         *,
         input_tokens: _builtins.int = ...,
         source: _generation_pb2.UsageSource.ValueType = ...,
+        warnings: _abc.Iterable[_chat_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input_tokens", b"input_tokens", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input_tokens", b"input_tokens", "source", b"source", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

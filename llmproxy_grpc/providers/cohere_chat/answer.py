@@ -1,10 +1,11 @@
 """What an answer says as a whole: why it ended, what it used, and its sources."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from llmproxy_grpc.errors import UpstreamServerError, UpstreamStreamBroken
-from llmproxy_grpc.messages import Citation, FinishReason, Usage
+from llmproxy_grpc.messages import Citation, FinishReason, TokenLogprob, Usage
+from llmproxy_grpc.providers.cohere_chat.shapes import Logprobs
 from llmproxy_grpc.providers.counts import LARGEST_COUNT, clipped, count
 from llmproxy_grpc.providers.jsonio import joined
 
@@ -49,6 +50,20 @@ def read_usage(raw: Any) -> Usage | None:
         total_tokens=min(input_tokens + output_tokens, LARGEST_COUNT),
         cached_input_tokens=min(count(raw, "cached_tokens"), input_tokens),
     )
+
+
+def read_logprobs(pieces: Iterable[Logprobs]) -> tuple[TokenLogprob, ...]:
+    """Reads log probabilities: the text of a piece stands at its first token, as nobody says how it is divided."""
+    return tuple(
+        TokenLogprob(joined(piece.text or "") if position == 0 else "", float(logprob))
+        for piece in pieces
+        for position, logprob in enumerate(_numbers(piece.logprobs))
+    )
+
+
+def _numbers(raw: Any) -> list[float]:
+    values = raw if isinstance(raw, list) else []
+    return [each for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
 
 
 def read_citations(raw: Any) -> tuple[Citation, ...]:

@@ -5,8 +5,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import EmbedPurpose, MediaKind, ToolMode
+from llmproxy_grpc.messages import ChatRequest, EmbedPurpose, MediaKind, ToolMode
+from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Place, Source
+from llmproxy_grpc.providers.provider import Adapted, Unsupported
 
 NAMES: Final = ("cohere",)
 PURPOSES: Final = {
@@ -31,6 +33,7 @@ _FEATURES = Features(
             "seed",
             "presence_penalty",
             "frequency_penalty",
+            "top_logprobs",
         }
     ),
     max_stop_sequences=5,
@@ -49,3 +52,14 @@ _EMBEDS = replace(
 def features_of(model: str) -> Features:
     """The features of a model."""
     return _EMBEDS if _EMBEDDING.search(model) else _FEATURES
+
+
+def adapt_chat(request: ChatRequest, model: str) -> Adapted:
+    """Adapts a request to a model; of log probabilities there are those of the sampled tokens alone."""
+    adapted = adapt(request, features_of(model))
+    config = adapted.request.generation
+    if not config.top_logprobs:
+        return adapted
+    found = Unsupported("generation.top_logprobs", "this provider tells no alternatives to the tokens that it samples")
+    request = replace(adapted.request, generation=replace(config, top_logprobs=0))
+    return Adapted(request, (*adapted.unsupported, found), adapted.changes)

@@ -142,6 +142,8 @@ def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:
 
 def _add_generation(body: dict[str, Any], config: GenerationConfig) -> None:
     body |= {theirs: value for ours, theirs in _SETTINGS if (value := getattr(config, ours)) is not None}
+    if config.top_logprobs is not None:
+        body["logprobs"] = True
     if config.stop_sequences:
         body["stop_sequences"] = config.stop_sequences
     if config.response_format is not None:

@@ -37,6 +37,13 @@ class Message(Struct, gc=False):
     citations: Any = None
 
 
+class Logprobs(Struct, gc=False):
+    """A piece of text and the log probabilities of its tokens, which have no text of their own."""
+
+    text: str | None = None
+    logprobs: Any = None
+
+
 class Answer(Struct, gc=False):
     """A whole answer, or an error."""
 
@@ -44,6 +51,7 @@ class Answer(Struct, gc=False):
     finish_reason: str | None = None
     message: Message | str | None = None
     usage: Any = None
+    logprobs: list[Logprobs] | None = None
 
 
 class Delta(Struct, gc=False):
@@ -63,6 +71,7 @@ class Event(Struct, gc=False):
     id: Any = None
     delta: Delta | None = None
     message: Any = None
+    logprobs: Logprobs | None = None
 
 
 class Floats(Struct, gc=False):

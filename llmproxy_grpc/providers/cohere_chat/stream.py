@@ -1,13 +1,14 @@
 """Answers of Cohere: a whole one, and the events of a stream; `message-end` ends it."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import ProviderResponse, ReasoningDelta, TextDelta, UpstreamEnd
 from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
-from llmproxy_grpc.providers.cohere_chat.answer import finish_reason, read_citations, read_usage
-from llmproxy_grpc.providers.cohere_chat.shapes import ANSWER, EVENT, Content, Message, ToolCall
+from llmproxy_grpc.providers.cohere_chat.answer import finish_reason, read_citations, read_logprobs, read_usage
+from llmproxy_grpc.providers.cohere_chat.shapes import ANSWER, EVENT, Content, Logprobs, Message, ToolCall
 from llmproxy_grpc.providers.cohere_chat.thinking import token
 from llmproxy_grpc.providers.http_chat import Reply
 from llmproxy_grpc.providers.jsonio import SurrogateJoiner, decode
@@ -32,6 +33,7 @@ def read_answer(data: bytes, reply: Reply) -> ProviderResponse:
         raise UpstreamProtocolError("The provider's answer is not whole.")
     decoder = EventDecoder(reply)
     decoder.take_message(answer.message)
+    decoder.take_logprobs(answer.logprobs or ())
     decoder.finish(answer.finish_reason, answer.usage)
     decoder.end()
     collected = Collected()
@@ -75,6 +77,8 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             self.finish(delta.finish_reason or "COMPLETE", delta.usage)
         elif delta is not None and delta.message is not None:
             self._take(kind, delta.message)
+            if event.logprobs is not None:
+                self.take_logprobs((event.logprobs,))
         elif kind in {"content-end", "tool-call-end"}:
             self._leave()
         elif isinstance(event.message, str) or kind == "error":
@@ -90,6 +94,11 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             self._open(call)
         if message.citations:
             self._cite(message.citations)
+
+    def take_logprobs(self, pieces: Iterable[Logprobs]) -> None:
+        """Takes the log probabilities of what was written last."""
+        if not self._thinks or self._show:  # thinking that nobody sees has none to be seen
+            self._writer.annotate(logprobs=read_logprobs(pieces))
 
     def finish(self, raw: str, usage: Any) -> None:
         """Takes the end of the message."""

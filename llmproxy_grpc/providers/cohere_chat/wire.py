@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import Capability, ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, Usage
-from llmproxy_grpc.providers.cohere_chat.features import features_of
+from llmproxy_grpc.providers.cohere_chat.features import adapt_chat, features_of
 from llmproxy_grpc.providers.cohere_chat.request import encode_embed, encode_request
 from llmproxy_grpc.providers.cohere_chat.shapes import MODELS, VECTORS, ListedModel
 from llmproxy_grpc.providers.cohere_chat.stream import EventDecoder, read_answer
@@ -14,7 +14,7 @@ from llmproxy_grpc.providers.counts import clipped, count
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode, joined
-from llmproxy_grpc.providers.provider import UpstreamModel
+from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
 from llmproxy_grpc.providers.vectors import read_vectors
 
@@ -28,6 +28,10 @@ class CohereChat(HttpChat[ServerSentEvent]):
     def features(self, model: str) -> Features:
         """What a model can do."""
         return features_of(model)
+
+    def adapt(self, request: ChatRequest, model: str) -> Adapted:
+        """Leaves out the set fields that this upstream cannot honour for a model."""
+        return adapt_chat(request, model)
 
     def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says both
         """Where models answer."""

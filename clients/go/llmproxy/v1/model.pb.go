@@ -619,7 +619,9 @@ type CountTokensResponse struct {
 	// Its tokens.
 	InputTokens int32 `protobuf:"varint,1,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
 	// Whether the provider counted or the proxy estimated.
-	Source        UsageSource `protobuf:"varint,2,opt,name=source,proto3,enum=llmproxy.v1.UsageSource" json:"source,omitempty"`
+	Source UsageSource `protobuf:"varint,2,opt,name=source,proto3,enum=llmproxy.v1.UsageSource" json:"source,omitempty"`
+	// What was left out or changed before counting, as Chat would.
+	Warnings      []*Warning `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -668,6 +670,13 @@ func (x *CountTokensResponse) GetSource() UsageSource {
 	return UsageSource_USAGE_SOURCE_UNSPECIFIED
 }
 
+func (x *CountTokensResponse) GetWarnings() []*Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
 var File_llmproxy_v1_model_proto protoreflect.FileDescriptor
 
 const file_llmproxy_v1_model_proto_rawDesc = "" +
@@ -706,10 +715,11 @@ const file_llmproxy_v1_model_proto_rawDesc = "" +
 	"%cached_input_nanos_per_million_tokens\x18\x04 \x01(\x03R cachedInputNanosPerMillionTokens\x12M\n" +
 	"$cache_write_nanos_per_million_tokens\x18\x05 \x01(\x03R\x1fcacheWriteNanosPerMillionTokens\"B\n" +
 	"\x12CountTokensRequest\x12,\n" +
-	"\x04chat\x18\x01 \x01(\v2\x18.llmproxy.v1.ChatRequestR\x04chat\"j\n" +
+	"\x04chat\x18\x01 \x01(\v2\x18.llmproxy.v1.ChatRequestR\x04chat\"\x9c\x01\n" +
 	"\x13CountTokensResponse\x12!\n" +
 	"\finput_tokens\x18\x01 \x01(\x05R\vinputTokens\x120\n" +
-	"\x06source\x18\x02 \x01(\x0e2\x18.llmproxy.v1.UsageSourceR\x06source*\xbc\x01\n" +
+	"\x06source\x18\x02 \x01(\x0e2\x18.llmproxy.v1.UsageSourceR\x06source\x120\n" +
+	"\bwarnings\x18\x03 \x03(\v2\x14.llmproxy.v1.WarningR\bwarnings*\xbc\x01\n" +
 	"\n" +
 	"Capability\x12\x1a\n" +
 	"\x16CAPABILITY_UNSPECIFIED\x10\x00\x12\x13\n" +
@@ -749,6 +759,7 @@ var file_llmproxy_v1_model_proto_goTypes = []any{
 	(ServingStatus)(0),          // 11: llmproxy.v1.ServingStatus
 	(*ChatRequest)(nil),         // 12: llmproxy.v1.ChatRequest
 	(UsageSource)(0),            // 13: llmproxy.v1.UsageSource
+	(*Warning)(nil),             // 14: llmproxy.v1.Warning
 }
 var file_llmproxy_v1_model_proto_depIdxs = []int32{
 	5,  // 0: llmproxy.v1.ListModelsResponse.models:type_name -> llmproxy.v1.Model
@@ -762,11 +773,12 @@ var file_llmproxy_v1_model_proto_depIdxs = []int32{
 	11, // 8: llmproxy.v1.Target.status:type_name -> llmproxy.v1.ServingStatus
 	12, // 9: llmproxy.v1.CountTokensRequest.chat:type_name -> llmproxy.v1.ChatRequest
 	13, // 10: llmproxy.v1.CountTokensResponse.source:type_name -> llmproxy.v1.UsageSource
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	14, // 11: llmproxy.v1.CountTokensResponse.warnings:type_name -> llmproxy.v1.Warning
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_llmproxy_v1_model_proto_init() }

@@ -14,5 +14,7 @@ def show(client: Client, chat: ChatRequest, terminal: Terminal, *, as_json: bool
     response = count_tokens(client.stub, chat, timeout=timeout)
     if as_json:
         terminal.json(response)
-    else:
-        terminal.table([_HEAD, (str(response.input_tokens), short(UsageSource.DESCRIPTOR, response.source))])
+        return
+    terminal.table([_HEAD, (str(response.input_tokens), short(UsageSource.DESCRIPTOR, response.source))])
+    for warning in response.warnings:
+        terminal.warning(warning)
