@@ -1,25 +1,51 @@
 """The stores that the conformance suite runs on, and records to put into them."""
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from llmproxy_grpc.records.postgres.store import PostgresStore
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.store import RecordReader, RecordStore, RecordWriter
+from tests.fakes.postgres import PostgresServer
 
 
 def sqlite_store(folder: Path) -> RecordStore:
     return SqliteStore(folder / "records.sqlite3", lambda: 1_000_000)
 
 
-STORES: dict[str, Callable[[Path], RecordStore]] = {"sqlite": sqlite_store}
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server that every test of a process shares; each has a schema of its own. Leave it as it was."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_store(postgres: PostgresServer) -> Callable[..., PostgresStore]:
+    """Opens the same schema each time."""
+    schema = f"test_{next(_schemas)}"
+
+    def opened(*, clock_us: Callable[[], int] = lambda: 1_000_000, partition_rows: int = 8) -> PostgresStore:
+        return PostgresStore(postgres.address, clock_us, schema=schema, partition_rows=partition_rows)
+
+    opened.schema = schema  # type: ignore[attr-defined]
+    return opened
+
+
+_schemas = count(1)
+STORES = ("sqlite", "postgres")
 
 
 @pytest.fixture(params=STORES)
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], RecordStore]:
     """Opens the same store each time."""
-    return lambda: STORES[request.param](tmp_path / "store")
+    if request.param == "postgres":
+        opened: Callable[[], RecordStore] = request.getfixturevalue("postgres_store")
+        return opened
+    return lambda: sqlite_store(tmp_path / "store")
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""A connection to the database that blocks: asyncpg on an event loop of its own, dialled again when it broke."""
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from llmproxy_grpc.records.postgres.faults import BROKEN, faults_told
+from llmproxy_grpc.records.store import Row
+
+CONNECT_TIMEOUT: Final = 5.0
+COMMAND_TIMEOUT: Final = 60.0
+"""Longest wait for a statement, in seconds: a server that has stopped must not hold a thread for ever."""
+LOCK_TIMEOUT: Final = "10s"
+EVERYBODY: Final = "*"
+"""Stands for all tenants where the rules of the rows look for one: of the writer and of the operator's figures."""
+
+_Result = TypeVar("_Result")
+_MARK: Final = re.compile(r"\?")
+
+
+class Connection:
+    """One session; used by one thread at a time.
+
+    Args:
+        address: `postgresql://…`, as libpq takes it; what it leaves open comes from the environment (PGPASSWORD, …).
+        schema: The schema of the tables, a plain name.
+        read_only: Whether the server shall refuse to write.
+        prepare: Statements that every new session begins with.
+    """
+
+    def __init__(self, address: str, schema: str, *, read_only: bool = False, prepare: Sequence[str] = ()) -> None:
+        self._address = address
+        self._settings = {
+            "application_name": "llmproxy",
+            "search_path": schema,
+            "lock_timeout": LOCK_TIMEOUT,
+            "default_transaction_read_only": "on" if read_only else "off",
+        }
+        self._prepare = prepare
+        self._loop = asyncio.new_event_loop()
+        self._session: asyncpg.Connection | None = None
+        self._tenant: str | None = None
+
+    def query(self, sql: str, values: Sequence[object] = (), *, tenant: str = EVERYBODY) -> list[Row]:
+        """Runs a statement with a `?` for each value, and gives its rows."""
+
+        async def run(session: asyncpg.Connection) -> list[Row]:
+            return [tuple(row) for row in await session.fetch(numbered(sql), *map(fit, values))]
+
+        return self.run(run, tenant=tenant)
+
+    def run(
+        self, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, _Result]], *, tenant: str = EVERYBODY
+    ) -> _Result:
+        """Runs work on the session, which sees the rows of one tenant, or of all.
+
+        Raises:
+            StoreUnavailable: The server is away, slow, or refuses for now; the next call dials again.
+            StoreRefused: It will never take these values.
+        """
+        with faults_told():
+            try:
+                return self._loop.run_until_complete(self._work(work, tenant))
+            except BROKEN:
+                self._drop()
+                raise
+
+    def close(self) -> None:
+        """Ends the session."""
+        if self._loop.is_closed():
+            return
+        self._drop()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    async def _work(self, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, _Result]], tenant: str) -> _Result:
+        session = self._session
+        if session is None or session.is_closed():
+            session = await self._dial()
+        if tenant != self._tenant:
+            await session.execute("SELECT set_config('llmproxy.tenant', $1, false)", fit(tenant))
+            self._tenant = tenant
+        return await work(session)
+
+    async def _dial(self) -> asyncpg.Connection:
+        self._tenant = None
+        session: asyncpg.Connection = await asyncpg.connect(
+            self._address,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=COMMAND_TIMEOUT,
+            server_settings=self._settings,
+        )
+        for statement in self._prepare:
+            await session.execute(statement)
+        self._session = session
+        return session
+
+    def _drop(self) -> None:
+        session, self._session = self._session, None
+        if session is not None and not session.is_closed():
+            session.terminate()
+
+
+def numbered(sql: str) -> str:
+    """The statement with `$1`, `$2`, … in place of question marks; none of ours has one in a text."""
+    places = iter(range(1, sql.count("?") + 1))
+    return _MARK.sub(lambda _: f"${next(places)}", sql)
+
+
+def fit(value: object) -> object:
+    """The value as PostgreSQL takes it: its texts cannot hold NUL, whose picture stands in for it."""
+    return value.replace("\x00", "\u2400") if isinstance(value, str) else value
+
+
+def fit_row(values: Iterable[object]) -> Row:
+    """A row of such values."""
+    return tuple(map(fit, values))

@@ -1,0 +1,119 @@
+"""A session that reads: pages of figures, content by position, judgements as of a moment."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from llmproxy_grpc.records.compression import Unpacker
+from llmproxy_grpc.records.postgres.connection import EVERYBODY, Connection
+from llmproxy_grpc.records.record import Body, Feedback, FeedbackKind, Record, Tombstone, Watermarks
+from llmproxy_grpc.records.store import Page, Row, Statistics
+
+_RECORD: Final = ", ".join(f"r.{name}" for name in Record.__struct_fields__)
+
+
+class PostgresReader:
+    """Reads; used by one thread at a time. Each statement is a transaction of its own.
+
+    Args:
+        connection: Its own; it closes it.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._unpacker = Unpacker()
+
+    def watermarks(self, tenant: str) -> Watermarks:
+        """How far the tenant's rows reach now."""
+        rows = self.query(tenant, "SELECT seq, fseq FROM watermark WHERE tenant = ?")
+        return Watermarks(*rows[0]) if rows else Watermarks()
+
+    def page(self, page: Page) -> list[Record]:
+        """Rows by condition, in the order of seq."""
+        return [Record(**dict(zip(Record.__struct_fields__, row, strict=True))) for row in self._page(page, _RECORD)]
+
+    def columns(self, page: Page, names: Sequence[str]) -> list[Row]:
+        """The same, of some columns alone."""
+        unknown = set(names) - set(Record.__struct_fields__)
+        if unknown:
+            raise ValueError(f"no such columns: {sorted(unknown)}")
+        return self._page(page, ", ".join(f"r.{name}" for name in names))
+
+    def query(self, tenant: str, sql: str, values: Sequence[object] = ()) -> list[Row]:
+        """Runs a reading statement, whose first `?` is the tenant."""
+        return self._connection.query(sql, (tenant, *values), tenant=tenant)
+
+    def records(self, tenant: str, seqs: Sequence[int]) -> dict[int, Record]:
+        """Rows by position."""
+        sql = f"SELECT {_RECORD} FROM record AS r WHERE r.tenant = ? AND r.seq = ANY(?)"  # noqa: S608 - names of our own fields
+        found = (Record(**dict(zip(Record.__struct_fields__, row, strict=True))) for row in self._at(tenant, sql, seqs))
+        return {record.seq: record for record in found}
+
+    def bodies(self, tenant: str, seqs: Sequence[int]) -> dict[int, Body]:
+        """Content by position, lines included."""
+        sql = (
+            "SELECT b.seq, b.codec, b.request, b.response, l.codec, l.line, l.fault FROM body AS b "
+            "LEFT JOIN line AS l ON l.seq = b.seq WHERE b.tenant = ? AND b.seq = ANY(?)"
+        )
+        unpack = self._unpacker.unpack
+        bodies = {}
+        for seq, codec, request, response, line_codec, line, fault in self._at(tenant, sql, seqs):
+            whole = None if line is None else unpack(line_codec, line)
+            bodies[seq] = Body(unpack(codec & 1, request), unpack(codec >> 1, response), whole, fault or "")
+        return bodies
+
+    def lines(self, tenant: str, seqs: Sequence[int]) -> dict[int, tuple[bytes | None, str]]:
+        """Lines of OPENAI_CHAT with their faults, by position."""
+        sql = "SELECT seq, codec, line, fault FROM line WHERE tenant = ? AND seq = ANY(?)"
+        unpack = self._unpacker.unpack
+        return {
+            seq: (None if line is None else unpack(codec, line), fault)
+            for seq, codec, line, fault in self._at(tenant, sql, seqs)
+        }
+
+    def feedback(self, tenant: str, record_ids: Sequence[bytes], as_of: int) -> dict[bytes, list[Feedback]]:
+        """The latest judgements of each name, kind and source, by record."""
+        names = Feedback.__struct_fields__
+        sql = (
+            f"SELECT {', '.join(names)} FROM ("  # noqa: S608 - names of our own fields
+            "SELECT DISTINCT ON (record_id, name, kind, source) * FROM feedback "
+            "WHERE tenant = ? AND record_id = ANY(?) AND fseq <= ? "
+            "ORDER BY record_id, name, kind, source, fseq DESC) AS latest ORDER BY fseq"
+        )
+        found: dict[bytes, list[Feedback]] = {}
+        for row in self.query(tenant, sql, (list(record_ids), as_of)):
+            values = dict(zip(names, row, strict=True))
+            values["kind"] = FeedbackKind(values["kind"])
+            judgement = Feedback(**values)
+            found.setdefault(judgement.record_id, []).append(judgement)
+        return found
+
+    def tombstones(self, tenant: str, after_seq: int, as_of_seq: int) -> list[Tombstone]:
+        """What was erased of these positions."""
+        sql = "SELECT id, seq, reason, at FROM tombstone WHERE tenant = ? AND seq > ? AND seq <= ? ORDER BY seq"
+        return [Tombstone(*row) for row in self.query(tenant, sql, (after_seq, as_of_seq))]
+
+    def statistics(self) -> Statistics:
+        """How much there is."""
+        sql = (
+            "SELECT (SELECT count(*) FROM record), (SELECT count(*) FROM body), (SELECT count(*) FROM feedback), "
+            "(SELECT count(*) FROM tombstone), (SELECT count(*) FROM open_call), "
+            "(SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class "
+            "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace), "
+            "(SELECT min(started_at) FROM record), (SELECT max(started_at) FROM record)"
+        )
+        return Statistics(*self._connection.query(sql, tenant=EVERYBODY)[0])
+
+    def close(self) -> None:
+        """Closes the session."""
+        self._connection.close()
+
+    def _page(self, page: Page, columns: str) -> list[Row]:
+        sql = (
+            f"SELECT {columns} FROM record AS r WHERE r.tenant = ? AND r.seq > ? AND r.seq <= ? "  # noqa: S608 - our own names and compiled conditions; values are bound
+            f"AND ({page.condition.sql}) ORDER BY r.seq LIMIT ?"
+        )
+        values = (page.after_seq, page.as_of_seq, *page.condition.values, page.limit)
+        return self.query(page.tenant, sql, values)
+
+    def _at(self, tenant: str, sql: str, seqs: Sequence[int]) -> list[Row]:
+        return self.query(tenant, sql, (list(seqs),))

@@ -1,0 +1,226 @@
+"""The session that writes: batches by COPY, each in one transaction, positions in the order of commits."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+import asyncpg
+import msgspec
+
+from llmproxy_grpc.records.compression import RAW, Packer
+from llmproxy_grpc.records.postgres.connection import Connection, fit_row
+from llmproxy_grpc.records.postgres.deletion import Deletion
+from llmproxy_grpc.records.postgres.schema import PARTITION_ROWS, PARTITIONED, partition_of, partition_statements
+from llmproxy_grpc.records.record import Entry, Feedback, OpenCall, Record
+from llmproxy_grpc.records.store import Batch, Erase, Row, Written
+
+Session: TypeAlias = asyncpg.Connection
+
+STAGES: Final = tuple(
+    f"CREATE TEMP TABLE IF NOT EXISTS stage_{table} (LIKE {table}) ON COMMIT DELETE ROWS"
+    for table in (*PARTITIONED, "feedback")
+)
+"""COPY does not know the rules of rows, so it fills tables of the session's own first."""
+
+_LOCK: Final = "SELECT value FROM counter WHERE name IN ('fseq', 'seq') ORDER BY name FOR UPDATE"
+_COLUMNS: Final = Record.__struct_fields__
+_SEQ: Final = _COLUMNS.index("seq")
+_INGESTED_AT: Final = _COLUMNS.index("ingested_at")
+
+
+class PostgresWriter:
+    """Writes; used by one thread at a time. Several hosts may write: each commit waits for the one before.
+
+    Args:
+        connection: Its own, whose sessions begin with STAGES; it closes it.
+        clock_us: The wall clock, in microseconds.
+        partition_rows: Positions in a partition.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        partition_rows: int = PARTITION_ROWS,
+    ) -> None:
+        self._connection = connection
+        self._clock_us = clock_us
+        self._rows = partition_rows
+        self._packer = Packer()
+
+    def write(self, batch: Batch) -> Written:
+        """Commits a batch, all of it or nothing.
+
+        The counters' rows stay locked until the commit, so positions become visible in their order: a reader that has
+        seen one will never find a lower one later.
+        """
+
+        async def work(session: Session) -> Written:
+            async with session.transaction():
+                # First, and always in this order: hosts wait for each other here and nowhere else.
+                await session.execute(
+                    "SELECT value FROM counter WHERE name IN ('fseq', 'seq') ORDER BY name FOR UPDATE"
+                )
+                records, repeated, erased = await self._entries(session, batch.entries)
+                feedback, again, void = await self._feedback(session, batch.feedback)
+                await _calls(session, batch)
+            return Written(records, feedback, repeated + again, erased + void)
+
+        return self._connection.run(work)
+
+    def progress(self) -> dict[str, int]:
+        """By segment, up to which byte it has been committed."""
+        rows = self._connection.query("SELECT name, position FROM segment")
+        return {str(name): int(position) for name, position in rows}
+
+    def open_calls(self) -> list[OpenCall]:
+        """Calls that have begun and not ended."""
+        return [OpenCall(*row) for row in self._connection.query("SELECT * FROM open_call ORDER BY id")]
+
+    def parents(self, tenant: str, hashes: Sequence[bytes]) -> dict[bytes, tuple[bytes, str]]:
+        """Id and conversation of the records with these full hashes, the first stored of each."""
+        sql = (
+            "SELECT DISTINCT ON (full_hash) full_hash, id, conversation FROM record "
+            "WHERE full_hash = ANY(?) AND tenant = ? ORDER BY full_hash, seq"
+        )
+        rows = self._connection.query(sql, (list(hashes), tenant))
+        return {full_hash: (record_id, conversation) for full_hash, record_id, conversation in rows}
+
+    def expire(self, before: int, limit: int) -> int:
+        """Deletes records that started before a time; whole partitions at once, of which there may be more."""
+        return Deletion(self._connection, self._rows).expire(before, limit)
+
+    def erase(self, what: Erase, reason: str) -> int:
+        """Deletes records for good, and leaves a tombstone of each."""
+        return Deletion(self._connection, self._rows).erase(what, reason, self._clock_us())
+
+    def tidy(self) -> None:
+        """Nothing to do: the server's own autovacuum gives room back."""
+
+    def close(self) -> None:
+        """Closes the session."""
+        self._connection.close()
+
+    async def _entries(self, session: Session, entries: Sequence[Entry]) -> tuple[int, int, int]:
+        """Stores what is new; tells how many were stored, were there already, and had been erased."""
+        ids = [entry.record.id for entry in entries]
+        known = await _known(session, "SELECT id FROM record_key WHERE id = ANY($1)", ids)
+        erased = await _known(session, "SELECT id FROM tombstone WHERE id = ANY($1)", ids)
+        fresh: dict[bytes, Entry] = {}
+        for entry in entries:
+            if entry.record.id not in known and entry.record.id not in erased:
+                fresh.setdefault(entry.record.id, entry)
+        if fresh:
+            await self._insert(session, list(fresh.values()))
+        void = sum(1 for each in ids if each in erased)
+        return len(fresh), len(entries) - len(fresh) - void, void
+
+    async def _insert(self, session: Session, entries: Sequence[Entry]) -> None:
+        first, now = await _take(session, "seq", len(entries)) + 1, self._clock_us()
+        await self._make_partitions(session, first, first + len(entries) - 1)
+        rows: list[Row] = []
+        last: dict[str, int] = {}
+        for seq, entry in enumerate(entries, first):
+            row = [getattr(entry.record, name) for name in _COLUMNS]
+            row[_SEQ], row[_INGESTED_AT] = seq, now
+            rows.append(fit_row(row))
+            last[entry.record.tenant] = seq
+        await _copy(session, "record", rows, _COLUMNS)
+        await session.execute("INSERT INTO record_key SELECT id, seq FROM stage_record")
+        await _copy(session, "label", _labels(entries, first))
+        await self._insert_bodies(session, entries, first)
+        await _reached(session, "seq", last)
+
+    async def _make_partitions(self, session: Session, first: int, last: int) -> None:
+        for number in range(partition_of(first, self._rows), partition_of(last, self._rows) + 1):
+            if await session.fetchval("SELECT to_regclass($1)", f"label_{number}") is None:
+                for statement in partition_statements(number, self._rows):
+                    await session.execute(statement)
+
+    async def _insert_bodies(self, session: Session, entries: Sequence[Entry], first: int) -> None:
+        bodies: list[Row] = []
+        lines: list[Row] = []
+        for seq, entry in enumerate(entries, first):
+            body, tenant = entry.body, entry.record.tenant
+            if body is None:
+                continue
+            lower, request = self._packer.pack(body.request)
+            upper, response = self._packer.pack(body.response)
+            bodies.append(fit_row((seq, tenant, lower | upper << 1, request, response)))
+            if body.line is not None or body.line_fault:
+                codec, line = (RAW, None) if body.line is None else self._packer.pack(body.line)
+                lines.append(fit_row((seq, tenant, codec, body.line_fault, line)))
+        await _copy(session, "body", bodies)
+        await _copy(session, "line", lines)
+
+    async def _feedback(self, session: Session, judgements: Sequence[Feedback]) -> tuple[int, int, int]:
+        known = await _known(session, "SELECT id FROM feedback WHERE id = ANY($1)", [each.id for each in judgements])
+        about = [each.record_id for each in judgements]
+        erased = await _known(session, "SELECT id FROM tombstone WHERE id = ANY($1)", about)
+        fresh: dict[bytes, Feedback] = {}
+        for each in judgements:
+            if each.id not in known and each.record_id not in erased:
+                fresh.setdefault(each.id, each)
+        if fresh:
+            first = await _take(session, "fseq", len(fresh)) + 1
+            rows, last = [], {}
+            for fseq, each in enumerate(fresh.values(), first):
+                value = (each.name, int(each.kind), each.number, each.content, each.source, each.created_at)
+                rows.append(fit_row((fseq, each.id, each.tenant, each.record_id, *value)))
+                last[each.tenant] = fseq
+            await _copy(session, "feedback", rows)
+            await _reached(session, "fseq", last)
+        void = sum(1 for each in about if each in erased)
+        return len(fresh), len(judgements) - len(fresh) - void, void
+
+
+def _labels(entries: Sequence[Entry], first: int) -> list[Row]:
+    """A row for each label; two keys that only NUL told apart have become one."""
+    rows = {
+        fit_row((entry.record.tenant, key, value, seq)): None
+        for seq, entry in enumerate(entries, first)
+        if entry.record.labels
+        for key, value in msgspec.json.decode(entry.record.labels, type=dict[str, str]).items()
+    }
+    return list(rows)
+
+
+async def _copy(session: Session, table: str, rows: Sequence[Row], columns: Sequence[str] | None = None) -> None:
+    if rows:
+        await session.copy_records_to_table(f"stage_{table}", records=rows, columns=columns)
+        names = ", ".join(columns) if columns else "*"
+        into = f"({names})" if columns else ""
+        await session.execute(f"INSERT INTO {table} {into} SELECT {names} FROM stage_{table}")  # noqa: S608 - our own names
+
+
+async def _calls(session: Session, batch: Batch) -> None:
+    """Open calls and segments; what comes twice in a batch counts as it came last."""
+    await session.executemany(
+        "INSERT INTO open_call VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
+        [fit_row(msgspec.structs.astuple(call)) for call in batch.opened],
+    )
+    await session.execute("DELETE FROM open_call WHERE id = ANY($1)", list(batch.closed))
+    await session.executemany(
+        "INSERT INTO segment VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET position = excluded.position",
+        list(batch.progress.items()),
+    )
+    await session.execute("DELETE FROM segment WHERE name = ANY($1)", list(batch.forget))
+
+
+async def _known(session: Session, sql: str, ids: Sequence[bytes]) -> set[bytes]:
+    return {row[0] for row in await session.fetch(sql, list(ids))} if ids else set()
+
+
+async def _take(session: Session, counter: str, count: int) -> int:
+    """Takes positions; gives the one before the first. What a failed transaction took was never taken."""
+    sql = "UPDATE counter SET value = value + $1 WHERE name = $2 RETURNING value"
+    after: int = await session.fetchval(sql, count, counter)
+    return after - count
+
+
+async def _reached(session: Session, column: str, last: dict[str, int]) -> None:
+    await session.executemany(
+        f"INSERT INTO watermark (tenant, {column}) VALUES ($1, $2) "  # noqa: S608 - our own names
+        f"ON CONFLICT (tenant) DO UPDATE SET {column} = excluded.{column}",
+        [fit_row(pair) for pair in last.items()],
+    )

