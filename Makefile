@@ -7,7 +7,7 @@ GO ?= $(or $(shell command -v go 2>/dev/null),$(CURDIR)/$(BIN)/go)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := llmproxy_grpc clients/python tests tools bench examples
 
-.PHONY: help demo serve test check generate bench bench-kinds clean
+.PHONY: help demo serve test check generate bench bench-kinds soak clean
 .DEFAULT_GOAL := help
 
 help: ## Shows this list
@@ -51,6 +51,9 @@ bench-kinds: .venv/.dev ## Measures what each kind of provider costs beside open
 
 bench: .venv/.dev ## Measures the proxy against a bare pass-through, on this machine
 	$(BIN)/python -m bench
+
+soak: .venv/.dev ## Calls for ten minutes while providers fail and callers leave; fails if something hangs or grows
+	$(BIN)/python -m bench.soak
 
 clean: ## Removes the environments and what tools left behind
 	rm -rf .venv .venv-gen .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -310,6 +310,7 @@ class App:
 
     async def _publish_providers(self) -> None:
         while True:
+            self._metrics.tasks(len(asyncio.all_tasks()))
             self._metrics.providers_up({name: self._tracker.serving(name) for name in self._runtime.providers})
             await asyncio.sleep(1.0)
 

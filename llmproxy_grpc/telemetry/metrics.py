@@ -84,6 +84,7 @@ class Metrics(CallObserver):
         self._provider_up = Gauge("llmproxy_provider_up", "Whether a provider serves.", ["provider"], registry=registry)
         lag = "How late the event loop runs: the 99th percentile of the last ten seconds."
         self._loop_lag = Gauge("llmproxy_event_loop_lag_seconds", lag, registry=registry)
+        self._tasks = Gauge("llmproxy_event_loop_tasks", "Tasks of the event loop.", registry=registry)
         self._reloads = counter("config_reloads", "Reloads of the configuration.", "result")
         build = Gauge("llmproxy_build_info", "Always 1; the version is the label.", ["version"], registry=registry)
         build.labels(__version__).set(1)
@@ -108,6 +109,10 @@ class Metrics(CallObserver):
     def loop_lag(self, seconds: float) -> None:
         """Sets how late the event loop runs."""
         self._loop_lag.set(seconds)
+
+    def tasks(self, count: int) -> None:
+        """Sets how many tasks there are."""
+        self._tasks.set(count)
 
     def call_started(self, call: Call) -> None:
         """One more in flight."""
