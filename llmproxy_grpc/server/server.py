@@ -17,6 +17,10 @@ from llmproxy_grpc.sockets import SocketPath
 LONGEST_PROBE: Final = 4096
 """Bytes of a request on the listener for health alone, which is open to everybody."""
 
+KEEPALIVE_MS: Final = 30_000
+KEEPALIVE_TIMEOUT_MS: Final = 10_000
+"""A caller that has vanished without a word is found within both together, and its providers are let go."""
+
 NOTICE: Final = 3.0
 """Seconds before the end of the grace at which what still runs is ended with a rich error rather than a bare one."""
 
@@ -29,8 +33,9 @@ def options(config: GrpcConfig, *, health_only: bool = False) -> list[tuple[str,
         ("grpc.max_send_message_length", -1),  # our own limits hold; a client's default refuses more than 4 MiB
         ("grpc.http2.min_ping_interval_without_data_ms", 5000),  # the default kills a client that pings each 10 s
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.keepalive_time_ms", 60_000),  # finds callers that vanished without a word
-        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),  # the one that really ends it: a minute otherwise
         # Beyond it clients queue in silence, so even one connection may hold all that admission lets in, and probes.
         ("grpc.max_concurrent_streams", max(4096, 3 * config.max_in_flight + 1024)),
         ("grpc.so_reuseport", 0),  # with one process a second server on the port must fail, not share it

@@ -53,6 +53,7 @@ def channel_options(*, retries: bool = True, extra: Sequence[Option] = ()) -> li
     options: dict[str, int | str] = {
         "grpc.keepalive_time_ms": KEEPALIVE_MS,
         "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+        "grpc.http2.ping_timeout_ms": KEEPALIVE_TIMEOUT_MS,  # the one that really ends it: a minute otherwise
         "grpc.max_receive_message_length": MAX_RECEIVE_BYTES,
         "grpc.enable_retries": int(retries),
     }

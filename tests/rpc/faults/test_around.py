@@ -1,0 +1,178 @@
+"""What goes wrong around the proxy: names, lines, clocks, callers that vanish or repeat."""
+
+import asyncio
+import json
+import resource
+import socket
+import threading
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+
+from llmproxy_grpc._gen.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
+from llmproxy_grpc.config.manager import Reload
+from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, openai_stream
+from tests.fakes.relay import Relay
+from tests.fakes.requests import chat_request, failure, stream_request
+from tests.rpc.conftest import USUAL, asking
+from tests.rpc.faults.exchange import LIST, PATIENCE, Code, called, proxying, said, well
+
+AWAY = "away.invalid"
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """The names of hosts, which are slow or unknown as a test says."""
+
+    class Names:
+        slow = False
+        released = threading.Event()
+
+    real = socket.getaddrinfo
+
+    def look_up(host, *arguments, **named):
+        if host in (AWAY, AWAY.encode()):
+            if Names.slow:
+                Names.released.wait(20)
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    yield Names
+    Names.released.set()
+
+
+async def test_a_host_without_an_address_fails_over(serve, upstream, method, names):
+    upstream.script(LIST, well("Hello", method))
+    async with serve(asking(f"http://{AWAY}/v1", f"{upstream.url}/v1")) as server:
+        answer = await said(called(server, method))
+    assert answer.route.provider == "b"
+    assert [attempt.reason for attempt in answer.route.failed_attempts] == [15]
+
+
+async def test_looking_up_a_name_is_bounded_as_connecting_is(serve, upstream, method, names):
+    names.slow = True
+    upstream.script(LIST, well("Hello", method))
+    async with serve(asking(f"http://{AWAY}/v1", f"{upstream.url}/v1", timeouts={"connect": PATIENCE})) as server:
+        began = time.perf_counter()
+        answer = await said(called(server, method))
+        assert time.perf_counter() - began < PATIENCE * 10
+        names.released.set()
+    assert answer.route.provider == "b"
+
+
+async def test_a_caller_that_vanishes_without_a_word_is_found_and_its_provider_let_go(serve, upstream, monkeypatch):
+    monkeypatch.setattr("llmproxy_grpc.server.server.KEEPALIVE_MS", 300)
+    monkeypatch.setattr("llmproxy_grpc.server.server.KEEPALIVE_TIMEOUT_MS", 300)
+    async with proxying(serve, upstream) as server:
+        upstream.script(Answer.stream([*openai_stream(["Hello"])[:2], Do.STALL]))
+        async with (
+            Relay(int(server.address.rpartition(":")[2])) as line,
+            grpc.aio.insecure_channel(f"127.0.0.1:{line.port}") as channel,
+        ):
+            call = LlmProxyServiceStub(channel).Stream(stream_request(), timeout=25)
+            await call.read()
+            line.hold()
+            async with asyncio.timeout(0.6 * 10):
+                await upstream.requests[0].closed.wait()
+            line.resume()
+            call.cancel()
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_wall_clock_that_jumps_ends_nothing_early_or_late(serve, upstream, monkeypatch, hours):
+    async with proxying(serve, upstream) as server:
+        begin, end = openai_stream(["Hello"])[:2], openai_stream(["Hello"])[2:]
+        upstream.script(Answer.stream([*begin, 0.1, *end]))
+        call = called(server, "Stream")
+        await call.read()
+        now = time.time_ns
+        monkeypatch.setattr("llmproxy_grpc.server.rpc.time.time_ns", lambda: now() + hours * 3_600 * 10**9)
+        events = []
+        while (event := await call.read()) is not grpc.aio.EOF:
+            events.append(event)
+        assert events[-1].HasField("end")
+        upstream.script(well("Hi", "Chat"))
+        answer = await server.stub.Chat(chat_request(), timeout=20)
+        assert answer.candidates
+
+
+async def test_a_file_that_is_half_written_never_takes_a_model_away(serve):
+    async with serve() as server:
+        whole = json.dumps({**USUAL, "default_model": "assistant"})
+        for length in range(0, len(whole), 7):
+            server.config_file.write_text(whole[:length])
+            assert await server.app._manager.reload() in (Reload.REJECTED, Reload.UNCHANGED)
+            assert (await server.stub.Chat(chat_request(model="assistant"), timeout=20)).candidates
+        server.config_file.write_text(whole)
+        assert await server.app._manager.reload() is Reload.APPLIED
+
+
+async def test_a_callers_own_retries_do_not_multiply_ours(serve, method):
+    policy = {
+        "methodConfig": [
+            {
+                "name": [{}],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.01s",
+                    "maxBackoff": "0.01s",
+                    "backoffMultiplier": 1,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    }
+    async with FaultyUpstream() as a, FaultyUpstream() as b, proxying(serve, a, b) as server:
+        for each in (a, b):
+            each.default = Answer.json(b"{}", status=503)
+        options = [("grpc.service_config", json.dumps(policy))]
+        async with grpc.aio.insecure_channel(server.address, options=options) as channel:
+            request = stream_request() if method == "Stream" else chat_request()
+            error = await failure(getattr(LlmProxyServiceStub(channel), method)(request, timeout=20))
+        assert error.code is Code.UNAVAILABLE
+        assert len(a.requests) + len(b.requests) <= 3
+
+
+async def test_a_slow_and_bumpy_line_is_no_failure(serve, upstream):
+    upstream.script(LIST)
+    async with (
+        Relay(upstream.port, latency=0.004, chop=200) as line,
+        serve(asking(f"http://127.0.0.1:{line.port}/v1")) as server,
+    ):
+        await upstream.arrived()
+        upstream.handler = lambda request: well("Hello " * 20, "Stream" if b'"stream":true' in request.body else "")
+        answers = await asyncio.gather(*(said(called(server, method)) for method in ("Chat", "Stream") * 12))
+    assert {answer.text for answer in answers} == {"Hello " * 20}
+    assert not any(answer.route.failed_attempts for answer in answers)
+
+
+async def test_more_connections_than_files_are_no_end_of_the_server(serve):
+    """Connections beyond the limit of open files wait or fail; those that are there go on, and room is used again."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with serve() as server:
+        assert (await server.stub.Chat(chat_request(), timeout=20)).candidates
+        target = server.address.rpartition(":")
+        held = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (open_files() + 20, before[1]))
+        try:
+            try:
+                while len(held) < 100:
+                    held.append(socket.create_connection((target[0], int(target[2])), timeout=1))
+            except OSError:
+                pass  # our own files are used up as well: the server is this very process
+            for _ in range(5):
+                assert (await server.stub.Chat(chat_request(), timeout=20)).candidates
+        finally:
+            for each in held:
+                each.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub = LlmProxyServiceStub(channel)
+            assert (await stub.Chat(chat_request(), timeout=20, wait_for_ready=True)).candidates
