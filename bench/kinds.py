@@ -26,6 +26,9 @@ from tests.providers.http_kind import HttpKind
 from tests.providers.kinds import HTTP_KINDS
 
 BASELINE = "openai"
+RELAY = "grpc"
+"""The kind that speaks our own API, and has no HTTP."""
+NAMES = (*(kind.name for kind in HTTP_KINDS), RELAY)
 TOKENS = 400
 """Deltas of one stream."""
 AT_A_TIME = 8
@@ -87,6 +90,8 @@ async def measure(ports: Mapping[str, int], rounds: int) -> list[tuple[str, dict
     """The seconds of each load and kind, round by round, the kinds one after the other within each round."""
     http = HttpClient(connect_timeout=3)
     providers = {kind.name: (build(kind, ports[kind.name], http), kind.model) for kind in HTTP_KINDS}
+    relay = ProviderConfig(name="bench", kind=RELAY, base_url=f"http://127.0.0.1:{ports[RELAY]}")
+    providers[RELAY] = (registry.build(relay, http), "m")
     results = []
     for load in LOADS:
         seconds: dict[str, list[float]] = {name: [] for name in providers}
@@ -96,6 +101,8 @@ async def measure(ports: Mapping[str, int], rounds: int) -> list[tuple[str, dict
                 if turn:  # the first round warms up
                     seconds[name].append(spent)
         results.append((load.title, seconds))
+    for provider, _ in providers.values():
+        await provider.aclose()
     await http.aclose()
     return results
 
@@ -108,15 +115,14 @@ def build(kind: HttpKind, port: int, http: HttpClient) -> Provider:
 
 def table(results: Sequence[tuple[str, dict[str, list[float]]]]) -> str:
     """Medians of the ratios to the baseline in the same round; the baseline's own time in microseconds."""
-    names = [kind.name for kind in HTTP_KINDS]
-    lines = [f"| | {' | '.join(f'`{name}`' for name in names)} |", f"|---|{'---|' * len(names)}"]
+    lines = [f"| | {' | '.join(f'`{name}`' for name in NAMES)} |", f"|---|{'---|' * len(NAMES)}"]
     for title, seconds in results:
         base = seconds[BASELINE]
         cells = [
             f"{statistics.median(base) * 1e6:.1f} µs"
             if name == BASELINE
             else f"{statistics.median(one / other for one, other in zip(seconds[name], base, strict=True)):.2f}"
-            for name in names
+            for name in NAMES
         ]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
