@@ -85,12 +85,13 @@ class GrpcProvider:
     async def stream(self, request: ChatRequest, upstream_model: str) -> AsyncGenerator[Sequence[StreamEvent], None]:
         """Answers a conversation in batches of events, one for each message of the upstream."""
         onward = stream_request(_onward(request, upstream_model))
-        async with (
-            aclosing(self._line.stream(onward)) as messages,
-            aclosing(StreamReading().batches(messages)) as batches,
-        ):
-            async for batch in batches:
-                yield batch
+        reading = StreamReading()
+        async with aclosing(self._line.stream(onward)) as messages:
+            async for message in messages:
+                events = reading.events(message)
+                if events:
+                    yield events
+            yield reading.end()
 
     async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:
         """Turns inputs into vectors, all at once: the upstream splits them as its own targets need."""

@@ -69,6 +69,13 @@ def test_a_prompt_is_counted_and_who_counted_is_said(ctl, script):
     assert rows(ctl.out)[1] == ["5", "ESTIMATE"]
 
 
+def test_what_was_dropped_is_told_beside_the_count(ctl, script):
+    script.counted.warnings.add(code="PARAMETER_DROPPED", field="generation.seed", message="no")
+
+    assert ctl("count-tokens", "Why?") == 0
+    assert ctl.err == "llmproxyctl: PARAMETER_DROPPED generation.seed: no\n"
+
+
 def test_json_of_a_count_is_the_answer(ctl):
     ctl("count-tokens", "--json", "Why?")
 

@@ -60,7 +60,11 @@ class CandidateReader:
         content = candidate.content
         if content is not None and content.parts:
             for number, part in enumerate(content.parts):
-                if not self._part(part):
+                if part.text is not None and part.thought is not True and not part.thoughtSignature:  # nearly always
+                    if part.text:
+                        self._writer.say(TextDelta, part.text)
+                        self._said.append((self._writer.last_part, part.text))
+                elif not self._part(part):
                     self._other(_as_it_came(document, position, number), part)
         if candidate.logprobsResult is not None:
             self._writer.annotate(logprobs=read_logprobs(candidate.logprobsResult))

@@ -5,6 +5,7 @@ from typing import Any
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError
 from llmproxy_grpc.messages import JsonObject, ProviderResponse, StreamEvent, UpstreamEnd, UsageSoFar
 from llmproxy_grpc.messages.collected import Collected
+from llmproxy_grpc.providers.counts import LARGEST_COUNT
 from llmproxy_grpc.providers.generate_content.candidate import CandidateReader
 from llmproxy_grpc.providers.generate_content.shapes import ANSWER, LIBERAL_ANSWER, Answer, UsageMetadata
 from llmproxy_grpc.providers.generate_content.usage import read_usage
@@ -14,6 +15,7 @@ from llmproxy_grpc.providers.scrubbing import identifier
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from llmproxy_grpc.providers.streaming import StreamDecoder
 
+_BRACE = ord("{")
 _TIERS = ("serviceTier", "trafficType")
 
 
@@ -48,6 +50,7 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
         self._usage: UsageMetadata | None = None
         self._has_news_of_usage = False
         self._metadata: dict[str, Any] = {}
+        self._noted = False
         self._goes_on = False
         """Whether a candidate said more behind its finish reason, as old models do, which repeat it in every chunk."""
         self.response_id = ""
@@ -78,7 +81,9 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
         if answer.error is not None:
             raise self._reply.failed(data)
         for position, candidate in enumerate(answer.candidates or ()):
-            index = position if candidate.index is None else min(max(candidate.index, 0), 2**31 - 1)
+            index = candidate.index
+            if index is None or not 0 <= index <= LARGEST_COUNT:
+                index = position if index is None else min(max(index, 0), LARGEST_COUNT)
             reader = self._candidates.get(index)
             if reader is None:
                 reader = self._candidates[index] = CandidateReader(index, self.batch, self._reply)
@@ -88,7 +93,7 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
         if answer.usageMetadata is not None:
             self._usage = answer.usageMetadata
             self._has_news_of_usage = True
-        if not self._metadata:
+        if not self._noted:
             self._note(answer)
         if answer.promptFeedback is not None and not answer.candidates and _is_blocked(answer.promptFeedback):
             raise self._reply.failed(data)
@@ -118,6 +123,7 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
         return super().broken()
 
     def _note(self, answer: Answer[Any]) -> None:
+        self._noted = answer.responseId is not None or answer.modelVersion is not None
         self.response_id = identifier(answer.responseId)
         if answer.modelVersion and answer.modelVersion != self._reply.model:
             self._metadata["modelVersion"] = answer.modelVersion
@@ -136,9 +142,9 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
 
 def _raise_if_listed(data: bytes, reply: Reply) -> None:
     """Raises the error that a list is which holds one, as Google sends them at times."""
-    if data[:1].isspace():
-        data = data.lstrip()
-    if data[:1] == b"[" and b'"error"' in data:
+    if data and data[0] == _BRACE:  # nearly always
+        return
+    if data.lstrip()[:1] == b"[" and b'"error"' in data:
         raise reply.failed(data)
 
 

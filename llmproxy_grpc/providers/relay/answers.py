@@ -1,6 +1,6 @@
 """What another proxy answers, as the events and values of this one."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -40,19 +40,13 @@ class StreamReading:
         self._had_output = False
         self._warnings: list[Warning] = []
 
-    async def batches(
-        self, messages: AsyncIterator[chat_pb2.StreamResponse]
-    ) -> AsyncGenerator[Sequence[StreamEvent], None]:
-        """Yields what each message says; the end only when the status behind it was OK."""
-        async for message in messages:
-            events = self._events(message)
-            if events:
-                yield events
+    def end(self) -> Sequence[StreamEvent]:
+        """Gives the end, once the status behind the last message was OK; raises unless all of it came."""
         if self._end is None:
             raise self._cut()
-        yield self._last(self._end)
+        return self._last(self._end)
 
-    def _events(self, message: chat_pb2.StreamResponse) -> Sequence[StreamEvent]:
+    def events(self, message: chat_pb2.StreamResponse) -> Sequence[StreamEvent]:
         """Gives the events of a message; none for heartbeats and for what this version does not know."""
         kind = message.WhichOneof("event")
         if kind == "delta":
