@@ -19,10 +19,11 @@ from llmproxy_grpc.config.manager import ConfigManager, Reload
 from llmproxy_grpc.config.schema import Config, ProviderConfig
 from llmproxy_grpc.current import Current
 from llmproxy_grpc.health.changes import Changes
-from llmproxy_grpc.health.monitor import Monitor
+from llmproxy_grpc.health.switchboard import Switchboard
 from llmproxy_grpc.health.tracker import HealthTracker
 from llmproxy_grpc.http.app import application
 from llmproxy_grpc.http.listener import HttpListener
+from llmproxy_grpc.operators import Operators
 from llmproxy_grpc.providers import local, registry
 from llmproxy_grpc.providers.discovery import discover, ollama_answers
 from llmproxy_grpc.providers.http import HttpClient
@@ -33,8 +34,8 @@ from llmproxy_grpc.server.chat import ChatServicer
 from llmproxy_grpc.server.count_tokens import CountTokensServicer
 from llmproxy_grpc.server.embed import EmbedServicer
 from llmproxy_grpc.server.exceptions import anonymous
-from llmproxy_grpc.server.grpc_health import GrpcHealth
-from llmproxy_grpc.server.health import HealthServicer, Load
+from llmproxy_grpc.server.grpc_health import SERVICE
+from llmproxy_grpc.server.health import Load
 from llmproxy_grpc.server.interceptors.admission import Admission
 from llmproxy_grpc.server.interceptors.caller import caller
 from llmproxy_grpc.server.interceptors.deadline import Deadline
@@ -46,7 +47,7 @@ from llmproxy_grpc.server.models import ModelsServicer
 from llmproxy_grpc.server.readiness import Phase, Readiness
 from llmproxy_grpc.server.rpc import Door, Servicer
 from llmproxy_grpc.server.server import GrpcServer
-from llmproxy_grpc.server.service import health_service, proxy_service
+from llmproxy_grpc.server.service import ADMIN, DESCRIPTOR, admin_service, health_service, proxy_service
 from llmproxy_grpc.server.stream import StreamServicer
 from llmproxy_grpc.telemetry.logs import CallLog
 from llmproxy_grpc.telemetry.loop_lag import LoopLag
@@ -90,14 +91,22 @@ class App:
         changes = Changes()
         self._readiness = Readiness(changes.tell)
         self._tracker = HealthTracker(clock, lambda: datetime.now(UTC), changes.tell)
-        self._current = Current(lambda: self._runtime, self._tracker)
+        self._switchboard = Switchboard()
+        self._current = Current(lambda: self._runtime, self._tracker, self._switchboard.admits)
         self._metrics = Metrics(self._current.knows_model, self._current.knows_provider)
         self._lag = LoopLag(self._metrics.loop_lag)
         self._admission = Admission(lambda: self._current.config().grpc.max_in_flight, clock)
-        self._grpc_health = self._build_grpc_health()
-        changes.listen(self._grpc_health.changed)
+        self._operators = Operators(
+            self._current,
+            changes,
+            readiness=self._readiness,
+            tracker=self._tracker,
+            switchboard=self._switchboard,
+            admission=self._admission,
+        )
         vitals = Vitals(clock)
-        self._observers = Observers((vitals, self._tracker, self._metrics, CallLog()), self._tracker, vitals)
+        watching = (vitals, self._tracker, self._metrics, CallLog())
+        self._observers = Observers(watching, self._tracker, vitals, self._switchboard)
         self._predrain_over = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._stop = asyncio.Event()
@@ -122,6 +131,7 @@ class App:
         async with AsyncExitStack() as stack:
             self._take_signals()
             self._runtime = await self._build(config)
+            self._operators.configure(self._runtime)
             stack.push_async_callback(self._close_runtimes)
             await self._runtime.start()
             servers = self._grpc_servers(config)
@@ -164,13 +174,18 @@ class App:
         return [*config.providers, *(provider for provider in found.providers if provider.name not in configured)]
 
     def _grpc_servers(self, config: Config) -> list[tuple[GrpcServer, Sequence[str]]]:
-        """The main listener, and the plaintext one for health if there is one."""
+        """The main listener, and the plaintext ones for health and for operators if there are any."""
         bare = Door([errors, request_id])
-        health = health_service(bare, self._grpc_health)
-        main = GrpcServer(config.grpc, [proxy_service(self._door(), self._servicers()), health])
+        health = health_service(bare, self._operators.grpc_health())
+        handlers = [proxy_service(self._door(), self._servicers()), health]
+        main = GrpcServer(config.grpc, handlers, described=(DESCRIPTOR.full_name, SERVICE))
         servers: list[tuple[GrpcServer, Sequence[str]]] = [(main, config.grpc.addresses())]
         if config.grpc.health_listen is not None:
             servers.append((GrpcServer(config.grpc, [health], plaintext=True), [config.grpc.health_listen]))
+        if config.admin.listen is not None:
+            admin = admin_service(bare, self._operators.admin_servicer(lambda _switching: None).servicers())
+            server = GrpcServer(config.grpc, [admin], described=(ADMIN.full_name,), plaintext=True)
+            servers.append((server, [config.admin.listen]))
         return servers
 
     def _door(self) -> Door:
@@ -203,16 +218,7 @@ class App:
             describe=self._current.describe,
             price=self._current.price,
         )
-        health = HealthServicer(
-            readiness=self._readiness,
-            overloaded=self._admission.overloaded,
-            started=self._started,
-            providers=self._current.provider_infos,
-            state=self._tracker.state,
-            serving=self._current.provider_serves,
-            probe=self._current.probe,
-            load=self._load,
-        )
+        health = self._operators.health_servicer(self._started, self._load)
         return {
             "Chat": chat.chat,
             "Stream": stream.stream,
@@ -222,14 +228,6 @@ class App:
             "GetModel": models.get_model,
             "Health": health.health,
         }
-
-    def _build_grpc_health(self) -> GrpcHealth:
-        return GrpcHealth(
-            readiness=self._readiness,
-            overloaded=self._admission.overloaded,
-            lookup=self._current.serves,
-            names=self._current.health_names,
-        )
 
     def _load(self) -> Load:
         in_flight = self._admission.in_flight
@@ -253,19 +251,11 @@ class App:
             asyncio.create_task(self._lag.run()),
             asyncio.create_task(self._manager.watch()),
             asyncio.create_task(self._publish_providers()),
-            asyncio.create_task(self._monitor().run()),
+            asyncio.create_task(self._operators.monitor().run()),
         ]
         for task in tasks:
             task.add_done_callback(_log_failure)
         stack.push_async_callback(_end, tasks)
-
-    def _monitor(self) -> Monitor:
-        return Monitor(
-            providers=self._current.provider_names,
-            last_traffic=self._tracker.last_traffic,
-            probe=self._current.probe,
-            interval=lambda: self._current.config().health.interval,
-        )
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -290,8 +280,10 @@ class App:
         runtime.remember(self._runtime)
         await runtime.start()
         replaced, self._runtime = self._runtime, runtime
-        self._tracker.keep(runtime.providers)
-        fixed = [name for name in ("grpc", "http", "telemetry") if _at_start(old, name) != _at_start(new, name)]
+        self._operators.configure(runtime)
+        fixed = [
+            name for name in ("grpc", "http", "admin", "telemetry") if _at_start(old, name) != _at_start(new, name)
+        ]
         if fixed:
             log.warning("restart_needed", sections=fixed, effect="listeners and logs stay as they are until then")
         self._run_beside(replaced.aclose())
@@ -337,11 +329,13 @@ class App:
             await server.aclose()
 
     def _offer(self, addresses: Sequence[Sequence[str]], http_address: str | None) -> Offer:
-        tls = self._runtime.config.grpc.tls
+        config = self._runtime.config
+        tls = config.grpc.tls
         return Offer(
             grpc=addresses[0],
-            health=addresses[1][0] if len(addresses) > 1 else None,
+            health=addresses[1][0] if config.grpc.health_listen is not None else None,
             http=http_address,
+            admin=addresses[-1][0] if config.admin.listen is not None else None,
             secure=tls is not None,
             mutual=tls is not None and tls.client_ca is not None,
             models=self._runtime.catalog.listed(),

@@ -21,6 +21,7 @@ class Offer(Struct, frozen=True, kw_only=True):
         grpc: The gRPC addresses with the ports really bound.
         health: The address for health alone, if there is one.
         http: The HTTP address, if there is one.
+        admin: The address for operators, if there is one.
         secure: Whether the TCP addresses speak TLS.
         mutual: Whether callers must show a certificate there.
         models: The ids of the models.
@@ -31,6 +32,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     grpc: Sequence[str]
     health: str | None = None
     http: str | None = None
+    admin: str | None = None
     secure: bool = False
     mutual: bool = False
     models: Sequence[str] = ()
@@ -50,6 +52,8 @@ def _lines(offer: Offer) -> Iterator[str]:
         yield f"health {offer.health}"
     if offer.http is not None:
         yield f"http {offer.http}"
+    if offer.admin is not None:
+        yield f"admin {offer.admin}"
     for model in offer.models[:MOST_SHOWN]:
         yield f"model {model}"
     if len(offer.models) > MOST_SHOWN:

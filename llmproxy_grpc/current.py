@@ -16,9 +16,12 @@ from llmproxy_grpc.server.health import ProviderInfo
 class Current:
     """Looks through one reference, which a reload replaces."""
 
-    def __init__(self, runtime: Callable[[], Runtime], tracker: HealthTracker) -> None:
+    def __init__(
+        self, runtime: Callable[[], Runtime], tracker: HealthTracker, admits: Callable[[str], bool] = lambda _name: True
+    ) -> None:
         self._runtime = runtime
         self._tracker = tracker
+        self._admits = admits
 
     def config(self) -> Config:
         """The configuration in force."""
@@ -40,6 +43,14 @@ class Current:
         """Every provider."""
         return frozenset(self._runtime().providers)
 
+    def admitted_names(self) -> frozenset[str]:
+        """The providers that get calls."""
+        return frozenset(filter(self._admits, self._runtime().providers))
+
+    def provider_kinds(self) -> Mapping[str, str]:
+        """The kind of every provider."""
+        return {name: provider.kind for name, provider in self._runtime().providers.items()}
+
     def knows_model(self, model: str) -> bool:
         """Whether a model is configured or discovered."""
         return self._runtime().catalog.knows(model)
@@ -49,8 +60,8 @@ class Current:
         return provider in self._runtime().providers
 
     def provider_serves(self, name: str) -> bool:
-        """Whether a provider serves; one that discovery has not found does not."""
-        return name in self._runtime().providers and self._tracker.serving(name)
+        """Whether a provider gets calls and serves; one that discovery has not found does not."""
+        return name in self._runtime().providers and self._admits(name) and self._tracker.serving(name)
 
     def serves(self, name: str) -> bool | None:
         """Whether `provider/NAME` or `model/ID` serves; None if there is no such thing."""

@@ -233,10 +233,11 @@ class UpstreamStreamBroken(UpstreamError):
 
 
 class NoProviderAvailable(ProxyError):
-    """No target may be tried now."""
+    """No target may be tried now; of one attempt: its provider has just been taken out of service."""
 
     reason = "NO_PROVIDER_AVAILABLE"
     retryable = True
+    failover = True
 
 
 class LoopDetected(ProxyError):

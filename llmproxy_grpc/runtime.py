@@ -15,6 +15,7 @@ from llmproxy_grpc.config.faults import ConfigError, ConfigFault
 from llmproxy_grpc.config.schema import Config, ProviderConfig
 from llmproxy_grpc.config.tree import Problem, spell
 from llmproxy_grpc.errors import ProxyError, UpstreamTimeout
+from llmproxy_grpc.health.switchboard import Switchboard
 from llmproxy_grpc.health.tracker import HealthTracker
 from llmproxy_grpc.messages import Price
 from llmproxy_grpc.pricing.prices import Prices
@@ -40,11 +41,12 @@ FIRST_LISTS: Final = 0.5
 
 
 class Observers(Struct, frozen=True):
-    """Who is told of attempts, who learns from probes, and who knows how targets do."""
+    """Who is told of attempts and learns from probes, who knows how targets do, and whether they get calls."""
 
     calls: Sequence[CallObserver]
     health: HealthTracker
     vitals: Vitals
+    switchboard: Switchboard
 
 
 class Runtime:
@@ -82,6 +84,7 @@ class Runtime:
             in_flight_limits={
                 provider.name: provider.max_in_flight for provider in providers if provider.max_in_flight is not None
             },
+            admits=observers.switchboard.admits,
             observers=observers.calls,
             clock=time.monotonic,
         )

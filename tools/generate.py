@@ -21,12 +21,21 @@ PROTOS = ROOT / "protos"
 SERVER = Path("llmproxy_grpc/_gen")
 CLIENT = Path("clients/python/llmproxy_client")
 GO = Path("clients/go")
-GENERATED = (SERVER, CLIENT / "v1", CLIENT / "protos", GO / "llmproxy" / "v1")
+GENERATED = (
+    SERVER,
+    CLIENT / "v1",
+    CLIENT / "admin",
+    CLIENT / "protos",
+    GO / "llmproxy" / "v1",
+    GO / "llmproxy" / "admin",
+)
+VERSIONS = (Path("v1"), Path("admin/v1"))
+"""Where the packages of `protos/llmproxy` lie: callers' API, and operators'."""
 GO_MODULE = "github.com/llmproxy-grpc/llmproxy-grpc/clients/go"
 GO_PLUGINS = ("google.golang.org/protobuf/cmd/protoc-gen-go", "google.golang.org/grpc/cmd/protoc-gen-go-grpc")
 DESCRIPTORS = "llmproxy_v1.protoset"
 RPC_DETAILS = ("google/rpc/status.proto", "google/rpc/error_details.proto")
-PACKAGE_DOC = '"""Generated from protos/llmproxy/v1 by `make generate`; never edited."""\n'
+PACKAGE_DOC = '"""Generated from protos/llmproxy by `make generate`; never edited."""\n'
 
 
 def main() -> None:
@@ -85,9 +94,11 @@ def generate_python(root: Path) -> None:
         )
         descriptors = out / DESCRIPTORS
         run_protoc(["--include_imports", f"--descriptor_set_out={descriptors}"], [*sources, *RPC_DETAILS])
-        for package, target in (("llmproxy_grpc._gen.v1", SERVER), ("llmproxy_client.v1", CLIENT)):
-            write_package(out / "llmproxy" / "v1", root / target / "v1", package)
+        for package, target in (("llmproxy_grpc._gen", SERVER), ("llmproxy_client", CLIENT)):
+            for version in VERSIONS:
+                write_package(out / "llmproxy" / version, root / target / version, package)
             shutil.copy(descriptors, root / target / DESCRIPTORS)
+            (root / target / "admin" / "__init__.py").write_text(PACKAGE_DOC)
         (root / SERVER / "__init__.py").write_text(PACKAGE_DOC)
     copy_protos(root / CLIENT / "protos")
 
@@ -129,15 +140,15 @@ def run_protoc(flags: list[str], sources: list[str]) -> None:
 
 
 def write_package(source: Path, target: Path, package: str) -> None:
-    """Copies generated modules, with imports of `llmproxy.v1` turned to `package` (protoc has no option for it)."""
+    """Copies generated modules, with imports of `llmproxy` turned to `package` (protoc has no option for it)."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     (target / "__init__.py").write_text(PACKAGE_DOC)
     for path in sorted(source.glob("*_pb2*.py*")):
-        if "_pb2_grpc" in path.name and not path.name.startswith("llm_proxy_service"):
+        if "_pb2_grpc" in path.name and "_service_pb2_grpc" not in path.name:
             continue  # empty: these files define no service
-        text = re.sub(r"\bllmproxy\.v1\b(?=( import|\.\w+_pb2))", package, path.read_text())
-        (target / path.name).write_text(re.sub(r"\bimport llmproxy\.v1\.", f"import {package}.", text))
+        text = re.sub(r"\bllmproxy\.((?:admin\.)?v1)\b(?=( import|\.\w+_pb2))", rf"{package}.\1", path.read_text())
+        (target / path.name).write_text(text)
 
 
 def copy_protos(target: Path) -> None:

@@ -97,6 +97,10 @@ class ProviderConfig(Section):
     max_in_flight: Annotated[
         Whole | None, Field(ge=1, le=1_000_000, description="Most requests at a time; null: no limit.")
     ] = None
+    state: Annotated[
+        Literal["enabled", "draining", "disabled"],
+        Field(description="Whether it gets calls; `draining` and `disabled`: no new ones. Operators may switch it."),
+    ] = "enabled"
     models: Annotated[ModelFilter, Field(description="Which of its models may be called directly and are listed.")] = (
         ModelFilter()
     )

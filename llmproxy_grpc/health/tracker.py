@@ -104,6 +104,11 @@ class HealthTracker(CallObserver):
         evidence = self._evidence.get(provider)
         return evidence is None or evidence.serving
 
+    def in_flight(self, provider: str) -> int:
+        """Attempts in flight."""
+        evidence = self._evidence.get(provider)
+        return 0 if evidence is None else evidence.in_flight
+
     def last_traffic(self, provider: str) -> float | None:
         """When a call to a provider began or ended last, by the clock; None if never. Probes are no traffic."""
         evidence = self._evidence.get(provider)

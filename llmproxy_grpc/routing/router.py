@@ -8,6 +8,7 @@ from llmproxy_grpc.config.schema import TimeoutsConfig
 from llmproxy_grpc.errors import (
     CapabilityNotSupported,
     ModelNotFound,
+    NoProviderAvailable,
     ProxyError,
     ProxyOverloaded,
     UpstreamError,
@@ -23,6 +24,7 @@ from llmproxy_grpc.messages import (
     UsageSource,
 )
 from llmproxy_grpc.pricing.prices import Prices
+from llmproxy_grpc.routing.admitted import Admits, admitted, out_of_service
 from llmproxy_grpc.routing.attempt import Trying
 from llmproxy_grpc.routing.candidate import Candidate
 from llmproxy_grpc.routing.candidates import Chooser
@@ -46,6 +48,7 @@ class Router:
         in_flight_limits: Most attempts in flight, by provider name; without one there is no limit.
         observers: Told of every attempt.
         clock: Monotonic seconds.
+        admits: Whether a provider gets calls at all: the operators' word.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Router:
         in_flight_limits: Mapping[str, int],
         observers: Sequence[CallObserver],
         clock: Callable[[], float],
+        admits: Admits = lambda _provider: True,
     ) -> None:
         self._chooser = chooser
         self._prices = prices
@@ -65,6 +69,7 @@ class Router:
         self._retries = retries
         self._limits = in_flight_limits
         self._in_flight = dict.fromkeys(in_flight_limits, 0)
+        self._admits = admits
         self._observers = tuple(observers)
         self._clock = clock
 
@@ -94,7 +99,7 @@ class Router:
             # Servers that do not know where they are asked to count say so as well.
             if not call.attempts:
                 raise
-        except (CapabilityNotSupported, UpstreamError, ProxyOverloaded):
+        except (CapabilityNotSupported, UpstreamError, ProxyOverloaded, NoProviderAvailable):
             pass
         first = self._chooser.candidates(CHAT, request)[0]
         call.warnings.extend(first.warnings)
@@ -141,7 +146,7 @@ class Router:
     def _tries(self, operation: Operation[Request, Answer], call: Call, request: Request) -> Tries[Request]:
         return Tries(
             call,
-            self._chooser.candidates(operation, request),
+            admitted(self._chooser.candidates(operation, request), self._admits),
             self._retries,
             asked=request.routing.max_attempts,
             again=operation.again,
@@ -172,6 +177,8 @@ class Router:
         quote = self._prices.quote(provider, candidate.target.upstream_model)
         trying = Trying(call, operation, candidate, self._observers, self._clock, quote=quote)
         with trying:
+            if not self._admits(provider):  # since the candidates were listed
+                raise out_of_service([provider])
             limit = self._limits.get(provider)
             if limit is not None and self._in_flight[provider] >= limit:
                 raise ProxyOverloaded(

@@ -9,6 +9,7 @@ from msgspec import Struct
 from llmproxy_grpc import __version__
 from llmproxy_grpc._gen.v1 import health_pb2
 from llmproxy_grpc.errors import FieldViolation
+from llmproxy_grpc.health.switchboard import Setting, Switch
 from llmproxy_grpc.health.tracker import ProviderState
 from llmproxy_grpc.server.readiness import Phase, Readiness
 from llmproxy_grpc.server.request import invalid
@@ -42,7 +43,7 @@ class HealthServicer:
         started: When the server started.
         providers: The current providers by name.
         state: How a provider is.
-        serving: Whether a provider serves.
+        setting: How operators have switched a provider.
         probe: Probes providers now and records what came out.
         load: What the server is doing.
     """
@@ -55,7 +56,7 @@ class HealthServicer:
         started: datetime,
         providers: Callable[[], Mapping[str, ProviderInfo]],
         state: Callable[[str], ProviderState],
-        serving: Callable[[str], bool],
+        setting: Callable[[str], Setting],
         probe: Callable[[Sequence[str]], Awaitable[None]],
         load: Callable[[], Load],
     ) -> None:
@@ -64,7 +65,7 @@ class HealthServicer:
         self._started = started
         self._providers = providers
         self._state = state
-        self._serving = serving
+        self._setting = setting
         self._probe = probe
         self._load = load
 
@@ -83,7 +84,9 @@ class HealthServicer:
         states = {name: self._state(name) for name in names}
         response = health_pb2.HealthResponse(status=self._status(providers), version=__version__)
         fill_time(response.start_time, self._started)
-        response.providers.extend(_provider(name, providers[name], state) for name, state in states.items())
+        response.providers.extend(
+            _provider(name, providers[name], state, self._setting(name).state) for name, state in states.items()
+        )
         load = self._load()
         response.load.active_calls = load.active_calls
         response.load.active_streams = load.active_streams
@@ -97,17 +100,18 @@ class HealthServicer:
             return health_pb2.SERVING_STATUS_DRAINING
         if phase is not Phase.SERVING or self._overloaded():
             return health_pb2.SERVING_STATUS_NOT_SERVING
-        if all(map(self._serving, providers)):
+        # What operators have taken out of service is none that is relied on.
+        relied = (name for name in providers if self._setting(name).state is Switch.ENABLED)
+        if all(self._state(name).serving for name in relied):
             return health_pb2.SERVING_STATUS_SERVING
         return health_pb2.SERVING_STATUS_DEGRADED
 
 
-def _provider(name: str, info: ProviderInfo, state: ProviderState) -> health_pb2.ProviderHealth:
-    serving = health_pb2.SERVING_STATUS_SERVING if state.serving else health_pb2.SERVING_STATUS_NOT_SERVING
+def _provider(name: str, info: ProviderInfo, state: ProviderState, switch: Switch) -> health_pb2.ProviderHealth:
     message = health_pb2.ProviderHealth(
         provider=name,
         kind=info.kind,
-        status=serving,
+        status=_provider_status(state, switch),
         error_rate=state.error_rate,
         in_flight=state.in_flight,
         models=info.models,
@@ -116,6 +120,14 @@ def _provider(name: str, info: ProviderInfo, state: ProviderState) -> health_pb2
     if state.last_error is not None:
         message.last_error = describe(state.last_error)[1]
     return message
+
+
+def _provider_status(state: ProviderState, switch: Switch) -> health_pb2.ServingStatus.ValueType:
+    if switch is Switch.DRAINING:
+        return health_pb2.SERVING_STATUS_DRAINING
+    if switch is Switch.DISABLED or not state.serving:
+        return health_pb2.SERVING_STATUS_NOT_SERVING
+    return health_pb2.SERVING_STATUS_SERVING
 
 
 def _fill_times(message: health_pb2.ProviderHealth, state: ProviderState) -> None:

@@ -1,22 +1,16 @@
 """ListModels and GetModel: what callers may ask for."""
 
-import base64
-import binascii
-from bisect import bisect_right
 from collections.abc import Callable
-from typing import Final
 
 from llmproxy_grpc._gen.v1 import health_pb2, model_pb2
 from llmproxy_grpc.errors import FieldViolation, ResourceNotFound
 from llmproxy_grpc.messages import Price
 from llmproxy_grpc.routing.catalog import Catalog, Route, Target
 from llmproxy_grpc.routing.description import Description
+from llmproxy_grpc.server.paging import page_of
 from llmproxy_grpc.server.request import invalid
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.wire.scalars import count, number
-
-USUAL_PAGE: Final = 100
-LARGEST_PAGE: Final = 1000
 
 
 class ModelsServicer:
@@ -47,18 +41,12 @@ class ModelsServicer:
 
     async def list_models(self, request: model_pb2.ListModelsRequest, _rpc: Rpc) -> model_pb2.ListModelsResponse:
         """One page of models, ordered by id; a page goes on behind the last id of the page before."""
-        if request.page_size < 0:
-            raise invalid([FieldViolation("page_size", "Must not be negative; 0 means 100.")])
         if request.provider and request.provider not in self._providers():
             raise ResourceNotFound("No such provider.", metadata={"resource": request.provider[:128]})
-        size = min(request.page_size or USUAL_PAGE, LARGEST_PAGE)
-        behind = _read_token(request.page_token)
         catalog = self._catalog()
-        models = catalog.listed(request.provider)
-        page = models[bisect_right(models, behind) :][: size + 1]
-        token = _write_token(page[size - 1]) if len(page) > size else ""
+        models, token = page_of(catalog.listed(request.provider), request.page_size, request.page_token)
         return model_pb2.ListModelsResponse(
-            models=[self._model(catalog.route(model)) for model in page[:size]], next_page_token=token
+            models=[self._model(catalog.route(model)) for model in models], next_page_token=token
         )
 
     async def get_model(self, request: model_pb2.GetModelRequest, _rpc: Rpc) -> model_pb2.GetModelResponse:
@@ -97,14 +85,3 @@ class ModelsServicer:
 
 def _status(*, serves: bool) -> health_pb2.ServingStatus.ValueType:
     return health_pb2.SERVING_STATUS_SERVING if serves else health_pb2.SERVING_STATUS_NOT_SERVING
-
-
-def _write_token(model: str) -> str:
-    return base64.urlsafe_b64encode(model.encode()).decode()
-
-
-def _read_token(token: str) -> str:
-    try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise invalid([FieldViolation("page_token", "Not a token of an answer before; leave it empty.")]) from None

@@ -9,13 +9,11 @@ import grpc
 
 from llmproxy_grpc.config.addresses import UNIX
 from llmproxy_grpc.config.schema import GrpcConfig, TlsConfig
-from llmproxy_grpc.server import grpc_health
 from llmproxy_grpc.server.reflection import enable_reflection
-from llmproxy_grpc.server.service import DESCRIPTOR
 from llmproxy_grpc.sockets import SocketPath
 
-LONGEST_PROBE: Final = 4096
-"""Bytes of a request on the listener for health alone, which is open to everybody."""
+LONGEST_QUESTION: Final = 4096
+"""Bytes of a request on the listeners beside the main one: that for health is open to everybody."""
 
 KEEPALIVE_MS: Final = 30_000
 KEEPALIVE_TIMEOUT_MS: Final = 10_000
@@ -23,11 +21,13 @@ KEEPALIVE_TIMEOUT_MS: Final = 10_000
 
 NOTICE: Final = 3.0
 """Seconds before the end of the grace at which what still runs is ended with a rich error rather than a bare one."""
+LAST_WORDS: Final = 0.5
+"""Seconds that a rich error has to leave, however short the grace is; without one to send, nobody waits."""
 
 
-def options(config: GrpcConfig, *, health_only: bool = False) -> list[tuple[str, int]]:
+def options(config: GrpcConfig, *, short: bool = False) -> list[tuple[str, int]]:
     """Channel arguments; the reasons stand beside each."""
-    longest = LONGEST_PROBE if health_only else config.max_receive_bytes
+    longest = LONGEST_QUESTION if short else config.max_receive_bytes
     return [
         ("grpc.max_receive_message_length", longest),
         ("grpc.max_send_message_length", -1),  # our own limits hold; a client's default refuses more than 4 MiB
@@ -48,19 +48,25 @@ class GrpcServer:
     Args:
         config: Options, TLS and whether reflection is served.
         handlers: The services.
-        plaintext: Never use TLS: for the health listener.
+        described: The services that reflection describes, if the configuration has it on.
+        plaintext: Never use TLS, and take short requests alone: for the listeners beside the main one.
     """
 
     def __init__(
-        self, config: GrpcConfig, handlers: Sequence[grpc.GenericRpcHandler], *, plaintext: bool = False
+        self,
+        config: GrpcConfig,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        *,
+        described: Sequence[str] = (),
+        plaintext: bool = False,
     ) -> None:
         self._config = config
         self._plaintext = plaintext
-        self._server = grpc.aio.server(options=options(config, health_only=plaintext))
+        self._server = grpc.aio.server(options=options(config, short=plaintext))
         self._server.add_generic_rpc_handlers(tuple(handlers))
         self._sockets: list[SocketPath] = []
-        if config.reflection and not plaintext:
-            enable_reflection(self._server, DESCRIPTOR.full_name, grpc_health.SERVICE)
+        if config.reflection and described:
+            enable_reflection(self._server, *described)
 
     async def start(self, listen: Sequence[str]) -> list[str]:
         """Binds and serves; returns the addresses with the ports really bound.
@@ -74,6 +80,9 @@ class GrpcServer:
 
     async def stop(self, grace: float, *, evict: Callable[[], int]) -> None:
         """Takes nothing new, lets what runs end within `grace` seconds, and ends the rest with a rich error."""
+        if grace < LAST_WORDS:
+            evict()  # first: gRPC would cut what runs before our error is out
+            grace = LAST_WORDS
         stopping = asyncio.create_task(self._server.stop(grace))
         patience = max(grace - NOTICE, grace * 0.7)
         await asyncio.wait({stopping}, timeout=patience)

@@ -40,6 +40,7 @@ class Asking:
 class _Rpc:
     def __init__(self, method):
         self.method = Method(method, None)
+        self.call = None
 
 
 async def test_refusals_that_last_are_an_overload():

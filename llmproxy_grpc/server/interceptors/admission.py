@@ -6,7 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from llmproxy_grpc.errors import Draining, ProxyOverloaded
+from llmproxy_grpc.calls import Call
+from llmproxy_grpc.errors import Draining, ProxyError, ProxyOverloaded
 from llmproxy_grpc.server.rpc import Proceed, Rpc
 
 LIMITED: Final = frozenset({"Chat", "Stream", "Embed"})
@@ -34,10 +35,10 @@ class Admission:
     def __init__(self, limit: Callable[[], int], clock: Callable[[], float]) -> None:
         self._limit = limit
         self._clock = clock
-        self._running: dict[asyncio.Task[None], str] = {}
+        self._running: dict[asyncio.Task[None], Call] = {}
         self._in_flight: dict[str, int] = {}
         self._refusals: dict[str, _Refusals] = {}
-        self._evicted: set[asyncio.Task[None]] = set()
+        self._ended: dict[asyncio.Task[None], ProxyError] = {}
         self._closed = False
 
     async def __call__(self, rpc: Rpc, proceed: Proceed) -> None:
@@ -56,18 +57,18 @@ class Admission:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - grpc.aio runs every handler in a task
         self._in_flight[method] = running + 1
-        self._running[task] = method
+        self._running[task] = rpc.call
         try:
             await proceed(rpc)
         except asyncio.CancelledError:
-            if task not in self._evicted:
+            if task not in self._ended:
                 raise
             task.uncancel()
-            raise Draining(DRAINING) from None
+            raise self._ended[task] from None
         finally:
             self._in_flight[method] -= 1
             self._running.pop(task, None)
-            self._evicted.discard(task)
+            self._ended.pop(task, None)
             if method in self._refusals:
                 self._refusals[method].had_room = True
 
@@ -92,10 +93,15 @@ class Admission:
     def evict(self) -> int:
         """Ends every call in flight, and every one that still comes, with DRAINING; returns how many there were."""
         self._closed = True
-        for task in self._running:
-            self._evicted.add(task)
+        return self.end(lambda _call: True, lambda: Draining(DRAINING))
+
+    def end(self, wanted: Callable[[Call], bool], error: Callable[[], ProxyError]) -> int:
+        """Ends the calls in flight that are wanted, with an error of their own each; returns how many there were."""
+        tasks = [task for task, call in self._running.items() if wanted(call)]
+        for task in tasks:
+            self._ended[task] = error()
             task.cancel()
-        return len(self._running)
+        return len(tasks)
 
     async def empty(self) -> None:
         """Waits until nothing is in flight."""

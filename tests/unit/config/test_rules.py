@@ -137,7 +137,6 @@ def test_the_value_that_asks_for_nothing_is_no_use_of_a_feature(tmp_path):
 
 USES = {
     "grpc.workers": "grpc: {workers: 2}",
-    "admin.listen": "admin: {listen: '127.0.0.1:9'}",
     "providers[].api": "providers: [{name: p, kind: echo, api: responses}]",
     **{
         f"providers[].{key}": f"providers: [{{name: p, kind: echo, {key}: x}}]"

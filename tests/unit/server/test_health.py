@@ -5,6 +5,7 @@ import pytest
 from llmproxy_grpc import __version__
 from llmproxy_grpc._gen.v1 import error_pb2, health_pb2
 from llmproxy_grpc.errors import CredentialsRejected, InvalidRequest, UpstreamServerError
+from llmproxy_grpc.health.switchboard import Switch, Switchboard
 from llmproxy_grpc.health.tracker import ProviderState
 from llmproxy_grpc.server.health import HealthServicer, Load, ProviderInfo
 from llmproxy_grpc.server.readiness import Phase, Readiness
@@ -30,6 +31,7 @@ class Proxy:
         self.readiness = Readiness()
         self.readiness.enter(Phase.SERVING)
         self.overloaded = False
+        self.switchboard = Switchboard()
         self.probed = []
         self.load = Load(0, 0, 0, 0.0)
         self.servicer = HealthServicer(
@@ -38,7 +40,7 @@ class Proxy:
             started=NOON,
             providers=lambda: self.infos,
             state=lambda name: self.states[name],
-            serving=lambda name: self.states[name].serving,
+            setting=self.switchboard.setting,
             probe=self.probe,
             load=lambda: self.load,
         )
@@ -99,6 +101,23 @@ async def test_one_provider_that_is_down_degrades_the_server_even_where_another_
     proxy = Proxy(a=UNKNOWN, b=DOWN)
     assert await proxy.status() == "DEGRADED"
     assert (await proxy.health("a")).status == health_pb2.SERVING_STATUS_DEGRADED
+
+
+@pytest.mark.parametrize(
+    ("switch", "status"), [(Switch.DISABLED, "NOT_SERVING"), (Switch.DRAINING, "DRAINING"), (Switch.ENABLED, "SERVING")]
+)
+async def test_what_operators_switch_is_shown_and_no_illness(switch, status):
+    proxy = Proxy(a=UNKNOWN, b=UNKNOWN)
+    proxy.switchboard.configure({"a": switch})
+    health = await proxy.health("a")
+    assert health.status == health_pb2.SERVING_STATUS_SERVING
+    assert health_pb2.ServingStatus.Name(health.providers[0].status) == f"SERVING_STATUS_{status}"
+
+
+async def test_a_provider_that_is_down_and_out_of_service_degrades_nothing():
+    proxy = Proxy(a=UNKNOWN, b=DOWN)
+    proxy.switchboard.configure({"b": Switch.DRAINING})
+    assert await proxy.status() == "SERVING"
 
 
 async def test_a_server_without_providers_serves():

@@ -9,8 +9,10 @@ from llmproxy_client.channel import DEFAULT_TARGET
 from llmproxy_client.ctl.chat import DEFAULT_MODEL
 from llmproxy_client.ctl.embed import PURPOSES
 from llmproxy_client.ctl.export_options import add_export_options
+from llmproxy_client.ctl.provider import VERBS
 
 TARGET = "LLMPROXY_TARGET"
+ADMIN_TARGET = "LLMPROXY_ADMIN_TARGET"
 API_KEY = "LLMPROXY_API_KEY"
 _LONGEST = 2**31 - 1
 _STATUSES = "Exit status: 0 done, 1 the call failed or the proxy does not serve, 2 wrong usage, 130 interrupted."
@@ -24,6 +26,7 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"llmproxyctl {llmproxy_client.__version__}")
     top.set_defaults(
         target=environment.get(TARGET) or DEFAULT_TARGET,
+        admin_target=environment.get(ADMIN_TARGET) or None,
         api_key=environment.get(API_KEY) or None,
         tls=False,
         ca_file=None,
@@ -74,6 +77,28 @@ def _add_commands(top: argparse.ArgumentParser) -> None:
     )
     health.add_argument("--json", action="store_true", help="print JSON")
     health.add_argument("--watch", action="store_true", help="print it every 2 s until interrupted")
+    _add_provider(commands, shared)
+
+
+def _add_provider(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", shared: list[argparse.ArgumentParser]
+) -> None:
+    """The commands for operators, which ask another address."""
+    provider = commands.add_parser(
+        "provider",
+        help="show and switch providers (for operators)",
+        description="Shows which providers get calls, and switches them, by the operators' API (admin.listen).",
+    )
+    actions = provider.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="list the providers", parents=shared)
+    switches = [
+        actions.add_parser(verb, help=text, description=f"To {text}.", parents=shared) for verb, text in VERBS.items()
+    ]
+    for switch in switches:
+        switch.add_argument("--note", default="", help="why, for those who look later")
+        switch.add_argument("names", metavar="NAME", nargs="+", help="a provider")
+    for action in (listing, *switches):
+        action.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_feedback(feedback: argparse.ArgumentParser) -> None:
@@ -96,6 +121,9 @@ def _global_options() -> argparse.ArgumentParser:
     group = options.add_argument_group("connection")
     group.add_argument(
         "--target", metavar="ADDRESS", help=f"HOST:PORT or unix:PATH (or {TARGET}; default {DEFAULT_TARGET})"
+    )
+    group.add_argument(
+        "--admin-target", metavar="ADDRESS", help=f"the same of the operators' API, for `provider` (or {ADMIN_TARGET})"
     )
     group.add_argument("--api-key", metavar="KEY", help=f"API key (better in {API_KEY}: other users see arguments)")
     group.add_argument("--tls", action="store_true", help="use TLS; plaintext without it")

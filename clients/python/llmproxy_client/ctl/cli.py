@@ -11,7 +11,7 @@ import grpc
 
 from llmproxy_client.channel import EXPORT_OPTIONS, Tls, is_local
 from llmproxy_client.client import Client, connect
-from llmproxy_client.ctl import arguments, chat, count_tokens, embed, export, feedback, health, models
+from llmproxy_client.ctl import arguments, chat, count_tokens, embed, export, feedback, health, models, provider
 from llmproxy_client.ctl.export_options import request_of
 from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.dataset import DamagedExport, DifferentExport, FolderInUse
@@ -119,6 +119,11 @@ def _models(_parser: argparse.ArgumentParser, given: argparse.Namespace, _stdin:
     return lambda client, terminal: models.show(client, terminal, as_json=given.json, timeout=given.timeout)
 
 
+def _provider(_parser: argparse.ArgumentParser, given: argparse.Namespace, _stdin: BinaryIO) -> Command:
+    act = provider.show if given.action == "list" else provider.switch(given.action, given.names, given.note)
+    return lambda client, terminal: act(client, terminal, as_json=given.json, timeout=given.timeout)
+
+
 def _health(_parser: argparse.ArgumentParser, given: argparse.Namespace, _stdin: BinaryIO) -> Command:
     look = health.watch if given.watch else health.show
     return lambda client, terminal: look(client, terminal, as_json=given.json, timeout=given.timeout)
@@ -132,6 +137,7 @@ _PREPARE: Final[Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespa
     "feedback": _feedback,
     "models": _models,
     "health": _health,
+    "provider": _provider,
 }
 """Makes each command, with what it takes from arguments and standard input already read and found right."""
 
@@ -169,6 +175,8 @@ def _encodable(parser: argparse.ArgumentParser, text: str) -> str:
 
 
 def _warn_of_plain_key(given: argparse.Namespace, terminal: Terminal) -> None:
+    if given.command == "provider":
+        return  # which takes no key along
     if given.api_key and not _tls(given) and not is_local(given.target):
         terminal.note(f"the API key travels in the clear to {given.target}; use --tls")
 
@@ -176,6 +184,8 @@ def _warn_of_plain_key(given: argparse.Namespace, terminal: Terminal) -> None:
 def _connect(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Client:
     if (given.cert or given.key) and not _tls(given):
         parser.error("--cert and --key need --tls or --ca-file")
+    if given.command == "provider":
+        return _connect_to_operators(parser, given)
     try:
         return connect(
             given.target,
@@ -185,6 +195,16 @@ def _connect(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Clie
             options=EXPORT_OPTIONS if given.command == "export" else (),
         )
     except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def _connect_to_operators(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Client:
+    """Connects to the operators' API, which is on the host itself: no key goes there, and there is no TLS."""
+    if not given.admin_target:
+        parser.error(f"--admin-target or {arguments.ADMIN_TARGET} must name the operators' API (admin.listen)")
+    try:
+        return connect(given.admin_target, retries=False)
+    except ValueError as error:
         parser.error(str(error))
 
 

@@ -1,1 +1,1 @@
-"""Generated from protos/llmproxy/v1 by `make generate`; never edited."""
+"""Generated from protos/llmproxy by `make generate`; never edited."""

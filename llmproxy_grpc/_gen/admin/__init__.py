@@ -1,0 +1,1 @@
+"""Generated from protos/llmproxy by `make generate`; never edited."""

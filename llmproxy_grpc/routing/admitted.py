@@ -1,0 +1,30 @@
+"""What operators say of the candidates: a provider that is out of service is not tried, whatever else holds."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from llmproxy_grpc.errors import NoProviderAvailable, name_fields
+from llmproxy_grpc.routing.candidate import Candidate
+from llmproxy_grpc.routing.operations import Request
+
+Admits = Callable[[str], bool]
+"""Whether a provider gets calls."""
+
+
+def admitted(candidates: Sequence[Candidate[Request]], admits: Admits) -> Sequence[Candidate[Request]]:
+    """The candidates whose providers get calls, in their order.
+
+    Raises:
+        NoProviderAvailable: There is none; names the providers.
+    """
+    left = [candidate for candidate in candidates if admits(candidate.target.provider)]
+    if not left:
+        raise out_of_service(candidate.target.provider for candidate in candidates)
+    return left
+
+
+def out_of_service(providers: Iterable[str]) -> NoProviderAvailable:
+    """The error for providers that operators have taken out of service."""
+    names = name_fields(sorted(set(providers)))
+    return NoProviderAvailable(
+        f"Operators have taken out of service what could answer: {names}.", metadata={"providers": names}
+    )
