@@ -19,7 +19,7 @@ demo: .venv/.model ## Asks a real language model through the proxy, and ends (no
 serve: .venv/.model ## Serves on 127.0.0.1:50051 with what is found: keys in the environment, Ollama, the embedded model
 	@$(BIN)/llmproxy serve
 
-test: check .venv/.model ## Everything static, then every suite, with the coverage limit
+test: check .venv/.model .venv-llamafactory/.done ## Everything static, then every suite, with the coverage limit
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest tests clients/python/tests --cov --cov-report=
 	$(BIN)/coverage combine --quiet 2>/dev/null || true
@@ -56,7 +56,7 @@ soak: .venv/.dev ## Calls for ten minutes while providers fail and callers leave
 	$(BIN)/python -m bench.soak
 
 clean: ## Removes the environments and what tools left behind
-	rm -rf .venv .venv-gen .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-gen .venv-llamafactory .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/.server: pyproject.toml clients/python/pyproject.toml
 	@sh tools/create_venv.sh $(PYTHON) .venv
@@ -71,9 +71,16 @@ clean: ## Removes the environments and what tools left behind
 		|| echo "The embedded model cannot run here; echo stands in for it."
 	@touch $@
 
+# TRL asks for torch, which reading a file does not need.
 .venv/.dev: .venv/.server
 	@echo "Installing the development tools ..."
 	@$(PIP) --group dev
+	@$(PIP) --no-deps trl==1.16.0
+	@touch $@
+
+# LLaMA-Factory's code alone, beside the other packages rather than among them: it asks for older ones.
+.venv-llamafactory/.done: .venv/.server
+	@$(PIP) --no-deps --upgrade --target .venv-llamafactory llamafactory==0.9.5
 	@touch $@
 
 .venv-gen/.done: tools/requirements-generate.txt

@@ -24,71 +24,61 @@ class Conversation(Struct, frozen=True):
         return [*self.prompt, self.answer]
 
 
-def conversation_of(example: Example, options: Options) -> Conversation:
+class Choice(Struct, frozen=True):
+    """What was said, and two answers, the better one first."""
+
+    prompt: Sequence[Turn]
+    chosen: Turn
+    rejected: Turn
+
+
+def conversation_of(example: Example, options: Options, *, developer: Role = Role.SYSTEM) -> Conversation:
     """Gives prompt and answer, by the options.
+
+    Args:
+        example: The example.
+        options: What becomes of thinking, instructions and the rest.
+        developer: The role in which the developer speaks; OpenAI alone knows one of its own.
 
     Raises:
         Unfit: There is none, or no reader would take it.
     """
-    answer = answer_of(example, options)
-    prompt = prompt_of(example, options)
-    turn = answer_turn(answer, options)
-    check_tool_calls([*prompt, turn])
-    if options.merge_turns and prompt and prompt[-1].role is Role.ASSISTANT:
-        # The answer goes on where the prompt's last words, a prefill, end.
+    answer = _answer_turn(_answer_of(example, options), options)
+    prompt = _prompt_of(example, options, developer)
+    check_tool_calls([*prompt, answer])
+    if options.merge_turns and prompt[-1].role is Role.ASSISTANT:
         *prompt, begun = prompt
-        turn = replace(
-            turn, text=begun.text + turn.text, pieces=begun.pieces + turn.pieces, calls=begun.calls + turn.calls
-        )
-    return Conversation(prompt, turn)
+        answer = _continued(begun, answer)
+    return Conversation(prompt, answer)
 
 
-def answer_of(example: Example, options: Options) -> Message:
-    """The answer to learn from: the first candidate's, or the demonstration.
+def choice_of(example: Example, options: Options, *, developer: Role = Role.SYSTEM) -> Choice:
+    """Gives a prompt and its two answers.
 
     Raises:
-        Unfit: There is none.
+        Unfit: There are none, the answers are the same, or the prompt asks nothing.
     """
-    if not example.request.messages:
-        raise Unfit(SkipReason.NO_CONTENT)
-    if options.prefer_demonstration and example.demonstration is not None:
-        return example.demonstration
-    if not example.candidates:
-        raise Unfit(SkipReason.NO_ANSWER)
-    return example.candidates[0].message
+    if example.pair is None:
+        raise Unfit(SkipReason.NO_PAIR)
+    chosen = _answer_turn(example.pair.chosen, options)
+    rejected = _answer_turn(example.pair.rejected, options)
+    if chosen == rejected:
+        raise Unfit(SkipReason.EQUAL_SIDES)
+    prompt = _prompt_of(example, options, developer)
+    check_question(prompt)
+    for side in (chosen, rejected):
+        check_tool_calls([*prompt, side])
+    return Choice(prompt, chosen, rejected)
 
 
-def prompt_of(example: Example, options: Options) -> list[Turn]:
-    """The turns before the answer.
+def check_question(prompt: Sequence[Turn]) -> None:
+    """Checks that a prompt ends on the user or a tool, for readers that put the answer apart.
 
     Raises:
-        Unfit: There are none, or no reader would take them.
+        Unfit: It does not.
     """
-    turns = turns_of(example.request.messages, drop_system=options.drop_system)
-    if options.reasoning is not ReasoningOutput.FIELD:
-        turns = [replace(turn, reasoning="") if turn.reasoning else turn for turn in turns]
-    if not turns:
-        raise Unfit(SkipReason.NO_CONTENT)
-    return merged(turns) if options.merge_turns else turns
-
-
-def answer_turn(answer: Message, options: Options) -> Turn:
-    """An answer's turn, with its thinking by the options.
-
-    Raises:
-        Unfit: It says nothing, or is no answer.
-    """
-    if answer.role is not Role.ASSISTANT:
-        raise Unfit(SkipReason.MISPLACED_PART)
-    (turn,) = turns_of((answer,))
-    if not turn.reasoning or options.reasoning is ReasoningOutput.FIELD:
-        return turn
-    if options.reasoning is ReasoningOutput.OMIT:
-        return replace(turn, reasoning="")
-    thought = f"<think>\n{turn.reasoning}\n</think>\n\n"
-    if turn.pieces:
-        return replace(turn, reasoning="", pieces=(thought, *turn.pieces))
-    return replace(turn, reasoning="", text=thought + turn.text)
+    if not prompt or prompt[-1].role not in {Role.USER, Role.TOOL}:
+        raise Unfit(SkipReason.NO_QUESTION)
 
 
 def check_tool_calls(turns: Iterable[Turn]) -> None:
@@ -109,3 +99,40 @@ def check_tool_calls(turns: Iterable[Turn]) -> None:
             waiting = {call.id for call in turn.calls}
             if len(waiting) != len(turn.calls):
                 raise Unfit(SkipReason.DUPLICATE_TOOL_CALL)
+
+
+def _answer_of(example: Example, options: Options) -> Message:
+    if not example.request.messages:
+        raise Unfit(SkipReason.NO_CONTENT)
+    if options.prefer_demonstration and example.demonstration is not None:
+        return example.demonstration
+    if not example.candidates:
+        raise Unfit(SkipReason.NO_ANSWER)
+    return example.candidates[0].message
+
+
+def _prompt_of(example: Example, options: Options, developer: Role) -> list[Turn]:
+    turns = turns_of(example.request.messages, drop_system=options.drop_system, developer=developer)
+    if not turns:
+        raise Unfit(SkipReason.NO_CONTENT)
+    if options.reasoning is not ReasoningOutput.FIELD:
+        # In tags it belongs to the answer alone: templates take it out of earlier turns.
+        turns = [replace(turn, reasoning="") if turn.reasoning else turn for turn in turns]
+    return merged(turns) if options.merge_turns else turns
+
+
+def _answer_turn(answer: Message, options: Options) -> Turn:
+    if answer.role is not Role.ASSISTANT:
+        raise Unfit(SkipReason.MISPLACED_PART)
+    (turn,) = turns_of((answer,))
+    if not turn.reasoning or options.reasoning is ReasoningOutput.FIELD:
+        return turn
+    thought = f"<think>\n{turn.reasoning}\n</think>\n\n" if options.reasoning is ReasoningOutput.THINK_TAGS else ""
+    return replace(turn, reasoning="", thought=thought)
+
+
+def _continued(begun: Turn, answer: Turn) -> Turn:
+    # The answer goes on where the prompt's last words, a prefill, end.
+    return replace(
+        answer, text=begun.text + answer.text, pieces=begun.pieces + answer.pieces, calls=begun.calls + answer.calls
+    )

@@ -1,20 +1,51 @@
-"""How many tokens an example has: as its provider counted, else by its length."""
+"""How many tokens an example has: as its provider counted, else by the length of its texts."""
+
+from collections.abc import Iterable
 
 from llmproxy_grpc.datasets.example import Example
+from llmproxy_grpc.messages import (
+    Message,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 
 BYTES_A_TOKEN = 4
 """Of English text, by most vocabularies; others have fewer."""
 
 
-def token_count(example: Example, line: bytes, *, as_answered: bool) -> int:
-    """Gives the tokens of an example's prompt and answer.
+def token_count(example: Example, *, prefer_demonstration: bool) -> int:
+    """Gives the tokens of prompt and answer; of a pair, with the longer side.
 
-    Args:
-        example: The example.
-        line: The line that was made of it, for an estimate where nobody counted.
-        as_answered: Whether the line has the answer that was counted, rather than a demonstration.
+    What the provider counted holds for the answer that it gave; pictures and the like are not estimated.
     """
+    pair, demonstration = example.pair, example.demonstration if prefer_demonstration else None
     usage = example.figures.usage
-    if as_answered and usage is not None and usage.total_tokens > 0:
+    if pair is None and demonstration is None and usage is not None and usage.total_tokens > 0:
         return usage.total_tokens
-    return -(-len(line) // BYTES_A_TOKEN)
+    if pair is not None:
+        answer = max(_size([pair.chosen]), _size([pair.rejected]))
+    elif demonstration is not None:
+        answer = _size([demonstration])
+    else:
+        answer = _size([candidate.message for candidate in example.candidates[:1]])
+    return -(-(_size(example.request.messages) + answer) // BYTES_A_TOKEN)
+
+
+def _size(messages: Iterable[Message]) -> int:
+    return sum(_size_of(part) for message in messages for part in message.parts)
+
+
+def _size_of(part: Part) -> int:
+    match part:
+        case TextPart(text=text) | RefusalPart(text=text) | ReasoningPart(text=text):
+            return len(text.encode())
+        case ToolCallPart():
+            return len(part.name) + len(part.arguments_json.encode())
+        case ToolResultPart():
+            return sum(_size_of(each) for each in part.content)
+        case _:
+            return 0

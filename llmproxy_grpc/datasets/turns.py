@@ -32,7 +32,8 @@ class Turn(Struct, frozen=True):
         role: Who speaks.
         text: What is said, if there is no media in it; its parts are lines of it, the model's parts one text.
         pieces: The same, in order, if there is media in it; else empty.
-        reasoning: What of the thinking can be read.
+        reasoning: What of the thinking can be read, for a field of its own.
+        thought: The same in tags, for the text that follows it.
         calls: The tools that the model asks for.
         result_of: The id of the call that this turn answers, for the role TOOL.
         tool: The name of the tool that answers, as far as known.
@@ -44,6 +45,7 @@ class Turn(Struct, frozen=True):
     text: str = ""
     pieces: tuple[str | MediaPart, ...] = ()
     reasoning: str = ""
+    thought: str = ""
     calls: tuple[ToolCallPart, ...] = ()
     result_of: str = ""
     tool: str = ""
@@ -51,13 +53,23 @@ class Turn(Struct, frozen=True):
     name: str = ""
 
     @property
+    def spoken(self) -> str:
+        """The text behind the thought."""
+        return self.thought + self.text
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing is said and nothing asked for."""
         return not (self.text or self.pieces or self.calls)
 
 
-def turns_of(messages: Iterable[Message], *, drop_system: bool = False) -> list[Turn]:
+def turns_of(messages: Iterable[Message], *, drop_system: bool = False, developer: Role = Role.DEVELOPER) -> list[Turn]:
     """Gives the turns of a conversation; a message with several results becomes several turns.
+
+    Args:
+        messages: The messages.
+        drop_system: Whether instructions are left out.
+        developer: The role in which the developer speaks.
 
     Raises:
         Unfit: A part stands where no format has a place for it, or a message says nothing.
@@ -67,7 +79,7 @@ def turns_of(messages: Iterable[Message], *, drop_system: bool = False) -> list[
         if message.role is Role.TOOL:
             turns += [_result(part) for part in message.parts]
         elif not (drop_system and message.role in INSTRUCTIONS):
-            turns.append(_turn(message))
+            turns.append(_turn(message, developer if message.role is Role.DEVELOPER else message.role))
     return turns
 
 
@@ -82,8 +94,8 @@ def merged(turns: Sequence[Turn]) -> list[Turn]:
     return joined
 
 
-def _turn(message: Message) -> Turn:
-    parts, role = message.parts, message.role
+def _turn(message: Message, role: Role) -> Turn:
+    parts = message.parts
     if len(parts) == 1 and isinstance(part := parts[0], TextPart):
         turn = Turn(role, part.text, name=message.name)
     elif role is Role.ASSISTANT:
@@ -103,8 +115,8 @@ def _assistant(message: Message) -> Turn:
         Role.ASSISTANT,
         text,
         pieces,
-        "".join([part.text for part in message.parts if isinstance(part, ReasoningPart)]),
-        tuple([part for part in message.parts if isinstance(part, ToolCallPart)]),
+        reasoning="".join([part.text for part in message.parts if isinstance(part, ReasoningPart)]),
+        calls=tuple([part for part in message.parts if isinstance(part, ToolCallPart)]),
         name=message.name,
     )
 

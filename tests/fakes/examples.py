@@ -25,7 +25,8 @@ PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc000000301010018dd8db0"
     "0000000049454e44ae426082"
 )
-LONG_NUMBER = '{"n": 123456789012345678901234567890, "n" : 1.0e2}'
+LONG_NUMBER = '{"n": 123456789012345678901234567890,\n "city" : "R\\u00f6m"}'
+TWICE = '{"city": "Rome", "city" : "Oslo", "n": 1.0e2}'
 WEATHER = FunctionTool(
     "weather",
     "Tells the weather.",
@@ -88,6 +89,7 @@ PARALLEL_CALLS = example(
     assistant("Warm and cold."),
     tools=(WEATHER,),
 )
+KEY_TWICE = example(user("Weather?"), assistant(call("call_1", TWICE)), tools=(WEATHER,))
 ENDS_ON_CALL = example(user("Weather in Rome?"), assistant(call("toolu_01A09q90qw90lq917835lq9")), tools=(WEATHER,))
 PICTURE = example(
     user("What is this?", MediaPart(kind=MediaKind.IMAGE, data=PIXEL, media_type="image/png"), "Say it."),
@@ -105,6 +107,7 @@ EVERY_SHAPE = {
     "multi turn": MULTI_TURN,
     "reasoning": REASONING,
     "parallel calls": PARALLEL_CALLS,
+    "a key twice": KEY_TWICE,
     "ends on a call": ENDS_ON_CALL,
     "picture": PICTURE,
     "odd text": ODD_TEXT,

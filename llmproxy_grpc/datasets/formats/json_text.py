@@ -1,5 +1,6 @@
 """JSON that others wrote (arguments, schemas): checked, and kept to the byte."""
 
+import json
 from functools import lru_cache
 
 import msgspec
@@ -25,6 +26,29 @@ def arguments_of(call: ToolCallPart) -> str:
     if not is_object(text):
         raise Unfit(SkipReason.ARGUMENTS_NOT_JSON)
     return text
+
+
+def argument_object(call: ToolCallPart) -> Raw:
+    """The arguments of a call as an object of the line itself, its numbers to the digit.
+
+    Raises:
+        Unfit: They are no JSON object, or name a key twice: as a text they may, but readers refuse lines that do.
+    """
+    value = plain_object(arguments_of(call))
+    if value is None:
+        raise Unfit(SkipReason.DUPLICATE_KEYS)
+    return value
+
+
+def plain_object(text: str) -> Raw | None:
+    """A text as an object of the line; None if it is none, or one that names a key twice."""
+    if not is_object(text):
+        return None
+    try:
+        json.loads(text, object_pairs_hook=_unique, parse_int=str)
+    except (ValueError, RecursionError):
+        return None
+    return embedded(text)
 
 
 def embedded(text: str) -> Raw:
@@ -54,3 +78,8 @@ def is_object(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _unique(pairs: list[tuple[str, object]]) -> None:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise ValueError("a key twice")

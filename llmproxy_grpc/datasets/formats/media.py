@@ -1,9 +1,12 @@
 """Pictures and the like inside a line: by their bytes, or by where these are."""
 
 from base64 import b64encode
+from typing import Any
 
 from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
-from llmproxy_grpc.messages import MediaPart
+from llmproxy_grpc.messages import MediaDetail, MediaPart
+
+_DETAILS = {MediaDetail.LOW: "low", MediaDetail.HIGH: "high"}
 
 
 def data_url(part: MediaPart) -> str:
@@ -17,3 +20,32 @@ def data_url(part: MediaPart) -> str:
     if part.data is None:
         raise Unfit(SkipReason.MEDIA_NOT_SUPPORTED)
     return f"data:{part.media_type};base64,{b64encode(part.data).decode('ascii')}"
+
+
+def image_url(part: MediaPart) -> dict[str, Any]:
+    """A picture as a part of Chat Completions."""
+    image = {"url": data_url(part)}
+    if part.detail:
+        image["detail"] = _DETAILS[part.detail]
+    return {"type": "image_url", "image_url": image}
+
+
+def image(part: MediaPart) -> dict[str, Any]:
+    """A picture as the chat templates of Transformers take it."""
+    return {"type": "image", "image": data_url(part)}
+
+
+def stored_at(part: MediaPart, scheme: str) -> str:
+    """The address of a file for readers that fetch from one place alone, such as `gs://`.
+
+    Raises:
+        Unfit: The file is elsewhere, or inline.
+    """
+    if part.uri is None or not part.uri.startswith(scheme):
+        raise Unfit(SkipReason.MEDIA_NOT_SUPPORTED)
+    return part.uri
+
+
+def media_type(part: MediaPart) -> str:
+    """The media type in lower case, without its parameters; empty if there is none."""
+    return part.media_type.partition(";")[0].strip().lower()

@@ -4,10 +4,10 @@ from msgspec import UNSET, Struct, UnsetType
 
 from llmproxy_grpc.datasets.conversation import conversation_of
 from llmproxy_grpc.datasets.example import Example
+from llmproxy_grpc.datasets.formats.chat_messages import ChatMessage, Tool, chat_messages, chat_tools
 from llmproxy_grpc.datasets.formats.lines import to_line
-from llmproxy_grpc.datasets.formats.openai_messages import ROLES, ChatMessage, Tool, chat_messages, chat_tools
 from llmproxy_grpc.datasets.options import Options
-from llmproxy_grpc.messages import ChatRequest
+from llmproxy_grpc.messages import ChatRequest, Role
 
 
 class _Line(Struct, gc=False):
@@ -22,8 +22,8 @@ def render(example: Example, options: Options) -> bytes:
     Raises:
         Unfit: It has no valid line.
     """
-    conversation = conversation_of(example, options)
-    messages = chat_messages(conversation.turns, ROLES)
+    conversation = conversation_of(example, options, developer=Role.DEVELOPER)
+    messages = chat_messages(conversation.turns)
     return to_line(_Line(messages, chat_tools(example.request), parallel_tool_calls(example.request)))
 
 

@@ -1,4 +1,5 @@
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
+from llmproxy_grpc.datasets.formats import FORMATS, HEADERS
 from llmproxy_grpc.datasets.options import Format, ReasoningOutput
 
 TYPED_OR_DEFAULT = {"UNSPECIFIED", "RECORDS"}
@@ -15,3 +16,8 @@ def test_ways_to_write_thinking_are_those_of_the_api():
     api = {name.removeprefix("REASONING_OUTPUT_"): number for name, number in pb.ReasoningOutput.items()}
     api["OMIT"] = api.pop("UNSPECIFIED")
     assert {each.name: each.value for each in ReasoningOutput} == api
+
+
+def test_every_format_has_its_writer():
+    assert FORMATS.keys() == set(Format)
+    assert all(header.endswith(b"\n") for header in HEADERS.values())

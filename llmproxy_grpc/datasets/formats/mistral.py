@@ -1,0 +1,74 @@
+"""MISTRAL: {"messages": [...], "tools": [...]}, by the rules of mistral-common for fine-tuning."""
+
+import re
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Final
+
+from msgspec import UNSET, Struct, UnsetType
+
+from llmproxy_grpc.datasets.conversation import conversation_of
+from llmproxy_grpc.datasets.example import Example
+from llmproxy_grpc.datasets.formats.chat_messages import ChatMessage, Dialect, Tool, chat_messages, chat_tools
+from llmproxy_grpc.datasets.formats.lines import to_line
+from llmproxy_grpc.datasets.options import Options
+from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
+from llmproxy_grpc.datasets.turns import Turn
+
+_DIALECT: Final = Dialect(names=False, names_tools=True)
+_ID: Final = re.compile(r"[a-zA-Z0-9]{9}")
+_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+class _Line(Struct, gc=False):
+    messages: list[ChatMessage]
+    tools: list[Tool] | UnsetType = UNSET
+
+
+def render(example: Example, options: Options) -> bytes:
+    """Writes an example; ids of calls become nine letters and digits, which older tokenizers demand.
+
+    Raises:
+        Unfit: It has no valid line.
+    """
+    turns = conversation_of(example, options).turns
+    _check(turns)
+    tools = chat_tools(example.request)
+    if tools is not UNSET:
+        _check_names(tool.function.name for tool in tools)
+    return to_line(_Line(chat_messages(turns, _DIALECT, _ids(turns)), tools))
+
+
+def _check(turns: Sequence[Turn]) -> None:
+    for turn in turns:
+        if turn.calls and turn.spoken:
+            raise Unfit(SkipReason.TEXT_BESIDE_TOOL_CALL)
+        _check_names(call.name for call in turn.calls)
+        _check_names([turn.tool] if turn.tool else [])
+
+
+def _check_names(names: Iterable[str]) -> None:
+    if not all(_NAME.fullmatch(name) for name in names):
+        raise Unfit(SkipReason.TOOL_NAME_INVALID)
+
+
+def _ids(turns: Sequence[Turn]) -> dict[str, str]:
+    ids: dict[str, str] = {}
+    for turn in turns:
+        for call in turn.calls:
+            if call.id not in ids:
+                ids[call.id] = _new_id(call.id, set(ids.values()))
+    return ids
+
+
+def _new_id(call_id: str, taken: set[str]) -> str:
+    made, seed = call_id, call_id
+    while made in taken or not _ID.fullmatch(made):
+        digest = blake2b(seed.encode(), digest_size=8).digest()
+        number, made = int.from_bytes(digest), ""
+        for _ in range(9):
+            number, digit = divmod(number, 62)
+            made += _DIGITS[digit]
+        seed += "+"
+    return made

@@ -1,0 +1,36 @@
+"""Hugging Face datasets reads every format of JSON lines, all shapes in one file."""
+
+import json
+
+import pytest
+from datasets import load_dataset
+from msgspec.structs import replace
+
+from llmproxy_grpc.datasets.options import Format
+from tests.fakes.examples import EVERY_SHAPE, PREFERENCE
+
+PAIRED = {name: replace(made, pair=PREFERENCE.pair, label=True) for name, made in EVERY_SHAPE.items()}
+
+
+@pytest.mark.parametrize("form", [form for form in Format if form is not Format.CSV], ids=lambda form: form.name)
+def test_a_file_of_all_shapes_loads_with_all_its_rows(form, write, tmp_path):
+    path, names, _ = write(form, PAIRED, merge_turns=True)
+    loaded = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert len(loaded) == len(names) > 3
+    lines = [json.loads(line, parse_int=as_a_table_has_it) for line in path.read_bytes().split(b"\n")[:-1]]
+    for row, line in zip(loaded, lines, strict=True):
+        assert without_absent(row) == without_absent(line)
+
+
+def as_a_table_has_it(digits):
+    """Of a number with more digits than 64 bits hold, the first ones."""
+    return int(digits) if len(digits) < 19 else float(digits)
+
+
+def without_absent(value):
+    """Tables have one schema: what a row does not have is null there."""
+    if isinstance(value, dict):
+        return {name: without_absent(each) for name, each in value.items() if each not in (None, [], {})}
+    if isinstance(value, list):
+        return [without_absent(each) for each in value]
+    return value

@@ -1,0 +1,87 @@
+"""google-genai's own types read every line."""
+
+import json
+
+from google.genai import types
+
+from llmproxy_grpc.datasets.options import Format, ReasoningOutput
+from llmproxy_grpc.messages import MediaKind, MediaPart, Message, Role, TextPart, ToolResultPart
+from tests.fakes.examples import (
+    EVERY_SHAPE,
+    LONG_NUMBER,
+    PARALLEL_CALLS,
+    PICTURE,
+    REASONING,
+    assistant,
+    call,
+    example,
+    results,
+    user,
+)
+
+
+def read(line):
+    row = json.loads(line)
+    instruction = row.pop("systemInstruction", None)
+    tools = row.pop("tools", [])
+    contents = row.pop("contents")
+    assert row == {}
+    if instruction is not None:
+        types.Content.model_validate(instruction)
+    for tool in tools:
+        types.Tool.model_validate(tool)
+    return [types.Content.model_validate(content) for content in contents]
+
+
+def test_every_line_is_made_of_contents_that_alternate(write):
+    path, names, reasons = write(Format.GEMINI, EVERY_SHAPE, reasoning=ReasoningOutput.FIELD)
+    assert reasons == {
+        "two users": "consecutive_turns",
+        "a key twice": "duplicate_keys",
+        "picture": "media_not_supported",
+    }
+    for name, line in zip(names, path.read_text().splitlines(), strict=True):
+        roles = [content.role for content in read(line)]
+        assert roles == ["user", "model"] * (len(roles) // 2), name
+
+
+def test_calls_and_results_are_objects_and_the_numbers_keep_their_digits(write):
+    path, _, _ = write(Format.GEMINI, {"one": PARALLEL_CALLS})
+    assert b'"args":' + LONG_NUMBER.replace("\n", " ").encode() in path.read_bytes()
+    contents = read(path.read_text())
+    assert [part.function_call.name for part in contents[1].parts[1:]] == ["weather", "weather"]
+    assert [part.function_response.response for part in contents[2].parts] == [{"output": "warm"}, {"output": "cold"}]
+
+
+def test_a_result_that_is_an_object_stays_one_and_a_failure_says_so(write):
+    failed = Message(Role.TOOL, (ToolResultPart(tool_call_id="a", content=(TextPart(text='{"a":1}'),), is_error=True),))
+    made = {
+        "object": example(user("W?"), assistant(call("a")), results(("a", '{"t": 1.50}')), assistant("x")),
+        "list": example(user("W?"), assistant(call("a")), results(("a", "[1]")), assistant("x")),
+        "twice": example(user("W?"), assistant(call("a")), results(("a", '{"t":1,"t":2}')), assistant("x")),
+        "failed": example(user("W?"), assistant(call("a")), failed, assistant("x")),
+    }
+    path, _, _ = write(Format.GEMINI, made)
+    assert b'"response":{"t": 1.50}' in path.read_bytes()
+    said = [read(line)[2].parts[0].function_response.response for line in path.read_text().splitlines()]
+    assert said == [{"t": 1.5}, {"output": "[1]"}, {"output": '{"t":1,"t":2}'}, {"error": '{"a":1}'}]
+
+
+def test_thinking_is_a_part_that_says_so(write):
+    path, _, _ = write(Format.GEMINI, {"one": REASONING}, reasoning=ReasoningOutput.FIELD)
+    thought, text = read(path.read_text())[1].parts
+    assert (thought.thought, thought.text, text.text) == (True, "Two and two.", "4")
+
+
+def test_files_are_taken_from_cloud_storage(write):
+    far = MediaPart(kind=MediaKind.AUDIO, uri="gs://bucket/a.wav", media_type="audio/wav")
+    untyped = MediaPart(kind=MediaKind.AUDIO, uri="gs://bucket/a.wav")
+    web = MediaPart(kind=MediaKind.IMAGE, uri="https://example.com/a.png", media_type="image/png")
+    made = {
+        name: example(user("Hear.", part), assistant("Yes."))
+        for name, part in (("far", far), ("untyped", untyped), ("web", web))
+    }
+    path, names, reasons = write(Format.GEMINI, {**made, "inline": PICTURE})
+    assert names == ["far"]
+    assert set(reasons.values()) == {"media_not_supported"}
+    assert read(path.read_text())[0].parts[1].file_data.file_uri == "gs://bucket/a.wav"

@@ -1,0 +1,104 @@
+"""mistral-common judges every line by its rules for fine-tuning, and its tokenizers take them."""
+
+import json
+import re
+from pathlib import Path
+
+import mistral_common
+import pytest
+from mistral_common.exceptions import MistralCommonException
+from mistral_common.protocol.instruct.converters import convert_openai_messages, convert_openai_tools
+from mistral_common.protocol.instruct.request import ChatCompletionRequest
+from mistral_common.protocol.instruct.validator import (
+    MistralRequestValidatorV3,
+    MistralRequestValidatorV13,
+    ValidationMode,
+)
+from mistral_common.tokens.tokenizers.base import SpecialTokenPolicy
+from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
+
+from llmproxy_grpc.datasets.options import Format, ReasoningOutput
+from tests.fakes.examples import EVERY_SHAPE, PARALLEL_CALLS, REASONING, assistant, call, example, results, user
+
+BOTH = {"parallel calls": PARALLEL_CALLS}
+CALLS_ALONE = example(
+    user("Weather?"),
+    assistant(call("call_1"), call("abcdefgh9"), call("toolu_01A09q90qw90lq917835lq9")),
+    results(("call_1", "1"), ("toolu_01A09q90qw90lq917835lq9", "3"), ("abcdefgh9", "2")),
+    assistant(call("call_1")),
+    results(("call_1", "4")),
+    assistant("Fine."),
+    tools=PARALLEL_CALLS.request.tools,
+)
+
+
+def requests(path):
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [
+        ChatCompletionRequest(
+            messages=convert_openai_messages(row["messages"]), tools=convert_openai_tools(row.get("tools") or [])
+        )
+        for row in rows
+    ]
+
+
+def validate(request, validator=MistralRequestValidatorV3):
+    return validator(ValidationMode.finetuning).validate_request(request)
+
+
+def test_every_line_is_valid_for_fine_tuning(write):
+    path, names, reasons = write(Format.MISTRAL, {**EVERY_SHAPE, "calls": CALLS_ALONE})
+    assert reasons == {"parallel calls": "text_beside_tool_call"}
+    for name, request in zip(names, requests(path), strict=True):
+        assert validate(request), name
+
+
+def test_what_is_left_out_would_have_been_refused(write):
+    path, names, _ = write(Format.OPENAI_CHAT, BOTH)
+    assert names
+    (request,) = requests(path)
+    with pytest.raises(MistralCommonException):
+        validate(request)
+
+
+def test_ids_of_calls_are_nine_letters_and_digits_and_still_pair(write):
+    path, _, _ = write(Format.MISTRAL, {"calls": CALLS_ALONE})
+    messages = json.loads(path.read_text())["messages"]
+    asked = [each["id"] for each in messages[1]["tool_calls"]]
+    assert all(re.fullmatch("[a-zA-Z0-9]{9}", identifier) for identifier in asked)
+    assert asked[1] == "abcdefgh9"
+    assert [message["tool_call_id"] for message in messages[2:5]] == [asked[0], asked[2], asked[1]]
+    assert messages[5]["tool_calls"][0]["id"] == messages[6]["tool_call_id"] == asked[0]
+
+
+def test_the_same_id_gets_the_same_id_in_every_export(write):
+    first = write(Format.MISTRAL, {"calls": CALLS_ALONE})[0].read_bytes()
+    assert write(Format.MISTRAL, {"calls": CALLS_ALONE})[0].read_bytes() == first
+
+
+def test_names_that_its_readers_refuse_are_told(write):
+    odd = example(user("W?"), assistant(call("c", name="weather.now")))
+    _, _, reasons = write(Format.MISTRAL, {"odd": odd})
+    assert reasons == {"odd": "tool_name_invalid"}
+
+
+def test_thinking_in_its_field_becomes_a_thought(write):
+    path, _, _ = write(Format.MISTRAL, {"one": REASONING}, reasoning=ReasoningOutput.FIELD)
+    (request,) = requests(path)
+    assert validate(request, MistralRequestValidatorV13)
+    assert request.messages[-1].content[0].thinking == "Two and two."
+
+
+@pytest.mark.parametrize("name", ["tekken_240718.json", "tekken_240911.json"])
+def test_its_tokenizers_take_the_lines(write, name):
+    data = Path(mistral_common.__file__).parent / "data" / name
+    tokenizer = MistralTokenizer.from_file(data, ValidationMode.finetuning)
+    shapes = {name: made for name, made in EVERY_SHAPE.items() if name not in {"picture", "huge"}}
+    path, names, _ = write(Format.MISTRAL, {**shapes, "calls": CALLS_ALONE})
+    assert "odd text" in names
+    for request, line in zip(requests(path), path.read_text().splitlines(), strict=True):
+        tokens = tokenizer.encode_chat_completion(request).tokens
+        text = tokenizer.decode(tokens, special_token_policy=SpecialTokenPolicy.KEEP)
+        answer = json.loads(line)["messages"][-1]
+        assert text.endswith("</s>")
+        assert (answer["content"] or "[TOOL_CALLS]") in text

@@ -1,0 +1,51 @@
+"""The types of OpenAI's SDK read every message and tool of its formats."""
+
+import json
+
+import pytest
+from msgspec.structs import replace
+from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
+from pydantic import TypeAdapter
+
+from llmproxy_grpc.datasets.options import Format
+from tests.fakes.examples import EVERY_SHAPE, PREFERENCE
+
+
+@pytest.fixture(scope="module")
+def check():
+    messages = TypeAdapter(list[ChatCompletionMessageParam])
+    tools = TypeAdapter(list[ChatCompletionToolParam])
+
+    def checked(row):
+        # Its lists are lazy iterators, which are read here to the end.
+        for message in messages.validate_python(row["messages"]):
+            list(message.get("tool_calls", []))
+        tools.validate_python(row.get("tools", []))
+        for message in row["messages"]:
+            for call in message.get("tool_calls", []):
+                assert isinstance(json.loads(call["function"]["arguments"]), dict)
+
+    return checked
+
+
+def test_every_line_has_messages_of_the_api(write, check):
+    path, _, reasons = write(Format.OPENAI_CHAT, EVERY_SHAPE)
+    assert reasons == {}
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        assert row.keys() <= {"messages", "tools", "parallel_tool_calls"}
+        check(row)
+
+
+def test_every_preference_has_one_message_a_side(write, check):
+    paired = {name: replace(made, pair=PREFERENCE.pair) for name, made in EVERY_SHAPE.items()}
+    path, _, reasons = write(Format.OPENAI_PREFERENCE, paired)
+    assert reasons == {"picture": "media_not_supported"}
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        assert row.keys() == {"input", "preferred_output", "non_preferred_output"}
+        check(row["input"])
+        assert row["input"]["messages"][-1]["role"] in {"user", "tool"}
+        for side in ("preferred_output", "non_preferred_output"):
+            check({"messages": row[side]})
+            assert [message["role"] for message in row[side]] == ["assistant"]
