@@ -176,6 +176,8 @@ class _Adaptation:
     def _media(self, part: MediaPart, path: str, place: Place) -> MediaPart | None:
         part, path = with_bytes(part), f"{path}.{part.kind.name.lower()}"
         feature = self._features.media.get(part.kind)
+        if place is Place.ANSWER and part.continuity_token and feature is not None and feature.answers_by_token:
+            return part
         objection = media_objection(part, feature, place)
         if objection:
             self._leave_out(path, objection)

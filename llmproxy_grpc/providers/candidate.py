@@ -94,6 +94,12 @@ class CandidateWriter:
         self._kind = kind
         self._part = self._next_part()
 
+    def reopen(self, kind: TextKind, part_index: int) -> None:
+        """Opens a part of that kind again, for more of its text."""
+        if self._kind is not kind or self._part != part_index:
+            self.leave()
+            self._kind, self._part = kind, part_index
+
     def leave(self) -> None:
         """Ends the part that is open: more text of the same kind opens the next one."""
         kind = self._kind

@@ -32,6 +32,7 @@ class MediaFeature(Struct, frozen=True):
         prompts: Where the bytes may be in the messages of system, developer and user.
         results: The same in results of tools.
         answers: The same in the model's own messages, such as pictures that it made.
+        answers_by_token: Whether the model's own are taken if they have their continuity token, which names them.
         types: The media types that are taken, in lower case; empty for any.
         schemes: The schemes of URIs that are taken, such as `s3`; empty for any.
         detail: In which places the model can be told how closely to look.
@@ -40,6 +41,7 @@ class MediaFeature(Struct, frozen=True):
     prompts: Source = Source.NONE
     results: Source = Source.NONE
     answers: Source = Source.NONE
+    answers_by_token: bool = False
     types: frozenset[str] = frozenset()
     schemes: frozenset[str] = frozenset()
     detail: frozenset[Place] = frozenset()

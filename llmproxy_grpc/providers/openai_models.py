@@ -6,8 +6,9 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import ChatRequest, GenerationConfig, ReasoningEffort
+from llmproxy_grpc.messages import ChatRequest, GenerationConfig, MediaKind, Modality, ReasoningEffort
 from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.chat_completions.speech import speaks
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.provider import Adapted
 
@@ -66,11 +67,15 @@ def adapt_to_model(request: ChatRequest, features: Features, model: str) -> Adap
 
 
 def features_with(features: Features, model: str, effort: ReasoningEffort = ReasoningEffort.UNSPECIFIED) -> Features:
-    """The features of an API less what a model refuses at an effort."""
+    """The features of an API less what a model refuses at an effort, and with the voice that some have."""
     known = _known(model)
     less: dict[str, Any] = {}
     if features.cache_hints and known.version < _FIRST_WITH_BREAKPOINTS:
         less["cache_hints"] = False
+    sound = features.media.get(MediaKind.AUDIO)
+    if sound is not None and speaks(model):
+        less["output_modalities"] = features.output_modalities | {Modality.AUDIO}
+        less["media"] = {**features.media, MediaKind.AUDIO: replace(sound, answers_by_token=True)}
     if known.thinks:
         less["settings"] = features.settings - _NEVER - (frozenset() if known.samples(effort) else _SAMPLING)
         if not known.stops():

@@ -10,6 +10,7 @@ from llmproxy_grpc.providers.chat_completions.content import citations, pieces, 
 from llmproxy_grpc.providers.chat_completions.finish import finish
 from llmproxy_grpc.providers.chat_completions.reasoning_details import ReasoningDetails
 from llmproxy_grpc.providers.chat_completions.shapes import Choice, Content, ToolCall
+from llmproxy_grpc.providers.chat_completions.speech import id_of, sound_of, transcript_of
 from llmproxy_grpc.providers.chat_completions.tool_calls import OpenCall, OpenCalls, call_arguments, call_name
 from llmproxy_grpc.providers.logprobs import read_logprobs
 
@@ -22,14 +23,20 @@ class CandidateDecoder:
         batch: Takes the events.
         new_id: Makes ids for tool calls that have none.
         show_thinking: Whether the caller wants to see the thinking.
+        audio_type: The media type of sound.
     """
 
-    def __init__(self, index: int, batch: Batch, *, new_id: Callable[[], str], show_thinking: bool) -> None:
+    def __init__(
+        self, index: int, batch: Batch, *, new_id: Callable[[], str], show_thinking: bool, audio_type: str
+    ) -> None:
         self._writer = CandidateWriter(index, batch)
         self._show_thinking = show_thinking
         self._calls = OpenCalls(new_id)
         self._details: ReasoningDetails | None = None
         self._thought = -1
+        self._audio_type = audio_type
+        self._audio_id = ""
+        self._transcript = -1
         self._refused = False
         self._matched: Any = None
         self.raw_finish = ""
@@ -51,6 +58,8 @@ class CandidateDecoder:
             if delta.reasoning_details is not None:
                 self._details = self._details or ReasoningDetails()
                 self._details.take(delta.reasoning_details)
+            if delta.audio is not None:
+                self._hear(delta.audio)
         if choice.logprobs is not None:
             self._writer.annotate(logprobs=read_logprobs(choice.logprobs))
         if choice.finish_reason:
@@ -94,6 +103,20 @@ class CandidateDecoder:
             self._writer.say(ReasoningDelta, text)
             if self._thought < 0:
                 self._thought = self._writer.last_part
+
+    def _hear(self, audio: Any) -> None:
+        """Takes a piece of sound, and of what is said in it: that is one text, whatever comes between."""
+        self._audio_id = self._audio_id or id_of(audio)
+        words = transcript_of(audio)
+        if words:
+            if self._transcript < 0:
+                self._writer.enter(TextDelta)
+                self._transcript = self._writer.last_part
+            self._writer.reopen(TextDelta, self._transcript)
+            self._writer.say(TextDelta, words)
+        sound = sound_of(audio, named=self._audio_id, media_type=self._audio_type)
+        if sound is not None:
+            self._writer.add_part(sound)
 
     def _keep(self, token: bytes) -> None:
         """Gives what has to come back to the first thinking; to a part of its own where none is shown."""

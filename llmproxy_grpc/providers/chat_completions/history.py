@@ -18,6 +18,7 @@ from llmproxy_grpc.providers.chat_completions.caching import cache_mark
 from llmproxy_grpc.providers.chat_completions.media import content_part
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.chat_completions.reasoning_details import FIELD, details_of
+from llmproxy_grpc.providers.chat_completions.speech import spoken_before
 from llmproxy_grpc.providers.options import whole_numbers
 
 CUSTOM_CALL = b"custom"
@@ -58,13 +59,17 @@ class History:
     def _assistant(self, message: Message) -> dict[str, Any]:
         parts = message.parts
         fields: dict[str, Any] = {"role": "assistant", "content": self._said(parts)}
+        spoken = spoken_before(parts)
+        if spoken:
+            # Its words are those of the sound.
+            fields = {"role": "assistant", "audio": {"id": spoken}}
         calls = [_tool_call(part) for part in parts if isinstance(part, ToolCallPart)]
         if calls:
             fields["tool_calls"] = calls
         refusal = "".join(part.text for part in parts if isinstance(part, RefusalPart))
         if refusal and self._quirks.refusals:
             fields["refusal"] = refusal
-        elif fields["content"] is None and not calls:
+        elif not spoken and fields["content"] is None and not calls:
             # Nothing at all is an error to many servers.
             fields["content"] = ""
         details = [

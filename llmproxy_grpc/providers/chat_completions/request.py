@@ -10,6 +10,7 @@ from llmproxy_grpc.messages import ChatRequest, FunctionTool, ProviderTool, Tool
 from llmproxy_grpc.providers.chat_completions.generation import add_generation
 from llmproxy_grpc.providers.chat_completions.history import History
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
+from llmproxy_grpc.providers.chat_completions.speech import add_speech, add_voice
 from llmproxy_grpc.providers.options import add_options, whole_numbers
 
 TOOL_MODES: Mapping[ToolMode, str] = {
@@ -43,6 +44,8 @@ class RequestEncoder:
             if self._quirks.stream_options:
                 body["stream_options"] = _USAGE_WANTED
         add_generation(body, request.generation, self._quirks)
+        if request.generation.output_modalities:
+            add_speech(body, request.generation, stream=stream)
         if request.tools:
             body["tools"] = [_tool(tool) for tool in request.tools]
         if request.tool_choice is not None:
@@ -50,7 +53,9 @@ class RequestEncoder:
         if request.end_user_id and self._quirks.user_field:
             body[self._quirks.user_field] = request.end_user_id
         if request.provider_options:
+            speech = body.get("audio")
             add_options(body, request.provider_options, self._names)
+            add_voice(body, speech)
         return _ENCODER.encode(body)
 
 

@@ -1,6 +1,6 @@
 """A whole answer: its JSON as a ProviderResponse, and that as the events of a stream."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec.structs import replace
@@ -22,6 +22,7 @@ from llmproxy_grpc.providers.chat_completions.content import citations, pieces, 
 from llmproxy_grpc.providers.chat_completions.finish import finish
 from llmproxy_grpc.providers.chat_completions.reasoning_details import details_token
 from llmproxy_grpc.providers.chat_completions.shapes import Answer, Choice, Content
+from llmproxy_grpc.providers.chat_completions.speech import id_of, sound_of, transcript_of
 from llmproxy_grpc.providers.chat_completions.tool_calls import whole_calls
 from llmproxy_grpc.providers.chat_completions.usage import read_usage
 from llmproxy_grpc.providers.jsonio import joined
@@ -34,9 +35,11 @@ class ResponseReader:
     Args:
         new_id: Makes ids for tool calls that have none.
         show_thinking: Whether the caller wants to see the thinking.
+        audio_type: The media type of sound.
     """
 
-    def __init__(self, *, new_id: Callable[[], str], show_thinking: bool) -> None:
+    def __init__(self, *, new_id: Callable[[], str], show_thinking: bool, audio_type: str = "audio/wav") -> None:
+        self._audio_type = audio_type
         self._new_id = new_id
         self._show_thinking = show_thinking
 
@@ -87,9 +90,19 @@ class ResponseReader:
                 parts.append(TextPart(text=joined(content), citations=sources))
         elif content:
             parts += self._mixed_parts(content, sources)
+        if message.audio is not None:
+            parts += self._sound(message.audio)
         if message.refusal:
             parts.append(RefusalPart(text=joined(message.refusal)))
         return parts
+
+    def _sound(self, audio: Any) -> Iterator[Part]:
+        words = transcript_of(audio)
+        if words:
+            yield TextPart(text=joined(words))
+        sound = sound_of(audio, named=id_of(audio), media_type=self._audio_type)
+        if sound is not None:
+            yield sound
 
     def _mixed_parts(self, content: list[Any], sources: tuple[Citation, ...]) -> list[Part]:
         """Content that came as a list: neighbours of one kind are one part, as they are in a stream."""

@@ -37,6 +37,7 @@ class Content(Struct, gc=False):
     reasoning: Any = None
     reasoning_details: Any = None
     refusal: str | None = None
+    audio: Any = None
     tool_calls: list[ToolCall] | None = None
     function_call: Function | None = None
     annotations: Any = None

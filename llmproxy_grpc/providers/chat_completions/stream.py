@@ -26,6 +26,8 @@ class Expectation(Struct, frozen=True, kw_only=True):
     model: str
     candidates: int = 1
     show_thinking: bool = True
+    audio_type: str = "audio/wav"
+    """The media type of sound."""
 
 
 class ChunkDecoder(StreamDecoder[ServerSentEvent]):
@@ -122,7 +124,11 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
                 # Azure reports its filters in choices that say nothing.
                 return
             candidate = self._candidates[index] = CandidateDecoder(
-                index, self.batch, new_id=self._new_id, show_thinking=self._expectation.show_thinking
+                index,
+                self.batch,
+                new_id=self._new_id,
+                show_thinking=self._expectation.show_thinking,
+                audio_type=self._expectation.audio_type,
             )
         if choice.finish_reason and not candidate.raw_finish:
             self._ended += 1

@@ -17,6 +17,7 @@ from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
 from llmproxy_grpc.providers.chat_completions.shapes import ANSWER
+from llmproxy_grpc.providers.chat_completions.speech import type_of
 from llmproxy_grpc.providers.chat_completions.stream import ChunkDecoder, Expectation
 from llmproxy_grpc.providers.complaint import request_id
 from llmproxy_grpc.providers.features import Features
@@ -98,7 +99,11 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         complaint = in_band_error(answer, data)
         if complaint is not None:
             raise reply.failed(complaint)
-        reader = ResponseReader(new_id=reply.new_id, show_thinking=reply.request.shows_thinking)
+        reader = ResponseReader(
+            new_id=reply.new_id,
+            show_thinking=reply.request.shows_thinking,
+            audio_type=type_of(reply.request, self._dialect.names, stream=False),
+        )
         return reader.read(answer, model=reply.model, request_id=reply.request_id)
 
     def framing(self) -> SseReader:
@@ -111,6 +116,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
             model=reply.model,
             candidates=reply.request.generation.candidate_count or 1,
             show_thinking=reply.request.shows_thinking,
+            audio_type=type_of(reply.request, self._dialect.names, stream=True),
         )
         return ChunkDecoder(expectation, new_id=reply.new_id, failed=reply.failed)
 

@@ -45,7 +45,8 @@ async def test_the_sdk_reads_our_streams_of_chunks_to_the_same_meaning(client, u
     upstream.script(CHAT.streaming([path.read_bytes()]))
     stream = await client.chat.completions.create(model="m", messages=[], stream=True)
     deltas = [chunk.choices[0].delta async for chunk in stream if chunk.choices]
-    text = "".join(delta.content or "" for delta in deltas)
+    spoken = (delta.audio.transcript for delta in deltas if delta.audio)
+    text = "".join(delta.content or "" for delta in deltas) + "".join(words or "" for words in spoken)
     refusal = "".join(delta.refusal or "" for delta in deltas)
     calls: dict[int, list[str]] = {}
     for fragment in (each for delta in deltas for each in delta.tool_calls or ()):
