@@ -304,6 +304,7 @@ class App:
         while True:
             self._metrics.tasks(len(asyncio.all_tasks()))
             self._metrics.providers_up({name: self._tracker.serving(name) for name in self._runtime.providers})
+            self._metrics.circuits(self._current.circuits())
             await asyncio.sleep(1.0)
 
     async def _drain(self, servers: Sequence[GrpcServer]) -> None:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from llmproxy_grpc.config.schema import Config
 from llmproxy_grpc.health.tracker import HealthTracker
 from llmproxy_grpc.messages import Price
+from llmproxy_grpc.routing.breaker import State
 from llmproxy_grpc.routing.catalog import Catalog, Route, Target
 from llmproxy_grpc.routing.description import Description
 from llmproxy_grpc.routing.router import Router
@@ -78,12 +79,19 @@ class Current:
         return [*providers, *(f"model/{model}" for model in self.catalog().configured())]
 
     def provider_infos(self) -> Mapping[str, ProviderInfo]:
-        """Each provider's kind and models."""
+        """Each provider's kind, models and worst circuit."""
         runtime = self._runtime()
+        circuits = runtime.circuits.states()
         return {
-            name: ProviderInfo(provider.kind, tuple(runtime.catalog.admitted(name)))
+            name: ProviderInfo(provider.kind, tuple(runtime.catalog.admitted(name)), circuits.get(name, State.CLOSED))
             for name, provider in runtime.providers.items()
         }
+
+    def circuits(self) -> Mapping[str, str]:
+        """The worst circuit of each provider: closed, half_open or open."""
+        runtime = self._runtime()
+        states = runtime.circuits.states()
+        return {name: states.get(name, State.CLOSED).name.lower() for name in runtime.providers}
 
     def describe(self, route: Route) -> Description:
         """What callers can expect of a model."""

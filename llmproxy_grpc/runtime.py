@@ -1,7 +1,6 @@
 """One configuration, running: its providers, catalog and router; a reload builds a new one and drains the old."""
 
 import asyncio
-import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -24,9 +23,10 @@ from llmproxy_grpc.pricing.table import PriceTable
 from llmproxy_grpc.providers import registry
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS
-from llmproxy_grpc.providers.provider import Provider
+from llmproxy_grpc.providers.provider import Provider, by_credential
 from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.catalog import Catalog, Route
+from llmproxy_grpc.routing.circuits import Circuits
 from llmproxy_grpc.routing.description import Description, describe
 from llmproxy_grpc.routing.directory import Directory
 from llmproxy_grpc.routing.ordering import Ordering
@@ -70,6 +70,14 @@ class Runtime:
         self.directory = Directory(self.providers, config.health.timeout, observers.health.record)
         self.catalog = Catalog(config, providers, self.directory.lists)
         self.prices = Prices(PriceTable(shipped(), config.prices.rows), providers, listed=self._listed_price)
+        rotating = {name: faces for name, each in built.items() if len(faces := by_credential(each)) > 1}
+        random = Random()  # noqa: S311 - it spreads waits, and keeps nothing secret
+        self.circuits = Circuits(
+            config.breaker,
+            credentials={name: len(faces) for name, faces in rotating.items()},
+            clock=time.monotonic,
+            random=random,
+        )
         self.router = Router(
             chooser=Chooser(
                 self.catalog.route,
@@ -80,7 +88,9 @@ class Runtime:
             ),
             prices=self.prices,
             timeouts=config.timeouts,
-            retries=Retries(config.retries, clock=time.monotonic, random=Random(), sleep=asyncio.sleep),  # noqa: S311 - no secret
+            retries=Retries(config.retries, clock=time.monotonic, random=random, sleep=asyncio.sleep),
+            circuits=self.circuits,
+            by_credential=rotating,
             in_flight_limits={
                 provider.name: provider.max_in_flight for provider in providers if provider.max_in_flight is not None
             },
@@ -116,10 +126,12 @@ class Runtime:
             return cls(config, providers, observers, built=built, owned=stack.pop_all())
 
     def remember(self, before: "Runtime") -> None:
-        """Takes over the lists of models of all providers that are configured as they were before."""
+        """Takes over what was learned of all providers that are configured as they were before: models, circuits."""
+        same = {name for name, provider in self.configured.items() if provider == before.configured.get(name)}
         for name, models in before.directory.lists().items():
-            if name in self.configured and self.configured[name] == before.configured[name]:
+            if name in same:
                 self.directory.remember(name, models)
+        self.circuits.adopt(before.circuits, same)
 
     async def start(self) -> None:
         """Begins to list models; returns when the lists are there, or after half a second."""

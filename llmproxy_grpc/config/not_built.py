@@ -14,7 +14,6 @@ NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
     "grpc.workers": (1,),
     "models[].fallbacks.*": (),
     "models[].on_stream_break": ("error",),
-    "breaker.*": (),
     "hedging.enabled": (False,),
     "records.enabled": (False,),
     "records.directory": (),

@@ -69,6 +69,10 @@ class GrpcProvider:
         metadata = metadata_sets(config)
         return cls(config.name, Line(open_channel(config), metadata=metadata, secrets=secrets_in(metadata)))
 
+    def by_credential(self) -> Sequence[Self]:
+        """The same provider once for each of its credentials."""
+        return [self.__class__(self.name, line) for line in self._line.by_credential()]
+
     def features(self, upstream_model: str) -> Features:  # noqa: ARG002 - as above
         """What the API has; the upstream itself knows better and says so."""
         return FEATURES

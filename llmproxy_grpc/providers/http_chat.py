@@ -5,8 +5,9 @@ A wire says where a model answers, how a request is written, and how answers and
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from copy import copy
 from secrets import token_hex
-from typing import Generic
+from typing import Generic, Self
 
 from msgspec import Struct
 
@@ -66,6 +67,16 @@ class HttpChat(ABC, Generic[Frame]):
         self.upstream = upstream
         self._tail_seconds = tail_seconds
         self._new_id = new_id
+
+    def by_credential(self) -> Sequence[Self]:
+        """The same, once for each credential of the upstream."""
+        return [self.speaking_to(upstream) for upstream in self.upstream.by_credential()]
+
+    def speaking_to(self, upstream: Upstream) -> Self:
+        """The same, but for whom it speaks to."""
+        other = copy(self)
+        other.upstream = upstream
+        return other
 
     @abstractmethod
     def features(self, model: str) -> Features:

@@ -1,7 +1,7 @@
 """A provider that is nothing but its wire over HTTP, as most kinds are: a kind adds how it is built."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, StreamEvent
 from llmproxy_grpc.providers.features import Features
@@ -22,6 +22,10 @@ class HttpProvider:
     def __init__(self, name: str, wire: HttpChat[Any]) -> None:
         self.name = name
         self._wire = wire
+
+    def by_credential(self) -> Sequence[Self]:
+        """The same provider once for each of its credentials."""
+        return [self.__class__(self.name, wire) for wire in self._wire.by_credential()]
 
     def features(self, upstream_model: str) -> Features:
         """What a model can do."""

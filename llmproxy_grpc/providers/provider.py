@@ -1,7 +1,7 @@
 """What every provider can do, whatever its kind."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -120,3 +120,19 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """Closes what the provider holds open."""
+
+
+@runtime_checkable
+class Rotating(Protocol):
+    """What a provider may have besides: several credentials, of which the router chooses one for each attempt.
+
+    So that one which is refused or limited is left alone while the others serve.
+    """
+
+    def by_credential(self) -> Sequence[Provider]:
+        """The same provider once for each credential, in the configured order; closing it closes them all."""
+
+
+def by_credential(provider: Provider) -> Sequence[Provider]:
+    """A provider once for each of its credentials; one that has no turns to take is there once."""
+    return provider.by_credential() if isinstance(provider, Rotating) else (provider,)

@@ -50,6 +50,13 @@ class Upstream:
         self._fresh: Mapping[str, str] = {}
         self._endpoints: dict[tuple[str, str, int], Endpoint] = {}
 
+    def by_credential(self) -> Sequence["Upstream"]:
+        """The same upstream once for each set of headers, which all of its requests then have."""
+        return [
+            Upstream(self._http, self.base_url, headers=(headers,), token=self.token, now=self._now)
+            for headers in self._headers
+        ]
+
     def post(
         self, path: str, body: bytes, *, headers: Mapping[str, str] | None = None
     ) -> AbstractAsyncContextManager[HttpResponse]:

@@ -78,6 +78,10 @@ class Trying(Generic[Request, Answer]):
         self._output_size = 0
         self._size_when_told = 0
         self._asked = False
+        self.succeeded: Callable[[float], None] | None = None
+        """Told of a stream's first output, and how many seconds it took."""
+        self.ended: Attempt
+        """How it ended, once it has."""
 
     def __enter__(self) -> Self:
         """Begins: the call now belongs to this target."""
@@ -100,7 +104,7 @@ class Trying(Generic[Request, Answer]):
             self._usage = self._priced(self._estimate())
         self._call.usage = self._usage
         target = self._candidate.target
-        attempt = Attempt(
+        attempt = self.ended = Attempt(
             target.provider,
             target.upstream_model,
             self._clock() - self._started_at,
@@ -215,6 +219,8 @@ class Trying(Generic[Request, Answer]):
         now = self._clock()
         if self._first_output is None:
             self._first_output = now - self._started_at
+            if self.succeeded is not None:
+                self.succeeded(self._first_output)
             for observer in self._observers:
                 observer.first_output(self._call, self._first_output)
         else:

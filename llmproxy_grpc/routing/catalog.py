@@ -120,7 +120,7 @@ def _route(model: ModelConfig) -> Route:
         tuple(targets),
         model.strategy,
         model.fallback_models,
-        model.defaults,
+        model.defaults if model.defaults.settings() else None,
         {target: config.weight for target, config in targets.items()},
         {target: config.when for target, config in targets.items() if config.when is not None},
         model.sticky == "conversation",

@@ -57,7 +57,7 @@ class Operation(Struct, Generic[Request, Answer], frozen=True, kw_only=True):
         estimate: What a fitted request used whose answer is known only by the size of its texts; None for nothing.
         prompt: How many tokens a request has, by an estimate.
         room: How many tokens a target must take at once for a fitted request whose prompt has so many; 0 for any.
-        again: Whether it is worth asking a target again that failed.
+        hurried: Whether it is limited more tightly than others, and no target is asked twice: there is another way.
     """
 
     capability: Capability
@@ -68,7 +68,7 @@ class Operation(Struct, Generic[Request, Answer], frozen=True, kw_only=True):
     estimate: Callable[[Request, int], Usage | None]
     prompt: Callable[[Request], int]
     room: Callable[[Request, int], int]
-    again: bool = True
+    hurried: bool = False
 
 
 def _fit_chat(request: ChatRequest, provider: Provider, target: Target) -> Fitted[ChatRequest]:
@@ -194,6 +194,6 @@ COUNT: Final = Operation[ChatRequest, int](
     estimate=_nothing,
     prompt=prompt_tokens,
     room=_no_room,
-    again=False,  # an estimate is there at once
+    hurried=True,  # an estimate is there at once
 )
 """A conversation whose tokens the provider counts."""

@@ -1,6 +1,6 @@
 """Whether a failed attempt is worth another: classes of errors, waits, and a budget of retries for each provider."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from random import Random
 from typing import Final
@@ -161,10 +161,18 @@ class Retries:
         asked = error.retry_after
         if asked is None:
             return self._jitter(treatment.base, times)
-        if asked > min(LONGEST_RETRY_AFTER, remaining / 2):
+        if asked > self.longest_wait(remaining):
             return None
         # Whoever was told the same time need not come back at the same moment.
         return asked + self._jitter(TREATMENTS[ErrorClass.TRANSIENT].base, times)
+
+    def longest_wait(self, remaining: float) -> float:
+        """Seconds that a provider may ask us to wait within a call that has so many left."""
+        return min(LONGEST_RETRY_AFTER, remaining / 2)
+
+    def shuffled(self, indices: Sequence[int]) -> Sequence[int]:
+        """The same in any order."""
+        return self._random.sample(indices, len(indices))
 
     def _jitter(self, base: float, times: int) -> float:
         return self._random.uniform(0.0, min(LONGEST_BACKOFF, base * 2.0 ** (times - 1)))

@@ -2,6 +2,10 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from functools import partial
+from typing import Final
+
+from msgspec.structs import replace
 
 from llmproxy_grpc.calls import Call, CallObserver
 from llmproxy_grpc.config.schema import TimeoutsConfig
@@ -24,14 +28,19 @@ from llmproxy_grpc.messages import (
     UsageSource,
 )
 from llmproxy_grpc.pricing.prices import Prices
+from llmproxy_grpc.providers.provider import Provider
 from llmproxy_grpc.routing.admitted import Admits, admitted, out_of_service
 from llmproxy_grpc.routing.attempt import Trying
 from llmproxy_grpc.routing.candidate import Candidate
 from llmproxy_grpc.routing.candidates import Chooser
+from llmproxy_grpc.routing.circuit import Permit
+from llmproxy_grpc.routing.circuits import Circuits
 from llmproxy_grpc.routing.operations import CHAT, COUNT, EMBED, Answer, Operation, Request
 from llmproxy_grpc.routing.retry import Retries
-from llmproxy_grpc.routing.tries import Tries
+from llmproxy_grpc.routing.tries import Tries, Turn
 from llmproxy_grpc.routing.usage import prompt_tokens
+
+STREAM: Final = "Stream"
 
 Limit = Callable[[Call, RoutingPolicy, int], float | None]
 """Longest wait, in seconds, for one target's whole answer, with so many targets behind it; None for any."""
@@ -45,6 +54,8 @@ class Router:
         prices: What each target costs.
         timeouts: How long to wait for a provider.
         retries: Decides whether a failed attempt is followed by another.
+        circuits: Says who may be called now.
+        by_credential: Each provider that has several credentials, once by each.
         in_flight_limits: Most attempts in flight, by provider name; without one there is no limit.
         observers: Told of every attempt.
         clock: Monotonic seconds.
@@ -58,6 +69,8 @@ class Router:
         prices: Prices,
         timeouts: TimeoutsConfig,
         retries: Retries,
+        circuits: Circuits,
+        by_credential: Mapping[str, Sequence[Provider]],
         in_flight_limits: Mapping[str, int],
         observers: Sequence[CallObserver],
         clock: Callable[[], float],
@@ -67,6 +80,8 @@ class Router:
         self._prices = prices
         self._timeouts = timeouts
         self._retries = retries
+        self._circuits = circuits
+        self._by_credential = by_credential
         self._limits = in_flight_limits
         self._in_flight = dict.fromkeys(in_flight_limits, 0)
         self._admits = admits
@@ -114,12 +129,13 @@ class Router:
         routing = request.routing
         first_token = routing.first_token_timeout or self._timeouts.first_token
         idle = routing.idle_timeout or self._timeouts.idle
+        hurried = routing.first_token_timeout is not None or routing.idle_timeout is not None
         tries = self._tries(CHAT, call, request)
-        candidate = tries.first()
+        turn = tries.first()
         while True:
             try:
-                with self._trying(call, CHAT, candidate) as trying:
-                    async with aclosing(trying.stream(candidate.request, first_token, idle)) as batches:
+                with self._trying(call, CHAT, turn, hurried=hurried) as trying:
+                    async with aclosing(trying.stream(turn.candidate.request, first_token, idle)) as batches:
                         async for batch in batches:
                             if call.first_output_at is None:
                                 call.first_output_at = self._clock()
@@ -128,28 +144,30 @@ class Router:
             except ProxyError as error:
                 if call.first_output_at is not None:
                     raise
-                candidate = await tries.after(error)
+                turn = await tries.after(error)
 
     async def _answer(
         self, operation: Operation[Request, Answer], call: Call, request: Request, limit: Limit
     ) -> Answer:
         """Tries one target after the other until one answers in one piece."""
+        hurried = operation.hurried or request.routing.first_token_timeout is not None
         tries = self._tries(operation, call, request)
-        candidate = tries.first()
+        turn = tries.first()
         while True:
             try:
-                with self._trying(call, operation, candidate) as trying:
+                with self._trying(call, operation, turn, hurried=hurried) as trying:
                     return await trying.answer(limit(call, request.routing, tries.left))
             except ProxyError as error:
-                candidate = await tries.after(error)
+                turn = await tries.after(error)
 
     def _tries(self, operation: Operation[Request, Answer], call: Call, request: Request) -> Tries[Request]:
         return Tries(
             call,
             admitted(self._chooser.candidates(operation, request), self._admits),
             self._retries,
+            self._circuits,
             asked=request.routing.max_attempts,
-            again=operation.again,
+            again=not operation.hurried,
         )
 
     def _limit(self, call: Call, routing: RoutingPolicy, left: int) -> float | None:
@@ -170,31 +188,51 @@ class Router:
 
     @contextmanager
     def _trying(
-        self, call: Call, operation: Operation[Request, Answer], candidate: Candidate[Request]
+        self, call: Call, operation: Operation[Request, Answer], turn: Turn[Request], *, hurried: bool
     ) -> Iterator[Trying[Request, Answer]]:
-        """One attempt that holds its place among the provider's attempts in flight."""
-        provider = candidate.target.provider
-        quote = self._prices.quote(provider, candidate.target.upstream_model)
+        """One attempt that holds its place among the provider's attempts in flight, and ends by telling its circuit."""
+        candidate, permit, streaming = turn.candidate, turn.permit, call.method == STREAM
+        target = candidate.target
+        quote = self._prices.quote(target.provider, target.upstream_model)
+        if self._by_credential:
+            candidate = self._credentialed(candidate, permit)
         trying = Trying(call, operation, candidate, self._observers, self._clock, quote=quote)
-        with trying:
-            if not self._admits(provider):  # since the candidates were listed
-                raise out_of_service([provider])
-            limit = self._limits.get(provider)
-            if limit is not None and self._in_flight[provider] >= limit:
-                raise ProxyOverloaded(
-                    f"The limit of {limit} calls in flight to provider {provider} is reached.",
-                    retry_after=1.0,
-                    metadata={"limit": str(limit), "provider": provider},
-                )
-            if limit is not None:
-                self._in_flight[provider] += 1
-            warned = len(call.warnings)
-            call.warnings.extend(candidate.warnings)
-            try:
+        if streaming:
+            trying.succeeded = partial(self._circuits.first_output, target, permit)
+        warned = len(call.warnings)
+        placed = False
+        try:
+            with trying:
+                placed = self._take_place(target.provider)
+                call.warnings.extend(candidate.warnings)
                 yield trying
-            except ProxyError:
-                del call.warnings[warned:]
-                raise
-            finally:
-                if limit is not None:
-                    self._in_flight[provider] -= 1
+        except ProxyError:
+            del call.warnings[warned:]
+            raise
+        finally:
+            if placed:
+                self._in_flight[target.provider] -= 1
+            self._circuits.ended(target, permit, trying.ended, streaming=streaming, hurried=hurried)
+
+    def _take_place(self, provider: str) -> bool:
+        """Takes a place among the provider's attempts in flight, if these are limited."""
+        if not self._admits(provider):  # since the candidates were listed
+            raise out_of_service([provider])
+        limit = self._limits.get(provider)
+        if limit is None:
+            return False
+        if self._in_flight[provider] >= limit:
+            raise ProxyOverloaded(
+                f"The limit of {limit} calls in flight to provider {provider} is reached.",
+                retry_after=1.0,
+                metadata={"limit": str(limit), "provider": provider},
+            )
+        self._in_flight[provider] += 1
+        return True
+
+    def _credentialed(self, candidate: Candidate[Request], permit: Permit) -> Candidate[Request]:
+        """The candidate as it uses the credential of a permit, where its provider has several."""
+        by_credential = self._by_credential.get(candidate.target.provider)
+        if by_credential is None:
+            return candidate
+        return replace(candidate, provider=by_credential[permit.circuit.credential.index])

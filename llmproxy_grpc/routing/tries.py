@@ -1,18 +1,22 @@
 """The attempts of one call: which target comes next, after what wait, and when it is enough."""
 
 from collections.abc import Sequence
-from typing import Final, Generic, NoReturn
+from typing import Final, Generic
 
 from msgspec import Struct
 
 from llmproxy_grpc.calls import Attempt, Call
-from llmproxy_grpc.errors import DeadlineExceeded, ProxyError, UpstreamRateLimited
+from llmproxy_grpc.errors import CredentialsRejected, DeadlineExceeded, ProxyError, UpstreamRateLimited
 from llmproxy_grpc.routing.candidate import Candidate
+from llmproxy_grpc.routing.circuit import Permit
+from llmproxy_grpc.routing.circuits import Circuits
 from llmproxy_grpc.routing.operations import Request
-from llmproxy_grpc.routing.retry import TREATMENTS, Retries, class_of
+from llmproxy_grpc.routing.retry import TREATMENTS, ErrorClass, Retries, class_of
 
 SHORTEST_ATTEMPT: Final = 0.2
 """Seconds that must be left for another attempt: with less, the failure at hand says more than a deadline would."""
+PANIC: Final = 0.5
+"""If more than this share of the candidates is out, those whose circuits are open are called all the same, rarely."""
 
 
 class _Failed(Struct):
@@ -22,6 +26,22 @@ class _Failed(Struct):
     times: int = 1
 
 
+class _Step(Struct, frozen=True):
+    """What to try, by which leave (none yet if there is a wait before it), and whose failure it is put down to."""
+
+    index: int
+    culprit: int
+    permit: Permit | None = None
+    wait: float = 0.0
+
+
+class Turn(Struct, Generic[Request]):
+    """One attempt that is to be made."""
+
+    candidate: Candidate[Request]
+    permit: Permit
+
+
 class Tries(Generic[Request]):
     """Goes through the candidates of one call, each once, and then back to those that may do better a second time.
 
@@ -29,17 +49,19 @@ class Tries(Generic[Request]):
         call: The call; its attempts so far are read from it.
         candidates: What may answer, in the order to try; at least one.
         retries: Decides whether and when.
+        circuits: Says who may be called now.
         asked: Most attempts that the caller wants; None for ours.
         again: Whether a candidate may be tried more than once.
     """
 
-    __slots__ = ("_again", "_allowed", "_call", "_candidates", "_failed", "_fresh", "_made", "_now", "_retries")
+    __slots__ = ("_again", "_allowed", "_call", "_candidates", "_circuits", "_failed", "_made", "_now", "_retries")
 
     def __init__(
         self,
         call: Call,
         candidates: Sequence[Candidate[Request]],
         retries: Retries,
+        circuits: Circuits,
         *,
         asked: int | None,
         again: bool = True,
@@ -47,82 +69,130 @@ class Tries(Generic[Request]):
         self._call = call
         self._candidates = candidates
         self._retries = retries
+        self._circuits = circuits
         self._again = again
         self._allowed = retries.allowed(asked, call.previous_attempts)
         self._made = 0
-        self._fresh = 0
         self._now = 0
         self._failed: dict[int, _Failed] = {}
 
     @property
     def left(self) -> int:
-        """How many candidates are behind the current one that will be tried if it fails."""
-        return max(0, min(self._allowed - self._made, len(self._candidates) - self._fresh))
+        """How many candidates besides the current one will have their turn if all fail."""
+        return max(0, min(self._allowed - self._made, len(self._candidates) - len(self._failed) - 1))
 
-    def first(self) -> Candidate[Request]:
-        """The candidate to begin with.
+    def first(self) -> Turn[Request]:
+        """The attempt to begin with.
 
         Raises:
             DeadlineExceeded: It is too late for any.
+            ProxyError: No target may be called now.
         """
         now = self._retries.clock()
         if now >= self._call.deadline_at:
             # The timer of a call that is over goes off only when the call next waits: nothing is sent for it.
             raise DeadlineExceeded("The deadline passed.")
-        self._retries.budget(self._candidates[0].target.provider).deposit(now)
-        return self._begin(0)
+        permit = self._circuits.admit(self._candidates[0].target)
+        step = _Step(0, 0, permit) if permit is not None else self._fresh() or self._trial()
+        if step is None or step.permit is None:
+            raise self._circuits.refusal([candidate.target for candidate in self._candidates])
+        self._retries.budget(self._candidates[step.index].target.provider).deposit(now)
+        return self._begin(step.index, step.permit)
 
-    async def after(self, error: ProxyError) -> Candidate[Request]:
-        """The candidate to go on with after the current one failed, once it is time for it.
+    async def after(self, error: ProxyError) -> Turn[Request]:
+        """The attempt to go on with after the current one failed, once it is time for it.
 
         Raises:
             ProxyError: No other attempt is worth it, or allowed: the error of the attempt that says most.
         """
         if not error.failover:
             raise error
-        failed = self._failed.get(self._now)
-        if failed is None:
-            self._failed[self._now] = _Failed(error)
-        else:
-            failed.error, failed.times = error, failed.times + 1
-        if self._made >= self._allowed:
-            raise_decisive(self._call.attempts)
-        now = self._retries.clock()
-        remaining = self._call.deadline_at - now
-        index, wait, culprit = self._following(remaining)
-        if remaining - wait < SHORTEST_ATTEMPT or not self._pay(culprit, now):
-            raise_decisive(self._call.attempts)
-        if wait:
-            await self._retries.sleep(wait)
-        return self._begin(index)
+        failed = self._failed.setdefault(self._now, _Failed(error, 0))
+        failed.error, failed.times = error, failed.times + 1
+        while self._made < self._allowed:
+            now = self._retries.clock()
+            remaining = self._call.deadline_at - now
+            step = self._following(remaining)
+            if step is None or not self._worth(step, now, remaining):
+                break
+            if step.wait:
+                await self._retries.sleep(step.wait)
+            permit = step.permit or self._circuits.admit(self._candidates[step.index].target)
+            if permit is not None:
+                return self._begin(step.index, permit)
+        raise decisive(self._call.attempts)
 
-    def _following(self, remaining: float) -> tuple[int, float, int]:
-        """What to try next, the wait before it, and whose failure the attempt is put down to."""
-        if self._fresh < len(self._candidates):
-            return self._fresh, 0.0, self._now
-        waits = (
-            (wait, index)
-            for index, failed in self._failed.items()
-            if self._again and (wait := self._retries.wait(failed.error, failed.times, remaining)) is not None
+    def _following(self, remaining: float) -> _Step | None:
+        """What to try next: by another credential, another target, the same again, or one that is out."""
+        return self._by_another_credential() or self._fresh() or self._repeated(remaining) or self._trial()
+
+    def _by_another_credential(self) -> _Step | None:
+        error = self._failed[self._now].error
+        if class_of(error) is ErrorClass.THROTTLED or isinstance(error, CredentialsRejected):
+            target = self._candidates[self._now].target
+            if len(self._circuits.line(target).circuits) > 1 and (permit := self._circuits.admit(target)):
+                return _Step(self._now, self._now, permit)
+        return None
+
+    def _fresh(self) -> _Step | None:
+        """The first candidate that was not tried and may be called."""
+        for index, candidate in enumerate(self._candidates):
+            if index not in self._failed and (permit := self._circuits.admit(candidate.target)):
+                return _Step(index, self._now, permit)
+        return None
+
+    def _repeated(self, remaining: float) -> _Step | None:
+        """The candidate that may be asked again the soonest."""
+        steps = (
+            _Step(index, index, wait=wait)
+            for index in self._failed
+            if self._again and (wait := self._wait(index, remaining)) is not None
         )
-        wait, index = min(waits, default=(0.0, -1))
-        if index < 0:
-            raise_decisive(self._call.attempts)
-        return index, wait, index
+        return min(steps, key=lambda step: step.wait, default=None)
+
+    def _wait(self, index: int, remaining: float) -> float | None:
+        """Seconds before a candidate that has failed may be asked again; None if it must not."""
+        failed = self._failed[index]
+        wait = self._retries.wait(failed.error, failed.times, remaining)
+        rest = self._circuits.line(self._candidates[index].target).rest(self._retries.clock())
+        if wait is None or rest is None or rest > self._retries.longest_wait(remaining):
+            return None
+        return max(wait, rest)
+
+    def _trial(self) -> _Step | None:
+        """Any candidate that is out, if too many are."""
+        targets = [candidate.target for candidate in self._candidates]
+        out = [index for index, target in enumerate(targets) if not self._circuits.available(target)]
+        if len(out) <= PANIC * len(targets):
+            return None
+        for index in self._retries.shuffled([index for index in out if index not in self._failed]):
+            if permit := self._circuits.admit(targets[index], trial=True):
+                return _Step(index, self._now, permit)
+        return None
+
+    def _worth(self, step: _Step, now: float, remaining: float) -> bool:
+        """Whether there is time for a step, and budget; what it was allowed to do is given back if there is not."""
+        target = self._candidates[step.index].target
+        usual = self._circuits.line(target).usual(streaming=self._call.method == "Stream")
+        if remaining - step.wait >= max(SHORTEST_ATTEMPT, usual / 2) and self._pay(step.culprit, now):
+            return True
+        if step.permit is not None:
+            step.permit.circuit.breaker.abandon(step.permit.probe)
+        return False
 
     def _pay(self, culprit: int, now: float) -> bool:
-        cost = TREATMENTS[class_of(self._failed[culprit].error)].cost
+        failed = self._failed.get(culprit)
+        cost = 0.0 if failed is None else TREATMENTS[class_of(failed.error)].cost
         return self._retries.budget(self._candidates[culprit].target.provider).withdraw(cost, now)
 
-    def _begin(self, index: int) -> Candidate[Request]:
+    def _begin(self, index: int, permit: Permit) -> Turn[Request]:
         self._now = index
-        self._fresh = max(self._fresh, index + 1)
         self._made += 1
-        return self._candidates[index]
+        return Turn(self._candidates[index], permit)
 
 
-def raise_decisive(attempts: Sequence[Attempt]) -> NoReturn:
-    """Raises the error that says most: the last after which the same call may succeed, else the last.
+def decisive(attempts: Sequence[Attempt]) -> ProxyError:
+    """The error that says most: the last after which the same call may succeed, else the last.
 
     A rate limit counts only where nothing else may pass: then alone waiting helps, as long as the shortest wait.
     """
@@ -130,9 +200,9 @@ def raise_decisive(attempts: Sequence[Attempt]) -> NoReturn:
     limited = [error for error in failed if isinstance(error, UpstreamRateLimited)]
     passing = [error for error in failed if error.retryable and error not in limited]
     if passing:
-        raise passing[-1]
+        return passing[-1]
     if not limited:
-        raise failed[-1]
+        return failed[-1]
     waits = [error.retry_after for error in limited if error.retry_after is not None]
     limited[-1].retry_after = min(waits, default=None)
-    raise limited[-1]
+    return limited[-1]

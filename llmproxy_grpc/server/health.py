@@ -11,6 +11,7 @@ from llmproxy_grpc._gen.v1 import health_pb2
 from llmproxy_grpc.errors import FieldViolation
 from llmproxy_grpc.health.switchboard import Setting, Switch
 from llmproxy_grpc.health.tracker import ProviderState
+from llmproxy_grpc.routing.breaker import State
 from llmproxy_grpc.server.readiness import Phase, Readiness
 from llmproxy_grpc.server.request import invalid
 from llmproxy_grpc.server.rpc import Rpc
@@ -28,10 +29,11 @@ class Load(Struct, frozen=True):
 
 
 class ProviderInfo(Struct, frozen=True):
-    """A provider's kind and the models that it serves."""
+    """A provider's kind, the models that it serves, and the worst circuit of its models."""
 
     kind: str
     models: tuple[str, ...]
+    circuit: State = State.CLOSED
 
 
 class HealthServicer:
@@ -112,6 +114,7 @@ def _provider(name: str, info: ProviderInfo, state: ProviderState, switch: Switc
         provider=name,
         kind=info.kind,
         status=_provider_status(state, switch),
+        circuit=health_pb2.CircuitState.Value(f"CIRCUIT_STATE_{info.circuit.name}"),
         error_rate=state.error_rate,
         in_flight=state.in_flight,
         models=info.models,

@@ -15,6 +15,7 @@ OTHER: Final = "other"
 MOST_NAMES: Final = 200
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 SHORT: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1)
+CIRCUIT_STATES: Final = ("closed", "half_open", "open")
 GAPS: Final = (0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 
@@ -82,6 +83,8 @@ class Metrics(CallObserver):
         self._tokens = counter("tokens", "Tokens used.", "model", "provider", "type")
         self._cost = counter("cost", "What tokens cost, in the currency's unit.", "model", "provider", "currency")
         self._provider_up = Gauge("llmproxy_provider_up", "Whether a provider serves.", ["provider"], registry=registry)
+        text = "The worst circuit of a provider's models: 1 for the state that it is in."
+        self._circuits = Gauge("llmproxy_circuit_state", text, ["provider", "state"], registry=registry)
         lag = "How late the event loop runs: the 99th percentile of the last ten seconds."
         self._loop_lag = Gauge("llmproxy_event_loop_lag_seconds", lag, registry=registry)
         self._tasks = Gauge("llmproxy_event_loop_tasks", "Tasks of the event loop.", registry=registry)
@@ -105,6 +108,14 @@ class Metrics(CallObserver):
         for provider, up in shown.items():
             self._provider_up.labels(provider).set(up)
         self._shown = frozenset(shown)
+
+    def circuits(self, states: Mapping[str, str]) -> None:
+        """Sets the worst circuit of each provider, by name."""
+        self._circuits.clear()
+        for name, state in states.items():
+            provider = self._provider(name)
+            for each in CIRCUIT_STATES:
+                self._circuits.labels(provider, each).set(each == state)
 
     def loop_lag(self, seconds: float) -> None:
         """Sets how late the event loop runs."""

@@ -322,6 +322,7 @@ def existing_metrics() -> dict[str, set[str]]:
     metrics.attempt_ended(call, Attempt("echo", "echo", 0.1, usage=Usage(1, 1, 2, cost=Cost("USD", 1))))
     metrics.call_ended(call, Outcome("OK", "", 0.1))
     metrics.providers_up({"echo": True})
+    metrics.circuits({"echo": "closed"})
     metrics.config_reloaded("applied")
     families = {
         family.name + ("_total" if family.type == "counter" else ""): family for family in metrics.registry.collect()

@@ -13,6 +13,7 @@ from llmproxy_grpc.pricing.shipped import shipped
 from llmproxy_grpc.pricing.table import PriceTable
 from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.catalog import Catalog
+from llmproxy_grpc.routing.circuits import Circuits
 from llmproxy_grpc.routing.ordering import Ordering
 from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.router import Router
@@ -45,7 +46,9 @@ class Bench:
                 **sections,
             }
         )
-        self.router = self._router(Random(seed), observers)
+        random = Random(seed)
+        self.circuits = Circuits(self.config.breaker, credentials={}, clock=self.clock, random=random)
+        self.router = self._router(random, observers)
 
     def call(self, *, seconds: float = 600.0, method: str = "Chat", previous_attempts: int = 0) -> Call:
         """A call that begins now and has so many seconds."""
@@ -85,6 +88,8 @@ class Bench:
             prices=prices,
             timeouts=config.timeouts,
             retries=Retries(config.retries, clock=self.clock, random=random, sleep=self.sleep),
+            circuits=self.circuits,
+            by_credential={},
             in_flight_limits={},
             observers=(vitals, *observers),
             clock=self.clock,

@@ -44,6 +44,13 @@ class Serving:
         assert isinstance(provider, ScriptedProvider)
         return provider
 
+    def forget(self) -> None:
+        """Forgets every failure: rests, benches, open circuits and what retries have cost."""
+        runtime = self.app._runtime
+        runtime.circuits._lines.clear()
+        runtime.circuits._credentials.clear()
+        runtime.router._retries._budgets.clear()
+
 
 Serve = Callable[..., AbstractAsyncContextManager[Serving]]
 
@@ -54,6 +61,8 @@ USUAL: dict[str, Any] = {
     "models": [{"id": "assistant", "targets": [{"provider": "scripted", "model": "m"}]}],
 }
 
+PATIENT: dict[str, Any] = {"consecutive_failures": 1_000_000, "minimum_calls": 1_000_000}
+
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
@@ -61,7 +70,7 @@ def serve(tmp_path: Path) -> Serve:
 
     Providers of the kind `scripted` are those given, of any other kind they are the real ones. `environ` is where
     discovery looks for keys. Where every model has one target it is tried once, unless `retries` says how often: most
-    tests script one failure.
+    tests script one failure. Circuits do not open, unless `breaker` says when: some tests fail on purpose all the time.
     """
     numbers = count(1)
 
@@ -77,6 +86,7 @@ def serve(tmp_path: Path) -> Serve:
         wanted = {**USUAL, **(config or {})}
         if all(len(model["targets"]) == 1 for model in wanted["models"]):
             wanted.setdefault("retries", {"max_attempts": 1})
+        wanted.setdefault("breaker", PATIENT)
         if providers is not None and "providers" not in (config or {}):
             wanted["providers"] = [{"name": name, "kind": "scripted"} for name in scripted]
         file.write_text(json.dumps(wanted))

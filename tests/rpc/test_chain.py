@@ -136,7 +136,10 @@ async def test_an_error_keeps_its_code_its_reason_and_its_details(serve, method)
         for raised in ERRORS:
             far.scripted.chats.extend([raised, raised])
             far.scripted.streams.extend([[raised], [raised]])
+            far.forget()
+            near.forget()
             one = await failure(getattr(far.stub, method)(request))
+            far.forget()
             two = await failure(getattr(near.stub, method)(request))
             assert facts(two) == facts(one)
             assert one.reason == raised.reason

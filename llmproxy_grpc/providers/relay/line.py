@@ -52,8 +52,13 @@ class Line:
         self._channel = channel
         self._unary: dict[str, Unary] = {}
         self._stream: Streaming = channel.unary_stream(f"{SERVICE}Stream")
+        self._sets = metadata
         self._metadata = cycle(metadata)
         self._secrets = secrets
+
+    def by_credential(self) -> Sequence["Line"]:
+        """The same line once for each set of metadata; all of them have one channel."""
+        return [Line(self._channel, metadata=(each,), secrets=self._secrets) for each in self._sets]
 
     async def ask(self, method: str, request: Message, answer: type[Answer]) -> Answer:
         """Calls a unary method."""

@@ -1,6 +1,7 @@
 """The Responses API over HTTP."""
 
 from collections.abc import Sequence
+from typing import Self
 
 from msgspec.structs import replace
 
@@ -17,6 +18,7 @@ from llmproxy_grpc.providers.responses_api.features import features_of
 from llmproxy_grpc.providers.responses_api.request import RequestEncoder
 from llmproxy_grpc.providers.responses_api.stream import EventDecoder, read_answer
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
+from llmproxy_grpc.providers.upstream import Upstream
 
 _MAX_COUNT_BYTES = 65536
 
@@ -47,6 +49,12 @@ class ResponsesApi(HttpChat[ServerSentEvent]):
         self._encoder = RequestEncoder(quirks, names, deployment=deployment)
         self._rest = rest
         self._path = path
+
+    def speaking_to(self, upstream: Upstream) -> Self:
+        """The same, but for whom it speaks to."""
+        other = super().speaking_to(upstream)
+        other._rest = self._rest.speaking_to(upstream)  # noqa: SLF001 - a copy of this one
+        return other
 
     def features(self, model: str) -> Features:
         """What the upstream can do with a model."""

@@ -45,7 +45,8 @@ async def proxying(serve, *upstreams: FaultyUpstream, **sections: Any) -> AsyncI
 def called(
     server: Serving, method: str, *, text: str = "Hi", timeout: float | None = 20, first_token: float = 0
 ) -> Any:
-    """The call itself, not yet awaited."""
+    """The call itself, not yet awaited; what failed before it is forgotten, so that each case stands by itself."""
+    server.forget()
     request: Any = stream_request(text) if method == "Stream" else chat_request(text)
     if first_token:
         chat = request.chat if method == "Stream" else request

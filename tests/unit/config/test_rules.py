@@ -144,7 +144,6 @@ USES = {
     },
     "models[].fallbacks.*": f"{BASE}models: [{{id: m, {TARGETS}, fallbacks: {{context_length: [p/y]}}}}]",
     "models[].on_stream_break": f"{BASE}models: [{{id: m, {TARGETS}, on_stream_break: continue}}]",
-    "breaker.*": "breaker: {open: 5s}",
     "hedging.enabled": "hedging: {enabled: true}",
     "records.enabled": "records: {enabled: true}",
     "records.directory": "records: {directory: ./x}",

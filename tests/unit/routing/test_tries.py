@@ -91,19 +91,6 @@ async def test_no_attempt_begins_that_the_deadline_would_cut():
     assert bench.asked() == {"a": 1}
 
 
-async def test_a_total_outage_of_the_only_target_costs_hardly_more_attempts_than_calls():
-    bench = Bench("a")
-    fails(bench, "a", *[UpstreamServerError("It failed.") for _ in range(20_000)])
-    calls, began = 5000, bench.clock()
-    for _ in range(calls):
-        await error_of(bench)
-        bench.clock.advance(0.02)
-    seconds = bench.clock() - began
-    # A retry costs 1.4, and besides the share of the calls ten are there at first and one comes each second.
-    free = (10 + seconds) / 1.4
-    assert bench.asked()["a"] - free <= 1.1 * calls
-
-
 async def test_an_outage_of_the_first_target_is_no_reason_to_give_up_the_second():
     bench = Bench("a", "b")
     fails(bench, "a", *[UpstreamUnreachable("No connection.") for _ in range(1000)])

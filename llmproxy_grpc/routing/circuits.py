@@ -1,0 +1,291 @@
+"""The circuits of all targets: who may be called now, and what the end of each attempt says of that."""
+
+import math
+from collections.abc import Callable, Container, Mapping, Sequence
+from random import Random
+from typing import Final
+
+import structlog
+
+from llmproxy_grpc.calls import Attempt
+from llmproxy_grpc.config.schema import BreakerConfig
+from llmproxy_grpc.errors import (
+    CredentialsRejected,
+    DeadlineExceeded,
+    Fault,
+    NoProviderAvailable,
+    ProxyError,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamQuotaExhausted,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+)
+from llmproxy_grpc.routing.breaker import Breaker, State
+from llmproxy_grpc.routing.catalog import Target
+from llmproxy_grpc.routing.circuit import SLOW, SLOW_FACTOR, Circuit, Credential, Line, Permit
+from llmproxy_grpc.routing.outage import Outage, OutageKind
+
+log = structlog.get_logger(__name__)
+
+SHORTEST_REST: Final = 1.0
+LONGEST_REST: Final = 60.0
+BENCH: Final = 300.0
+"""Seconds for which a credential that a provider refuses is not used."""
+EVERY_MODEL: Final = frozenset({401, 498})
+"""Statuses that refuse a credential as such; others refuse it for a model."""
+REFUSED: Final = frozenset({401, 403, 498})
+MOST_LINES: Final = 4096
+"""Targets that are remembered; callers of direct models choose their names."""
+
+Tell = Callable[[Outage], None]
+
+
+def _nobody(_outage: Outage) -> None:
+    """Tells nobody."""
+
+
+class Circuits:
+    """Says who may be called, and learns from what comes of it.
+
+    Args:
+        config: When circuits open, and for how long.
+        credentials: How many credentials each provider has that take turns; one if it is not there.
+        clock: Monotonic seconds.
+        random: Spreads the times at which circuits are probed.
+        tell: Told of every outage that this process has seen itself, for the others to `learn`.
+    """
+
+    def __init__(
+        self,
+        config: BreakerConfig,
+        *,
+        credentials: Mapping[str, int],
+        clock: Callable[[], float],
+        random: Random,
+        tell: Tell = _nobody,
+    ) -> None:
+        self._config = config
+        self._counts = credentials
+        self._clock = clock
+        self._random = random
+        self._tell = tell
+        self._lines: dict[Target, Line] = {}
+        self._credentials: dict[str, Sequence[Credential]] = {}
+
+    def admit(self, target: Target, *, trial: bool = False) -> Permit | None:
+        """Begins an attempt; give its end to `ended`. None if the target must be left alone.
+
+        Args:
+            target: Whom to call.
+            trial: Whether there is nobody else: then a target that is out gets a call a second all the same.
+        """
+        line = self._lines.get(target)
+        if line is None:
+            line = self.line(target)
+        return line.admit(self._clock(), trial=trial)
+
+    def available(self, target: Target) -> bool:
+        """Whether a target may be called now; asking changes nothing."""
+        line = self._lines.get(target)
+        return line is None or line.available(self._clock())
+
+    def line(self, target: Target) -> Line:
+        """What is known of a target."""
+        line = self._lines.get(target)
+        if line is None:
+            if len(self._lines) >= MOST_LINES:
+                self._forget()
+            circuits = [
+                Circuit(Breaker(self._config, self._random), credential) for credential in self._of(target.provider)
+            ]
+            line = self._lines[target] = Line(circuits)
+        return line
+
+    def first_output(self, target: Target, permit: Permit, seconds: float) -> None:
+        """A stream's first output came: it has succeeded, for an answer may outlast any memory."""
+        slow = self.line(target).learn(seconds, streaming=True)
+        self._succeeded(target, permit, slow=slow)
+
+    def ended(self, target: Target, permit: Permit, attempt: Attempt, *, streaming: bool, hurried: bool) -> None:
+        """An attempt ended.
+
+        Args:
+            target: Who was called.
+            permit: What `admit` gave.
+            attempt: How it ended.
+            streaming: Whether it was a stream.
+            hurried: Whether the caller has set time limits of its own.
+        """
+        error = attempt.error
+        if error is None:
+            if permit.streak < 0:
+                self.line(target).learn(attempt.latency, streaming=streaming)
+                self._succeeded(target, permit)
+        elif isinstance(error, UpstreamRateLimited | UpstreamOverloaded | UpstreamQuotaExhausted):
+            permit.circuit.breaker.abandon(permit.probe)
+            self._rest(target, permit.circuit, error)
+        elif isinstance(error, CredentialsRejected):
+            permit.circuit.breaker.abandon(permit.probe)
+            self._bench(target, permit.circuit, error)
+        elif self._is_failure(target, permit, attempt, streaming=streaming, hurried=hurried):
+            self._failed(target, permit)
+        else:
+            permit.circuit.breaker.abandon(permit.probe)
+
+    def learn(self, outage: Outage) -> None:
+        """Takes what another process has seen."""
+        if outage.kind is OutageKind.BENCHED and not outage.upstream_model:
+            for credential in self._of(outage.provider):
+                if credential.index == outage.credential:
+                    credential.benched_until = max(credential.benched_until, outage.until)
+            return
+        line = self.line(Target(outage.provider, outage.upstream_model))
+        if outage.kind is OutageKind.EJECTED:
+            line.ejected_until = max(line.ejected_until, outage.until)
+            return
+        for circuit in line.circuits:
+            if circuit.credential.index == outage.credential:
+                _take(circuit, outage)
+
+    def adopt(self, before: "Circuits", providers: Container[str]) -> None:
+        """Takes over what was known of these providers, which are configured as they were."""
+        if before._config != self._config:  # noqa: SLF001 - another of this class
+            return
+        lines, credentials = before._lines, before._credentials  # noqa: SLF001 - as above
+        self._lines.update({target: line for target, line in lines.items() if target.provider in providers})
+        self._credentials.update({name: each for name, each in credentials.items() if name in providers})
+
+    def refusal(self, targets: Sequence[Target]) -> ProxyError:
+        """The error of a call none of whose targets may be called now."""
+        now = self._clock()
+        lines = [self.line(target) for target in targets]
+        first = targets[0]
+        fault = Fault(provider=first.provider, upstream_model=first.upstream_model)
+        wait = min(line.wait(now) for line in lines)
+        rests = [rest for line in lines if (rest := line.rest(now)) is not None]
+        if len(rests) == len(lines):
+            return UpstreamRateLimited(
+                "Every target of the model rests: its provider limits the proxy's rate.", fault=fault, retry_after=wait
+            )
+        if all(_benched(circuit, now) for line in lines for circuit in line.circuits):
+            return CredentialsRejected("The provider has rejected the proxy's credential.", fault=fault)
+        return NoProviderAvailable("Every circuit of the model is open.", fault=fault, retry_after=max(wait, 1.0))
+
+    def states(self) -> Mapping[str, State]:
+        """The worst circuit of each provider that has one."""
+        now = self._clock()
+        worst: dict[str, State] = {}
+        for target, line in self._lines.items():
+            worst[target.provider] = max(worst.get(target.provider, State.CLOSED), line.state(now))
+        return worst
+
+    def _of(self, provider: str) -> Sequence[Credential]:
+        credentials = self._credentials.get(provider)
+        if credentials is None:
+            credentials = [Credential(index) for index in range(self._counts.get(provider, 1))]
+            self._credentials[provider] = credentials
+        return credentials
+
+    def _succeeded(self, target: Target, permit: Permit, *, slow: bool = False) -> None:
+        breaker = permit.circuit.breaker
+        closed = breaker.closed
+        permit.streak = breaker.succeed(self._clock(), permit.probe, slow=slow)
+        if _benched(permit.circuit, self._clock()):
+            # Whoever answers by a credential that he has refused takes it again.
+            permit.circuit.benched_until = permit.circuit.credential.benched_until = -math.inf
+        if breaker.closed is not closed:
+            self._changed(target, permit.circuit)
+
+    def _failed(self, target: Target, permit: Permit) -> None:
+        breaker, now = permit.circuit.breaker, self._clock()
+        before = breaker.open_until
+        if permit.streak < 0:
+            breaker.fail(now, permit.probe)
+        else:
+            breaker.spoil(now, permit.probe, permit.streak)
+        if breaker.open_until != before:
+            self._changed(target, permit.circuit)
+
+    def _is_failure(self, target: Target, permit: Permit, attempt: Attempt, *, streaming: bool, hurried: bool) -> bool:
+        """Whether an error says that the target does not do what it should."""
+        error = attempt.error
+        if isinstance(error, UpstreamTimeout) and hurried and not (error.fault or Fault()).http_status:
+            return self._too_long(target, attempt.latency, streaming=streaming)
+        if isinstance(error, DeadlineExceeded):
+            return permit.streak < 0 and self._too_long(target, attempt.latency, streaming=streaming)
+        return isinstance(error, UpstreamError)
+
+    def _too_long(self, target: Target, seconds: float, *, streaming: bool) -> bool:
+        """Whether a caller that gave up had waited long enough: one in a hurry says nothing of the target."""
+        usual = self.line(target).usual(streaming=streaming)
+        return seconds >= (SLOW_FACTOR * usual or SLOW)
+
+    def _rest(self, target: Target, circuit: Circuit, error: ProxyError) -> None:
+        asked = LONGEST_REST if isinstance(error, UpstreamQuotaExhausted) else error.retry_after or 0.0
+        until = self._clock() + min(max(asked, SHORTEST_REST), LONGEST_REST)
+        if until > circuit.rests_until:
+            circuit.rests_until = until
+            self._tell(_outage(OutageKind.RESTING, target, circuit, until))
+
+    def _bench(self, target: Target, circuit: Circuit, error: ProxyError) -> None:
+        status = (error.fault or Fault()).http_status
+        if status not in REFUSED:
+            return  # there was none to be had, which has its own time to try again
+        until = self._clock() + BENCH
+        if status in EVERY_MODEL:
+            circuit.credential.benched_until = until
+            target = Target(target.provider, "")
+        else:
+            circuit.benched_until = until
+        circuit.credential.tried_at = self._clock()
+        log.error(
+            "credential_benched",
+            provider=target.provider,
+            upstream_model=target.upstream_model,
+            credential=circuit.credential.index,
+            http_status=status,
+            seconds=BENCH,
+        )
+        self._tell(_outage(OutageKind.BENCHED, target, circuit, until))
+
+    def _changed(self, target: Target, circuit: Circuit) -> None:
+        """Tells, once, that a circuit has opened or closed."""
+        breaker, now = circuit.breaker, self._clock()
+        names = {"provider": target.provider, "upstream_model": target.upstream_model}
+        if breaker.closed:
+            log.info("circuit_closed", **names, credential=circuit.credential.index)
+            self._tell(_outage(OutageKind.CLOSED, target, circuit, now))
+        else:
+            seconds = round(breaker.open_until - now, 3)
+            log.warning("circuit_open", **names, credential=circuit.credential.index, seconds=seconds)
+            self._tell(_outage(OutageKind.OPEN, target, circuit, breaker.open_until))
+
+    def _forget(self) -> None:
+        """Drops the targets of which nothing bad is known, which costs them a start from nothing."""
+        now = self._clock()
+        self._lines = {target: line for target, line in self._lines.items() if not line.available(now)}
+        while len(self._lines) >= MOST_LINES:
+            del self._lines[next(iter(self._lines))]
+
+
+def _take(circuit: Circuit, outage: Outage) -> None:
+    match outage.kind:
+        case OutageKind.OPEN:
+            circuit.breaker.open(outage.until)
+        case OutageKind.CLOSED:
+            circuit.breaker.close()
+        case OutageKind.RESTING:
+            circuit.rests_until = max(circuit.rests_until, outage.until)
+        case OutageKind.BENCHED:
+            circuit.benched_until = max(circuit.benched_until, outage.until)
+        case _:
+            pass
+
+
+def _benched(circuit: Circuit, now: float) -> bool:
+    return now < max(circuit.benched_until, circuit.credential.benched_until)
+
+
+def _outage(kind: OutageKind, target: Target, circuit: Circuit, until: float) -> Outage:
+    return Outage(kind, target.provider, target.upstream_model, circuit.credential.index, until)

@@ -1,0 +1,157 @@
+"""Circuits, rests and credentials as callers and operators see them."""
+
+import grpc
+import pytest
+
+from llmproxy_grpc._gen.v1 import health_pb2
+from llmproxy_grpc.errors import UpstreamServerError, UpstreamStreamBroken
+from llmproxy_grpc.messages import TextDelta, UpstreamStart
+from tests.fakes.faulty_upstream import Answer, FaultyUpstream
+from tests.fakes.http import get
+from tests.fakes.polling import until
+from tests.fakes.requests import chat_request, failure, stream_request
+from tests.fakes.scripted_provider import ScriptedProvider
+from tests.rpc.conftest import asking
+from tests.rpc.faults.exchange import LIST, well
+from tests.rpc.test_chat import TWO, two
+
+QUICK = {"consecutive_failures": 3}
+
+
+async def ask(server, method="Chat"):
+    return server.stub.Chat(chat_request()) if method == "Chat" else server.stub.Stream(stream_request())
+
+
+async def states(server) -> dict[str, str]:
+    health = await server.stub.Health(health_pb2.HealthRequest())
+    return {each.provider: health_pb2.CircuitState.Name(each.circuit) for each in health.providers}
+
+
+async def shown(server, provider: str) -> set[str]:
+    lines = (await get(server.http, "/metrics"))[1].splitlines()
+    wanted = f'llmproxy_circuit_state{{provider="{provider}",state="'
+    return {
+        line.removeprefix(wanted).split('"')[0] for line in lines if line.startswith(wanted) and line.endswith("1.0")
+    }
+
+
+@pytest.mark.parametrize("method", ["Chat", "Stream"])
+async def test_an_open_circuit_answers_at_once_and_says_when_to_come_again(serve, method):
+    async with serve({"breaker": QUICK}) as server:
+        server.scripted.chats.extend([UpstreamServerError("It failed.")] * 3)
+        server.scripted.streams.extend([[UpstreamServerError("It failed.")]] * 3)
+        for _ in range(3):
+            assert (await failure(await ask(server, method))).reason == "UPSTREAM_SERVER_ERROR"
+        error = await failure(await ask(server, method))
+        assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "NO_PROVIDER_AVAILABLE")
+        assert int(error.pushback) >= 1000
+        assert error.detail.provider == "scripted"
+        assert len(error.detail.attempts) == 0
+        assert len(server.scripted.requests) == 3
+        assert await states(server) == {"scripted": "CIRCUIT_STATE_OPEN"}
+        await until(lambda: _is_shown(server, "open"))
+
+
+async def _is_shown(server, state: str) -> bool:
+    return await shown(server, "scripted") == {state}
+
+
+async def test_the_only_target_is_tried_every_second_and_serves_again(serve):
+    async with serve({"breaker": QUICK}) as server:
+        server.scripted.chats.extend([UpstreamServerError("It failed.")] * 3)
+        for _ in range(3):
+            await failure(await ask(server))
+
+        async def answered() -> bool:
+            try:
+                await (await ask(server))
+            except grpc.aio.AioRpcError:
+                return False
+            return True
+
+        await until(answered, within=20)
+        assert await states(server) == {"scripted": "CIRCUIT_STATE_HALF_OPEN"}
+        await until(answered)
+        await until(answered)
+        assert await states(server) == {"scripted": "CIRCUIT_STATE_CLOSED"}
+        await until(lambda: _is_shown(server, "closed"))
+
+
+async def test_streams_that_break_after_their_first_token_open_the_circuit(serve):
+    broken = [[UpstreamStart("u")], [TextDelta(text="a")], UpstreamStreamBroken("It broke.")]
+    async with serve({**TWO, "breaker": QUICK}, providers=two()) as server:
+        server.providers["a"].streams.extend([broken] * 3)
+        for _ in range(3):
+            assert (await failure(await ask(server, "Stream"))).reason == "UPSTREAM_STREAM_BROKEN"
+        assert await states(server) == {"a": "CIRCUIT_STATE_OPEN", "b": "CIRCUIT_STATE_CLOSED"}
+        async for _ in await ask(server, "Stream"):
+            pass
+        assert len(server.providers["b"].requests) == 1
+
+
+async def test_a_reload_keeps_the_circuits_of_providers_that_stay(serve):
+    async with serve({"breaker": QUICK}) as server:
+        server.scripted.chats.extend([UpstreamServerError("It failed.")] * 3)
+        for _ in range(3):
+            await failure(await ask(server))
+        before = server.app._runtime
+        text = server.config_file.read_text()
+        server.config_file.write_text(text.replace('"assistant"', '"helper"', 1))
+        await server.app._manager.reload()
+        assert server.app._runtime is not before
+        assert await states(server) == {"scripted": "CIRCUIT_STATE_OPEN"}
+
+
+def rotating(upstream: FaultyUpstream) -> dict:
+    config = asking(f"{upstream.url}/v1")
+    del config["providers"][0]["api_key"]
+    config["providers"][0]["api_keys"] = ["key-one-1", "key-two-2", "key-three-3"]
+    return {**config, "retries": {"max_attempts": 3}}
+
+
+def used(upstream: FaultyUpstream) -> list[str]:
+    return [request.headers["authorization"].removeprefix("Bearer ") for request in upstream.requests]
+
+
+@pytest.mark.parametrize(("status", "headers"), [(401, {}), (403, {}), (429, {"retry-after": "30"})])
+@pytest.mark.parametrize("method", ["Chat", "Stream"])
+async def test_a_key_that_is_refused_or_limited_is_left_alone_and_the_others_serve(serve, status, headers, method):
+    async with FaultyUpstream() as upstream:
+        upstream.script(LIST)
+        async with serve(rotating(upstream)) as server:
+            await upstream.arrived()
+            upstream.requests.clear()
+            upstream.script(Answer.json(b"{}", status=status, headers=headers))
+            upstream.handler = lambda _request: well("Hello", method)
+            for _ in range(6):
+                call = await ask(server, method)
+                if method == "Chat":
+                    await call
+                else:
+                    [event async for event in call]
+            first, *others = used(upstream)
+            assert len(others) == 6
+            assert set(others) == {"key-one-1", "key-two-2", "key-three-3"} - {first}
+
+
+async def test_when_every_key_is_refused_callers_are_told_at_once(serve):
+    async with FaultyUpstream() as upstream:
+        upstream.script(LIST)
+        async with serve(rotating(upstream)) as server:
+            await upstream.arrived()
+            upstream.requests.clear()
+            upstream.handler = lambda _request: Answer.json(b"{}", status=401)
+            for _ in range(4):
+                error = await failure(await ask(server))
+                assert (error.code, error.reason) == (
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    "UPSTREAM_CREDENTIALS_REJECTED",
+                )
+            assert sorted(used(upstream)) == ["key-one-1", "key-three-3", "key-two-2"]
+
+
+async def test_a_provider_that_lacks_turns_has_one_credential(serve):
+    async with serve(providers={"scripted": ScriptedProvider()}) as server:
+        await server.stub.Chat(chat_request())
+        line = next(iter(server.app._runtime.circuits._lines.values()))
+        assert len(line.circuits) == 1

@@ -1,0 +1,298 @@
+"""The circuits of all targets: rests, benches, credentials that take turns, and what every error says."""
+
+from random import Random
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from llmproxy_grpc import errors
+from llmproxy_grpc.calls import Attempt
+from llmproxy_grpc.config.schema import BreakerConfig
+from llmproxy_grpc.errors import (
+    CredentialsRejected,
+    Fault,
+    NoProviderAvailable,
+    ProxyError,
+    UpstreamRateLimited,
+    UpstreamServerError,
+    UpstreamTimeout,
+)
+from llmproxy_grpc.routing.breaker import State
+from llmproxy_grpc.routing.catalog import Target
+from llmproxy_grpc.routing.circuits import MOST_LINES, Circuits
+from llmproxy_grpc.routing.outage import Outage, OutageKind
+from tests.fakes.clock import FakeClock
+
+A, B = Target("a", "m"), Target("a", "other")
+FAILED = UpstreamServerError("It failed.")
+
+
+class Circle:
+    """Circuits, a clock and what they told."""
+
+    def __init__(self, credentials: int = 1) -> None:
+        self.clock = FakeClock()
+        self.told: list[Outage] = []
+        self.circuits = Circuits(
+            BreakerConfig(), credentials={"a": credentials}, clock=self.clock, random=Random(5), tell=self.told.append
+        )
+
+    def attempt(self, error: ProxyError | None = None, target: Target = A, *, seconds=0.1, **how) -> int | None:
+        """Makes an attempt; gives the credential that it used, None if none was admitted."""
+        permit = self.circuits.admit(target, trial=how.pop("trial", False))
+        if permit is None:
+            return None
+        ended = Attempt(target.provider, target.upstream_model, seconds, error)
+        self.circuits.ended(target, permit, ended, **{"streaming": False, "hurried": False, **how})
+        return permit.circuit.credential.index
+
+    def stream(self, error: ProxyError | None = None, *, first=0.1) -> None:
+        """Makes a stream whose first output comes, and which may break."""
+        permit = self.circuits.admit(A)
+        self.circuits.first_output(A, permit, first)
+        ended = Attempt("a", "m", first + 1, error, None, first)
+        self.circuits.ended(A, permit, ended, streaming=True, hurried=False)
+
+
+def refused(status: int) -> CredentialsRejected:
+    return CredentialsRejected("No.", fault=Fault(http_status=status))
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        (errors.UpstreamServerError("x"), True),
+        (errors.UpstreamUnreachable("x"), True),
+        (errors.UpstreamProtocolError("x"), True),
+        (errors.UpstreamTimeout("x"), True),
+        (errors.InvalidRequest("x"), False),
+        (errors.ContextLengthExceeded("x"), False),
+        (errors.PromptBlocked("x"), False),
+        (errors.ModelNotFound("x"), False),
+        (errors.CallerCancelled("x"), False),
+        (errors.DeadlineExceeded("x"), False),
+        (errors.ProxyOverloaded("x"), False),
+        (errors.InternalError("x"), False),
+    ],
+)
+def test_only_what_is_the_targets_fault_opens_its_circuit(error, counts):
+    circle = Circle()
+    for _ in range(5):
+        assert circle.attempt(error) == 0
+    assert circle.circuits.available(A) is not counts
+    assert circle.circuits.states() == {"a": State.OPEN if counts else State.CLOSED}
+    assert [news.kind for news in circle.told] == [OutageKind.OPEN] * counts
+
+
+def test_one_model_of_a_provider_may_be_out_while_another_serves():
+    circle = Circle()
+    for _ in range(5):
+        circle.attempt(FAILED)
+    assert not circle.circuits.available(A)
+    assert circle.circuits.available(B)
+
+
+@pytest.mark.parametrize(("asked", "rest"), [(None, 1), (0, 1), (7, 7), (999_999, 60)])
+def test_a_rate_limit_is_a_rest_and_no_failure(asked, rest):
+    circle = Circle()
+    for _ in range(20):
+        circle.attempt(UpstreamRateLimited("Slow down.", retry_after=asked))
+        circle.clock.advance(rest - 0.01)
+        assert not circle.circuits.available(A)
+        circle.clock.advance(0.02)
+        assert circle.circuits.available(A)
+    assert circle.circuits.states() == {"a": State.CLOSED}
+
+
+def test_a_rest_is_never_shortened():
+    circle = Circle()
+    first, second = circle.circuits.admit(A), circle.circuits.admit(A)
+    for permit, asked in ((first, 30), (second, 2)):
+        attempt = Attempt("a", "m", 0.1, UpstreamRateLimited("Slow down.", retry_after=asked))
+        circle.circuits.ended(A, permit, attempt, streaming=False, hurried=False)
+    circle.clock.advance(29)
+    assert not circle.circuits.available(A)
+
+
+def test_credentials_take_turns_and_the_one_that_is_limited_rests():
+    circle = Circle(credentials=3)
+    assert [circle.attempt() for _ in range(4)] == [0, 1, 2, 0]
+    assert circle.attempt(UpstreamRateLimited("Slow down.", retry_after=10)) == 1
+    assert [circle.attempt() for _ in range(4)] == [2, 0, 2, 0]
+    circle.clock.advance(10)
+    assert 1 in [circle.attempt() for _ in range(3)]
+
+
+@pytest.mark.parametrize("status", [401, 498])
+def test_a_credential_that_is_refused_is_benched_for_every_model(status):
+    circle = Circle(credentials=2)
+    assert circle.attempt(refused(status)) == 0
+    for target in (A, B):
+        assert [circle.attempt(target=target) for _ in range(3)] == [1, 1, 1]
+    assert circle.told == [Outage(OutageKind.BENCHED, "a", "", 0, circle.clock() + 300)]
+    circle.clock.advance(300)
+    assert {circle.attempt() for _ in range(2)} == {0, 1}
+
+
+def test_a_credential_that_may_not_use_a_model_is_benched_for_that_alone():
+    circle = Circle(credentials=2)
+    assert circle.attempt(refused(403)) == 0
+    assert [circle.attempt() for _ in range(2)] == [1, 1]
+    assert {circle.attempt(target=B) for _ in range(2)} == {0, 1}
+
+
+def test_the_only_credential_is_tried_every_ten_seconds_and_taken_back_if_it_works():
+    circle = Circle()
+    circle.attempt(refused(401))
+    assert circle.attempt(trial=True) is None
+    assert isinstance(circle.circuits.refusal([A]), CredentialsRejected)
+    circle.clock.advance(10)
+    assert circle.attempt() is None
+    assert circle.attempt(refused(401), trial=True) == 0
+    assert circle.attempt(trial=True) is None
+    circle.clock.advance(10)
+    assert circle.attempt(trial=True) == 0
+    assert circle.circuits.available(A)
+
+
+def test_a_credential_that_there_is_not_yet_is_not_benched():
+    circle = Circle()
+    circle.attempt(refused(0))
+    assert circle.circuits.available(A)
+
+
+def test_a_callers_short_limits_say_nothing_of_a_target_that_usually_takes_longer():
+    circle = Circle()
+    for _ in range(50):
+        circle.attempt(seconds=2.0)
+    for _ in range(10):
+        circle.attempt(errors.DeadlineExceeded("Late."), seconds=5.9)
+        circle.attempt(UpstreamTimeout("Late."), seconds=5.9, hurried=True)
+    assert circle.circuits.available(A)
+    for _ in range(5):
+        circle.attempt(errors.DeadlineExceeded("Late."), seconds=6.1)
+    assert not circle.circuits.available(A)
+
+
+def test_streams_whose_first_output_is_three_times_slower_than_usual_open_it():
+    circle = Circle()
+    for _ in range(30):
+        circle.stream(first=1.0)
+    circle.clock.advance(11)
+    for _ in range(20):
+        if circle.circuits.available(A):
+            circle.stream(first=9.0)
+    assert not circle.circuits.available(A)
+
+
+def test_long_answers_in_one_piece_are_not_slow():
+    circle = Circle()
+    for seconds in [0.1] * 30 + [50.0] * 30:
+        circle.attempt(seconds=seconds)
+    assert circle.circuits.available(A)
+
+
+def test_streams_that_always_break_after_their_first_output_open_it():
+    circle = Circle()
+    for _ in range(5):
+        circle.stream(errors.UpstreamStreamBroken("It broke."))
+    assert not circle.circuits.available(A)
+
+
+def test_the_refusal_says_what_is_in_the_way_and_how_long():
+    circle = Circle()
+    circle.attempt(UpstreamRateLimited("Slow down.", retry_after=9))
+    limited = circle.circuits.refusal([A])
+    assert (type(limited), limited.retry_after) == (UpstreamRateLimited, 9)
+    for _ in range(5):
+        circle.attempt(FAILED, B)
+    out = circle.circuits.refusal([A, B])
+    assert isinstance(out, NoProviderAvailable)
+    assert 3.75 <= out.retry_after <= 6.25
+
+
+def test_what_one_process_tells_another_learns():
+    one, other = Circle(credentials=2), Circle(credentials=2)
+    one.attempt(UpstreamRateLimited("Slow down.", retry_after=9))
+    one.attempt(refused(401), B)
+    for _ in range(5):
+        one.attempt(FAILED, Target("a", "third"))
+    for news in one.told:
+        other.circuits.learn(news)
+    assert [other.attempt() for _ in range(2)] == [1, 1]
+    assert {other.attempt(target=B) for _ in range(2)} == {1}
+    assert other.told == []
+    assert one.circuits.states() == other.circuits.states() == {"a": State.OPEN}
+
+
+def test_a_reload_keeps_what_is_known_of_providers_that_stay_as_they_were():
+    before, after, others = Circle(), Circle(), Circle()
+    for _ in range(5):
+        before.attempt(FAILED)
+    after.circuits.adopt(before.circuits, {"a"})
+    others.circuits.adopt(before.circuits, set())
+    assert not after.circuits.available(A)
+    assert others.circuits.available(A)
+
+
+def test_callers_that_make_up_names_cost_bounded_memory():
+    circle = Circle()
+    for _ in range(5):
+        circle.attempt(FAILED)
+    for number in range(3 * MOST_LINES):
+        circle.attempt(target=Target("a", f"m{number}"))
+    assert len(circle.circuits._lines) <= MOST_LINES
+    assert not circle.circuits.available(A)
+
+
+OUTCOMES = [
+    None,
+    FAILED,
+    UpstreamRateLimited("x", retry_after=3),
+    UpstreamRateLimited("x", retry_after=300),
+    refused(401),
+    refused(403),
+    errors.UpstreamQuotaExhausted("x"),
+    errors.InvalidRequest("x"),
+]
+
+
+class Machine(RuleBasedStateMachine):
+    """Any outcomes and gaps: a target is never locked out for good, and no credential out of turn is used."""
+
+    def __init__(self):
+        super().__init__()
+        self.circle = Circle(credentials=2)
+
+    @rule(outcome=st.sampled_from(OUTCOMES), trial=st.booleans(), whom=st.sampled_from([A, B]))
+    def attempt(self, outcome, trial, whom):
+        line = self.circle.circuits.line(whom)
+        before = [circuit.rests_until for circuit in line.circuits]
+        available = self.circle.circuits.available(whom)
+        used = self.circle.attempt(outcome, whom, trial=trial)
+        assert (used is not None) or not available
+        if used is not None:
+            assert before[used] <= self.circle.clock()
+        assert all(new.rests_until >= old for new, old in zip(line.circuits, before, strict=True))
+
+    @rule(seconds=st.floats(0, 400))
+    def wait(self, seconds):
+        self.circle.clock.advance(seconds)
+
+    @invariant()
+    def a_refusal_names_a_wait_that_is_enough(self):
+        for target in (A, B):
+            line, now = self.circle.circuits.line(target), self.circle.clock()
+            assert line.wait(now) <= 300.001
+            if line.available(now):
+                assert line.wait(now) == 0
+            else:
+                assert line.available(now + line.wait(now) + 0.001)
+
+    @invariant()
+    def the_worst_state_is_one_of_three(self):
+        assert set(self.circle.circuits.states().values()) <= set(State)
+
+
+TestMachine = Machine.TestCase
