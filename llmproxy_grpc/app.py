@@ -51,7 +51,9 @@ from llmproxy_grpc.server.service import ADMIN, DESCRIPTOR, admin_service, healt
 from llmproxy_grpc.server.stream import StreamServicer
 from llmproxy_grpc.telemetry.logs import CallLog
 from llmproxy_grpc.telemetry.loop_lag import LoopLag
+from llmproxy_grpc.telemetry.memory import Memory
 from llmproxy_grpc.telemetry.metrics import Metrics
+from llmproxy_grpc.telemetry.pressure import Pressure
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +97,12 @@ class App:
         self._current = Current(lambda: self._runtime, self._tracker, self._switchboard.admits)
         self._metrics = Metrics(self._current.knows_model, self._current.knows_provider)
         self._lag = LoopLag(self._metrics.loop_lag)
-        self._admission = Admission(lambda: self._current.config().grpc.max_in_flight, clock)
+        self._pressure = Pressure(
+            lag=self._lag.last_second,
+            memory=Memory(loaded.config.grpc.workers).level,
+            config=lambda: self._current.config().shedding,
+        )
+        self._admission = Admission(self._current.config, self._pressure, clock)
         self._operators = Operators(
             self._current,
             changes,
@@ -206,7 +213,7 @@ class App:
         chat = ChatServicer(self._current.lend)
         stream = StreamServicer(
             self._current.lend,
-            active_streams=lambda: self._admission.in_flight.get("Stream", 0),
+            active_streams=lambda: self._admission.running("Stream"),
             write_timeout=lambda: self._current.config().timeouts.write,
         )
         embed = EmbedServicer(self._current.lend)
@@ -249,6 +256,7 @@ class App:
         """Starts what runs beside the calls."""
         tasks = [
             asyncio.create_task(self._lag.run()),
+            asyncio.create_task(self._pressure.run()),
             asyncio.create_task(self._manager.watch()),
             asyncio.create_task(self._publish_providers()),
             asyncio.create_task(self._operators.monitor().run()),

@@ -5,6 +5,7 @@ Times ending in `_at` are readings of the monotonic clock, in seconds.
 
 from contextvars import ContextVar
 from datetime import datetime
+from enum import IntEnum
 from typing import Final
 
 from msgspec import Struct, field
@@ -13,12 +14,22 @@ from llmproxy_grpc.errors import ProxyError
 from llmproxy_grpc.messages import Usage, Warning
 
 
+class Criticality(IntEnum):
+    """How much it matters that a call is answered when not all can be: the operator's word on a caller, not its own."""
+
+    SHEDDABLE = 0
+    SHEDDABLE_PLUS = 1
+    CRITICAL = 2
+    CRITICAL_PLUS = 3
+
+
 class Caller(Struct, frozen=True):
     """Who calls, and whose data it is."""
 
     tenant: str = "default"
     key_id: str = ""
     scopes: frozenset[str] = frozenset({"chat", "export", "health", "admin"})
+    criticality: Criticality = Criticality.CRITICAL
 
 
 ANONYMOUS = Caller()

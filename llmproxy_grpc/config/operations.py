@@ -66,6 +66,22 @@ class HedgingConfig(Section):
     max_ratio: Annotated[Number, Field(ge=0, le=1, description="Most hedged calls, as a share of all.")] = 0.02
 
 
+class SheddingConfig(Section):
+    """Which calls are refused, and when, because the proxy itself has too much to do."""
+
+    loop_lag: Annotated[
+        PositiveDuration | None,
+        Field(description="How late the event loop may run before sheddable calls are refused; null: no reason."),
+    ] = 0.1
+    memory: Annotated[
+        Number | None,
+        Field(gt=0, le=1, description="Share of the memory from which on they are refused; null: no reason."),
+    ] = 0.85
+    wait: Annotated[
+        Duration, Field(description="How long a call may wait for one of the `grpc.max_in_flight` to end.")
+    ] = 0.5
+
+
 class HealthConfig(Section):
     """Probes of the providers, which generate no token."""
 

@@ -15,6 +15,7 @@ from llmproxy_grpc.config.operations import (
     Limits,
     RecordsConfig,
     RetriesConfig,
+    SheddingConfig,
     TelemetryConfig,
     TimeoutsConfig,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "BreakerConfig",
     "HedgingConfig",
     "HealthConfig",
+    "SheddingConfig",
     "PricesConfig",
     "PriceConfig",
     "RatesConfig",
@@ -82,6 +84,7 @@ class Config(Section):
     breaker: Annotated[BreakerConfig, Field(description="When a failing target is left alone.")] = BreakerConfig()
     hedging: Annotated[HedgingConfig, Field(description="Second attempts beside slow ones.")] = HedgingConfig()
     health: Annotated[HealthConfig, Field(description="Probes of the providers.")] = HealthConfig()
+    shedding: Annotated[SheddingConfig, Field(description="Refusing calls under overload.")] = SheddingConfig()
     prices: Annotated[PricesConfig, Field(description="What tokens cost.")] = PricesConfig()
     records: Annotated[RecordsConfig, Field(description="What is kept of calls.")] = RecordsConfig()
     auth: Annotated[AuthConfig, Field(description="Who may call.")] = AuthConfig()

@@ -10,6 +10,8 @@ from typing import Final
 TICK: Final = 0.1
 """Seconds between two looks."""
 SAMPLES: Final = 100
+TICKS: Final = 10
+"""Looks of a second."""
 
 
 class LoopLag:
@@ -38,6 +40,11 @@ class LoopLag:
         """The 99th percentile of the last ten seconds, in seconds."""
         return sorted(self._late)[math.ceil(len(self._late) * 0.99) - 1] if self._late else 0.0
 
+    def last_second(self) -> tuple[float, float]:
+        """The 99th percentile of the last second, and the least, in seconds: a hiccup, and a state."""
+        latest = list(self._late)[-TICKS:]
+        return (max(latest), min(latest)) if len(latest) == TICKS else (0.0, 0.0)
+
     async def run(self) -> None:
         """Measures until it is cancelled."""
         ticks = 0
@@ -46,5 +53,5 @@ class LoopLag:
             await self._sleep(TICK)
             self._late.append(max(0.0, self._clock() - due))
             ticks += 1
-            if ticks % 10 == 0:
+            if ticks % TICKS == 0:
                 self._tell(self.p99)

@@ -4,7 +4,7 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from llmproxy_grpc._gen.v1 import chat_pb2, export_pb2, feedback_pb2
+from llmproxy_grpc._gen.v1 import chat_pb2, export_pb2, feedback_pb2, health_pb2
 from llmproxy_grpc.errors import CredentialsRejected, Fault, UpstreamQuotaExhausted
 from tests.fakes.polling import until
 from tests.fakes.requests import broken_off, chat_request, failure, stream_request
@@ -138,6 +138,35 @@ async def test_admission_refuses_what_is_too_much_and_tells_when_to_come_back(se
         assert error.pushback == "1000"
         await server.stub.Chat(chat_request())
         first.cancel()
+
+
+async def test_a_server_whose_memory_is_full_refuses_everything_but_health(serve):
+    async with serve() as server:
+        server.app._pressure._memory = lambda: 0.99
+        server.app._pressure.look()
+        for call in (server.stub.Chat(chat_request()), server.stub.Stream(stream_request())):
+            error = await failure(call)
+            assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "PROXY_OVERLOADED")
+            assert (error.info.metadata["cause"], error.pushback) == ("memory", "1000")
+        await server.stub.Health(health_pb2.HealthRequest())
+        assert server.scripted.requests == []
+        server.app._pressure._memory = lambda: 0.5
+        await until(lambda: server.app._pressure.cause == "")
+        await server.stub.Chat(chat_request())
+
+
+async def test_a_call_waits_a_moment_for_a_slot(serve):
+    grpc_section = {"listen": "127.0.0.1:0", "predrain": 0, "max_in_flight": 1}
+    async with serve({"grpc": grpc_section, "shedding": {"wait": 20}}) as server:
+        go = asyncio.Event()
+        server.scripted.chats.append(go.wait)
+        calls = [asyncio.ensure_future(server.stub.Chat(chat_request()))]
+        await until(lambda: server.scripted.requests)
+        calls.append(asyncio.ensure_future(server.stub.Chat(chat_request())))
+        await until(lambda: server.app._admission._gates["Chat"].waiting == 1)
+        go.set()
+        await asyncio.gather(*calls)
+        assert len(server.scripted.requests) == 2
 
 
 async def _forever() -> None:
