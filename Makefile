@@ -48,6 +48,7 @@ generate: .venv/.dev .venv-gen/.done ## Writes the stubs, the descriptor set and
 
 bench-kinds: .venv/.dev ## Measures what each kind of provider costs beside openai
 	$(BIN)/python -m bench.kinds
+	$(BIN)/python -m bench.relay
 
 bench: .venv/.dev ## Measures the proxy against a bare pass-through, on this machine
 	$(BIN)/python -m bench
