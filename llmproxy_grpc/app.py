@@ -27,6 +27,8 @@ from llmproxy_grpc.operators import Operators
 from llmproxy_grpc.providers import local, registry
 from llmproxy_grpc.providers.discovery import discover, ollama_answers
 from llmproxy_grpc.providers.http import HttpClient
+from llmproxy_grpc.records.keeping import Keeping, terms_of
+from llmproxy_grpc.records.lines import openai_chat_line
 from llmproxy_grpc.routing.catalog import DEFAULT
 from llmproxy_grpc.routing.vitals import Vitals
 from llmproxy_grpc.runtime import Observers, Runtime
@@ -34,6 +36,7 @@ from llmproxy_grpc.server.chat import ChatServicer
 from llmproxy_grpc.server.count_tokens import CountTokensServicer
 from llmproxy_grpc.server.embed import EmbedServicer
 from llmproxy_grpc.server.exceptions import anonymous
+from llmproxy_grpc.server.feedback import FeedbackServicer
 from llmproxy_grpc.server.grpc_health import SERVICE
 from llmproxy_grpc.server.health import Load
 from llmproxy_grpc.server.interceptors.admission import Admission
@@ -42,6 +45,7 @@ from llmproxy_grpc.server.interceptors.deadline import Deadline
 from llmproxy_grpc.server.interceptors.errors import errors
 from llmproxy_grpc.server.interceptors.observation import Observation
 from llmproxy_grpc.server.interceptors.onward import onward
+from llmproxy_grpc.server.interceptors.recording import recording
 from llmproxy_grpc.server.interceptors.request_id import request_id
 from llmproxy_grpc.server.models import ModelsServicer
 from llmproxy_grpc.server.readiness import Phase, Readiness
@@ -118,6 +122,7 @@ class App:
         self._stop_now = asyncio.Event()
         self._stop = asyncio.Event()
         self._runtime: Runtime
+        self._keeping: Keeping | None = None
         self._beside: set[asyncio.Task[object]] = set()
 
     def stop(self) -> None:
@@ -133,6 +138,7 @@ class App:
         Raises:
             OSError: An address cannot be bound.
             ConfigError: A provider cannot be built.
+            StoreUnfit: The store of records cannot be used by this version.
         """
         config = self._manager.config
         async with AsyncExitStack() as stack:
@@ -141,6 +147,9 @@ class App:
             self._operators.configure(self._runtime)
             stack.push_async_callback(self._close_runtimes)
             await self._runtime.start()
+            if config.records.enabled:
+                keeping = Keeping(terms_of(config.records), openai_chat_line)
+                self._keeping = await stack.enter_async_context(keeping)
             servers = self._grpc_servers(config)
             for server, _ in servers:
                 stack.push_async_callback(server.aclose)
@@ -204,12 +213,14 @@ class App:
                 Observation(self._observers.calls),
                 onward,
                 caller,
+                recording(self._keeping),
                 Deadline(lambda: self._current.config().timeouts),
                 self._admission,
             ]
         )
 
     def _servicers(self) -> Mapping[str, Servicer]:
+        kept = self._keeping
         chat = ChatServicer(self._current.lend)
         stream = StreamServicer(
             self._current.lend,
@@ -225,7 +236,7 @@ class App:
             describe=self._current.describe,
             price=self._current.price,
         )
-        health = self._operators.health_servicer(self._started, self._load)
+        health = self._operators.health_servicer(self._started, self._load, lambda: kept is None or kept.sound)
         return {
             "Chat": chat.chat,
             "Stream": stream.stream,
@@ -234,6 +245,7 @@ class App:
             "ListModels": models.list_models,
             "GetModel": models.get_model,
             "Health": health.health,
+            "RecordFeedback": FeedbackServicer(None if kept is None else kept.recorder).record_feedback,
         }
 
     def _load(self) -> Load:
@@ -289,11 +301,10 @@ class App:
         await runtime.start()
         replaced, self._runtime = self._runtime, runtime
         self._operators.configure(runtime)
-        fixed = [
-            name for name in ("grpc", "http", "admin", "telemetry") if _at_start(old, name) != _at_start(new, name)
-        ]
+        sections = ("grpc", "http", "admin", "records", "telemetry")
+        fixed = [name for name in sections if _at_start(old, name) != _at_start(new, name)]
         if fixed:
-            log.warning("restart_needed", sections=fixed, effect="listeners and logs stay as they are until then")
+            log.warning("restart_needed", sections=fixed, effect="they stay as they are until then")
         self._run_beside(replaced.aclose())
 
     def _run_beside(self, work: Coroutine[Any, Any, object]) -> None:
@@ -313,6 +324,8 @@ class App:
             self._metrics.tasks(len(asyncio.all_tasks()))
             self._metrics.providers_up({name: self._tracker.serving(name) for name in self._runtime.providers})
             self._metrics.circuits(self._current.circuits())
+            if (keeping := self._keeping) is not None:
+                self._metrics.records(keeping.tally.states(), keeping.tally.losses(), keeping.spooled_bytes())
             await asyncio.sleep(1.0)
 
     async def _drain(self, servers: Sequence[GrpcServer]) -> None:
@@ -349,6 +362,7 @@ class App:
             mutual=tls is not None and tls.client_ca is not None,
             models=self._runtime.catalog.listed(),
             default_model=self._runtime.catalog.knows(DEFAULT),
+            records="off" if self._keeping is None else str(self._keeping),
             echoes=any(provider.kind == "echo" for provider in self._runtime.providers.values()),
         )
 

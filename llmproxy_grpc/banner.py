@@ -27,6 +27,7 @@ class Offer(Struct, frozen=True, kw_only=True):
         models: The ids of the models.
         default_model: Whether the model may be left open.
         echoes: Whether one of the providers is `echo`.
+        records: What is kept of calls, and where.
     """
 
     grpc: Sequence[str]
@@ -38,6 +39,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     models: Sequence[str] = ()
     default_model: bool = False
     echoes: bool = False
+    records: str = "off"
 
 
 def banner(offer: Offer) -> str:
@@ -54,6 +56,7 @@ def _lines(offer: Offer) -> Iterator[str]:
         yield f"http {offer.http}"
     if offer.admin is not None:
         yield f"admin {offer.admin}"
+    yield f"records {offer.records}"
     for model in offer.models[:MOST_SHOWN]:
         yield f"model {model}"
     if len(offer.models) > MOST_SHOWN:

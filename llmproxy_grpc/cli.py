@@ -14,6 +14,7 @@ from llmproxy_grpc.config.faults import ConfigError
 from llmproxy_grpc.config.loader import Loaded, load
 from llmproxy_grpc.config.rules import RULES, Rule
 from llmproxy_grpc.config.schema import config_schema
+from llmproxy_grpc.records.store import StoreError
 
 WRONG_USAGE = 2
 INTERRUPTED = 130
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # The reader has seen enough, as `head` does; Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except OSError as error:
+    except (OSError, StoreError) as error:
         print(f"llmproxy: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -77,8 +77,8 @@ class Operators:
         self._changes.listen(health.changed)
         return health
 
-    def health_servicer(self, started: datetime, load: Callable[[], Load]) -> HealthServicer:
-        """What serves the RPC Health."""
+    def health_servicer(self, started: datetime, load: Callable[[], Load], keeps: Callable[[], bool]) -> HealthServicer:
+        """What serves the RPC Health; `keeps` says whether records are kept as they should be."""
         return HealthServicer(
             readiness=self._readiness,
             overloaded=self._admission.overloaded,
@@ -88,6 +88,7 @@ class Operators:
             setting=self._switchboard.setting,
             probe=self._current.probe,
             load=load,
+            keeps=keeps,
         )
 
     def admin_servicer(self, publish: Callable[[Switching], None]) -> AdminServicer:

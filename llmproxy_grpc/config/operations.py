@@ -92,13 +92,25 @@ class HealthConfig(Section):
 class RecordsConfig(Section):
     """What is kept of calls."""
 
-    enabled: Annotated[Flag, Field(description="Whether calls are recorded.")] = False
-    directory: Annotated[Text, Field(description="Folder of the records.")] = "./llmproxy-data"
+    enabled: Annotated[Flag, Field(description="Whether calls are recorded.")] = True
+    directory: Annotated[
+        Text, Field(description="Folder of the records, seen from where the server starts; made for its owner alone.")
+    ] = "./llmproxy-data"
     store: Annotated[Text, Field(description="`sqlite`, or the address of a PostgreSQL database.")] = "sqlite"
-    content: Annotated[Literal["full", "metadata"], Field(description="Whether prompts and answers are kept.")] = "full"
-    end_user: Annotated[Literal["raw", "hash"], Field(description="How the end user's id is kept.")] = "raw"
+    content: Annotated[
+        Literal["full", "metadata"],
+        Field(description="Whether prompts and answers are kept; a call's own `data` can only narrow it."),
+    ] = "full"
+    end_user: Annotated[
+        Literal["raw", "hash"],
+        Field(description="How end users' ids are kept: as they are, or as a hash by a key in the folder."),
+    ] = "raw"
     durability: Annotated[
-        Literal["spool", "durable", "async"], Field(description="When a record is safe, measured by the answer.")
+        Literal["spool", "durable", "async"],
+        Field(
+            description="What an answer waits for: `spool`, its record's write, 20 ms at most; `durable`, that it "
+            "survives a power cut; `async`, nothing."
+        ),
     ] = "spool"
     retention: Annotated[PositiveDuration, Field(description="How long records are kept.")] = 2_592_000.0
 

@@ -102,9 +102,9 @@ class Body(Struct, frozen=True):
     response: bytes = b""
     """A ChatResponse, as far as it came."""
     line: bytes | None = None
-    """The record as a line of OPENAI_CHAT, without line end; None if it has to be made of the rest."""
+    """The record as a line of OPENAI_CHAT, its line end included; None if it has to be made of the rest."""
     line_fault: str = ""
-    """Why the record is no valid line of that format; then `line` is None."""
+    """Why the record is no valid line of that format, a SkipReason; then `line` is None."""
 
 
 class Entry(Struct, frozen=True):

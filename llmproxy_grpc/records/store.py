@@ -23,6 +23,10 @@ class StoreUnavailable(StoreError):
     """It is locked, full, gone or broken for now: the same may succeed later."""
 
 
+class StoreFull(StoreUnavailable):
+    """There is no room left on its disk."""
+
+
 class StoreRefused(StoreError):
     """It will never take what it was given: one of the rows of a batch, whichever that is."""
 
@@ -52,12 +56,13 @@ class Batch(Struct, frozen=True, kw_only=True):
 
 
 class Written(Struct, frozen=True):
-    """What became of a batch: rows stored, and rows passed over since they were there or have been erased."""
+    """What became of a batch: rows stored, rows that were there before, records erased before, judgements of them."""
 
     records: int = 0
     feedback: int = 0
     repeated: int = 0
     erased: int = 0
+    void: int = 0
 
 
 class Condition(Struct, frozen=True):

@@ -48,6 +48,7 @@ class HealthServicer:
         setting: How operators have switched a provider.
         probe: Probes providers now and records what came out.
         load: What the server is doing.
+        keeps: Whether records are kept as they should be.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class HealthServicer:
         setting: Callable[[str], Setting],
         probe: Callable[[Sequence[str]], Awaitable[None]],
         load: Callable[[], Load],
+        keeps: Callable[[], bool] = lambda: True,
     ) -> None:
         self._readiness = readiness
         self._overloaded = overloaded
@@ -70,6 +72,7 @@ class HealthServicer:
         self._setting = setting
         self._probe = probe
         self._load = load
+        self._keeps = keeps
 
     async def health(self, request: health_pb2.HealthRequest, _rpc: Rpc) -> health_pb2.HealthResponse:
         """How everything is, or the named providers."""
@@ -104,7 +107,7 @@ class HealthServicer:
             return health_pb2.SERVING_STATUS_NOT_SERVING
         # What operators have taken out of service is none that is relied on.
         relied = (name for name in providers if self._setting(name).state is Switch.ENABLED)
-        if all(self._state(name).serving for name in relied):
+        if self._keeps() and all(self._state(name).serving for name in relied):
             return health_pb2.SERVING_STATUS_SERVING
         return health_pb2.SERVING_STATUS_DEGRADED
 

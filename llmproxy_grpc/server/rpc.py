@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from msgspec import Struct
+from msgspec import Struct, field
 
 from llmproxy_grpc.calls import ANONYMOUS, Call
 from llmproxy_grpc.errors import CallerCancelled, InvalidRequest
@@ -37,6 +37,26 @@ class Rpc(Struct):
     """What a unary method answers, serialized."""
     last_words: Callable[[Exception], Awaitable[None]] | None = None
     """Sends an error in band before the status, if the caller asked for it."""
+    request: Message | None = None
+    """The request once it is parsed."""
+    trailers: tuple[tuple[str, str | bytes], ...] = ()
+    """What the trailers say so far of a call that went well."""
+    tape: "Callable[[], Tape] | None" = None
+    """Makes the tape of a stream that is recorded."""
+
+
+class Tape(Struct):
+    """The events of one stream, as they are sent; whoever writes them puts them here too.
+
+    Attributes:
+        words: Whether the answer's words belong on it.
+        complete: Awaited before the end is sent, when everything else is on the tape.
+        events: Serialized, in order.
+    """
+
+    words: bool
+    complete: Callable[[], Awaitable[None]]
+    events: list[bytes] = field(default_factory=list)
 
 
 Proceed = Callable[[Rpc], Awaitable[None]]
@@ -107,7 +127,7 @@ async def _answer(servicer: Servicer, rpc: Rpc) -> None:
         request = rpc.method.request.FromString(rpc.data)
     except DecodeError:
         raise InvalidRequest(f"The request is not a valid {rpc.method.request.DESCRIPTOR.full_name}.") from None
-    rpc.data = b""
+    rpc.data, rpc.request = b"", request
     try:
         response = await servicer(request, rpc)
     except grpc.aio.InternalError:

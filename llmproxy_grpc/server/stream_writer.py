@@ -52,6 +52,8 @@ class StreamWriter:
         self._watch = self._loop.call_later(write_timeout, self._look)
         self._target_told = False
         self._collected = Collected() if options.include_final_response else None
+        self._tape = rpc.tape() if rpc.tape is not None else None
+        self._words_taped = self._tape is not None and self._tape.words
 
     async def batch(self, batch: Sequence[StreamEvent]) -> None:
         """Writes a batch; before the first one the start, with the metadata that tells who answers."""
@@ -61,11 +63,11 @@ class StreamWriter:
             self._collected.take(batch)
         for event in batch:
             if isinstance(event, Delta):
-                await self._write(delta_event(self._sequence, event))
+                await self._write(delta_event(self._sequence, event), taped=self._words_taped)
             elif isinstance(event, CandidateFinish):
-                await self._write(finish_event(self._sequence, event))
+                await self._write(finish_event(self._sequence, event), taped=True)
             elif isinstance(event, Warning):
-                await self._write(warning_event(self._sequence, event))
+                await self._write(warning_event(self._sequence, event), taped=True)
             elif isinstance(event, UpstreamEnd):
                 await self._end(event)
 
@@ -97,7 +99,7 @@ class StreamWriter:
         if self._sequence == 0:
             self._target_told = True
             await self._rpc.context.send_initial_metadata((("x-request-id", call.request_id), *target_entries(call)))
-        await self._write(start_event(self._sequence, call, describe=describe))
+        await self._write(start_event(self._sequence, call, describe=describe), taped=True)
 
     async def _end(self, end: UpstreamEnd) -> None:
         call = self._rpc.call
@@ -105,18 +107,25 @@ class StreamWriter:
         if self._collected is not None:
             response = self._collected.response(call.upstream_request_id)
             final = from_response(response, call, describe=describe)
-        self._ended = True
         send_trailers(self._rpc, with_target=not self._target_told)
+        if self._tape is not None:
+            # The whole answer, if it goes along, is on the tape already.
+            self._tape.events.append(end_event(self._sequence, end, call, describe=describe).SerializeToString())
+            await self._tape.complete()
+        self._ended = True
         await self._write(end_event(self._sequence, end, call, describe=describe, final_response=final))
 
-    async def _write(self, event: chat_pb2.StreamResponse) -> None:
+    async def _write(self, event: chat_pb2.StreamResponse, *, taped: bool = False) -> None:
         """Writes one message; for a caller that does not read for too long the provider is let go.
 
         The write itself is not given up: gRPC cannot send a status while a message waits. The caller gets it as soon
         as it reads again; if it never does, its deadline or a dead connection ends the call.
         """
+        data = event.SerializeToString()
+        if taped and self._tape is not None:
+            self._tape.events.append(data)
         self._writing_since = self._loop.time()
-        await self._rpc.context.write(event.SerializeToString())
+        await self._rpc.context.write(data)
         self._writing_since = math.inf
         self._sequence += 1
         if self._releasing is not None:

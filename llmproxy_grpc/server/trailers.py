@@ -11,7 +11,14 @@ def send_trailers(rpc: Rpc, *, with_target: bool) -> None:
     """Sets the request id, the usage and, unless a stream's first message told it, which target answered."""
     call = rpc.call
     target = target_entries(call) if with_target else ()
-    rpc.context.set_trailing_metadata((("x-request-id", call.request_id), *target, *usage_entries(call)))
+    rpc.trailers = (("x-request-id", call.request_id), *target, *usage_entries(call))
+    rpc.context.set_trailing_metadata(rpc.trailers)
+
+
+def add_trailer(rpc: Rpc, name: str, value: str) -> None:
+    """Sends one more entry besides those."""
+    rpc.trailers = (*rpc.trailers, (name, value))
+    rpc.context.set_trailing_metadata(rpc.trailers)
 
 
 def target_entries(call: Call) -> Entries:

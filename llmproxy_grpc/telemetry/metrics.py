@@ -56,6 +56,8 @@ class Metrics(CallObserver):
         self._provider = Names(knows_provider)
         self._gaps: dict[str, Series] = {}
         self._shown: frozenset[str] = frozenset()
+        self._counted_states: dict[str, int] = {}
+        self._counted_losses: dict[str, int] = {}
         self._define(self.registry)
 
     def _define(self, registry: CollectorRegistry) -> None:
@@ -88,6 +90,10 @@ class Metrics(CallObserver):
         lag = "How late the event loop runs: the 99th percentile of the last ten seconds."
         self._loop_lag = Gauge("llmproxy_event_loop_lag_seconds", lag, registry=registry)
         self._tasks = Gauge("llmproxy_event_loop_tasks", "Tasks of the event loop.", registry=registry)
+        self._records = counter("records", "Records of calls: accepted, stored or dropped.", "state")
+        self._losses = counter("records_dropped", "Records dropped.", "reason")
+        spool = "Bytes that wait in the spool of records."
+        self._spool_bytes = Gauge("llmproxy_spool_bytes", spool, registry=registry)
         self._reloads = counter("config_reloads", "Reloads of the configuration.", "result")
         build = Gauge("llmproxy_build_info", "Always 1; the version is the label.", ["version"], registry=registry)
         build.labels(__version__).set(1)
@@ -116,6 +122,17 @@ class Metrics(CallObserver):
             provider = self._provider(name)
             for each in CIRCUIT_STATES:
                 self._circuits.labels(provider, each).set(each == state)
+
+    def records(self, states: Mapping[str, int], losses: Mapping[str, int], spool_bytes: int) -> None:
+        """Counts records up to how many there are of each state, and were lost for each reason."""
+        for counted, totals, counter in (
+            (self._counted_states, states, self._records),
+            (self._counted_losses, losses, self._losses),
+        ):
+            for name, total in totals.items():
+                counter(name).inc(total - counted.get(name, 0))
+                counted[name] = total
+        self._spool_bytes.set(spool_bytes)
 
     def loop_lag(self, seconds: float) -> None:
         """Sets how late the event loop runs."""

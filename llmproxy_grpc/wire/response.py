@@ -33,7 +33,7 @@ def from_response(response: ProviderResponse, call: Call, *, describe: Describe)
     """
     target = pb.ChatResponse(id=call.id, model=call.model)
     for candidate in response.candidates:
-        _fill_candidate(target.candidates.add(), candidate)
+        fill_candidate(target.candidates.add(), candidate)
     usage = call.usage or response.usage
     if usage is not None:
         fill_usage(target.usage, usage)
@@ -128,7 +128,8 @@ def fill_logprobs(
             fill_logprobs(item.top, logprob.top)
 
 
-def _fill_candidate(target: pb.Candidate, candidate: Candidate) -> None:
+def fill_candidate(target: pb.Candidate, candidate: Candidate) -> None:
+    """Writes an answer in place."""
     if candidate.index:
         target.index = count(candidate.index)
     fill_message(target.message, candidate.message)

@@ -324,6 +324,7 @@ def existing_metrics() -> dict[str, set[str]]:
     metrics.providers_up({"echo": True})
     metrics.circuits({"echo": "closed"})
     metrics.config_reloaded("applied")
+    metrics.records({"accepted": 1}, {"disk_full": 1}, 1)
     families = {
         family.name + ("_total" if family.type == "counter" else ""): family for family in metrics.registry.collect()
     }
@@ -339,7 +340,7 @@ def test_the_table_of_metrics_and_labels_is_that_of_the_server():
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_metrics_named_exist(name):
-    pattern = r"\bllmproxy_[a-z_]+_(?:total|seconds|in_flight|up|lag|info)(?:_bucket|_count|_sum)?\b"
+    pattern = r"\bllmproxy_[a-z_]+_(?:total|seconds|in_flight|up|lag|info|bytes)(?:_bucket|_count|_sum)?\b"
     used = {re.sub(r"_(bucket|count|sum)$", "", metric) for metric in re.findall(pattern, page(name))}
     assert used <= set(existing_metrics())
 

@@ -212,7 +212,7 @@ def test_what_is_erased_leaves_a_tombstone_alone(writer, reader, what):
     assert (stone.id, stone.seq, stone.reason, stone.at) == (gone.record.id, 1, "request", 1_000_000)
     assert reader.statistics().feedback == 0
     written = writer.write(Batch(entries=[gone], feedback=[a_judgement(gone.record.id)]))
-    assert (written.records, written.feedback, written.erased) == (0, 0, 2)
+    assert (written.records, written.feedback, written.erased, written.void) == (0, 0, 1, 1)
     assert writer.erase(what, "request") == 0
 
 

@@ -57,6 +57,7 @@ Serve = Callable[..., AbstractAsyncContextManager[Serving]]
 USUAL: dict[str, Any] = {
     "grpc": {"listen": "127.0.0.1:0", "predrain": 0, "grace": 5},
     "http": {"listen": "127.0.0.1:0"},
+    "records": {"enabled": False},
     "providers": [{"name": "scripted", "kind": "scripted"}],
     "models": [{"id": "assistant", "targets": [{"provider": "scripted", "model": "m"}]}],
 }

@@ -4,7 +4,7 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from llmproxy_grpc._gen.v1 import chat_pb2, export_pb2, feedback_pb2, health_pb2
+from llmproxy_grpc._gen.v1 import chat_pb2, export_pb2, health_pb2
 from llmproxy_grpc.errors import CredentialsRejected, Fault, UpstreamQuotaExhausted
 from tests.fakes.polling import until
 from tests.fakes.requests import broken_off, chat_request, failure, stream_request
@@ -81,9 +81,9 @@ async def test_corrupt_bytes_are_an_invalid_request(serve):
         assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
 
 
-@pytest.mark.parametrize("field", ["idempotency_key", "cache", "data"])
+@pytest.mark.parametrize("field", ["idempotency_key", "cache"])
 async def test_fields_of_features_to_come_are_refused_by_path(serve, field):
-    values = {"idempotency_key": "k", "cache": chat_pb2.CACHE_POLICY_BYPASS, "data": chat_pb2.DATA_POLICY_FULL}
+    values = {"idempotency_key": "k", "cache": chat_pb2.CACHE_POLICY_BYPASS}
     async with serve() as server:
         request = chat_request()
         setattr(request, field, values[field])
@@ -94,13 +94,8 @@ async def test_fields_of_features_to_come_are_refused_by_path(serve, field):
 
 async def test_methods_to_come_say_so(serve):
     async with serve() as server:
-        calls = [
-            server.stub.RecordFeedback(feedback_pb2.RecordFeedbackRequest()),
-            server.stub.Export(export_pb2.ExportRequest()),
-        ]
-        for call in calls:
-            error = await failure(call)
-            assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_IMPLEMENTED")
+        error = await failure(server.stub.Export(export_pb2.ExportRequest()))
+    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_IMPLEMENTED")
 
 
 async def test_an_unknown_model_is_not_found(serve):

@@ -11,7 +11,8 @@ def lines(offer: Offer) -> list[str]:
 
 def test_ready_comes_last_and_addresses_first():
     told = lines(Offer(grpc=["127.0.0.1:1", "unix:/s"], health="127.0.0.1:2", http="127.0.0.1:3", models=["m"]))
-    assert told[:5] == ["grpc 127.0.0.1:1", "grpc unix:/s", "health 127.0.0.1:2", "http 127.0.0.1:3", "model m"]
+    assert told[:4] == ["grpc 127.0.0.1:1", "grpc unix:/s", "health 127.0.0.1:2", "http 127.0.0.1:3"]
+    assert told[4:6] == ["records off", "model m"]
     assert told[-1] == "ready"
 
 

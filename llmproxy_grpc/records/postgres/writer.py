@@ -64,7 +64,7 @@ class PostgresWriter:
                 records, repeated, erased = await self._entries(session, batch.entries)
                 feedback, again, void = await self._feedback(session, batch.feedback)
                 await _calls(session, batch)
-            return Written(records, feedback, repeated + again, erased + void)
+            return Written(records, feedback, repeated + again, erased, void)
 
         return self._connection.run(work)
 

@@ -1,17 +1,17 @@
 """What APSW's errors mean: try again later, or never."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import apsw
 
-from llmproxy_grpc.records.store import StoreRefused, StoreUnavailable
+from llmproxy_grpc.records.store import StoreFull, StoreRefused, StoreUnavailable
 
 PASSING: Final = (
     apsw.BusyError,
     apsw.LockedError,
-    apsw.FullError,
     apsw.IOError,
     apsw.CantOpenError,
     apsw.ReadOnlyError,
@@ -28,12 +28,19 @@ PASSING: Final = (
 wait in the spool until somebody has put a backup back."""
 
 
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
 @contextmanager
 def faults_told() -> Iterator[None]:
     """Raises StoreUnavailable or StoreRefused in place of APSW's errors."""
     try:
         yield
+    except apsw.FullError as error:
+        raise StoreFull(_told(error)) from error
     except PASSING as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise StoreFull(_told(error)) from error
         raise StoreUnavailable(_told(error)) from error
     except (apsw.Error, TypeError, ValueError, OverflowError) as error:
         raise StoreRefused(_told(error)) from error

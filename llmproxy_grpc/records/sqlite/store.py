@@ -17,6 +17,11 @@ from llmproxy_grpc.records.sqlite.writer import SqliteWriter
 FILE_NAME: Final = "records.sqlite3"
 
 
+def library_version() -> str:
+    """The version of the SQLite library in use."""
+    return apsw.sqlite_lib_version()
+
+
 class SqliteStore:
     """Hands out connections to one file.
 
@@ -30,7 +35,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, clock_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
-        check_library(apsw.sqlite_lib_version())
+        check_library(library_version())
         self._path = path
         self._clock_us = clock_us
         with faults_told():

@@ -44,7 +44,7 @@ class SqliteWriter:
             self._calls(batch)
             self._connection.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?)", batch.progress.items())
             self._connection.executemany("DELETE FROM segment WHERE name = ?", [(name,) for name in batch.forget])
-        return Written(records, feedback, repeated + again, erased + void)
+        return Written(records, feedback, repeated + again, erased, void)
 
     def progress(self) -> dict[str, int]:
         """By segment, up to which byte it has been committed."""

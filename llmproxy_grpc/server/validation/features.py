@@ -18,6 +18,4 @@ def features_off(request: pb.ChatRequest, *, prefix: str = "") -> list[FieldViol
         )
     if request.cache:
         found.append(FieldViolation(f"{prefix}cache", "this version has no response cache; leave it unset"))
-    if request.data:
-        found.append(FieldViolation(f"{prefix}data", "this version keeps no records; leave it unset"))
     return found

@@ -100,7 +100,8 @@ def test_lists_are_replaced_whole(tmp_path, write):
 def test_every_fault_is_named_at_once_in_the_order_of_the_sources(tmp_path, write):
     write(
         "grpc:\n  workers: two\n  listne: x\nproviders:\n  - kind: echo\n  - name: UP\n    kind: 7\n"
-        "    api_keys: sk-canary\nhttp: {listen: nowhere}\ntelemetry: {log_level: loud}\nrecords: {enabled: true}\n"
+        "    api_keys: sk-canary\nhttp: {listen: nowhere}\ntelemetry: {log_level: loud}\n"
+        "auth: {mode: keys}\n"
     )
     faults = faults_of(tmp_path, "grpc.grace=-1", "nonsense", "a..b=1", LLMPROXY_RETRIES__MAX_ATTEMPTS="[")
     assert faults == [
@@ -112,7 +113,7 @@ def test_every_fault_is_named_at_once_in_the_order_of_the_sources(tmp_path, writ
         "llmproxy.yaml:8: providers[1].api_keys: must be a list (found ***)",
         'llmproxy.yaml:9: http.listen: must be HOST:PORT, [IPV6]:PORT or unix:PATH (found "nowhere")',
         "llmproxy.yaml:10: telemetry.log_level: must be 'debug', 'info', 'warning' or 'error' (found \"loud\")",
-        "llmproxy.yaml:11: records.enabled: is not built yet in this version; remove the key (found true)",
+        'llmproxy.yaml:11: auth.mode: is not built yet in this version; remove the key (found "keys")',
         "LLMPROXY_RETRIES__MAX_ATTEMPTS: retries.max_attempts: is not YAML: did not find expected node content",
         "--set: must be PATH=VALUE, such as grpc.workers=1",
         "--set: has a path with an empty or a superfluous segment",

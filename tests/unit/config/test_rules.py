@@ -124,7 +124,7 @@ models: [{id: m, strategy: priority, targets: [{provider: p, model: x, weight: 1
   on_stream_break: error}]
 breaker: {}
 hedging: {enabled: false, max_ratio: 0.02}
-records: {enabled: false}
+records: {store: sqlite}
 auth: {mode: none}
 limits: []
 telemetry: {otlp_endpoint: null}
@@ -145,13 +145,7 @@ USES = {
     "models[].fallbacks.*": f"{BASE}models: [{{id: m, {TARGETS}, fallbacks: {{context_length: [p/y]}}}}]",
     "models[].on_stream_break": f"{BASE}models: [{{id: m, {TARGETS}, on_stream_break: continue}}]",
     "hedging.enabled": "hedging: {enabled: true}",
-    "records.enabled": "records: {enabled: true}",
-    "records.directory": "records: {directory: ./x}",
-    "records.store": "records: {store: sqlite}",
-    "records.content": "records: {content: full}",
-    "records.end_user": "records: {end_user: raw}",
-    "records.durability": "records: {durability: spool}",
-    "records.retention": "records: {retention: 30d}",
+    "records.store": "records: {store: 'postgresql://db/llm'}",
     "auth.mode": "auth: {mode: keys}",
     "limits": "limits: [{}]",
     "telemetry.otlp_endpoint": "telemetry: {otlp_endpoint: 'http://x'}",

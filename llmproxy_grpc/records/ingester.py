@@ -1,0 +1,192 @@
+"""Moves frames from the spool into the store: each once, whatever breaks, and nothing before it is committed."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from llmproxy_grpc.records.codec import RenderLine, entry_of, feedback_of, interrupted, open_call_of
+from llmproxy_grpc.records.links import linked
+from llmproxy_grpc.records.quarantine import Quarantine
+from llmproxy_grpc.records.record import Entry, Feedback, OpenCall
+from llmproxy_grpc.records.spool.entries import Began, Ended, decode
+from llmproxy_grpc.records.spool.reading import Portion, read_portion
+from llmproxy_grpc.records.spool.segments import Segment, segments, workers_alive
+from llmproxy_grpc.records.store import Batch, RecordWriter, StoreRefused, Written
+from llmproxy_grpc.records.tally import Loss, Tally
+
+log = structlog.get_logger(__name__)
+
+MOST_ROWS: Final = 1000
+
+
+class _Haul(Struct):
+    """What one pass has read: rows with the payloads that they were made of, and how far the segments are read."""
+
+    entries: list[tuple[Entry, bytes]] = field(default_factory=list)
+    feedback: list[tuple[Feedback, bytes]] = field(default_factory=list)
+    opened: dict[bytes, OpenCall] = field(default_factory=dict)
+    closed: list[bytes] = field(default_factory=list)
+    progress: dict[str, int] = field(default_factory=dict)
+    finished: list[Segment] = field(default_factory=list)
+    lost: list[Loss] = field(default_factory=list)
+    """Why frames are set aside: counted once they will not come again."""
+
+    @property
+    def rows(self) -> int:
+        return len(self.entries) + len(self.feedback)
+
+
+class Ingester:
+    """The one that writes to the store; made anew for each connection.
+
+    Args:
+        spool: The folder of the segments.
+        writer: The store.
+        tally: Counts what is stored and what is not.
+        quarantine: Takes what cannot be stored.
+        render: Makes lines of OPENAI_CHAT.
+        clock_us: The wall clock, in microseconds.
+    """
+
+    def __init__(
+        self,
+        spool: Path,
+        writer: RecordWriter,
+        tally: Tally,
+        *,
+        quarantine: Quarantine,
+        render: RenderLine | None,
+        clock_us: Callable[[], int],
+    ) -> None:
+        self._spool = spool
+        self._writer = writer
+        self._tally = tally
+        self._quarantine = quarantine
+        self._render = render
+        self._clock_us = clock_us
+        self._progress = writer.progress()
+        self._open = {call.id: call for call in writer.open_calls()}
+        self._forget = set(self._progress) - {segment.name for segment in segments(spool)}
+
+    def move(self) -> int:
+        """Moves a batch; returns how many rows it had, 0 if there was nothing to move.
+
+        Raises:
+            StoreUnavailable: Nothing was moved; the same frames come again.
+            OSError: A segment cannot be read.
+        """
+        haul = self._read()
+        if haul.progress or self._forget:
+            self._commit(haul)
+        for segment in haul.finished:
+            segment.path.unlink(missing_ok=True)
+            self._progress.pop(segment.name, None)
+            self._forget.add(segment.name)
+        return haul.rows
+
+    def bury(self) -> int:
+        """Stores calls whose workers died under them as interrupted; returns how many there were."""
+        if not self._open:
+            return 0
+        alive = workers_alive(self._spool)
+        # Looked at behind the above: whoever is dead by then writes nothing more.
+        unread = {segment.worker for segment in segments(self._spool)}
+        dead = [call for call in self._open.values() if call.worker not in alive and call.worker not in unread]
+        for start in range(0, len(dead), MOST_ROWS):
+            some = dead[start : start + MOST_ROWS]
+            now = self._clock_us()
+            written = self._writer.write(
+                Batch(entries=[interrupted(call, now) for call in some], closed=[call.id for call in some])
+            )
+            self._tally.accept(written.records)
+            self._tally.store(written.records)
+            for call in some:
+                del self._open[call.id]
+        return len(dead)
+
+    def _read(self) -> _Haul:
+        haul = _Haul()
+        for segment in segments(self._spool):
+            if haul.rows >= MOST_ROWS:
+                break
+            position = self._progress.get(segment.name, 0)
+            try:
+                portion = read_portion(segment, position)
+            except FileNotFoundError:
+                continue
+            self._take(segment, position, portion, haul)
+        return haul
+
+    def _take(self, segment: Segment, position: int, portion: Portion, haul: _Haul) -> None:
+        for number, payload in enumerate(portion.payloads):
+            try:
+                self._understand(payload, segment.worker, haul)
+            except ValueError:
+                self._quarantine.put(f"{segment.name}-{position}-{number}", payload)
+                haul.lost.append(Loss.REFUSED)
+        for number, piece in enumerate(portion.damaged):
+            self._quarantine.put(f"{segment.name}-{position}-damaged-{number}", piece)
+            haul.lost.append(Loss.DAMAGED)
+        if portion.end > position:
+            haul.progress[segment.name] = portion.end
+        if portion.finished:
+            haul.finished.append(segment)
+
+    def _understand(self, payload: bytes, worker: str, haul: _Haul) -> None:
+        said = decode(payload)
+        if isinstance(said, Ended):
+            entry = entry_of(said, self._render)
+            haul.entries.append((entry, payload))
+            if haul.opened.pop(entry.record.id, None) is None and entry.record.id in self._open:
+                haul.closed.append(entry.record.id)
+        elif isinstance(said, Began):
+            call = open_call_of(said, worker)
+            haul.opened[call.id] = call
+        else:
+            haul.feedback.append((feedback_of(said), payload))
+
+    def _commit(self, haul: _Haul) -> None:
+        entries = linked([entry for entry, _ in haul.entries], self._writer.parents)
+        rows = [(entry, payload) for entry, (_, payload) in zip(entries, haul.entries, strict=True)]
+        rest = Batch(
+            opened=list(haul.opened.values()), closed=haul.closed, progress=haul.progress, forget=sorted(self._forget)
+        )
+        whole = replace(rest, entries=entries, feedback=[judged for judged, _ in haul.feedback])
+        try:
+            self._count(self._writer.write(whole))
+        except StoreRefused:
+            self._commit_apart([*rows, *haul.feedback])
+            self._writer.write(rest)
+        for loss in haul.lost:
+            self._tally.drop(loss)
+        self._progress.update(haul.progress)
+        self._forget.clear()
+        self._open.update(haul.opened)
+        for each in haul.closed:
+            self._open.pop(each, None)
+
+    def _commit_apart(self, rows: Sequence[tuple[Entry | Feedback, bytes]]) -> None:
+        """Stores what can be, halving what is refused until the rows that cannot are found."""
+        entries = [row for row, _ in rows if isinstance(row, Entry)]
+        feedback = [row for row, _ in rows if isinstance(row, Feedback)]
+        try:
+            self._count(self._writer.write(Batch(entries=entries, feedback=feedback)))
+        except StoreRefused as error:
+            if len(rows) > 1:
+                middle = len(rows) // 2
+                self._commit_apart(rows[:middle])
+                self._commit_apart(rows[middle:])
+                return
+            row, payload = rows[0]
+            name = row.record.id.hex() if isinstance(row, Entry) else row.id.hex()
+            log.error("record_refused", id=name, error=str(error))
+            self._quarantine.put(name, payload)
+            self._tally.drop(Loss.REFUSED, isinstance(row, Entry))
+
+    def _count(self, written: Written) -> None:
+        self._tally.store(written.records, written.feedback)
+        self._tally.drop(Loss.ERASED, written.erased)

@@ -1,0 +1,227 @@
+"""The thread that ingests: one of all workers is elected, and goes on until it is told to stop, whatever fails."""
+
+import fcntl
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+from msgspec import Struct
+
+from llmproxy_grpc.records.ballast import Ballast
+from llmproxy_grpc.records.codec import RenderLine
+from llmproxy_grpc.records.ingester import Ingester
+from llmproxy_grpc.records.places import Places
+from llmproxy_grpc.records.quarantine import Quarantine
+from llmproxy_grpc.records.spool.segments import segments
+from llmproxy_grpc.records.store import OpenStore, RecordWriter, StoreFull, StoreUnavailable, StoreUnfit
+from llmproxy_grpc.records.tally import Tally
+
+log = structlog.get_logger(__name__)
+
+ELECTION: Final = 1.0
+"""Seconds between two tries to become the one that ingests."""
+POLL: Final = 0.1
+FIRST_PAUSE: Final = 0.2
+LONGEST_PAUSE: Final = 5.0
+UNFIT_PAUSE: Final = 30.0
+BURIALS: Final = 1.0
+RETENTION: Final = 60.0
+"""Seconds between two rounds that delete what is too old."""
+AT_ONCE: Final = 500
+STALE: Final = 30.0
+"""Seconds that a complete segment may lie there before a worker that does not ingest calls the store unavailable."""
+MICROSECONDS: Final = 1_000_000
+
+
+class Manners(Struct, frozen=True, kw_only=True):
+    """How it ingests.
+
+    Attributes:
+        retention: Seconds that records are kept.
+        render: Makes lines of OPENAI_CHAT.
+        poll: Seconds between two looks for new frames.
+        ballast: Bytes held back for a full disk.
+        wall: The wall clock, in seconds.
+        chance: Randomness from 0 to 1.
+    """
+
+    retention: float
+    render: RenderLine | None = None
+    poll: float = POLL
+    ballast: int = 16 * 1024 * 1024
+    wall: Callable[[], float] = time.time
+    chance: Callable[[], float] = random.random
+
+
+class Ingesting:
+    """Ingests in a thread of its own, if no other process does.
+
+    Args:
+        places: The folder of the records.
+        open_store: Opens the store.
+        tally: Counts.
+        manners: How.
+    """
+
+    def __init__(self, places: Places, open_store: OpenStore, tally: Tally, manners: Manners) -> None:
+        self._places = places
+        self._open_store = open_store
+        self._tally = tally
+        self._manners = manners
+        self._quarantine = Quarantine(places.quarantine)
+        self._ballast = Ballast(places.ballast, manners.ballast)
+        self._full = False
+        self._pause = FIRST_PAUSE
+        self._next_burial = self._next_retention = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="records-ingester", daemon=True)
+        self.leading = False
+        """Whether it is this process that ingests."""
+        self.available = True
+        """Whether the store takes records, as far as this process can tell."""
+
+    def start(self) -> None:
+        """Begins."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends behind the batch that runs; what is in the spool stays there for the next start."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            lock = _lock(self._places.ingester_lock)
+            if lock is None:
+                self.available = not self._stale()
+                self._stop.wait(ELECTION)
+                continue
+            self.leading = True
+            try:
+                self._lead()
+            finally:
+                self.leading = False
+                os.close(lock)
+
+    def _lead(self) -> None:
+        """Ingests until it is told to stop; every failure is followed by a pause and a new connection."""
+        while not self._stop.is_set():
+            try:
+                self._ingest()
+            except StoreUnfit as error:
+                self._failed("store_unfit", error)
+                self._stop.wait(UNFIT_PAUSE)
+            except StoreFull as error:
+                self._failed("store_full", error)
+                self._ballast.drop()
+                self._full = True
+                self._wait()
+            except (StoreUnavailable, OSError) as error:
+                self._failed("store_unavailable", error)
+                self._wait()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the frames are safe, and the next try may succeed
+                self._failed("ingester_bug", error)
+                self._wait()
+
+    def _ingest(self) -> None:
+        writer = self._open_store().writer()
+        try:
+            ingester = Ingester(
+                self._places.spool,
+                writer,
+                self._tally,
+                quarantine=self._quarantine,
+                render=self._manners.render,
+                clock_us=lambda: int(self._manners.wall() * MICROSECONDS),
+            )
+            while not self._stop.is_set():
+                if self._still_full(writer):
+                    self._wait()
+                    continue
+                moved = ingester.move()
+                self._succeeded()
+                self._beside(ingester, writer)
+                if not moved:
+                    self._stop.wait(self._manners.poll)
+        finally:
+            writer.close()
+
+    def _still_full(self, writer: RecordWriter) -> bool:
+        """With a full disk, tries to make room; records go on only once the ballast fits again."""
+        if self._ballast.take():
+            self._full = False
+        elif self._full:
+            self._expire(writer)
+            writer.tidy()
+        return self._full
+
+    def _beside(self, ingester: Ingester, writer: RecordWriter) -> None:
+        now = time.monotonic()
+        if now >= self._next_burial:
+            ingester.bury()
+            self._next_burial = now + BURIALS
+        if now >= self._next_retention:
+            self._expire(writer)
+            self._quarantine.expire(self._manners.retention)
+            self._next_retention = now + RETENTION
+
+    def _expire(self, writer: RecordWriter) -> None:
+        before = int((self._manners.wall() - self._manners.retention) * MICROSECONDS)
+        expired = 0
+        while not self._stop.is_set():
+            count = writer.expire(before, AT_ONCE)
+            expired += count
+            if count < AT_ONCE:
+                break
+        if expired:
+            log.info("records_expired", count=expired)
+            writer.tidy()
+
+    def _stale(self) -> bool:
+        """Whether another one ought to have ingested long ago what lies there."""
+        oldest = self._manners.wall() - STALE
+        try:
+            return any(segment.path.stat().st_mtime < oldest for segment in segments(self._places.spool))
+        except OSError:
+            return False
+
+    def _succeeded(self) -> None:
+        if not self.available:
+            log.info("store_available")
+        self.available = True
+        self._pause = FIRST_PAUSE
+
+    def _failed(self, event: str, error: Exception) -> None:
+        if self.available:
+            log.error(event, error=_told(error))
+        self.available = False
+
+    def _wait(self) -> None:
+        """Waits, longer each time, and never as long as another host would."""
+        self._stop.wait(self._pause * (0.5 + self._manners.chance() / 2))
+        self._pause = min(LONGEST_PAUSE, self._pause * 2)
+
+
+def _lock(path: Path) -> int | None:
+    """Takes the lock of the one that ingests; None if another process has it, or there is no place for it."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _told(error: Exception) -> str:
+    """Our own words; of foreign errors the kind alone."""
+    return str(error) if isinstance(error, StoreUnavailable | StoreUnfit) else type(error).__name__

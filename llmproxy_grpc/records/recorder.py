@@ -1,0 +1,122 @@
+"""Hands what calls say to the spool: the side of the event loop, where each call may cost microseconds."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+from llmproxy_grpc.records.spool.entries import Began, Ended, Judged
+from llmproxy_grpc.records.spool.writer import Offer
+from llmproxy_grpc.records.tally import Tally
+
+Waiter = asyncio.Future[bool | None]
+
+PATIENCE: Final = {"spool": 0.020, "durable": 0.150, "async": 0.0}
+"""Seconds that an answer waits for its record at most, by durability."""
+LONGEST_PATIENCE: Final = 5.0
+"""Seconds that a judgement waits, which nothing else keeps."""
+LULL: Final = 0.005
+"""Seconds that the news of a call's begin may wait for company: nobody waits for it, and each wake-up costs."""
+
+
+class Spool(Protocol):
+    """What the recorder needs of a worker's spool."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether what is put now will most likely be written whole."""
+        ...
+
+    def put(self, offers: Sequence[Offer]) -> None:
+        """Takes frames, at once."""
+        ...
+
+
+class Recorder:
+    """Records calls from within the event loop.
+
+    Args:
+        spool: Of this worker.
+        tally: Counts.
+        durability: `spool`, `durable` or `async`.
+    """
+
+    def __init__(self, spool: Spool, tally: Tally, durability: str) -> None:
+        self._spool = spool
+        self._tally = tally
+        self._patience = PATIENCE[durability]
+        self._durable = durability == "durable"
+        self._waiting: list[Offer] = []
+        self._flush: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def promises(self) -> bool:
+        """Whether records can be kept as promised; only `durable` promises anything before a call begins."""
+        return not self._durable or self._spool.sound
+
+    @property
+    def confirms(self) -> bool:
+        """Whether an answer has to say so if its record is not known to be safe."""
+        return self._durable
+
+    def began(self, began: Began) -> None:
+        """A call has begun; nobody waits for that."""
+        self._waiting.append(Offer(began))
+        if self._flush is None:
+            self._flush = self._loop.call_later(LULL, self._put)
+
+    def ended(self, ended: Ended) -> None:
+        """A call has ended, and nobody waits for its record."""
+        self._tally.accept()
+        self._waiting.append(Offer(ended))
+        self._put()
+
+    async def complete(self, ended: Ended) -> bool:
+        """A call has ended whose answer waits for its record; returns whether that is known to be written."""
+        if not self._patience:
+            self.ended(ended)
+            return False
+        self._tally.accept()
+        written = await self._offered(ended, self._patience)
+        if written is None:
+            self._tally.hurry()
+        return bool(written)
+
+    async def judged(self, judged: Judged) -> bool:
+        """Records a judgement; returns whether that is known to be written."""
+        return bool(await self._offered(judged, LONGEST_PATIENCE))
+
+    def close(self) -> None:
+        """Hands over what waits."""
+        self._put()
+
+    def settle(self, waiters: Sequence[Waiter], written: bool) -> None:  # noqa: FBT001 - as the spool calls it
+        """Called by the spool, from its own thread: these waiters need not wait any longer."""
+        with suppress(RuntimeError):  # the loop has ended, and with it who waited
+            self._loop.call_soon_threadsafe(_settle, waiters, written)
+
+    async def _offered(self, said: Ended | Judged, patience: float) -> bool | None:
+        """Whether it is written; None if that is not known in time."""
+        waiter: Waiter = self._loop.create_future()
+        self._waiting.append(Offer(said, waiter))
+        self._put()
+        timer = self._loop.call_later(patience, _settle, (waiter,), None)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+
+    def _put(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self._spool.put(waiting)
+
+
+def _settle(waiters: Sequence[Waiter], written: bool | None) -> None:  # noqa: FBT001 - as the loop calls it
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(written)

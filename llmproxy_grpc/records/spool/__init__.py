@@ -1,0 +1,1 @@
+"""The spool: what each worker appends of its calls to files of its own, before anything reaches the store."""

@@ -1,0 +1,71 @@
+"""The segment that a worker writes to: appends whole frames or nothing of them."""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from llmproxy_grpc.records.spool.segments import SUFFIX, create_locked, sync_folder
+
+
+class SegmentFile:
+    """Appends to one file, locked as long as it is open.
+
+    Args:
+        folder: The spool.
+        worker: Name of the worker.
+        number: Of the segment, ascending.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+
+    def __init__(self, folder: Path, worker: str, number: int) -> None:
+        self._folder = folder
+        self._descriptor: int = create_locked(folder / f"{worker}-{number:08d}{SUFFIX}")
+        self.number: Final = number
+        self.size = 0
+        self.born = time.monotonic()
+        self._synced = -1
+        self._closing = threading.Lock()
+        self._closed = False
+
+    def append(self, data: bytes) -> None:
+        """Appends all of the bytes; if that fails, the file is what it was.
+
+        Raises:
+            OSError: Nothing was appended.
+        """
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._descriptor, memoryview(data)[written:] if written else data)
+        except OSError:
+            os.ftruncate(self._descriptor, self.size)
+            raise
+        self.size += written
+
+    def sync(self) -> None:
+        """Makes what was appended before survive a power cut; nothing if that is so already, or the file is closed."""
+        with self._closing:
+            size = self.size
+            if self._closed or size == self._synced:
+                return
+            if self._synced < 0:
+                sync_folder(self._folder)
+            os.fdatasync(self._descriptor)
+            self._synced = size
+
+    def gone(self) -> bool:
+        """Whether somebody has taken the file away."""
+        with self._closing:
+            return not self._closed and os.fstat(self._descriptor).st_nlink == 0
+
+    def close(self) -> None:
+        """Closes it: from now on it is complete."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            os.close(self._descriptor)

@@ -1,0 +1,80 @@
+"""Counts what becomes of records, so that nobody has to take our word: accepted = stored + spooled + dropped."""
+
+import threading
+from collections import Counter
+from enum import Enum
+from typing import Final
+
+ACCEPTED: Final = "accepted"
+STORED: Final = "stored"
+DROPPED: Final = "dropped"
+
+
+class Loss(Enum):
+    """Why a record was dropped."""
+
+    QUEUE_FULL = "queue_full"
+    SPOOL_FULL = "spool_full"
+    DISK_FULL = "disk_full"
+    SPOOL_FAILED = "spool_failed"
+    DAMAGED = "damaged"
+    REFUSED = "refused"
+    """The store will never take it; it lies in quarantine."""
+    ERASED = "erased"
+
+
+class Tally:
+    """Counts from several threads.
+
+    Attributes:
+        dropped: Records dropped, by reason.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.accepted = 0
+        self.stored = 0
+        self.dropped: Counter[Loss] = Counter()
+        self.bare = 0
+        """Records whose content was left out for want of room."""
+        self.late = 0
+        """Answers that did not wait any longer for their record to be written."""
+        self.feedback = 0
+        """Judgements stored."""
+
+    def states(self) -> dict[str, int]:
+        """How many records of each state there are."""
+        with self._lock:
+            return {ACCEPTED: self.accepted, STORED: self.stored, DROPPED: self.dropped.total()}
+
+    def losses(self) -> dict[str, int]:
+        """How many records were dropped, by reason."""
+        with self._lock:
+            return {loss.value: count for loss, count in self.dropped.items()}
+
+    def accept(self, count: int = 1) -> None:
+        """A call has ended that is to be kept."""
+        with self._lock:
+            self.accepted += count
+
+    def store(self, records: int, feedback: int = 0) -> None:
+        """Records and judgements are in the store."""
+        with self._lock:
+            self.stored += records
+            self.feedback += feedback
+
+    def drop(self, loss: Loss, count: int = 1) -> None:
+        """Records are lost."""
+        if count:
+            with self._lock:
+                self.dropped[loss] += count
+
+    def strip(self, count: int = 1) -> None:
+        """Records are kept without their content."""
+        with self._lock:
+            self.bare += count
+
+    def hurry(self) -> None:
+        """An answer left before its record was written."""
+        with self._lock:
+            self.late += 1

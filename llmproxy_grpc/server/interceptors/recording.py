@@ -1,0 +1,79 @@
+"""Records every call: its begin, and exactly once how it ended, before an answer that is complete leaves."""
+
+import asyncio
+from typing import Final
+
+from llmproxy_grpc.errors import CallerCancelled, InternalError, ProxyError, ProxyOverloaded
+from llmproxy_grpc.records.keeping import Keeping
+from llmproxy_grpc.records.recorder import Recorder
+from llmproxy_grpc.records.spool.entries import Began
+from llmproxy_grpc.server.rpc import Interceptor, Proceed, Rpc
+from llmproxy_grpc.server.taking import Rules, Taking
+from llmproxy_grpc.server.trailers import add_trailer
+
+RECORDED: Final = frozenset({"Chat", "Stream", "Embed", "CountTokens"})
+RETRY_AFTER: Final = 1.0
+STATE_KEY: Final = "llmproxy-record-state"
+UNCONFIRMED: Final = "unconfirmed"
+
+
+def recording(keeping: Keeping | None) -> Interceptor:
+    """The interceptor that records; without anything to record for, one that stands aside."""
+    if keeping is None:
+        return _aside
+    return Recording(keeping.recorder, Rules(keeping.terms.content, keeping.end_users))
+
+
+class Recording:
+    """The interceptor that records.
+
+    Args:
+        recorder: Takes what is recorded.
+        rules: What of it is kept.
+    """
+
+    def __init__(self, recorder: Recorder, rules: Rules) -> None:
+        self._recorder = recorder
+        self._rules = rules
+
+    async def __call__(self, rpc: Rpc, proceed: Proceed) -> None:
+        """Records one call."""
+        if rpc.method.name not in RECORDED:
+            await proceed(rpc)
+            return
+        recorder, call = self._recorder, rpc.call
+        if not recorder.promises:
+            raise ProxyOverloaded(
+                "Records cannot be kept durably now, as this deployment promises.", retry_after=RETRY_AFTER
+            )
+        taking = Taking(rpc, self._rules)
+        if rpc.method.streaming:
+            rpc.tape = lambda: taking.tape(self._complete)
+        recorder.began(Began(call.id, call.caller.tenant, call.caller.key_id, call.method, taking.started_at))
+        error: ProxyError | None = InternalError("The proxy failed.")
+        try:
+            await proceed(rpc)
+            error = None
+            if not taking.done:
+                await self._complete(taking)
+        except ProxyError as raised:
+            error = raised
+            raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                error = CallerCancelled("The caller left.")
+            raise
+        finally:
+            if not taking.done:
+                recorder.ended(taking.ended(error))
+
+    async def _complete(self, taking: Taking) -> None:
+        """Records an answer that is about to leave; it waits for that, though not for long."""
+        written = await self._recorder.complete(taking.ended(None))
+        if not written and self._recorder.confirms:
+            add_trailer(taking.rpc, STATE_KEY, UNCONFIRMED)
+
+
+async def _aside(rpc: Rpc, proceed: Proceed) -> None:
+    await proceed(rpc)

@@ -1,0 +1,51 @@
+"""What a folder of records holds, for tests that look behind a server."""
+
+from pathlib import Path
+
+from llmproxy_grpc._gen.v1 import chat_pb2
+from llmproxy_grpc.records.places import Places
+from llmproxy_grpc.records.record import Body, Feedback, Record
+from llmproxy_grpc.records.sqlite.store import SqliteStore
+from llmproxy_grpc.records.store import Page, Statistics
+from tests.fakes.polling import until
+
+
+class Kept:
+    """Looks into a folder of records from outside, as often as it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.places = Places(folder)
+
+    def records(self, tenant: str = "default") -> list[Record]:
+        return self._read(lambda reader: reader.page(Page(tenant=tenant, as_of_seq=10**12, limit=10**6)))
+
+    def body(self, record: Record) -> Body | None:
+        return self._read(lambda reader: reader.bodies(record.tenant, [record.seq]).get(record.seq))
+
+    def request(self, record: Record) -> chat_pb2.ChatRequest:
+        body = self.body(record)
+        assert body is not None
+        return chat_pb2.ChatRequest.FromString(body.request)
+
+    def response(self, record: Record) -> chat_pb2.ChatResponse:
+        body = self.body(record)
+        assert body is not None
+        return chat_pb2.ChatResponse.FromString(body.response)
+
+    def feedback(self, record_id: bytes, tenant: str = "default") -> list[Feedback]:
+        return self._read(lambda reader: reader.feedback(tenant, [record_id], 10**12).get(record_id, []))
+
+    def statistics(self) -> Statistics:
+        return self._read(lambda reader: reader.statistics())
+
+    async def wait(self, count: int, *, within: float = 10.0) -> list[Record]:
+        """The records, once there are so many."""
+        await until(lambda: len(self.records()) >= count, within=within)
+        return self.records()
+
+    def _read(self, look):
+        reader = SqliteStore(self.places.store).reader()
+        try:
+            return look(reader)
+        finally:
+            reader.close()
