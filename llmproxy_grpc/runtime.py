@@ -77,6 +77,7 @@ class Runtime:
             credentials={name: len(faces) for name, faces in rotating.items()},
             clock=time.monotonic,
             random=random,
+            groups=[route.targets for route in self.catalog.routes()],
         )
         self.router = Router(
             chooser=Chooser(
