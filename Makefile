@@ -7,7 +7,7 @@ GO ?= $(or $(shell command -v go 2>/dev/null),$(CURDIR)/$(BIN)/go)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := llmproxy_grpc clients/python tests tools bench examples
 
-.PHONY: help demo serve test check generate bench bench-kinds soak clean
+.PHONY: help demo serve test check generate bench bench-kinds simulate soak clean
 .DEFAULT_GOAL := help
 
 help: ## Shows this list
@@ -49,6 +49,9 @@ generate: .venv/.dev .venv-gen/.done ## Writes the stubs, the descriptor set and
 bench-kinds: .venv/.dev ## Measures what each kind of provider costs beside openai
 	$(BIN)/python -m bench.kinds
 	$(BIN)/python -m bench.relay
+
+simulate: .venv/.dev ## Compares the strategies over simulated providers, without a network
+	$(BIN)/python -m bench.simulation
 
 bench: .venv/.dev ## Measures the proxy against a bare pass-through, on this machine
 	$(BIN)/python -m bench

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from random import Random
 from typing import Final, Self
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from llmproxy_grpc.calls import CallObserver
 from llmproxy_grpc.config.faults import ConfigError, ConfigFault
@@ -49,6 +49,13 @@ class Observers(Struct, frozen=True):
     switchboard: Switchboard
 
 
+class Nature(Struct, frozen=True):
+    """Where time and chance come from: the monotonic clock, in seconds, and what spreads waits and choices."""
+
+    clock: Callable[[], float] = time.monotonic
+    random: Random = field(default_factory=Random)
+
+
 class Runtime:
     """What a configuration became. Nothing in it changes but what its parts learn."""
 
@@ -60,6 +67,7 @@ class Runtime:
         *,
         built: Mapping[str, Provider],
         owned: AsyncExitStack,
+        nature: Nature,
     ) -> None:
         self.config = config
         self.configured = {provider.name: provider for provider in providers}
@@ -71,13 +79,11 @@ class Runtime:
         self.catalog = Catalog(config, providers, self.directory.lists)
         self.prices = Prices(PriceTable(shipped(), config.prices.rows), providers, listed=self._listed_price)
         rotating = {name: faces for name, each in built.items() if len(faces := by_credential(each)) > 1}
-        random = Random()  # noqa: S311 - it spreads waits, and keeps nothing secret
         self.circuits = Circuits(
             config.breaker,
             credentials={name: len(faces) for name, faces in rotating.items()},
-            clock=time.monotonic,
-            random=random,
-            groups=[route.targets for route in self.catalog.routes()],
+            clock=nature.clock,
+            random=nature.random,
         )
         self.router = Router(
             chooser=Chooser(
@@ -85,11 +91,11 @@ class Runtime:
                 self.providers,
                 registry.known_kinds() | PRESETS.keys() | {provider.kind for provider in self.providers.values()},
                 listed=self.directory.find,
-                ordering=Ordering(Means(observers.vitals, self.prices.quote, random.random)),
+                ordering=Ordering(Means(observers.vitals, self.prices.quote, nature.random.random)),
             ),
             prices=self.prices,
             timeouts=config.timeouts,
-            retries=Retries(config.retries, clock=time.monotonic, random=random, sleep=asyncio.sleep),
+            retries=Retries(config.retries, clock=nature.clock, random=nature.random, sleep=asyncio.sleep),
             circuits=self.circuits,
             by_credential=rotating,
             in_flight_limits={
@@ -97,7 +103,7 @@ class Runtime:
             },
             admits=observers.switchboard.admits,
             observers=observers.calls,
-            clock=time.monotonic,
+            clock=nature.clock,
         )
         observers.vitals.watch(
             target for route in self.catalog.routes() if route.strategy in BY_VITALS for target in route.targets
@@ -110,7 +116,13 @@ class Runtime:
 
     @classmethod
     async def build(
-        cls, config: Config, providers: Sequence[ProviderConfig], observers: Observers, build: registry.Build
+        cls,
+        config: Config,
+        providers: Sequence[ProviderConfig],
+        observers: Observers,
+        build: registry.Build,
+        *,
+        nature: Nature | None = None,
     ) -> Self:
         """Builds everything, or nothing.
 
@@ -124,7 +136,7 @@ class Runtime:
                     ConfigFault("configuration", None, spell(problem.path), None, problem.message)
                     for problem in problems
                 )
-            return cls(config, providers, observers, built=built, owned=stack.pop_all())
+            return cls(config, providers, observers, built=built, owned=stack.pop_all(), nature=nature or Nature())
 
     def remember(self, before: "Runtime") -> None:
         """Takes over what was learned of all providers that are configured as they were before: models, circuits."""
