@@ -3,23 +3,27 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from llmproxy_grpc.errors import NoProviderAvailable, name_fields
-from llmproxy_grpc.routing.candidate import Candidate
+from llmproxy_grpc.routing.candidate import Candidate, Choice
 from llmproxy_grpc.routing.operations import Request
 
 Admits = Callable[[str], bool]
 """Whether a provider gets calls."""
 
 
-def admitted(candidates: Sequence[Candidate[Request]], admits: Admits) -> Sequence[Candidate[Request]]:
-    """The candidates whose providers get calls, in their order.
+def admitted(choice: Choice[Request], admits: Admits) -> Choice[Request]:
+    """The choice among those whose providers get calls.
 
     Raises:
         NoProviderAvailable: There is none; names the providers.
     """
-    left = [candidate for candidate in candidates if admits(candidate.target.provider)]
-    if not left:
-        raise out_of_service(candidate.target.provider for candidate in candidates)
-    return left
+
+    def left(candidates: Sequence[Candidate[Request]]) -> Sequence[Candidate[Request]]:
+        return [candidate for candidate in candidates if admits(candidate.target.provider)]
+
+    candidates = left(choice.candidates)
+    if not candidates:
+        raise out_of_service(candidate.target.provider for candidate in choice.candidates)
+    return Choice(candidates, lambda error, tried: left(choice.instead(error, tried)))
 
 
 def out_of_service(providers: Iterable[str]) -> NoProviderAvailable:

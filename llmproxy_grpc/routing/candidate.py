@@ -1,10 +1,11 @@
 """One target that may be tried for a request, and those of one route together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Generic
 
 from msgspec import Struct
 
+from llmproxy_grpc.errors import ProxyError
 from llmproxy_grpc.messages import Warning
 from llmproxy_grpc.providers.provider import Provider
 from llmproxy_grpc.routing.catalog import Route, Target
@@ -18,6 +19,19 @@ class Candidate(Struct, Generic[Request], frozen=True):
     provider: Provider
     request: Request
     warnings: Sequence[Warning] = ()
+
+
+class Choice(Struct, Generic[Request], frozen=True):
+    """What may answer a request.
+
+    Attributes:
+        candidates: In the order to try; at least one.
+        instead: Gives what to try after an error that is no reason to turn to another of the candidates, but perhaps
+            to another model; it leaves out what was tried.
+    """
+
+    candidates: Sequence[Candidate[Request]]
+    instead: Callable[[ProxyError, Container[Target]], Sequence[Candidate[Request]]]
 
 
 class Group(Struct, Generic[Request], frozen=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Final
 
 from llmproxy_grpc.config.schema import Fallbacks
@@ -15,7 +16,7 @@ from llmproxy_grpc.errors import (
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest
 from llmproxy_grpc.providers.provider import Provider
 from llmproxy_grpc.routing.asked import Asked
-from llmproxy_grpc.routing.candidate import Candidate, Group, only
+from llmproxy_grpc.routing.candidate import Candidate, Choice, Group, only
 from llmproxy_grpc.routing.catalog import Route, Target
 from llmproxy_grpc.routing.operations import Answer, Operation, Request
 from llmproxy_grpc.routing.ordering import Ordering
@@ -60,19 +61,19 @@ class Chooser:
         self._listed = listed
         self._ordering = ordering
 
-    def candidates(
+    def choose(
         self,
         operation: Operation[Request, Answer],
         request: Request,
         available: Callable[[Target], bool] = everything,
-    ) -> Sequence[Candidate[Request]]:
+    ) -> Choice[Request]:
         """Lists the candidates for a request.
 
         Args:
             operation: What kind of request it is.
             request: What is asked.
-            available: Whether a target may be tried now; asking changes nothing. Those that may not are left out, but
-                if there is no other, all are listed: whether to try one all the same is the caller's decision.
+            available: Whether a target may be tried now; asking changes nothing. Those that may not come last, in the
+                order written: whether to try one all the same is the caller's decision.
 
         Raises:
             ModelNotFound: The model, or a fallback model of the request, does not exist.
@@ -84,39 +85,28 @@ class Chooser:
         """
         _check_kinds(request, self._kinds)
         asked = Asked(operation, request)
-        return self._ordered(self._able(asked, _routes(request, self._look_up)), asked, available)
+        candidates = self._ordered(self._able(asked, _routes(request, self._look_up)), asked, available)
+        return Choice(candidates, partial(self._instead, asked, available))
 
-    def instead(
+    def _instead(
         self,
-        operation: Operation[Request, Answer],
-        request: Request,
+        asked: Asked[Request, Answer],
+        available: Callable[[Target], bool],
         error: ProxyError,
-        *,
-        tried: Container[Target] = (),
-        available: Callable[[Target], bool] = everything,
+        tried: Container[Target],
     ) -> Sequence[Candidate[Request]]:
-        """Lists what to try after an error that is no reason to turn to another target of the same model.
+        """The candidates of the models that the route names for an error's cause.
 
-        Args:
-            operation: What kind of request it is.
-            request: What was asked.
-            error: What the last target answered.
-            tried: What was tried already.
-            available: As for `candidates`.
-
-        Returns:
-            The candidates of the models that the route of the request names for this cause; none if it names none, or
-            none of them can honour the request.
+        There are none if it names none, or none of them can honour the request: then the error at hand says more.
         """
         models = CAUSES.get(type(error))
         if models is None:
             return ()
-        asked = Asked(operation, request)
         try:
-            routes = [self._look_up(name) for name in models(self._look_up(request.model).fallbacks)]
+            routes = [self._look_up(name) for name in models(self._look_up(asked.request.model).fallbacks)]
             groups = self._able(asked, routes)
         except ProxyError:
-            return ()  # the error at hand says more
+            return ()
         untried = only(groups, lambda candidate: candidate.target not in tried)
         return self._ordered(untried, asked, available)
 
@@ -133,12 +123,18 @@ class Chooser:
         asked: Asked[Request, Answer],
         available: Callable[[Target], bool],
     ) -> Sequence[Candidate[Request]]:
-        """One list of all groups: what has room and is available, each group in its route's order."""
+        """One list of all groups: what has room, each group in its route's order, what is not available behind them."""
         if len(groups) == 1 and len(groups[0].candidates) == 1:  # nearly always
             return groups[0].candidates
         groups = with_room(groups, asked, self._listed)
-        groups = only(groups, lambda candidate: available(candidate.target)) or groups
-        return [candidate for group in groups for candidate in self._ordering.order(group, asked)]
+        may_be_tried = {each.target for group in groups for each in group.candidates if available(each.target)}
+        ordered = [
+            candidate
+            for group in only(groups, lambda candidate: candidate.target in may_be_tried)
+            for candidate in self._ordering.order(group, asked)
+        ]
+        others = [each for group in groups for each in group.candidates if each.target not in may_be_tried]
+        return ordered + others
 
 
 def _check_kinds(request: ChatRequest | EmbedRequest, kinds: AbstractSet[str]) -> None:

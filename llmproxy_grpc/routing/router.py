@@ -33,6 +33,7 @@ from llmproxy_grpc.routing.admitted import Admits, admitted, out_of_service
 from llmproxy_grpc.routing.attempt import Trying
 from llmproxy_grpc.routing.candidate import Candidate
 from llmproxy_grpc.routing.candidates import Chooser
+from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.circuit import Permit
 from llmproxy_grpc.routing.circuits import Circuits
 from llmproxy_grpc.routing.operations import CHAT, COUNT, EMBED, Answer, Operation, Request
@@ -116,7 +117,7 @@ class Router:
                 raise
         except (CapabilityNotSupported, UpstreamError, ProxyOverloaded, NoProviderAvailable):
             pass
-        first = self._chooser.candidates(CHAT, request)[0]
+        first = self._chooser.choose(CHAT, request).candidates[0]
         call.warnings.extend(first.warnings)
         return TokenCount(prompt_tokens(first.request), UsageSource.ESTIMATE)
 
@@ -163,12 +164,15 @@ class Router:
     def _tries(self, operation: Operation[Request, Answer], call: Call, request: Request) -> Tries[Request]:
         return Tries(
             call,
-            admitted(self._chooser.candidates(operation, request), self._admits),
+            admitted(self._chooser.choose(operation, request, self._available), self._admits),
             self._retries,
             self._circuits,
             asked=request.routing.max_attempts,
             again=not operation.hurried,
         )
+
+    def _available(self, target: Target) -> bool:
+        return self._admits(target.provider) and self._circuits.available(target)
 
     def _limit(self, call: Call, routing: RoutingPolicy, left: int) -> float | None:
         """Longest wait, in seconds, for a whole answer: as the caller says, else none for the last target.

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from llmproxy_grpc.calls import Attempt, Call
 from llmproxy_grpc.errors import CredentialsRejected, DeadlineExceeded, ProxyError, UpstreamRateLimited
-from llmproxy_grpc.routing.candidate import Candidate
+from llmproxy_grpc.routing.candidate import Candidate, Choice
+from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.circuit import Permit
 from llmproxy_grpc.routing.circuits import Circuits
 from llmproxy_grpc.routing.operations import Request
@@ -47,19 +48,30 @@ class Tries(Generic[Request]):
 
     Args:
         call: The call; its attempts so far are read from it.
-        candidates: What may answer, in the order to try; at least one.
+        choice: What may answer.
         retries: Decides whether and when.
         circuits: Says who may be called now.
         asked: Most attempts that the caller wants; None for ours.
         again: Whether a candidate may be tried more than once.
     """
 
-    __slots__ = ("_again", "_allowed", "_call", "_candidates", "_circuits", "_failed", "_made", "_now", "_retries")
+    __slots__ = (
+        "_again",
+        "_allowed",
+        "_call",
+        "_candidates",
+        "_circuits",
+        "_failed",
+        "_instead",
+        "_made",
+        "_now",
+        "_retries",
+    )
 
     def __init__(
         self,
         call: Call,
-        candidates: Sequence[Candidate[Request]],
+        choice: Choice[Request],
         retries: Retries,
         circuits: Circuits,
         *,
@@ -67,7 +79,8 @@ class Tries(Generic[Request]):
         again: bool = True,
     ) -> None:
         self._call = call
-        self._candidates = candidates
+        self._candidates = choice.candidates
+        self._instead = choice.instead
         self._retries = retries
         self._circuits = circuits
         self._again = again
@@ -106,7 +119,7 @@ class Tries(Generic[Request]):
             ProxyError: No other attempt is worth it, or allowed: the error of the attempt that says most.
         """
         if not error.failover:
-            raise error
+            return self._turn_away(error)
         failed = self._failed.setdefault(self._now, _Failed(error, 0))
         failed.error, failed.times = error, failed.times + 1
         while self._made < self._allowed:
@@ -121,6 +134,17 @@ class Tries(Generic[Request]):
             if permit is not None:
                 return self._begin(step.index, permit)
         raise decisive(self._call.attempts)
+
+    def _turn_away(self, error: ProxyError) -> Turn[Request]:
+        """Goes on with other models, where some are named for just this error; it is no failure that counts."""
+        remaining = self._call.deadline_at - self._retries.clock()
+        if self._made < self._allowed and remaining >= SHORTEST_ATTEMPT:
+            tried = {Target(attempt.provider, attempt.upstream_model) for attempt in self._call.attempts}
+            self._candidates, self._failed = self._instead(error, tried), {}
+            step = self._fresh() or (self._trial() if self._candidates else None)
+            if step is not None and step.permit is not None:
+                return self._begin(step.index, step.permit)
+        raise error
 
     def _following(self, remaining: float) -> _Step | None:
         """What to try next: by another credential, another target, the same again, or one that is out."""

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from llmproxy_grpc.config.models import ModelConfig
-from llmproxy_grpc.errors import UpstreamServerError
+from llmproxy_grpc.errors import ContextLengthExceeded, UpstreamServerError
 from llmproxy_grpc.routing.strategies.table import STRATEGIES
 from tests.fakes.requests import chat_request, failure, stream_request
 from tests.fakes.scripted_provider import ScriptedProvider
@@ -106,3 +106,18 @@ async def test_a_conversation_stays_with_its_target(serve):
             (home,) = set(await served(server, 5, asked))
             homes.add(home)
     assert homes == set(names)
+
+
+async def test_a_prompt_that_is_too_long_is_answered_by_another_model(serve):
+    providers = scripted("a", "b", "large")
+    for name in ("a", "b"):
+        providers[name].chats.append(ContextLengthExceeded("Too long."))
+        providers[name].streams.append([ContextLengthExceeded("Too long.")])
+    config = routed({"a": {}, "b": {}}, fallbacks={"context_length": ["large"]})
+    config["models"].append({"id": "large", "targets": [{"provider": "large", "model": "m"}]})
+    async with serve(config, providers=providers) as server:
+        answered = await server.stub.Chat(chat_request())
+        assert (answered.route.provider, answered.route.failed_attempts[0].provider) == ("large", "a")
+        events = [event async for event in server.stub.Stream(stream_request())]
+        assert events[-1].WhichOneof("event") == "end"
+    assert [len(providers[name].requests) for name in ("a", "b", "large")] == [2, 0, 2]

@@ -39,6 +39,16 @@ TARGETS = "targets: [{provider: p, model: x}]"
             "models[0].fallback_models[1]",
             "twice",
         ),
+        (
+            f"{BASE}models: [{{id: m, {TARGETS}, fallbacks: {{context_length: [p/x, m]}}}}]",
+            "models[0].fallbacks.context_length[1]",
+            "itself",
+        ),
+        (
+            f"{BASE}models: [{{id: m, {TARGETS}, fallbacks: {{prompt_blocked: [n]}}}}]",
+            "models[0].fallbacks.prompt_blocked[0]",
+            "no model",
+        ),
         (f"{BASE}default_model: m", "default_model", "there are none, or PROVIDER/UPSTREAM_MODEL"),
         (f"{BASE}default_model: q/x", "default_model", "no model"),
         (f"{BASE}default_model: p/", "default_model", "no model"),
@@ -142,7 +152,6 @@ USES = {
         f"providers[].{key}": f"providers: [{{name: p, kind: echo, {key}: x}}]"
         for key in ("api_version", "region", "project", "location", "deployment", "profile")
     },
-    "models[].fallbacks.*": f"{BASE}models: [{{id: m, {TARGETS}, fallbacks: {{context_length: [p/y]}}}}]",
     "models[].on_stream_break": f"{BASE}models: [{{id: m, {TARGETS}, on_stream_break: continue}}]",
     "hedging.enabled": "hedging: {enabled: true}",
     "records.store": "records: {store: 'postgresql://db/llm'}",
@@ -167,6 +176,5 @@ def test_the_operators_listener_stays_on_this_machine():
 
 def test_what_is_built_takes_every_value():
     assert built_values(("models", 0, "on_stream_break")) == ("error",)
-    assert built_values(("models", 0, "fallbacks", "context_length")) == ()
     assert built_values(("models", 0, "targets", 1, "when", "labels")) is None
     assert built_values(("grpc", "listen")) is None

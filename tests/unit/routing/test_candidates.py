@@ -12,6 +12,7 @@ from llmproxy_grpc.errors import (
     ModelNotFound,
     NoProviderAvailable,
     PromptBlocked,
+    ProxyError,
     UpstreamServerError,
 )
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, GenerationConfig, Message, Role, RoutingPolicy, TextPart
@@ -51,16 +52,22 @@ def chooser(*routes: Route, listed: dict[Target, int] | None = None) -> Chooser:
 
 
 def order(chooser: Chooser, *unavailable: Target, of: ChatRequest | None = None) -> list[Target]:
-    found = chooser.candidates(CHAT, of or ask(), lambda target: target not in unavailable)
-    return [candidate.target for candidate in found]
+    found = chooser.choose(CHAT, of or ask(), lambda target: target not in unavailable)
+    return [candidate.target for candidate in found.candidates]
 
 
-def test_targets_that_are_not_available_are_left_out():
-    assert order(chooser(Route("model", (A, B, C))), A, C) == [B]
+def test_targets_that_are_not_available_come_last():
+    assert order(chooser(Route("model", (A, B, C))), A, C) == [B, A, C]
 
 
 def test_if_none_is_available_all_are_there():
     assert order(chooser(Route("model", (A, B, C))), A, B, C) == [A, B, C]
+
+
+def test_strategies_order_what_is_available_alone():
+    route = chooser(Route("model", (A, B, C), "round_robin"))
+    firsts = [order(route, A)[0] for _ in range(6)]
+    assert firsts == [B, C, B, C, B, C]
 
 
 def test_the_only_target_is_there_whether_available_or_not():
@@ -68,17 +75,17 @@ def test_the_only_target_is_there_whether_available_or_not():
 
 
 def test_a_fallback_that_is_available_goes_before_targets_that_are_not():
-    assert order(chooser(Route("model", (A, B), fallback_models=("other",)), Route("other", (B, C))), A, B) == [C]
+    assert order(chooser(Route("model", (A, B), fallback_models=("other",)), Route("other", (B, C))), A, B) == [C, A, B]
 
 
 def test_without_a_word_on_availability_all_are_there():
-    found = chooser(Route("model", (A, B), fallback_models=("other",)), Route("other", (C,))).candidates(CHAT, ask())
-    assert [candidate.target for candidate in found] == [A, B, C]
+    found = chooser(Route("model", (A, B), fallback_models=("other",)), Route("other", (C,))).choose(CHAT, ask())
+    assert [candidate.target for candidate in found.candidates] == [A, B, C]
 
 
 def test_targets_whose_provider_is_not_there_are_none():
     with pytest.raises(NoProviderAvailable):
-        chooser(Route("model", (Target("d", "m"),))).candidates(CHAT, ask())
+        chooser(Route("model", (Target("d", "m"),))).choose(CHAT, ask())
 
 
 # Conditions.
@@ -155,15 +162,15 @@ def test_of_inputs_to_embed_the_longest_needs_room():
 
     def embedded(*sizes: int) -> list[Target]:
         request = EmbedRequest("model", tuple(TextPart(text="x" * size) for size in sizes))
-        return [candidate.target for candidate in route.candidates(EMBED, request)]
+        return [candidate.target for candidate in route.choose(EMBED, request).candidates]
 
     assert embedded(*[400] * 100) == [A, B]
     assert embedded(400, 4000) == [B]
 
 
 def test_counting_needs_no_room():
-    found = chooser(Route("model", (A, B)), listed={A: 10, B: 10_000}).candidates(COUNT, ask("x" * 4000))
-    assert [candidate.target for candidate in found] == [A, B]
+    found = chooser(Route("model", (A, B)), listed={A: 10, B: 10_000}).choose(COUNT, ask("x" * 4000))
+    assert [candidate.target for candidate in found.candidates] == [A, B]
 
 
 # Stickiness.
@@ -201,8 +208,8 @@ LONG, BLOCKED = ContextLengthExceeded("Too long."), PromptBlocked("Blocked.")
 BY_CAUSE = Route("model", (A,), fallbacks=Fallbacks(context_length=("large",), prompt_blocked=("open", "large")))
 
 
-def instead(chooser: Chooser, error: Exception, *tried: Target, of: ChatRequest | None = None) -> list[Target]:
-    return [candidate.target for candidate in chooser.instead(CHAT, of or ask(), error, tried=tried)]
+def instead(chooser: Chooser, error: ProxyError, *tried: Target, of: ChatRequest | None = None) -> list[Target]:
+    return [candidate.target for candidate in chooser.choose(CHAT, of or ask()).instead(error, tried)]
 
 
 def test_each_cause_has_its_models():
@@ -229,6 +236,6 @@ def test_a_model_that_is_gone_is_no_new_error():
 
 
 def test_the_callers_providers_hold_here_too():
-    of = ask(routing=RoutingPolicy(providers=("b",)))
+    of = ask(routing=RoutingPolicy(providers=("a", "b")))
     assert instead(chooser(BY_CAUSE, Route("large", (B, C))), LONG, of=of) == [B]
     assert instead(chooser(BY_CAUSE, Route("large", (C,))), LONG, of=of) == []
