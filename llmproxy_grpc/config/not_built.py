@@ -14,7 +14,6 @@ NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
     "grpc.workers": (1,),
     "models[].on_stream_break": ("error",),
     "hedging.enabled": (False,),
-    "records.store": ("sqlite",),
     "auth.mode": ("none",),
     "limits": ((),),
     "telemetry.otlp_endpoint": (None,),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from llmproxy_grpc.config.durations import Duration, PositiveDuration
 from llmproxy_grpc.config.section import Flag, Number, Section, Text, Whole
@@ -89,6 +89,12 @@ class HealthConfig(Section):
     timeout: Annotated[PositiveDuration, Field(description="Longest wait for a probe's answer.")] = 5.0
 
 
+def _store(text: str) -> str:
+    if text != "sqlite" and not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must be sqlite, or begin with postgresql://")
+    return text
+
+
 class RecordsConfig(Section):
     """What is kept of calls."""
 
@@ -96,7 +102,14 @@ class RecordsConfig(Section):
     directory: Annotated[
         Text, Field(description="Folder of the records, seen from where the server starts; made for its owner alone.")
     ] = "./llmproxy-data"
-    store: Annotated[Text, Field(description="`sqlite`, or the address of a PostgreSQL database.")] = "sqlite"
+    store: Annotated[
+        Text,
+        AfterValidator(_store),
+        Field(
+            description="`sqlite`, in the folder, or a PostgreSQL database: `postgresql://USER@HOST/DATABASE`; the "
+            "password is better in PGPASSWORD or a file of passwords."
+        ),
+    ] = "sqlite"
     content: Annotated[
         Literal["full", "metadata"],
         Field(description="Whether prompts and answers are kept; a call's own `data` can only narrow it."),

@@ -17,9 +17,8 @@ from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.recorder import Recorder
 from llmproxy_grpc.records.spool.room import spool_bytes
 from llmproxy_grpc.records.spool.writer import SpoolWriter
-from llmproxy_grpc.records.sqlite.library import check_library
-from llmproxy_grpc.records.sqlite.store import SqliteStore, library_version
-from llmproxy_grpc.records.store import OpenStore, StoreUnavailable
+from llmproxy_grpc.records.store import StoreUnavailable
+from llmproxy_grpc.records.stores import SQLITE, described, opener
 from llmproxy_grpc.records.tally import Tally
 
 
@@ -27,7 +26,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     """What is kept, where and how.
 
     Attributes:
-        folder: Where everything lies.
+        folder: Where everything lies, but for the store if that is a database server.
+        store: `sqlite`, or the address of a PostgreSQL database.
         worker: Number of this worker.
         content: Whether prompts and answers are kept.
         hash_end_users: Whether the ids of end users are hashed.
@@ -36,6 +36,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     """
 
     folder: Path
+    store: str = SQLITE
     worker: int = 0
     content: bool = True
     hash_end_users: bool = False
@@ -47,6 +48,7 @@ def terms_of(config: RecordsConfig, worker: int = 0) -> Terms:
     """The terms that a configuration states."""
     return Terms(
         folder=Path(config.directory),
+        store=config.store,
         worker=worker,
         content=config.content == "full",
         hash_end_users=config.end_user == "hash",
@@ -68,11 +70,10 @@ class Keeping:
     """
 
     def __init__(self, terms: Terms, render: RenderLine | None = None) -> None:
-        check_library(library_version())
         self.terms = terms
         self.places = Places(terms.folder)
         self.tally = Tally()
-        self.open_store: OpenStore = lambda: SqliteStore(self.places.store)
+        self.open_store = opener(terms.store, self.places)
         self.end_users = EndUsers(read_key(self.places.end_user_key) if terms.hash_end_users else None)
         self._spool = SpoolWriter(
             self.places.spool,
@@ -102,7 +103,7 @@ class Keeping:
     def __str__(self) -> str:
         """What is kept and where, for people."""
         what = "prompts and answers" if self.terms.content else "metadata alone"
-        return f"{what} for {spell_duration(self.terms.retention)} in {self.terms.folder}"
+        return f"{what} for {spell_duration(self.terms.retention)} in {described(self.terms.store, self.places)}"
 
     @property
     def sound(self) -> bool:

@@ -19,3 +19,5 @@ class Places:
         """Locked by the process that ingests."""
         self.end_user_key = folder / "end-user.key"
         self.ballast = folder / "ballast"
+        self.spool_id = folder / "spool.id"
+        """What tells this spool from those of other hosts."""

@@ -28,8 +28,10 @@ def postgres_store(postgres: PostgresServer) -> Callable[..., PostgresStore]:
     """Opens the same schema each time."""
     schema = f"test_{next(_schemas)}"
 
-    def opened(*, clock_us: Callable[[], int] = lambda: 1_000_000, partition_rows: int = 8) -> PostgresStore:
-        return PostgresStore(postgres.address, clock_us, schema=schema, partition_rows=partition_rows)
+    def opened(
+        *, clock_us: Callable[[], int] = lambda: 1_000_000, spool: str = "host", partition_rows: int = 8
+    ) -> PostgresStore:
+        return PostgresStore(postgres.address, clock_us, spool=spool, schema=schema, partition_rows=partition_rows)
 
     opened.schema = schema  # type: ignore[attr-defined]
     return opened

@@ -9,7 +9,7 @@ import pytest
 from llmproxy_grpc.records.postgres.connection import Connection, numbered
 from llmproxy_grpc.records.postgres.schema import MIGRATIONS
 from llmproxy_grpc.records.postgres.store import PostgresStore
-from llmproxy_grpc.records.record import Body
+from llmproxy_grpc.records.record import Body, OpenCall
 from llmproxy_grpc.records.store import Batch, Condition, Erase, Page, StoreUnavailable, StoreUnfit
 from tests.fakes.postgres import PostgresServer
 from tests.fakes.records import a_judgement, an_entry
@@ -85,6 +85,19 @@ def test_a_writer_that_is_cut_off_leaves_no_gap(postgres, postgres_store):
     assert [record.seq for record in reader.page(EVERYTHING)] == [1, 2]
     for each in (reader, writer, blocker):
         each.close()
+
+
+def test_a_host_knows_its_own_segments_and_open_calls_alone(postgres_store):
+    here, there = (postgres_store(spool=name).writer() for name in ("here", "there"))
+    call = OpenCall(b"c" * 16, "0-1", "default", "Chat", 5, "key")
+    here.write(Batch(opened=[call], progress={"0-1": 7}))
+    there.write(Batch(progress={"0-1": 9}))
+    assert (here.progress(), there.progress()) == ({"0-1": 7}, {"0-1": 9})
+    assert (here.open_calls(), there.open_calls()) == ([call], [])
+    there.write(Batch(forget=["0-1"]))
+    assert here.progress() == {"0-1": 7}
+    here.close()
+    there.close()
 
 
 def test_a_batch_that_crosses_partitions_is_whole(postgres, postgres_store):
@@ -182,16 +195,16 @@ def test_hosts_that_start_at_once_migrate_once(postgres_store):
 
 def test_a_schema_must_have_a_plain_name():
     with pytest.raises(ValueError, match="lower-case"):
-        PostgresStore("postgresql://127.0.0.1:1/x", schema='x"; DROP')
+        PostgresStore("postgresql://127.0.0.1:1/x", spool="host", schema='x"; DROP')
 
 
 def test_a_server_that_is_not_there_is_unavailable():
     with pytest.raises(StoreUnavailable):
-        PostgresStore("postgresql://llmproxy@127.0.0.1:1/records")
+        PostgresStore("postgresql://llmproxy@127.0.0.1:1/records", spool="host")
 
 
 def test_what_was_committed_outlives_a_killed_server_and_the_connections_come_back(own_server):
-    store = PostgresStore(own_server.address)
+    store = PostgresStore(own_server.address, spool="host")
     writer, reader = store.writer(), store.reader()
     entry = an_entry(body=Body(b"r" * 5000, b"s"))
     writer.write(Batch(entries=[entry], progress={"s": 7}))
@@ -212,7 +225,7 @@ def test_what_was_committed_outlives_a_killed_server_and_the_connections_come_ba
 def test_a_server_that_has_stopped_holds_no_thread_for_ever(own_server, monkeypatch):
     monkeypatch.setattr("llmproxy_grpc.records.postgres.connection.COMMAND_TIMEOUT", 0.3)
     monkeypatch.setattr("llmproxy_grpc.records.postgres.connection.CONNECT_TIMEOUT", 0.3)
-    writer = PostgresStore(own_server.address).writer()
+    writer = PostgresStore(own_server.address, spool="host").writer()
     writer.write(Batch(entries=[an_entry()]))
     own_server.freeze()
     try:
@@ -229,7 +242,7 @@ def test_a_server_that_has_stopped_holds_no_thread_for_ever(own_server, monkeypa
 
 def test_erased_content_is_gone_from_the_tables_files(own_server):
     secret, kept = b"erase-me-0123456789abcdef", b"kept-content-0123456789"
-    writer = PostgresStore(own_server.address, partition_rows=8).writer()
+    writer = PostgresStore(own_server.address, spool="host", partition_rows=8).writer()
     gone = an_entry(Body(secret * 3, secret, secret), end_user="ann", labels={"k": secret.decode()})
     others = [an_entry(Body(kept * 3, kept, kept)) for _ in range(20)]
     judgement = a_judgement(gone.record.id, content=secret)

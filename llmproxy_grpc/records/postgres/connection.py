@@ -100,8 +100,9 @@ class Connection:
 
     def _drop(self) -> None:
         session, self._session = self._session, None
-        if session is not None and not session.is_closed():
+        if session is not None:
             session.terminate()
+            self._loop.run_until_complete(asyncio.sleep(0))  # its socket closes on the loop
 
 
 def numbered(sql: str) -> str:

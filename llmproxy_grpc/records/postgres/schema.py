@@ -132,9 +132,10 @@ CREATE TABLE tombstone (
 );
 CREATE INDEX tombstone_seq ON tombstone (tenant, seq);
 
-CREATE TABLE segment (name text PRIMARY KEY, position bigint NOT NULL);
+CREATE TABLE segment (spool text, name text, position bigint NOT NULL, PRIMARY KEY (spool, name));
 
 CREATE TABLE open_call (
+    spool text NOT NULL,
     id bytea PRIMARY KEY,
     worker text NOT NULL,
     tenant text NOT NULL,

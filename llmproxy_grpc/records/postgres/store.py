@@ -22,6 +22,7 @@ class PostgresStore:
     Args:
         address: `postgresql://…`, as libpq takes it.
         clock_us: The wall clock, in microseconds.
+        spool: Names the spool of this host, which no other host has.
         schema: The schema of the tables, made if need be: lower-case letters, digits and `_`.
         partition_rows: Positions in a partition; what a database began with must stay.
 
@@ -35,6 +36,7 @@ class PostgresStore:
         address: str,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         *,
+        spool: str,
         schema: str = SCHEMA,
         partition_rows: int = PARTITION_ROWS,
     ) -> None:
@@ -42,6 +44,7 @@ class PostgresStore:
             raise ValueError("the schema's name must be lower-case letters, digits and _")
         self._address = address
         self._clock_us = clock_us
+        self._spool = spool
         self._schema = schema
         self._partition_rows = partition_rows
         connection = Connection(address, schema)
@@ -56,7 +59,7 @@ class PostgresStore:
     def writer(self) -> PostgresWriter:
         """A session that writes; it is dialled by its first statement."""
         connection = Connection(self._address, self._schema, prepare=STAGES)
-        return PostgresWriter(connection, self._clock_us, self._partition_rows)
+        return PostgresWriter(connection, self._spool, self._clock_us, self._partition_rows)
 
     def reader(self) -> PostgresReader:
         """A session that reads alone; it is dialled by its first statement."""

@@ -33,6 +33,7 @@ class PostgresWriter:
 
     Args:
         connection: Its own, whose sessions begin with STAGES; it closes it.
+        spool: Which spool is ingested: every host has one, and knows nothing of the others' segments and open calls.
         clock_us: The wall clock, in microseconds.
         partition_rows: Positions in a partition.
     """
@@ -40,10 +41,12 @@ class PostgresWriter:
     def __init__(
         self,
         connection: Connection,
+        spool: str,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         partition_rows: int = PARTITION_ROWS,
     ) -> None:
         self._connection = connection
+        self._spool = spool
         self._clock_us = clock_us
         self._rows = partition_rows
         self._packer = Packer()
@@ -63,19 +66,20 @@ class PostgresWriter:
                 )
                 records, repeated, erased = await self._entries(session, batch.entries)
                 feedback, again, void = await self._feedback(session, batch.feedback)
-                await _calls(session, batch)
+                await self._calls(session, batch)
             return Written(records, feedback, repeated + again, erased, void)
 
         return self._connection.run(work)
 
     def progress(self) -> dict[str, int]:
         """By segment, up to which byte it has been committed."""
-        rows = self._connection.query("SELECT name, position FROM segment")
+        rows = self._connection.query("SELECT name, position FROM segment WHERE spool = ?", [self._spool])
         return {str(name): int(position) for name, position in rows}
 
     def open_calls(self) -> list[OpenCall]:
         """Calls that have begun and not ended."""
-        return [OpenCall(*row) for row in self._connection.query("SELECT * FROM open_call ORDER BY id")]
+        sql = f"SELECT {', '.join(OpenCall.__struct_fields__)} FROM open_call WHERE spool = ? ORDER BY id"  # noqa: S608 - names of our own fields
+        return [OpenCall(*row) for row in self._connection.query(sql, [self._spool])]
 
     def parents(self, tenant: str, hashes: Sequence[bytes]) -> dict[bytes, tuple[bytes, str]]:
         """Id and conversation of the records with these full hashes, the first stored of each."""
@@ -173,6 +177,24 @@ class PostgresWriter:
         void = sum(1 for each in about if each in erased)
         return len(fresh), len(judgements) - len(fresh) - void, void
 
+    async def _calls(self, session: Session, batch: Batch) -> None:
+        """Open calls and segments; what comes twice in a batch counts as it came last."""
+        names = ", ".join(OpenCall.__struct_fields__)
+        await session.executemany(
+            f"INSERT INTO open_call (spool, {names}) VALUES ($1, $2, $3, $4, $5, $6, $7) "  # noqa: S608 - names of our own fields
+            "ON CONFLICT (id) DO NOTHING",
+            [fit_row((self._spool, *msgspec.structs.astuple(call))) for call in batch.opened],
+        )
+        await session.execute("DELETE FROM open_call WHERE id = ANY($1)", list(batch.closed))
+        await session.executemany(
+            "INSERT INTO segment VALUES ($1, $2, $3) "
+            "ON CONFLICT (spool, name) DO UPDATE SET position = excluded.position",
+            [(self._spool, name, position) for name, position in batch.progress.items()],
+        )
+        await session.execute(
+            "DELETE FROM segment WHERE spool = $1 AND name = ANY($2)", self._spool, list(batch.forget)
+        )
+
 
 def _labels(entries: Sequence[Entry], first: int) -> list[Row]:
     """A row for each label; two keys that only NUL told apart have become one."""
@@ -191,20 +213,6 @@ async def _copy(session: Session, table: str, rows: Sequence[Row], columns: Sequ
         names = ", ".join(columns) if columns else "*"
         into = f"({names})" if columns else ""
         await session.execute(f"INSERT INTO {table} {into} SELECT {names} FROM stage_{table}")  # noqa: S608 - our own names
-
-
-async def _calls(session: Session, batch: Batch) -> None:
-    """Open calls and segments; what comes twice in a batch counts as it came last."""
-    await session.executemany(
-        "INSERT INTO open_call VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
-        [fit_row(msgspec.structs.astuple(call)) for call in batch.opened],
-    )
-    await session.execute("DELETE FROM open_call WHERE id = ANY($1)", list(batch.closed))
-    await session.executemany(
-        "INSERT INTO segment VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET position = excluded.position",
-        list(batch.progress.items()),
-    )
-    await session.execute("DELETE FROM segment WHERE name = ANY($1)", list(batch.forget))
 
 
 async def _known(session: Session, sql: str, ids: Sequence[bytes]) -> set[bytes]:

@@ -154,7 +154,6 @@ USES = {
     },
     "models[].on_stream_break": f"{BASE}models: [{{id: m, {TARGETS}, on_stream_break: continue}}]",
     "hedging.enabled": "hedging: {enabled: true}",
-    "records.store": "records: {store: 'postgresql://db/llm'}",
     "auth.mode": "auth: {mode: keys}",
     "limits": "limits: [{}]",
     "telemetry.otlp_endpoint": "telemetry: {otlp_endpoint: 'http://x'}",
