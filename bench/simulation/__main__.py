@@ -22,7 +22,7 @@ def line(scenario: str, strategy: str, outcome: Outcome) -> str:
     """Gives a row of the table."""
     shares = (outcome.odd_share, outcome.late_share, outcome.failed / outcome.calls)
     percents = [f"{100 * share:.1f}" for share in shares]
-    quantiles = [f"{outcome.quantile(share):.2f}" for share in (0.5, 0.95, 0.99)]
+    quantiles = [f"{outcome.quantile(share):.2f}" if outcome.waits else "-" for share in (0.5, 0.95, 0.99)]
     cells = [scenario, f"`{strategy}`", *percents, f"{outcome.amplification:.2f}", *quantiles]
     return f"| {' | '.join(cells)} |"
 
@@ -35,9 +35,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seeds", type=int, default=3, help="runs of each, with other chances (%(default)s)")
     parser.add_argument("--rate", type=float, default=50.0, help="calls a second (%(default)s)")
     parser.add_argument("--seconds", type=float, default=120.0, help="simulated (%(default)s)")
+    parser.add_argument("--unary", type=float, default=0.0, help="share of calls that are no streams (%(default)s)")
     options = parser.parse_args(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    load = Load(options.rate, options.seconds)
+    load = Load(options.rate, options.seconds, options.unary)
     print(*HEADER, sep="\n")
     for scenario in options.scenarios:
         for strategy in options.strategies:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from random import Random
@@ -37,10 +37,11 @@ REACTION: Final = 15.0
 
 
 class Load(Struct, frozen=True):
-    """How much is asked: calls a second by chance, for so many seconds."""
+    """How much is asked: calls a second by chance, for so many seconds; so large a share of them not as streams."""
 
     rate: float = 50.0
     seconds: float = 120.0
+    unary: float = 0.0
 
 
 USUAL: Final = Load()
@@ -50,9 +51,10 @@ class Outcome(Struct, frozen=True):
     """What came of one run.
 
     Attributes:
-        waits: Seconds to the first token of each call that succeeded, failover included, in order of size.
+        waits: Seconds to the first token of each stream that succeeded, failover included, in order of size.
         failed: Calls that failed.
         attempts: Attempts of all calls.
+        calls: How many calls there were.
         odd_share: Share of the attempts that went to the odd target after the onset.
         late_share: The same after it had been so for `REACTION` seconds.
     """
@@ -60,13 +62,9 @@ class Outcome(Struct, frozen=True):
     waits: Sequence[float]
     failed: int
     attempts: int
+    calls: int
     odd_share: float
     late_share: float
-
-    @property
-    def calls(self) -> int:
-        """How many calls there were."""
-        return len(self.waits) + self.failed
 
     @property
     def amplification(self) -> float:
@@ -84,6 +82,7 @@ def together(outcomes: Sequence[Outcome]) -> Outcome:
         sorted(wait for outcome in outcomes for wait in outcome.waits),
         sum(outcome.failed for outcome in outcomes),
         sum(outcome.attempts for outcome in outcomes),
+        sum(outcome.calls for outcome in outcomes),
         statistics.fmean(outcome.odd_share for outcome in outcomes),
         statistics.fmean(outcome.late_share for outcome in outcomes),
     )
@@ -121,6 +120,7 @@ class _Run:
         self._waits: list[float] = []
         self._failed = 0
         self._attempts = 0
+        self._calls = 0
 
     async def outcome(self) -> Outcome:
         """Makes the calls, and tells what came of them."""
@@ -141,6 +141,7 @@ class _Run:
             sorted(self._waits),
             self._failed,
             self._attempts,
+            self._calls,
             _share(asked, ONSET),
             _share(asked, ONSET + REACTION),
         )
@@ -149,27 +150,34 @@ class _Run:
         """Makes calls, each as long after the one before as chance will have it."""
         arrivals = Random(self._random.random())
         loop = asyncio.get_running_loop()
-        number = 0
         async with asyncio.TaskGroup() as calls:
             while loop.time() < self._load.seconds:
-                number += 1
-                calls.create_task(self._call(router, number))
+                self._calls += 1
+                whole = self._load.unary > 0 and arrivals.random() < self._load.unary
+                ask = self._ask if whole else self._stream
+                calls.create_task(self._call(router, f"{self._calls}", ask))
                 await asyncio.sleep(arrivals.expovariate(self._load.rate))
 
-    async def _call(self, router: Router, number: int) -> None:
+    async def _call(self, router: Router, name: str, ask: Callable[[Router, Call], Awaitable[None]]) -> None:
         """Makes one call, to its end."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        call = Call(f"{number}", "Stream", "", ANONYMOUS, datetime.now(UTC), now, now + DEADLINE, model="model")
+        now = asyncio.get_running_loop().time()
+        method = "Chat" if ask == self._ask else "Stream"
+        call = Call(name, method, "", ANONYMOUS, datetime.now(UTC), now, now + DEADLINE, model="model")
         try:
-            async with aclosing(router.stream(call, REQUEST)) as batches:
-                async for _ in batches:
-                    pass
+            await ask(router, call)
         except ProxyError:
             self._failed += 1
         if call.first_output_at is not None:
             self._waits.append(call.first_output_at - now)
         self._attempts += len(call.attempts)
+
+    async def _ask(self, router: Router, call: Call) -> None:
+        await router.chat(call, REQUEST)
+
+    async def _stream(self, router: Router, call: Call) -> None:
+        async with aclosing(router.stream(call, REQUEST)) as batches:
+            async for _ in batches:
+                pass
 
 
 def _share(asked: dict[str, list[float]], since: float) -> float:

@@ -9,14 +9,18 @@ from msgspec import Struct
 
 from llmproxy_grpc.errors import CapabilityNotSupported, UpstreamRateLimited, UpstreamServerError
 from llmproxy_grpc.messages import (
+    Candidate,
     CandidateFinish,
     ChatRequest,
     EmbedRequest,
     EmbedResponse,
     FinishReason,
+    Message,
     ProviderResponse,
+    Role,
     StreamEvent,
     TextDelta,
+    TextPart,
     UpstreamEnd,
     UpstreamStart,
     Usage,
@@ -30,6 +34,8 @@ SPREAD: Final = 0.3
 """Standard deviation of its logarithm."""
 ANSWER: Final = 1.0
 """Seconds from the first token to the end, on average."""
+BETWEEN_TOKENS: Final = 0.02
+"""Seconds from one token to the next."""
 AT_ONCE: Final = 128
 """Calls that a target serves at once; others wait for a place."""
 FEATURES: Final = Features(names=("simulated",))
@@ -53,7 +59,7 @@ HEALTHY: Final = Fault()
 
 
 class SimulatedProvider:
-    """A provider that answers every stream with one word, after a time by chance.
+    """A provider that answers everything with one word, after a time by chance.
 
     Args:
         name: Its name.
@@ -81,32 +87,29 @@ class SimulatedProvider:
 
     async def stream(self, _request: ChatRequest, _upstream_model: str) -> AsyncGenerator[Sequence[StreamEvent], None]:
         """Answers, or does what is wrong with it."""
-        now = asyncio.get_running_loop().time()
-        self.asked_at.append(now)
-        error = self._fault.error(now)
-        if error is not None:
-            await asyncio.sleep(0.001)
-            raise error("The simulated provider fails.")
-        if self._fault.silent(now):
-            await asyncio.Event().wait()
+        slowness = await self._begin()
         async with self._places:
-            slowness = self._fault.slowness(now)
             await asyncio.sleep(slowness * FIRST_TOKEN * self._random.lognormvariate(0.0, SPREAD))
             yield [UpstreamStart(""), TextDelta(text="word")]
-            await asyncio.sleep(slowness * self._random.expovariate(1 / ANSWER))
-            yield [CandidateFinish(0, FinishReason.STOP, "stop"), UpstreamEnd(Usage(10, 10, 20))]
+            usage = await self._write(slowness)
+            yield [CandidateFinish(0, FinishReason.STOP, "stop"), UpstreamEnd(usage)]
 
     async def chat(self, _request: ChatRequest, _upstream_model: str) -> ProviderResponse:
-        """Streams alone are simulated."""
-        raise CapabilityNotSupported("The simulated provider streams alone.")
+        """The same in one piece."""
+        slowness = await self._begin()
+        async with self._places:
+            await asyncio.sleep(slowness * FIRST_TOKEN * self._random.lognormvariate(0.0, SPREAD))
+            usage = await self._write(slowness)
+            message = Message(Role.ASSISTANT, (TextPart(text="word"),))
+            return ProviderResponse((Candidate(0, message, FinishReason.STOP, "stop"),), usage, "")
 
     async def embed(self, _request: EmbedRequest, _upstream_model: str) -> EmbedResponse:
-        """As `chat`."""
-        raise CapabilityNotSupported("The simulated provider streams alone.")
+        """Makes none."""
+        raise CapabilityNotSupported("The simulated provider answers conversations alone.")
 
     async def count_tokens(self, _request: ChatRequest, _upstream_model: str) -> int:
-        """As `chat`."""
-        raise CapabilityNotSupported("The simulated provider streams alone.")
+        """Counts none."""
+        raise CapabilityNotSupported("The simulated provider answers conversations alone.")
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         """One model."""
@@ -117,3 +120,22 @@ class SimulatedProvider:
 
     async def aclose(self) -> None:
         """Holds nothing open."""
+
+    async def _begin(self) -> float:
+        """Notes that it was asked, and does what is wrong with it now; gives its slowness."""
+        now = asyncio.get_running_loop().time()
+        self.asked_at.append(now)
+        error = self._fault.error(now)
+        if error is not None:
+            await asyncio.sleep(0.001)
+            raise error("The simulated provider fails.")
+        if self._fault.silent(now):
+            await asyncio.Event().wait()
+        return self._fault.slowness(now)
+
+    async def _write(self, slowness: float) -> Usage:
+        """Writes an answer of a length by chance."""
+        seconds = self._random.expovariate(1 / ANSWER)
+        await asyncio.sleep(slowness * seconds)
+        tokens = round(seconds / BETWEEN_TOKENS)
+        return Usage(10, tokens, 10 + tokens)

@@ -97,6 +97,18 @@ def test_targets_alike_share_the_calls(strategy):
     assert (outcome.failed, outcome.amplification) == (0, 1)
 
 
+@pytest.mark.parametrize("strategy", ["least_latency", "least_in_flight"])
+def test_answers_in_one_piece_do_not_spoil_the_shares(strategy):
+    mixed = Load(rate=50, seconds=75, unary=0.5)
+    assert simulate(strategy, "healthy", seed=1, load=mixed).late_share == pytest.approx(0.25, abs=0.03)
+
+
+@pytest.mark.parametrize("unary", [0.5, 1.0])
+def test_answers_in_one_piece_tell_of_a_slow_target_as_well(unary):
+    load = Load(rate=50, seconds=75, unary=unary)
+    assert simulate("least_latency", "slow", seed=1, load=load).late_share <= 0.1 * 0.25
+
+
 def test_the_command_prints_a_row_for_each(capsys):
     arguments = ["--seeds", "1", "--seconds", "1", "--scenarios", "healthy", "--strategies", "fixed", "weighted"]
     assert main(arguments) == 0
