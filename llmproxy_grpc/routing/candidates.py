@@ -138,6 +138,8 @@ class Chooser:
 
 
 def _check_kinds(request: ChatRequest | EmbedRequest, kinds: AbstractSet[str]) -> None:
+    if not request.provider_options:  # nearly always
+        return
     unknown = [kind for kind in request.provider_options if kind not in kinds]
     if unknown:
         known = ", ".join(sorted(kinds))
@@ -151,4 +153,4 @@ def _routes(request: ChatRequest | EmbedRequest, look_up: Callable[[str], Route]
     """The route of the model, then those of its fallbacks: the caller's own if named, else the configured ones."""
     first = look_up(request.model)
     names = request.routing.fallback_models or first.fallback_models
-    return [first, *(look_up(name) for name in names)]
+    return [first, *map(look_up, names)]

@@ -35,6 +35,8 @@ class Search(Generic[Request, Answer]):
         InvalidRequest: `routing.providers` names an unknown provider.
     """
 
+    __slots__ = ("_asked", "_providers", "_refused", "_seen", "_unmet", "_wanted")
+
     def __init__(self, asked: Asked[Request, Answer], providers: Mapping[str, Provider]) -> None:
         self._asked = asked
         self._providers = providers
@@ -95,6 +97,8 @@ class Search(Generic[Request, Answer]):
 
 
 def _wanted_providers(request: ChatRequest | EmbedRequest, providers: Mapping[str, Provider]) -> frozenset[str]:
+    if not request.routing.providers:  # nearly always
+        return frozenset()
     unknown = [index for index, name in enumerate(request.routing.providers) if name not in providers]
     if unknown:
         raise InvalidRequest(

@@ -152,11 +152,13 @@ class Vitals(CallObserver):
             return  # began before it was watched
         vital.in_flight -= 1
         vital.waiting.pop(call.id, None)
+        if call.method == COUNTING:
+            return  # who cannot count may well answer, and counting takes no time to speak of
         now = self.clock()
         if _is_failure(attempt.error):
             vital.fail(attempt.latency, now)
         elif attempt.error is None:
-            if call.method not in (STREAM, COUNTING):
+            if call.method != STREAM:
                 vital.succeed(_first_token(attempt), now)
         elif isinstance(attempt.error, CallerCancelled | DeadlineExceeded) and attempt.first_output is None:
             vital.wait_in_vain(attempt.latency, now)

@@ -93,9 +93,11 @@ def test_an_answer_in_one_piece_counts_by_its_length(bench, tokens, expected):
     assert seconds(bench) == pytest.approx(expected)
 
 
-def test_counting_tells_nothing_of_generating(bench):
-    bench.end(bench.begin(A, "CountTokens"), 0.01)
+@pytest.mark.parametrize("error", [None, ModelNotFound("No such place."), FAILED])
+def test_counting_tells_nothing_of_generating(bench, error):
+    bench.end(bench.begin(A, "CountTokens"), 0.01, error)
     assert not bench.vitals.of(A).known
+    assert bench.vitals.of(A).in_flight == 0
 
 
 @pytest.mark.parametrize(
