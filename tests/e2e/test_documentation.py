@@ -375,7 +375,7 @@ def test_the_make_targets_named_exist():
 def links() -> list:
     found = [
         (name, target)
-        for name in (*PAGES, *CLIENT_PAGES, "docs/configuration.md", "docs/performance.md")
+        for name in (*PAGES, *CLIENT_PAGES, "docs/configuration.md", "docs/performance.md", "docs/export_dataset.md")
         for target in re.findall(r"\]\(([^)\s]+)\)", page(name))
         if not target.startswith(("http://", "https://"))
     ]

@@ -13,7 +13,7 @@ Check = Callable[[bytes, int, int], tuple[int, bytes] | None]
 _IBAN_COUNTRIES: Final = {
     15: "NO",
     16: "BE",
-    18: "DK FI FK FO GL NL SD",
+    18: "DK FI FK FO GL NL SD",  # codespell:ignore
     19: "MK SI",
     20: "AT BA EE KZ LT LU MN XK",
     21: "CH HR LI LV",
