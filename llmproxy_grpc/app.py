@@ -36,7 +36,6 @@ from llmproxy_grpc.server.chat import ChatServicer
 from llmproxy_grpc.server.count_tokens import CountTokensServicer
 from llmproxy_grpc.server.embed import EmbedServicer
 from llmproxy_grpc.server.exceptions import anonymous
-from llmproxy_grpc.server.feedback import FeedbackServicer
 from llmproxy_grpc.server.grpc_health import SERVICE
 from llmproxy_grpc.server.health import Load
 from llmproxy_grpc.server.interceptors.admission import Admission
@@ -49,6 +48,7 @@ from llmproxy_grpc.server.interceptors.recording import recording
 from llmproxy_grpc.server.interceptors.request_id import request_id
 from llmproxy_grpc.server.models import ModelsServicer
 from llmproxy_grpc.server.readiness import Phase, Readiness
+from llmproxy_grpc.server.recorded import recorded_servicers
 from llmproxy_grpc.server.rpc import Door, Servicer
 from llmproxy_grpc.server.server import GrpcServer
 from llmproxy_grpc.server.service import ADMIN, DESCRIPTOR, admin_service, health_service, proxy_service
@@ -220,12 +220,12 @@ class App:
         )
 
     def _servicers(self) -> Mapping[str, Servicer]:
-        kept = self._keeping
+        kept, write_timeout = self._keeping, lambda: self._current.config().timeouts.write
         chat = ChatServicer(self._current.lend)
         stream = StreamServicer(
             self._current.lend,
             active_streams=lambda: self._admission.running("Stream"),
-            write_timeout=lambda: self._current.config().timeouts.write,
+            write_timeout=write_timeout,
         )
         embed = EmbedServicer(self._current.lend)
         count_tokens = CountTokensServicer(self._current.lend)
@@ -245,7 +245,7 @@ class App:
             "ListModels": models.list_models,
             "GetModel": models.get_model,
             "Health": health.health,
-            "RecordFeedback": FeedbackServicer(None if kept is None else kept.recorder).record_feedback,
+            **recorded_servicers(kept, write_timeout=write_timeout, exported=self._metrics.exported),
         }
 
     def _load(self) -> Load:

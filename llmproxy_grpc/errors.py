@@ -7,6 +7,9 @@
     │   │   └── FeatureDisabled         a set field whose feature is off or not built
     │   ├── ContextLengthExceeded   prompt and output do not fit
     │   ├── PromptBlocked           the provider's policy blocked the prompt
+    │   ├── PermissionDenied        the caller may not do that
+    │   ├── ResumeTokenInvalid      of another export or caller, or damaged
+    │   ├── ResumeTokenExpired      its export no longer exists
     │   ├── ModelNotFound
     │   ├── ResourceNotFound        no such provider, record or plan
     │   ├── MethodNotImplemented
@@ -135,6 +138,24 @@ class PromptBlocked(RequestError):
     """The provider's policy blocked the prompt."""
 
     reason = "PROMPT_BLOCKED"
+
+
+class PermissionDenied(RequestError):
+    """The caller may not use this method."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class ResumeTokenInvalid(RequestError):
+    """The resume token is malformed, or belongs to another export or caller."""
+
+    reason = "RESUME_TOKEN_INVALID"
+
+
+class ResumeTokenExpired(RequestError):
+    """The resume token's export no longer exists."""
+
+    reason = "RESUME_TOKEN_EXPIRED"
 
 
 class ModelNotFound(RequestError):

@@ -21,3 +21,6 @@ class Places:
         self.ballast = folder / "ballast"
         self.spool_id = folder / "spool.id"
         """What tells this spool from those of other hosts."""
+        self.export_key = folder / "export.key"
+        """Seals the resume tokens of exports, and names their plans."""
+        self.plans = folder / "plans"

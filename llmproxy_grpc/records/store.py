@@ -150,6 +150,10 @@ class RecordReader(Protocol):
         """How much there is."""
         ...
 
+    def interrupt(self) -> None:
+        """Ends the statement that runs, if one does: it raises StoreUnavailable. Other threads may call it."""
+        ...
+
     def close(self) -> None:
         """Closes the connection."""
         ...

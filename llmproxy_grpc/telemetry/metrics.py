@@ -94,6 +94,8 @@ class Metrics(CallObserver):
         self._losses = counter("records_dropped", "Records dropped.", "reason")
         spool = "Bytes that wait in the spool of records."
         self._spool_bytes = Gauge("llmproxy_spool_bytes", spool, registry=registry)
+        exported = "Bytes that exports sent."
+        self._exported = Counter("llmproxy_export_bytes", exported, registry=registry)
         self._reloads = counter("config_reloads", "Reloads of the configuration.", "result")
         build = Gauge("llmproxy_build_info", "Always 1; the version is the label.", ["version"], registry=registry)
         build.labels(__version__).set(1)
@@ -105,6 +107,10 @@ class Metrics(CallObserver):
     def config_reloaded(self, result: str) -> None:
         """Counts a reload: applied, unchanged or rejected."""
         self._reloads(result).inc()
+
+    def exported(self, size: int) -> None:
+        """Counts bytes that an export sent."""
+        self._exported.inc(size)
 
     def providers_up(self, serving: Mapping[str, bool]) -> None:
         """Sets whether each provider serves, by name; those that a reload took away are forgotten."""

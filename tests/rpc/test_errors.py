@@ -5,7 +5,12 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from llmproxy_grpc._gen.v1 import chat_pb2, export_pb2, health_pb2
+from llmproxy_grpc._gen.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 from llmproxy_grpc.errors import CredentialsRejected, Fault, UpstreamQuotaExhausted
+from llmproxy_grpc.server.interceptors.errors import errors
+from llmproxy_grpc.server.interceptors.request_id import request_id
+from llmproxy_grpc.server.rpc import Door
+from llmproxy_grpc.server.service import proxy_service
 from tests.fakes.polling import until
 from tests.fakes.requests import broken_off, chat_request, failure, stream_request
 from tests.fakes.scripted_provider import answer
@@ -92,9 +97,14 @@ async def test_fields_of_features_to_come_are_refused_by_path(serve, field):
         assert error.fields == [field]
 
 
-async def test_methods_to_come_say_so(serve):
-    async with serve() as server:
-        error = await failure(server.stub.Export(export_pb2.ExportRequest()))
+async def test_methods_without_a_servicer_say_so():
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([proxy_service(Door([errors, request_id]), {})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        error = await failure(LlmProxyServiceStub(channel).Export(export_pb2.ExportRequest()))
+    await server.stop(None)
     assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_IMPLEMENTED")
 
 

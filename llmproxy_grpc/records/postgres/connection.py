@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -67,6 +68,11 @@ class Connection:
             except BROKEN:
                 self._drop()
                 raise
+
+    def interrupt(self) -> None:
+        """Breaks the session off, and with it the statement that runs; may be called by another thread."""
+        with suppress(RuntimeError):  # it is closed already
+            self._loop.call_soon_threadsafe(self._drop)
 
     def close(self) -> None:
         """Ends the session."""

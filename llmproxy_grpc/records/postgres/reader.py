@@ -103,6 +103,10 @@ class PostgresReader:
         )
         return Statistics(*self._connection.query(sql, tenant=EVERYBODY)[0])
 
+    def interrupt(self) -> None:
+        """Ends the statement that runs; may be called by another thread."""
+        self._connection.interrupt()
+
     def close(self) -> None:
         """Closes the session."""
         self._connection.close()

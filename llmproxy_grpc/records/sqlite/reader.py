@@ -54,14 +54,14 @@ class SqliteReader:
 
     def records(self, tenant: str, seqs: Sequence[int]) -> dict[int, Record]:
         """Rows by position."""
-        found = self._by_seq(tenant, seqs, f"SELECT {_RECORD} FROM record AS r WHERE r.tenant = ? AND r.seq IN ")  # noqa: S608 - names of our own fields
+        found = self._by_seq(tenant, seqs, f"SELECT {_RECORD} FROM record AS r WHERE +r.tenant = ? AND r.seq IN ")  # noqa: S608 - names of our own fields
         return {record.seq: record for record in map(_record, found)}
 
     def bodies(self, tenant: str, seqs: Sequence[int]) -> dict[int, Body]:
         """Content by position, lines included."""
         sql = (
             "SELECT b.seq, b.codec, b.request, b.response, l.codec, l.line, l.fault FROM record AS r "
-            "JOIN body AS b ON b.seq = r.seq LEFT JOIN line AS l ON l.seq = r.seq WHERE r.tenant = ? AND r.seq IN "
+            "JOIN body AS b ON b.seq = r.seq LEFT JOIN line AS l ON l.seq = r.seq WHERE +r.tenant = ? AND r.seq IN "
         )
         unpack = self._unpacker.unpack
         bodies = {}
@@ -74,7 +74,7 @@ class SqliteReader:
         """Lines of OPENAI_CHAT with their faults, by position."""
         sql = (
             "SELECT l.seq, l.codec, l.line, l.fault FROM record AS r JOIN line AS l ON l.seq = r.seq "
-            "WHERE r.tenant = ? AND r.seq IN "
+            "WHERE +r.tenant = ? AND r.seq IN "
         )
         unpack = self._unpacker.unpack
         return {
@@ -114,6 +114,10 @@ class SqliteReader:
         with faults_told():
             row: Row = self._connection.execute(sql).fetchall()[0]
             return Statistics(*row)
+
+    def interrupt(self) -> None:
+        """Ends the statement that runs; may be called by another thread."""
+        self._connection.interrupt()
 
     def close(self) -> None:
         """Closes the connection."""

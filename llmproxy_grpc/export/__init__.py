@@ -1,0 +1,1 @@
+"""Recorded calls as datasets: chosen, rendered, cut into chunks and files."""

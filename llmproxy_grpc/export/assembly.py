@@ -1,0 +1,202 @@
+"""Cuts records into messages: lines into chunks and files, at places that depend on the records alone."""
+
+import gzip
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Final, Protocol
+
+import google_crc32c
+import zstandard
+
+from llmproxy_grpc.export.output import Chunk, File, Piece, Typed, TypedRecord
+from llmproxy_grpc.export.picks import Pick
+from llmproxy_grpc.export.progress import FileState
+from llmproxy_grpc.export.rendering import Line
+from llmproxy_grpc.export.spec import Compression, Part
+from llmproxy_grpc.export.tally import Tally
+
+FILE_BYTES: Final = 64 * 1024 * 1024
+"""A file ends with the first record that reaches so many bytes."""
+_GZIP_LEVEL: Final = 3
+_ZSTD_LEVEL: Final = 3
+
+
+class Hash(Protocol):
+    """A hash that grows."""
+
+    def update(self, data: bytes, /) -> None:
+        """Takes more."""
+
+    def digest(self) -> bytes:
+        """Gives what it is so far."""
+        ...
+
+
+class Assembler:
+    """Makes chunks and files of lines.
+
+    Args:
+        tally: Counts what is written; what is counted elsewhere before a line belongs before it.
+        chunk_bytes: Size that a chunk is not to exceed, unless one line alone does.
+        compression: Of each chunk.
+        file: The file to go on with.
+        sent: The hash of what was sent of it before; None if that cannot be told.
+    """
+
+    def __init__(
+        self, tally: Tally, *, chunk_bytes: int, compression: Compression, file: FileState, sent: "Hash | None"
+    ) -> None:
+        self._tally = tally
+        self._chunk_bytes = chunk_bytes
+        self._compress = _COMPRESSORS[compression]()
+        self._file = file
+        self._hash = sent
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._out: list[Piece] = []
+        if file.size >= FILE_BYTES:
+            self.close()  # its last chunk had left, and what tells its end had not
+
+    def add(self, pick: Pick, made: Line) -> None:
+        """Takes the line of a record."""
+        if pick.part != self._file.part:
+            self._switch(pick.part)
+        line = made.data
+        size = len(line)
+        if self._size + size > self._chunk_bytes and self._lines:
+            self.flush()
+        self._lines.append(line)
+        self._size += size
+        self._tally.write(pick.cursor, made.redacted)
+        if self._file.size + self._size >= FILE_BYTES:
+            self.close()
+
+    def flush(self) -> None:
+        """Ends the chunk."""
+        if not self._lines:
+            return
+        data = b"".join(self._lines)
+        file = self._file
+        if self._hash is not None:
+            self._hash.update(data)
+        self._file = FileState(
+            part=file.part,
+            index=file.index,
+            records=file.records + len(self._lines),
+            size=file.size + len(data),
+            crc=google_crc32c.extend(file.crc, data),
+            start=file.start,
+        )
+        sent = self._compress(data)
+        chunk = Chunk(sent, len(self._lines), file.part, file.index, google_crc32c.value(sent))
+        self._lines, self._size = [], 0
+        self._out.append(Piece(chunk, self._tally.progress(self._file)))
+
+    def close(self) -> None:
+        """Ends the file, if there is anything in it."""
+        self.flush()
+        file = self._file
+        if not file.records:
+            return
+        digest = self._hash.digest() if self._hash is not None else b""
+        done = File(file.part, file.index, file.records, file.size, digest)
+        self._tally.files += 1
+        self._file = FileState(part=file.part, index=file.index + 1, start=self._tally.cursor)
+        self._hash = sha256()
+        self._out.append(Piece(done, self._tally.progress(self._file)))
+
+    def take(self) -> list[Piece]:
+        """What is ready to be sent."""
+        out, self._out = self._out, []
+        return out
+
+    def _switch(self, part: Part) -> None:
+        """Goes on with another part of the split, in a new file."""
+        self.close()
+        self._file = FileState(part=part, start=self._tally.cursor)
+        self._hash = sha256()
+
+
+class Recall:
+    """Hashes again what has been sent of a file before a resume.
+
+    Args:
+        sent: The file as the token knows it.
+    """
+
+    def __init__(self, sent: FileState) -> None:
+        self._sent = sent
+        self._hash = sha256()
+        self._records = self._size = self._crc = 0
+
+    def add(self, made: Line) -> None:
+        """Takes the next line."""
+        line = made.data
+        self._hash.update(line)
+        self._crc = google_crc32c.extend(self._crc, line)
+        self._size += len(line)
+        self._records += 1
+
+    @property
+    def hash(self) -> "Hash | None":
+        """The hash so far; None if these are not the bytes that were sent: a record has been erased meanwhile."""
+        sent = self._sent
+        same = (self._records, self._size, self._crc) == (sent.records, sent.size, sent.crc)
+        return self._hash if same else None
+
+
+class Gatherer:
+    """Makes messages of typed records; there are no files then.
+
+    Args:
+        tally: Counts what is written.
+        chunk_bytes: Size of content that a message is not to exceed, unless one record alone does.
+    """
+
+    def __init__(self, tally: Tally, *, chunk_bytes: int) -> None:
+        self._tally = tally
+        self._chunk_bytes = chunk_bytes
+        self._records: list[TypedRecord] = []
+        self._size = 0
+        self._out: list[Piece] = []
+
+    def add(self, pick: Pick, made: TypedRecord) -> None:
+        """Takes a record."""
+        body = made.body
+        size = 512 if body is None else 512 + len(body.request) + len(body.response)
+        if self._size + size > self._chunk_bytes and self._records:
+            self.flush()
+        self._records.append(made)
+        self._size += size
+        self._tally.write(pick.cursor, {})
+
+    def close(self) -> None:
+        """Ends the message."""
+        self.flush()
+
+    def flush(self) -> None:
+        """Ends the message."""
+        if self._records:
+            self._out.append(Piece(Typed(self._records), self._tally.progress(FileState())))
+            self._records, self._size = [], 0
+
+    def take(self) -> list[Piece]:
+        """What is ready to be sent."""
+        out, self._out = self._out, []
+        return out
+
+
+def _gzip() -> Callable[[bytes], bytes]:
+    # Without the time of day: the same lines are the same bytes.
+    return lambda data: gzip.compress(data, compresslevel=_GZIP_LEVEL, mtime=0)
+
+
+def _zstd() -> Callable[[bytes], bytes]:
+    return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress
+
+
+_COMPRESSORS: Final[Mapping[Compression, Callable[[], Callable[[bytes], bytes]]]] = {
+    Compression.NONE: lambda: bytes,
+    Compression.GZIP: _gzip,
+    Compression.ZSTD: _zstd,
+}

@@ -1,0 +1,93 @@
+"""Opens an export: fixes what it sees of the store, and freezes its selection or finds it again."""
+
+from collections.abc import Callable
+
+from llmproxy_grpc.errors import FieldViolation, InvalidRequest, ResourceNotFound, ResumeTokenExpired
+from llmproxy_grpc.export.export import Export
+from llmproxy_grpc.export.job import Job
+from llmproxy_grpc.export.planner import build
+from llmproxy_grpc.export.plans import LIFETIME, Frozen, Plan, Plans
+from llmproxy_grpc.export.spec import PREFERENCES, Output, PairSource
+from llmproxy_grpc.export.tokens import Position
+from llmproxy_grpc.records.filters import Window
+from llmproxy_grpc.records.store import RecordReader
+
+GONE = "The plan no longer exists, or records of it have been erased; begin the export again."
+
+
+def open_export(
+    job: Job, reader: RecordReader, plans: Plans, *, resumed: Position | None, now: float, check: Callable[[], None]
+) -> Export:
+    """Opens an export; it closes the plan, but not the reader.
+
+    Args:
+        job: What is asked for.
+        reader: The store.
+        plans: Where plans are.
+        resumed: Where an export before stopped.
+        now: Unix seconds.
+        check: Called now and then; raises if the caller has left.
+
+    Raises:
+        ResourceNotFound: There is no such plan.
+        ResumeTokenExpired: What the token goes on with cannot be had any more.
+        InvalidRequest: The plan does not fit the format.
+    """
+    if job.plan_id:
+        plan_id, plan = job.plan_id, _named(job, plans, resumed)
+    else:
+        window = _window(job, reader, resumed)
+        listed = job.choice.needs_plan or job.plan_only
+        plan_id = plans.name(job.choice, window, listed=listed)
+        plan = plans.open(plan_id, job.tenant) or _made(plan_id, job, window, reader, plans, check)
+    try:
+        _check(plan.frozen, job.output, resumed)
+        return Export(job, reader, plan, plan_id=plan_id, resumed=resumed, expires_at=int(now + LIFETIME), check=check)
+    except BaseException:
+        plan.close()
+        raise
+
+
+def _named(job: Job, plans: Plans, resumed: Position | None) -> Plan:
+    """The plan that the request names."""
+    plan = plans.open(job.plan_id, job.tenant)
+    if plan is not None:
+        return plan
+    if resumed is not None:
+        raise ResumeTokenExpired(GONE)
+    raise ResourceNotFound("No such plan.", metadata={"resource": job.plan_id})
+
+
+def _window(job: Job, reader: RecordReader, resumed: Position | None) -> Window:
+    """Where to look: never past what is stored now, and always where the export before looked."""
+    if resumed is not None:
+        return Window(job.tenant, job.after_seq, resumed.as_of_seq, resumed.as_of_feedback_seq)
+    marks = reader.watermarks(job.tenant)
+    until = min(job.as_of_seq or marks.seq, marks.seq)
+    judged_until = min(job.as_of_feedback_seq or marks.feedback_seq, marks.feedback_seq)
+    return Window(job.tenant, job.after_seq, max(until, job.after_seq), judged_until)
+
+
+def _made(
+    plan_id: str, job: Job, window: Window, reader: RecordReader, plans: Plans, check: Callable[[], None]
+) -> Plan:
+    """A new plan; the same one as before where it was lost, as long as no record of it has been erased."""
+    with plans.writing(plan_id) as writer:
+        if job.choice.needs_plan or job.plan_only:
+            build(reader, job.choice, window, writer, check=check)
+        else:
+            writer.freeze(Frozen(choice=job.choice, window=window, listed=False))
+    plan = plans.open(plan_id, job.tenant)
+    if plan is None:
+        raise ResumeTokenExpired(GONE)
+    return plan
+
+
+def _check(frozen: Frozen, output: Output, resumed: Position | None) -> None:
+    if resumed is not None and resumed.plan_digest != frozen.digest:
+        raise ResumeTokenExpired(GONE)
+    by_score = frozen.choice.selection.pairs.source == PairSource.SCORE
+    if (by_score and output.format in PREFERENCES) != frozen.choice.pairs_of_records:
+        kind = "pairs of records" if frozen.choice.pairs_of_records else "single records"
+        violation = FieldViolation("output.format", f"does not fit the plan, which holds {kind}")
+        raise InvalidRequest("The request is not valid: output.format.", violations=[violation])

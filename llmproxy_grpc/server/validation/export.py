@@ -1,0 +1,114 @@
+"""The rules of a request for an export."""
+
+import math
+import re
+from typing import Final
+
+from llmproxy_grpc._gen.v1 import export_pb2 as pb
+from llmproxy_grpc.errors import FieldViolation
+from llmproxy_grpc.server.validation import bounds
+from llmproxy_grpc.server.validation.export_filter import check_filter
+from llmproxy_grpc.server.validation.findings import Findings
+from llmproxy_grpc.server.validation.rules import check_number, check_word
+
+REDACTION_CLASSES: Final = frozenset(
+    ["EMAIL", "PHONE", "CARD", "IBAN", "IP_ADDRESS", "CPF", "CNPJ", "US_SSN", "JWT", "API_KEY", "URL_CREDENTIALS"]
+)
+_LARGEST: Final = 2**62
+_PAIRED: Final = frozenset({pb.EXPORT_FORMAT_OPENAI_PREFERENCE, pb.EXPORT_FORMAT_TRL_PREFERENCE})
+_PLAN_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def validate_export(request: pb.ExportRequest) -> list[FieldViolation]:
+    """Names every field that breaks a rule of the API, as `validate` does."""
+    found = Findings()
+    check_filter(found, "filter", request.filter)
+    _check_selection(found, request.selection, request.output.format)
+    _check_output(found, request.output)
+    if request.plan_id:
+        _check_plan(found, request)
+    if len(request.resume_token) > bounds.MAX_RESUME_TOKEN:
+        found.add("resume_token", f"must be at most {bounds.MAX_RESUME_TOKEN} characters long")
+    if request.max_chunk_bytes < 0:
+        found.add("max_chunk_bytes", "must not be negative; 0 means 65536")
+    if request.max_bytes_per_second:
+        check_number(found, "max_bytes_per_second", request.max_bytes_per_second, bounds.EXPORT_BYTES_PER_SECOND)
+    return found.violations()
+
+
+def _check_plan(found: Findings, request: pb.ExportRequest) -> None:
+    if len(request.plan_id) > bounds.MAX_PLAN_ID or not _PLAN_ID.fullmatch(request.plan_id):
+        found.add("plan_id", "must be the plan_id of an ExportHeader")
+    for name in ("filter", "selection"):
+        if getattr(request, name).ByteSize():
+            found.add(name, "must be empty with a plan_id, which has frozen it")
+
+
+def _check_selection(found: Findings, asked: pb.ExportSelection, form: int) -> None:
+    if asked.deduplication not in pb.Deduplication.values():
+        found.add("selection.deduplication", "must be one that this version knows")
+    if asked.order not in pb.ExportOrder.values():
+        found.add("selection.order", "must be one that this version knows")
+    if asked.limit < 0:
+        found.add("selection.limit", "must not be negative; 0 means all")
+    if asked.HasField("sample"):
+        _check_sample(found, asked.sample)
+    if asked.HasField("split"):
+        _check_split(found, asked.split)
+    _check_pairs(found, asked.pairs, form)
+
+
+def _check_sample(found: Findings, asked: pb.Sample) -> None:
+    size = asked.WhichOneof("size")
+    if size is None:
+        found.add("selection.sample", "needs a fraction or a count")
+    elif size == "fraction":
+        check_number(found, "selection.sample.fraction", asked.fraction, bounds.Range(0, 1))
+    else:
+        check_number(found, "selection.sample.count", asked.count, bounds.Range(0, _LARGEST))
+    check_word(found, "selection.sample.stratify_by_label", asked.stratify_by_label, bounds.MAX_LABEL_KEY)
+
+
+def _check_split(found: Findings, asked: pb.Split) -> None:
+    check_number(found, "selection.split.validation_fraction", asked.validation_fraction, bounds.Range(0, 1))
+    check_number(found, "selection.split.test_fraction", asked.test_fraction, bounds.Range(0, 1))
+    if asked.validation_fraction + asked.test_fraction > 1:
+        found.add("selection.split", "must leave no more than 1 for validation and test together")
+    if asked.group_by not in pb.SplitGroup.values():
+        found.add("selection.split.group_by", "must be one that this version knows")
+
+
+def _check_pairs(found: Findings, asked: pb.PreferencePairs, form: int) -> None:
+    if asked.source not in pb.PairSource.values():
+        found.add("selection.pairs.source", "must be one that this version knows")
+    check_word(found, "selection.pairs.feedback_name", asked.feedback_name, bounds.MAX_NAME)
+    by_score = form in _PAIRED and asked.source == pb.PAIR_SOURCE_SCORE
+    if not asked.feedback_name and (by_score or form == pb.EXPORT_FORMAT_TRL_KTO):
+        found.add("selection.pairs.feedback_name", "is required: the feedback that ranks or labels the answers")
+    if not math.isfinite(asked.min_gap) or asked.min_gap < 0:
+        found.add("selection.pairs.min_gap", "must be a finite number, not negative")
+
+
+def _check_output(found: Findings, asked: pb.ExportOutput) -> None:
+    known = {
+        "format": pb.ExportFormat,
+        "part": pb.SplitPart,
+        "reasoning": pb.ReasoningOutput,
+        "compression": pb.ExportCompression,
+    }
+    for name, enumeration in known.items():
+        if getattr(asked, name) not in enumeration.values():
+            found.add(f"output.{name}", "must be one that this version knows")
+    if asked.redaction.mode not in pb.RedactionMode.values():
+        found.add("output.redaction.mode", "must be one that this version knows")
+    for index, name in enumerate(asked.redaction.classes[: len(REDACTION_CLASSES) + 1]):
+        if name not in REDACTION_CLASSES:
+            found.add(f"output.redaction.classes[{index}]", f"must be one of {', '.join(sorted(REDACTION_CLASSES))}")
+    if len(asked.redaction.classes) > len(REDACTION_CLASSES):
+        found.add("output.redaction.classes", "must name each class once")
+    if asked.redaction.classes and not asked.redaction.mode:
+        found.add("output.redaction.mode", "is required where classes are named")
+    if asked.max_tokens_per_record < 0:
+        found.add("output.max_tokens_per_record", "must not be negative; 0 means no limit")
+    if asked.format == pb.EXPORT_FORMAT_RECORDS and asked.compression:
+        found.add("output.compression", "must be unset for RECORDS, which are no bytes of a file")

@@ -1,0 +1,139 @@
+"""What an export sends: header, chunks, files, summary."""
+
+import gzip
+from hashlib import sha256
+
+import google_crc32c
+import grpc
+import pytest
+import zstandard
+
+from llmproxy_grpc._gen.v1 import export_pb2 as pb
+from llmproxy_grpc.records.store import Batch
+from tests.fakes.exports import a_chat
+
+
+async def test_an_empty_store_gives_a_header_and_a_summary(server):
+    got = await server.all()
+    assert [answer.WhichOneof("payload") for answer in got.messages] == ["header", "summary"]
+    assert [answer.sequence for answer in got.messages] == [0, 1]
+    assert (got.header.as_of_seq, got.header.matched_records) == (0, -1)
+    assert got.summary == pb.ExportSummary()
+
+
+async def test_records_leave_as_lines_in_the_order_in_which_they_were_stored(server, writer):
+    writer.write(Batch(entries=[a_chat("a", "1"), a_chat("b", "2"), a_chat("c", "3\u2028é")]))
+    got = await server.all()
+    assert [answer.WhichOneof("payload") for answer in got.messages] == ["header", "chunk", "file", "summary"]
+    assert got.answers == ["1", "2", "3\u2028é"]
+    [chunk], [file] = got.chunks, got.files
+    assert (chunk.record_count, chunk.part, chunk.file_index) == (3, pb.SPLIT_PART_UNSPECIFIED, 0)
+    assert chunk.crc32c == google_crc32c.value(chunk.data)
+    assert (file.record_count, file.byte_count, file.index) == (3, len(got.data), 0)
+    assert file.sha256 == sha256(got.data).digest()
+    assert got.summary == pb.ExportSummary(matched_records=3, written_records=3, file_count=1)
+    assert (got.header.as_of_seq, got.header.as_of_feedback_seq) == (3, 0)
+
+
+async def test_only_chats_that_went_well_unless_others_are_asked_for(server, writer):
+    writer.write(
+        Batch(
+            entries=[
+                a_chat("a", "1"),
+                a_chat("b", "2", grpc_code=14),
+                a_chat("c", "3", method="Stream"),
+                a_chat("d", "4", method="Embed"),
+            ]
+        )
+    )
+    assert (await server.all()).answers == ["1", "3"]
+    asked = pb.ExportFilter(grpc_codes=[14])
+    assert (await server.all(filter=asked)).answers == ["2"]
+    asked = pb.ExportFilter(methods=["Embed"])
+    assert (await server.all(filter=asked)).answers == ["4"]
+
+
+async def test_what_is_left_out_is_counted_by_reason(server, writer):
+    writer.write(
+        Batch(
+            entries=[
+                a_chat("a", "1", training_ok=False),
+                a_chat(keep=False),
+                a_chat("b", "2"),
+            ]
+        )
+    )
+    got = await server.all()
+    assert got.answers == ["2"]
+    assert dict(got.summary.skipped_records) == {"no_training": 1, "no_content": 1}
+    assert got.summary.matched_records == 3
+    got = await server.all(selection=pb.ExportSelection(include_no_training=True))
+    assert got.answers == ["1", "2"]
+
+
+async def test_chunks_end_with_records_and_are_of_the_size_asked_for(server, writer):
+    writer.write(Batch(entries=[a_chat("x" * 500, str(number)) for number in range(100)]))
+    whole = await server.all()
+    small = await server.all(max_chunk_bytes=1)
+    assert len(small.chunks) == 15
+    assert all(len(chunk.data) <= 4096 and chunk.data.endswith(b"\n") for chunk in small.chunks)
+    assert small.data == whole.data
+    assert small.files == whole.files
+
+
+@pytest.mark.parametrize(
+    ("compression", "decompress"),
+    [
+        (pb.EXPORT_COMPRESSION_GZIP, gzip.decompress),
+        (
+            pb.EXPORT_COMPRESSION_ZSTD,
+            lambda data: zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read(),
+        ),
+    ],
+)
+async def test_compressed_chunks_together_are_a_file(server, writer, compression, decompress):
+    writer.write(Batch(entries=[a_chat("x" * 500, str(number)) for number in range(100)]))
+    plain = await server.all(max_chunk_bytes=4096)
+    packed = await server.all(max_chunk_bytes=4096, output=pb.ExportOutput(compression=compression))
+    assert decompress(packed.data) == plain.data
+    assert packed.files == plain.files
+    assert all(chunk.crc32c == google_crc32c.value(chunk.data) for chunk in packed.chunks)
+    assert (
+        packed.messages[1].chunk.data
+        == (await server.all(max_chunk_bytes=4096, output=pb.ExportOutput(compression=compression)))
+        .messages[1]
+        .chunk.data
+    )
+
+
+async def test_records_themselves_come_whole(server, writer):
+    writer.write(Batch(entries=[a_chat("a", "1", labels={"team": "x"}), a_chat(keep=False, model="m")]))
+    got = await server.all(output=pb.ExportOutput(format=pb.EXPORT_FORMAT_RECORDS))
+    whole, figures = got.records
+    assert whole.request.messages[0].parts[0].text == "a"
+    assert whole.response.candidates[0].message.parts[0].text == "1"
+    assert dict(whole.request.labels) == {"team": "x"}
+    assert (whole.seq, figures.seq) == (1, 2)
+    assert not figures.request.messages
+    assert figures.request.model == "m"
+    assert got.files == []
+
+
+async def test_a_limit_ends_the_search(server, writer):
+    writer.write(Batch(entries=[a_chat("a", str(number)) for number in range(50)]))
+    got = await server.all(selection=pb.ExportSelection(limit=7))
+    assert got.answers == [str(number) for number in range(7)]
+    assert got.summary.written_records == 7
+
+
+async def test_every_wrong_field_is_named(server):
+    request = pb.ExportRequest(
+        filter=pb.ExportFilter(record_ids=["x"], models=[""], after_seq=-1),
+        output=pb.ExportOutput(format=99),
+        max_chunk_bytes=-1,
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await server.all(request)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    for name in ("filter.record_ids[0]", "filter.models[0]", "filter.after_seq", "output.format", "max_chunk_bytes"):
+        assert name in caught.value.details()

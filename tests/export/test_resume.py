@@ -1,0 +1,164 @@
+"""An export that is cut off goes on behind any message, to the same bytes."""
+
+import base64
+
+import grpc
+import pytest
+
+from llmproxy_grpc._gen.v1 import export_pb2 as pb
+from llmproxy_grpc.calls import Caller
+from llmproxy_grpc.export import assembly
+from llmproxy_grpc.export.plans import LIFETIME
+from llmproxy_grpc.records.store import Batch, Erase
+from tests.fakes.exports import Got, a_chat, exporting
+
+DAY = 86_400.0
+
+PLAIN = pb.ExportRequest(max_chunk_bytes=4096)
+PLANNED = pb.ExportRequest(
+    max_chunk_bytes=4096,
+    selection=pb.ExportSelection(
+        order=pb.EXPORT_ORDER_SHUFFLED,
+        seed=7,
+        split=pb.Split(validation_fraction=0.3, test_fraction=0.2),
+        deduplication=pb.DEDUPLICATION_EXACT,
+    ),
+)
+PACKED = pb.ExportRequest(max_chunk_bytes=4096, output=pb.ExportOutput(compression=pb.EXPORT_COMPRESSION_ZSTD))
+TYPED = pb.ExportRequest(max_chunk_bytes=4096, output=pb.ExportOutput(format=pb.EXPORT_FORMAT_RECORDS))
+LIMITED = pb.ExportRequest(max_chunk_bytes=4096, selection=pb.ExportSelection(limit=77))
+
+
+@pytest.fixture
+def small_files(monkeypatch):
+    monkeypatch.setattr(assembly, "FILE_BYTES", 12_000)
+
+
+def some_chats():
+    odd = {3: {"training_ok": False}, 4: {"keep": False}, 5: {"grpc_code": 13}}
+    return [
+        a_chat("x" * (100 + number * 7 % 400), str(number), conversation=str(number % 20), **odd.get(number % 9, {}))
+        for number in range(150)
+    ]
+
+
+async def behind(server, request, token):
+    again = pb.ExportRequest()
+    again.CopyFrom(request)
+    again.resume_token = token
+    return await server.all(again)
+
+
+def content(messages):
+    """What is data: everything but headers, and what numbers and tokens there are around it."""
+    bare = []
+    for message in messages:
+        if message.WhichOneof("payload") in ("header", "heartbeat"):
+            continue
+        copy = pb.ExportResponse()
+        copy.CopyFrom(message)
+        copy.sequence, copy.resume_token = 0, ""
+        bare.append(copy)
+    return bare
+
+
+@pytest.mark.parametrize(
+    "request_", [PLAIN, PLANNED, PACKED, TYPED, LIMITED], ids=["plain", "planned", "packed", "typed", "limited"]
+)
+async def test_what_came_and_what_comes_behind_any_message_is_the_whole(server, writer, small_files, request_):
+    writer.write(Batch(entries=some_chats()))
+    whole = await server.all(request_)
+    assert len(whole.messages) > 6
+    for count in range(1, len(whole.messages) + 1):
+        rest = await behind(server, request_, whole.messages[count - 1].resume_token)
+        assert rest.messages[0].HasField("header")
+        assert [answer.sequence for answer in rest.messages] == list(range(len(rest.messages)))
+        kept = whole.messages[:count]
+        if kept[-1].HasField("summary"):
+            kept = kept[:-1]  # an export that was complete tells its summary again
+        assert content(kept) + content(rest.messages) == content(whole.messages)
+
+
+async def test_records_that_come_later_change_nothing(server, writer, small_files):
+    writer.write(Batch(entries=some_chats()))
+    whole = await server.all(PLAIN)
+    writer.write(Batch(entries=some_chats()))
+    rest = await behind(server, PLAIN, whole.messages[3].resume_token)
+    assert content(whole.messages[:4]) + content(rest.messages) == content(whole.messages)
+
+
+async def test_a_plan_that_was_lost_is_made_again(server, writer, small_files):
+    writer.write(Batch(entries=some_chats()))
+    whole = await server.all(PLANNED)
+    for plan in (server.folder / "plans").iterdir():
+        plan.unlink()
+    rest = await behind(server, PLANNED, whole.messages[3].resume_token)
+    assert content(whole.messages[:4]) + content(rest.messages) == content(whole.messages)
+
+
+async def refused(server, request, token):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await behind(server, request, token)
+    return caught.value.code(), caught.value.details()
+
+
+async def test_a_plan_without_records_that_were_erased_cannot_be_resumed_once_it_is_lost(server, writer, small_files):
+    entries = some_chats()
+    writer.write(Batch(entries=entries))
+    whole = await server.all(PLANNED)
+    writer.erase(Erase(tenant="default", id=entries[0].record.id), "asked")
+    for plan in (server.folder / "plans").iterdir():
+        plan.unlink()
+    code, details = await refused(server, PLANNED, whole.messages[3].resume_token)
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert "begin the export again" in details
+
+
+async def test_tokens_that_are_not_of_this_export_are_refused(server, writer):
+    writer.write(Batch(entries=some_chats()))
+    token = (await server.all(PLAIN)).messages[2].resume_token
+    changed = pb.ExportRequest(max_chunk_bytes=8192)
+    raw = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    raw[-1] ^= 1
+    forged = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    for request, bad in [
+        (PLAIN, forged),
+        (PLAIN, "?"),
+        (PLAIN, "é"),
+        (PLAIN, "AA"),
+        (PLAIN, token[:-4]),
+        (changed, token),
+    ]:
+        code, _ = await refused(server, request, bad)
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_token_is_of_no_use_to_another_tenant(server, writer):
+    writer.write(Batch(entries=some_chats()))
+    token = (await server.all(PLAIN)).messages[2].resume_token
+    server.caller = Caller(tenant="other")
+    code, _ = await refused(server, PLAIN, token)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_token_of_an_export_that_is_over_is_refused(open_store, writer, tmp_path):
+    writer.write(Batch(entries=some_chats()))
+    time = [1_000_000.0]
+    async with exporting(open_store, tmp_path, now=lambda: time[0]) as server:
+        got = await server.all(PLAIN)
+        assert got.header.expire_time.seconds == 1_000_000 + LIFETIME
+        time[0] += LIFETIME
+        code, _ = await refused(server, PLAIN, got.messages[2].resume_token)
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_an_erased_record_is_absent_and_the_hash_of_its_file_is_not_told(server, writer, small_files):
+    entries = [a_chat("x" * 400, str(number)) for number in range(40)]
+    writer.write(Batch(entries=entries))
+    whole = await server.all(PLAIN)
+    writer.erase(Erase(tenant="default", id=entries[1].record.id), "asked")
+    writer.erase(Erase(tenant="default", id=entries[39].record.id), "asked")
+    rest = await behind(server, PLAIN, whole.messages[1].resume_token)
+    assert Got([whole.messages[0], whole.messages[1], *rest.messages]).answers == [str(number) for number in range(39)]
+    assert rest.files[0].sha256 == b""
+    assert all(file.sha256 for file in rest.files[1:])
