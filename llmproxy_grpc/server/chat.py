@@ -17,7 +17,7 @@ class ChatServicer:
     async def chat(self, request: chat_pb2.ChatRequest, rpc: Rpc) -> chat_pb2.ChatResponse:
         """Answers one request."""
         call = rpc.call
-        accepted = accept(request, call)
+        accepted = await accept(request, call)
         with self._lend_router() as router:
             response = await router.chat(call, accepted)
         send_trailers(rpc, with_target=True)

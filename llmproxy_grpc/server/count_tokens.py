@@ -24,7 +24,7 @@ class CountTokensServicer:
         """Answers one request; the trailers name the target only if that has counted."""
         if not request.HasField("chat"):
             raise invalid([FieldViolation("chat", "Required: the prompt to count.")])
-        accepted = accept(request.chat, rpc.call, prefix=CHAT)
+        accepted = await accept(request.chat, rpc.call, prefix=CHAT)
         with self._lend_router() as router:
             counted = await router.count_tokens(rpc.call, accepted)
         send_trailers(rpc, with_target=counted.source is UsageSource.PROVIDER)

@@ -43,7 +43,7 @@ class StreamServicer:
         wrong = validate_stream_options(options, prefix="options.")
         if not request.HasField("chat"):
             raise invalid([*wrong, FieldViolation("chat", "Required: the conversation to answer.")])
-        accepted = accept(request.chat, call, prefix=CHAT, others=wrong)
+        accepted = await accept(request.chat, call, prefix=CHAT, others=wrong)
         warn_of_unknown_fields(request, call)
         pacing = Pacing(options, self._active_streams)
         with self._lend_router() as router:

@@ -3,8 +3,8 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,25 @@ from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.providers import registry
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.provider import Provider
+from tests.fakes.busy import LIMIT, SLACK, Busy, no_waiting
 from tests.fakes.scripted_provider import ScriptedProvider
+
+MAY_TAKE_LONG = {
+    "test_what_never_ends_is_refused_before_it_fills_the_memory": "aiohttp inflates in one go what one read gave",
+    "test_a_call_whose_deadline_has_passed_reaches_no_provider": "it sleeps on purpose",
+    "test_thousands_of_unsupported_fields_make_one_small_status_in_no_time": "20,000 parts, the most that are allowed",
+}
+"""Tests in which a callback may take longer than the promise, and why."""
+
+
+@pytest.fixture(autouse=True)
+def busy(request: pytest.FixtureRequest) -> Iterator[Busy]:
+    """Fails a test in which the server kept the event loop busy, or waited for anybody but through it."""
+    watch, allowed = Busy(), request.node.originalname in MAY_TAKE_LONG
+    with watch.watching(), nullcontext() if allowed else no_waiting():
+        yield watch
+    if not allowed:
+        assert watch.longest < LIMIT * SLACK, watch.name
 
 
 @dataclass
