@@ -27,6 +27,7 @@ from llmproxy_grpc.providers.provider import Provider, by_credential
 from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.catalog import Catalog, Route
 from llmproxy_grpc.routing.circuits import Circuits
+from llmproxy_grpc.routing.concurrency import Concurrency
 from llmproxy_grpc.routing.description import Description, describe
 from llmproxy_grpc.routing.directory import Directory
 from llmproxy_grpc.routing.ordering import Ordering
@@ -85,6 +86,7 @@ class Runtime:
             clock=nature.clock,
             random=nature.random,
         )
+        self.concurrency = _concurrency(providers)
         self.router = Router(
             chooser=Chooser(
                 self.catalog.route,
@@ -98,11 +100,9 @@ class Runtime:
             retries=Retries(config.retries, clock=nature.clock, random=nature.random, sleep=asyncio.sleep),
             circuits=self.circuits,
             by_credential=rotating,
-            in_flight_limits={
-                provider.name: provider.max_in_flight for provider in providers if provider.max_in_flight is not None
-            },
+            concurrency=self.concurrency,
             admits=observers.switchboard.admits,
-            observers=observers.calls,
+            observers=(*observers.calls, self.concurrency) if self.concurrency.learns else observers.calls,
             clock=nature.clock,
         )
         observers.vitals.watch(
@@ -145,6 +145,7 @@ class Runtime:
             if name in same:
                 self.directory.remember(name, models)
         self.circuits.adopt(before.circuits, same)
+        self.concurrency.adopt(before.concurrency)
 
     async def start(self) -> None:
         """Begins to list models; returns when the lists are there, or after half a second."""
@@ -218,6 +219,13 @@ async def _unbuildable(config: Config) -> list[Problem]:
     async with AsyncExitStack() as stack:
         _, problems = await _build_all(config, config.providers, registry.build, stack)
     return problems
+
+
+def _concurrency(providers: Sequence[ProviderConfig]) -> Concurrency:
+    """The bounds of attempts in flight, as configured."""
+    limits = {provider.name: provider.max_in_flight for provider in providers}
+    fixed = {name: limit for name, limit in limits.items() if isinstance(limit, int)}
+    return Concurrency(fixed, learned=[name for name, limit in limits.items() if limit == "auto"])
 
 
 async def _build_all(

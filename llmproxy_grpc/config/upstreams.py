@@ -23,6 +23,7 @@ _KINDS_WITH: Final[Mapping[str, frozenset[str]]] = {
     ),
     **dict.fromkeys(("project", "location"), frozenset({"gemini"})),
 }
+LARGEST_LIMIT: Final = 1_000_000
 _REMOTE_KEYS: Final = frozenset(("base_url", "api_key", "api_keys", "headers", "preset"))
 
 
@@ -44,6 +45,13 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _max_in_flight(value: object) -> object:
+    found = number_in(value)
+    if found != "auto" and (type(found) is not int or not 1 <= found <= LARGEST_LIMIT):
+        raise ValueError(f"must be a whole number from 1 to {LARGEST_LIMIT}, or auto")
+    return found
+
+
 def _quirk(value: object) -> object:
     found = number_in(value)
     if not isinstance(found, bool | int | str):
@@ -57,6 +65,16 @@ Quirk = Annotated[
     bool | int | str,
     BeforeValidator(_quirk),
     WithJsonSchema({"type": ["boolean", "integer", "string"], "x-type": "true or false, whole number or text"}),
+]
+MaxInFlight = Annotated[
+    int | Literal["auto"],
+    BeforeValidator(_max_in_flight),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT}, {"const": "auto"}],
+            "x-type": "whole number, 1 to 1000000, or `auto`",
+        }
+    ),
 ]
 Globs = tuple[Text, ...]
 
@@ -95,7 +113,8 @@ class ProviderConfig(Section):
     ] = None
     headers: Annotated[Mapping[HeaderName, Secret], Field(description="Further headers of every request.")] = {}
     max_in_flight: Annotated[
-        Whole | None, Field(ge=1, le=1_000_000, description="Most requests at a time; null: no limit.")
+        MaxInFlight | None,
+        Field(description="Most requests at a time; `auto`: learned from first-token times. Null: no limit."),
     ] = None
     state: Annotated[
         Literal["enabled", "draining", "disabled"],

@@ -36,6 +36,7 @@ from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.circuit import Permit
 from llmproxy_grpc.routing.circuits import Circuits
+from llmproxy_grpc.routing.concurrency import Concurrency
 from llmproxy_grpc.routing.operations import CHAT, COUNT, EMBED, Answer, Operation, Request
 from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.tries import Tries, Turn
@@ -57,7 +58,7 @@ class Router:
         retries: Decides whether a failed attempt is followed by another.
         circuits: Says who may be called now.
         by_credential: Each provider that has several credentials, once by each.
-        in_flight_limits: Most attempts in flight, by provider name; without one there is no limit.
+        concurrency: Bounds the attempts in flight with each provider.
         observers: Told of every attempt.
         clock: Monotonic seconds.
         admits: Whether a provider gets calls at all: the operators' word.
@@ -72,7 +73,7 @@ class Router:
         retries: Retries,
         circuits: Circuits,
         by_credential: Mapping[str, Sequence[Provider]],
-        in_flight_limits: Mapping[str, int],
+        concurrency: Concurrency,
         observers: Sequence[CallObserver],
         clock: Callable[[], float],
         admits: Admits = lambda _provider: True,
@@ -83,8 +84,7 @@ class Router:
         self._retries = retries
         self._circuits = circuits
         self._by_credential = by_credential
-        self._limits = in_flight_limits
-        self._in_flight = dict.fromkeys(in_flight_limits, 0)
+        self._concurrency = concurrency
         self._admits = admits
         self._observers = tuple(observers)
         self._clock = clock
@@ -207,7 +207,9 @@ class Router:
         placed = False
         try:
             with trying:
-                placed = self._take_place(target.provider)
+                if not self._admits(target.provider):  # since the candidates were listed
+                    raise out_of_service([target.provider])
+                placed = self._concurrency.take(target.provider)
                 call.warnings.extend(candidate.warnings)
                 yield trying
         except ProxyError:
@@ -215,24 +217,8 @@ class Router:
             raise
         finally:
             if placed:
-                self._in_flight[target.provider] -= 1
+                self._concurrency.give_back(target.provider)
             self._circuits.ended(target, permit, trying.ended, streaming=streaming, hurried=hurried)
-
-    def _take_place(self, provider: str) -> bool:
-        """Takes a place among the provider's attempts in flight, if these are limited."""
-        if not self._admits(provider):  # since the candidates were listed
-            raise out_of_service([provider])
-        limit = self._limits.get(provider)
-        if limit is None:
-            return False
-        if self._in_flight[provider] >= limit:
-            raise ProxyOverloaded(
-                f"The limit of {limit} calls in flight to provider {provider} is reached.",
-                retry_after=1.0,
-                metadata={"limit": str(limit), "provider": provider},
-            )
-        self._in_flight[provider] += 1
-        return True
 
     def _credentialed(self, candidate: Candidate[Request], permit: Permit) -> Candidate[Request]:
         """The candidate as it uses the credential of a permit, where its provider has several."""

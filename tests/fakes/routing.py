@@ -14,6 +14,7 @@ from llmproxy_grpc.pricing.table import PriceTable
 from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.catalog import Catalog
 from llmproxy_grpc.routing.circuits import Circuits
+from llmproxy_grpc.routing.concurrency import Concurrency
 from llmproxy_grpc.routing.ordering import Ordering
 from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.router import Router
@@ -90,7 +91,7 @@ class Bench:
             retries=Retries(config.retries, clock=self.clock, random=random, sleep=self.sleep),
             circuits=self.circuits,
             by_credential={},
-            in_flight_limits={},
+            concurrency=Concurrency({}),
             observers=(vitals, *observers),
             clock=self.clock,
         )

@@ -1,3 +1,5 @@
+import asyncio
+
 import grpc
 
 from llmproxy_grpc._gen.v1 import chat_pb2, generation_pb2
@@ -162,6 +164,24 @@ async def test_a_full_provider_is_passed_over(serve):
         assert answer.route.provider == "b"
         assert answer.route.failed_attempts[0].reason == 20
         waiting.cancel()
+
+
+async def test_a_learned_limit_passes_calls_on_as_a_configured_one(serve):
+    config = {**TWO, "providers": [{"name": "a", "kind": "scripted", "max_in_flight": "auto"}, TWO["providers"][1]]}
+    providers = two()
+    async with serve(config, providers=providers) as server:
+        concurrency = server.app._runtime.concurrency
+        assert concurrency.limit("a") == 20
+        for _ in range(50):
+            concurrency._learned["a"].refused()
+        go = asyncio.Event()
+        providers["a"].chats.extend([go.wait] * 4)
+        waiting = [asyncio.ensure_future(server.stub.Chat(chat_request())) for _ in range(4)]
+        await until(lambda: len(providers["a"].requests) == 4)
+        assert (await server.stub.Chat(chat_request())).route.provider == "b"
+        go.set()
+        assert {(await call).route.provider for call in waiting} == {"a"}
+        assert concurrency._in_flight == {"a": 0}
 
 
 async def test_route_defaults_fill_unset_settings_alone(serve):

@@ -107,6 +107,8 @@ def test_a_base_url_ends_without_a_slash():
         {"max_in_flight": 0},
         {"max_in_flight": True},
         {"max_in_flight": 1.5},
+        {"max_in_flight": 1_000_001},
+        {"max_in_flight": "many"},
         {"threads": 2},
         {"model_file": "x"},
         {"kind": "local", "base_url": "http://x"},
@@ -124,6 +126,12 @@ def test_a_base_url_ends_without_a_slash():
 def test_a_provider_that_makes_no_sense_is_refused(keys):
     with pytest.raises(ValidationError):
         ProviderConfig(**{"name": "p", "kind": "openai", **keys})
+
+
+@pytest.mark.parametrize("value", [None, 1, "auto"])
+def test_a_providers_limit_is_none_a_number_or_learned(value):
+    assert provider(max_in_flight=value).max_in_flight == value
+    assert provider(max_in_flight="7").max_in_flight == 7
 
 
 def test_quirks_keep_their_types_and_a_variables_text_is_what_it_spells():

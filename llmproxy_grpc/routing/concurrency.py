@@ -1,0 +1,81 @@
+"""The attempts in flight with each provider that may have only so many: as configured, or as it can take them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from llmproxy_grpc.calls import Attempt, Call, CallObserver
+from llmproxy_grpc.errors import ProxyOverloaded, UpstreamOverloaded, UpstreamRateLimited
+from llmproxy_grpc.routing.gradient import Gradient
+
+STREAM: Final = "Stream"
+RETRY_AFTER: Final = 1.0
+"""Seconds that a caller is asked to wait for a place."""
+
+
+class Concurrency(CallObserver):
+    """Bounds the attempts in flight. As an observer it learns the limits of those providers that have none configured.
+
+    Args:
+        fixed: The limits that are configured, by provider.
+        learned: The providers whose limits are to be learned.
+    """
+
+    def __init__(self, fixed: Mapping[str, int], learned: Iterable[str] = ()) -> None:
+        self._fixed = fixed
+        self._learned = {provider: Gradient() for provider in learned}
+        self._in_flight = dict.fromkeys((*fixed, *self._learned), 0)
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is anything to learn."""
+        return bool(self._learned)
+
+    def limit(self, provider: str) -> int | None:
+        """Most attempts in flight with a provider now; None for any."""
+        gradient = self._learned.get(provider)
+        return self._fixed.get(provider) if gradient is None else gradient.limit
+
+    def adopt(self, before: "Concurrency") -> None:
+        """Takes over what was learned before a reload."""
+        for provider in self._learned:
+            self._learned[provider] = before._learned.get(provider) or self._learned[provider]  # noqa: SLF001 - one of us
+
+    def take(self, provider: str) -> bool:
+        """Takes a place for an attempt; False if the provider needs none. `give_back` it.
+
+        Raises:
+            ProxyOverloaded: All places are taken; another target may have one.
+        """
+        in_flight = self._in_flight.get(provider)
+        if in_flight is None:
+            return False
+        limit = self.limit(provider)
+        if limit is not None and in_flight >= limit:
+            raise ProxyOverloaded(
+                f"The limit of {limit} calls in flight to provider {provider} is reached.",
+                retry_after=RETRY_AFTER,
+                metadata={"limit": str(limit), "provider": provider},
+            )
+        self._in_flight[provider] = in_flight + 1
+        return True
+
+    def give_back(self, provider: str) -> None:
+        """Gives a place back."""
+        self._in_flight[provider] -= 1
+
+    def first_output(self, call: Call, seconds: float) -> None:
+        """Learns from the time to a stream's first output."""
+        self._took(call.provider, seconds, call.method)
+
+    def attempt_ended(self, call: Call, attempt: Attempt) -> None:
+        """Learns from the time of a whole answer, and from a provider that has too much to do."""
+        if isinstance(attempt.error, UpstreamRateLimited | UpstreamOverloaded):
+            if (gradient := self._learned.get(attempt.provider)) is not None:
+                gradient.refused()
+        elif attempt.error is None and call.method != STREAM:
+            self._took(attempt.provider, attempt.latency, call.method)
+
+    def _took(self, provider: str, seconds: float, method: str) -> None:
+        gradient = self._learned.get(provider)
+        if gradient is not None:
+            gradient.took(seconds, self._in_flight[provider], method)
