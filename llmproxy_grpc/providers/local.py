@@ -53,6 +53,8 @@ _DIALECT = Dialect(
 FEATURES = replace(features_of(_DIALECT.quirks, _DIALECT.names), media={})
 _CONNECT_TIMEOUT = 3.0
 _MOST_THREADS = 4  # more of them slow so small a model down
+# So small a model may repeat itself until its context is full, which takes longer than callers wait.
+_MOST_OUTPUT = 1024
 _LONGEST_FOLDER = 90  # a socket's path has about a hundred bytes
 # A dying process takes connections, or refuses them, a moment before its end is known here.
 _DEATH_NOTICE = 1.0
@@ -74,18 +76,27 @@ class LocalProvider:
         process: The process that runs it; closed by this provider.
         wire: Speaks to the process.
         http: The connections of `wire`; closed by this provider.
+        most_output: Where answers end whose `max_output_tokens` is unset, in tokens; None for the end of the context.
     """
 
     kind = "local"
 
     def __init__(
-        self, name: str, *, model: UpstreamModel, process: ModelProcess, wire: ChatCompletions, http: HttpClient
+        self,
+        name: str,
+        *,
+        model: UpstreamModel,
+        process: ModelProcess,
+        wire: ChatCompletions,
+        http: HttpClient,
+        most_output: int | None = None,
     ) -> None:
         self.name = name
         self._model = model
         self._process = process
         self._wire = wire
         self._http = http
+        self._most_output = most_output
 
     @classmethod
     def from_config(cls, config: ProviderConfig, http: HttpClient) -> Self:  # noqa: ARG003 - the model has its own socket
@@ -106,7 +117,8 @@ class LocalProvider:
         process = ModelProcess(_command(config, path, model.name), folder=_folder())
         own_http = HttpClient(connect_timeout=_CONNECT_TIMEOUT, unix_path=str(process.socket_path))
         wire = ChatCompletions(Upstream(own_http, _ADDRESS, headers=(_HEADERS,)), _DIALECT)
-        return cls(config.name, model=model, process=process, wire=wire, http=own_http)
+        most_output = None if config.model_file else _MOST_OUTPUT
+        return cls(config.name, model=model, process=process, wire=wire, http=own_http, most_output=most_output)
 
     def features(self, upstream_model: str) -> Features:  # noqa: ARG002 - there is one model
         """What so small a model can do: it reads text alone."""
@@ -123,7 +135,8 @@ class LocalProvider:
             ModelNotFound: It is another model that is asked for.
             UpstreamUnreachable: The process does not start.
         """
-        return await self._ask(upstream_model, lambda: self._wire.chat(request, upstream_model))
+        bounded = self._bounded(request)
+        return await self._ask(upstream_model, lambda: self._wire.chat(bounded, upstream_model))
 
     async def stream(self, request: ChatRequest, upstream_model: str) -> AsyncGenerator[Sequence[StreamEvent], None]:
         """Answers in pieces, starting the process if need be; asks again, once, if it died before its answer.
@@ -133,11 +146,12 @@ class LocalProvider:
             UpstreamUnreachable: The process does not start.
         """
         self._check(upstream_model)
+        bounded = self._bounded(request)
         final = False  # nothing can be taken back once something was given, and a prompt may be what kills
         while True:
             await self._process.ready()
             try:
-                async with aclosing(self._wire.stream(request, upstream_model)) as batches:
+                async with aclosing(self._wire.stream(bounded, upstream_model)) as batches:
                     async for batch in batches:
                         final = True
                         yield batch
@@ -186,6 +200,11 @@ class LocalProvider:
                 raise
         await self._process.ready()
         return await ask()
+
+    def _bounded(self, request: ChatRequest) -> ChatRequest:
+        if self._most_output is None or request.generation.max_output_tokens is not None:
+            return request
+        return replace(request, generation=replace(request.generation, max_output_tokens=self._most_output))
 
     def _check(self, upstream_model: str) -> None:
         if upstream_model != self._model.name:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from llmproxy_grpc.config.loader import EMBEDDED_MODEL
 from llmproxy_grpc.config.schema import ProviderConfig
@@ -21,6 +22,7 @@ from llmproxy_grpc.messages import (
     EmbedRequest,
     EmbedResponse,
     FunctionTool,
+    GenerationConfig,
     MediaKind,
     MediaPart,
     Message,
@@ -147,6 +149,24 @@ async def test_a_call_waits_for_the_process():
     assert [await call(local) for call in whole_calls()] == [ANSWER, VECTORS, 37]
     assert await stream(local) == BATCHES
     assert process.starts == 4
+
+
+@pytest.mark.parametrize(
+    ("most_output", "asked", "sent"), [(None, None, None), (64, None, 64), (64, 8, 8), (64, 128, 128), (None, 8, 8)]
+)
+async def test_an_answer_ends_by_itself_unless_the_caller_says_where(most_output, asked, sent):
+    request = replace(REQUEST, generation=GenerationConfig(max_output_tokens=asked))
+    for ask in (LocalProvider.chat, LocalProvider.stream):
+        wire = Wire()
+        local = LocalProvider(
+            "local", model=UpstreamModel("tiny"), process=Process(), wire=wire, http=Http(), most_output=most_output
+        )
+        if ask is LocalProvider.chat:
+            await local.chat(request, "tiny")
+        else:
+            async with aclosing(local.stream(request, "tiny")) as batches:
+                assert [batch async for batch in batches] == BATCHES
+        assert [sent_request.generation.max_output_tokens for sent_request in wire.requests] == [sent]
 
 
 async def test_an_unknown_model_is_not_found_and_starts_nothing():
