@@ -68,7 +68,7 @@ def test_chat_reads_standard_input_without_a_prompt(ctl, script, given, taken):
         (["--target", "http://127.0.0.1:1", "models"], b"", "URL"),
         (["--cert", "c.pem", "models"], b"", "--tls"),
         (["--tls", "--cert", "c.pem", "models"], b"", "both"),
-        (["--ca-file", "/nonexistent/ca.pem", "models"], b"", "/nonexistent/ca.pem"),
+        (["--ca-file", "/nonexistent/ca.pem", "models"], b"", "error: /nonexistent/ca.pem: cannot be read: No such"),
         (["--api-key", "two words", "models"], b"", "API key"),
         (["rerank"], b"", "invalid choice"),
         (["embed"], b"", "no text"),

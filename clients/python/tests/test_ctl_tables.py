@@ -110,7 +110,7 @@ def test_health_shows_each_provider(ctl, script):
         "status   DEGRADED",
         "version  1.2.3",
         "started  1970-01-01T00:00:00Z",
-        "load     3 calls, 4 streams of 1024",
+        "load     calls 3, streams 4, of 1024",
     ]
     assert lines[-1].split() == ["openai"] * 2 + [
         "NOT_SERVING",

@@ -90,7 +90,7 @@ def _add_provider(
         description="Shows which providers get calls, and switches them, by the operators' API (admin.listen).",
     )
     actions = provider.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="list the providers", parents=shared)
+    listing = actions.add_parser("list", help="list the providers", description="Lists the providers.", parents=shared)
     switches = [
         actions.add_parser(verb, help=text, description=f"To {text}.", parents=shared) for verb, text in VERBS.items()
     ]
@@ -130,7 +130,9 @@ def _global_options() -> argparse.ArgumentParser:
     group.add_argument("--ca-file", metavar="FILE", help="authorities to trust (PEM); implies --tls")
     group.add_argument("--cert", metavar="FILE", help="certificate to present (PEM)")
     group.add_argument("--key", metavar="FILE", help="its key (PEM)")
-    group.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="longest time for a call")
+    group.add_argument(
+        "--timeout", metavar="SECONDS", type=_seconds, help="longest time for a call; without it the server's"
+    )
     return options
 
 

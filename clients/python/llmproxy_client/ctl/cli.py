@@ -194,7 +194,9 @@ def _connect(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Clie
             retries=given.command != "health",  # health tells how things are, not how they are in 3 s
             options=EXPORT_OPTIONS if given.command == "export" else (),
         )
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        parser.error(f"{error.filename}: cannot be read: {error.strerror}")
+    except ValueError as error:
         parser.error(str(error))
 
 

@@ -29,8 +29,10 @@ _NUMBERS: Final = {name.removeprefix("NUMBER_FIELD_").lower(): number for name, 
 _CODES: Final = {code.name.lower(): code.value[0] for code in grpc.StatusCode}
 
 
-def add_filters(parser: argparse.ArgumentParser, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-    """Adds the options; all that are given must hold, of a repeated one any."""
+def add_filters(
+    parser: argparse.ArgumentParser, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> "argparse._ArgumentGroup":
+    """Adds the options, and returns their group; all that are given must hold, of a repeated one any."""
     group = parser.add_argument_group("which records", "All that is given must hold; of a repeated option, any.")
 
     def listed(name: str, help_: str, metavar: str, kind: Callable[[str], object] = str) -> None:
@@ -71,6 +73,7 @@ def add_filters(parser: argparse.ArgumentParser, now: Callable[[], datetime] = l
         default=None,
         help="answered by another target than the first, or not",
     )
+    return group
 
 
 def filter_of(given: argparse.Namespace) -> ExportFilter:

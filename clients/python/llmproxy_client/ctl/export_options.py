@@ -68,8 +68,7 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parquet", action="store_true", help="write Parquet beside it (the extra `parquet`)")
     parser.add_argument("--json", action="store_true", help="print JSON: the manifest, or the plan")
     parser.add_argument("--max-rate", metavar="BYTES", type=_size, default=0, help="most bytes a second, such as 50M")
-    add_filters(parser)
-    parser.add_argument_group("which records").add_argument(
+    add_filters(parser).add_argument(
         "--filter", metavar="FILE", type=_filter_file, help="an ExportFilter as JSON, for nested conditions; added"
     )
     _add_selection(parser.add_argument_group("which of those"))

@@ -67,7 +67,7 @@ def _summary(health: HealthResponse) -> list[tuple[str, str]]:
         rows.append(("started", health.start_time.ToJsonString()))
     if health.HasField("load"):
         load = health.load
-        rows.append(("load", f"{load.active_calls} calls, {load.active_streams} streams of {load.admission_limit}"))
+        rows.append(("load", f"calls {load.active_calls}, streams {load.active_streams}, of {load.admission_limit}"))
     return rows
 
 

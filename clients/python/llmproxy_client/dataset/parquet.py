@@ -36,7 +36,7 @@ def check_parquet(name: str) -> None:
     try:
         import pyarrow.parquet  # noqa: F401, PLC0415 - an optional package
     except ImportError:
-        raise ParquetUnavailable("--parquet takes pyarrow: pip install 'llmproxy-client[parquet]'") from None
+        raise ParquetUnavailable("--parquet takes pyarrow: pip install pyarrow") from None
 
 
 def write_parquet(folder: Path, manifest: Manifest) -> list[Path]:
