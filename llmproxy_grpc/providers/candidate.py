@@ -18,7 +18,13 @@ from llmproxy_grpc.providers.jsonio import SurrogateJoiner
 
 
 class CallWriter:
-    """One tool call of a stream, while its arguments come."""
+    """One tool call of a stream, while its arguments come.
+
+    Args:
+        batch: Takes the events.
+        candidate: Index of the candidate that calls.
+        part_index: Index of the call among the candidate's parts.
+    """
 
     __slots__ = ("_batch", "_candidate", "_joiner", "part_index")
 

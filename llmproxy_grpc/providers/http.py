@@ -112,7 +112,13 @@ class HttpClient:
 
 
 class Endpoint:
-    """One method and address with their constant headers, ready to send; made by `HttpClient.endpoint`."""
+    """One method and address with their constant headers, ready to send; made by `HttpClient.endpoint`.
+
+    Args:
+        client: Whose connections it uses.
+        target: The method and address.
+        head: What goes on the wire before the headers of one request.
+    """
 
     __slots__ = ("_client", "_head", "_target")
 
@@ -187,7 +193,14 @@ class Endpoint:
 
 
 class HttpResponse:
-    """An answer: its head, and its body in pieces, decoded if the provider compressed it unasked."""
+    """An answer: its head, and its body in pieces, decoded if the provider compressed it unasked.
+
+    Args:
+        status: The HTTP status.
+        headers: Its headers; names are found in any case.
+        connection: The connection that it comes by.
+        content: The body as it comes.
+    """
 
     __slots__ = ("_connection", "_content", "headers", "status")
 

@@ -23,7 +23,6 @@ _USUAL: Final = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency
 """What comes anyway."""
 _FIRST_TO_SAMPLE: Final = (5, 1)
 _LAST_TO_REST: Final = (5, 4)
-_FIRST_TO_CALL_WITHOUT_THINKING: Final = (5, 4)
 _FIRST_WITH_BREAKPOINTS: Final = (5, 6)
 
 
@@ -50,12 +49,6 @@ class _Model(Struct, frozen=True):
 def thinks(model: str) -> bool:
     """Whether a name is that of a model that thinks: only then may its encrypted thinking be asked for."""
     return _known(model).thinks
-
-
-def thinks_or_calls(model: str) -> bool:
-    """Whether a model calls functions by Chat Completions only while it does not think."""
-    known = _known(model)
-    return known.thinks and known.version >= _FIRST_TO_CALL_WITHOUT_THINKING
 
 
 def adapt_to_model(request: ChatRequest, features: Features, model: str) -> Adapted:

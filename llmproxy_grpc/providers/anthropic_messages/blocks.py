@@ -23,7 +23,13 @@ class StreamedBlock(Protocol):
 
 
 class StreamedText:
-    """A text, with its sources."""
+    """A text, with its sources.
+
+    Args:
+        writer: Writes the candidate.
+        text: What the block begins with.
+        citations: The sources that it begins with.
+    """
 
     def __init__(self, writer: CandidateWriter, text: str, citations: list[dict[str, Any]]) -> None:
         self._writer = writer
@@ -50,7 +56,13 @@ class StreamedText:
 
 
 class StreamedThinking:
-    """Thinking, which is held back where the caller does not want to see it."""
+    """Thinking, which is held back where the caller does not want to see it.
+
+    Args:
+        writer: Writes the candidate.
+        text: What the block begins with.
+        show: Whether the caller wants to see it.
+    """
 
     def __init__(self, writer: CandidateWriter, text: str, *, show: bool) -> None:
         self._writer = writer
@@ -120,7 +132,13 @@ class StreamedCall:
 
 
 class StreamedOpaque:
-    """A block that the API does not model, whose fields come with its beginning or later."""
+    """A block that the API does not model, whose fields come with its beginning or later.
+
+    Args:
+        writer: Writes the candidate.
+        kind: The block's type.
+        value: The fields that it begins with.
+    """
 
     def __init__(self, writer: CandidateWriter, kind: str, value: dict[str, Any]) -> None:
         self._writer = writer

@@ -12,7 +12,6 @@ Session: TypeAlias = asyncpg.Connection
 
 AT_ONCE: Final = 500
 
-_OLD: Final = "SELECT seq, id, tenant FROM record WHERE started_at < $1 ORDER BY seq LIMIT $2"
 _FORLORN: Final = """
 DELETE FROM feedback WHERE fseq IN (
     SELECT fseq FROM feedback AS f
