@@ -9,7 +9,7 @@ from llmproxy_grpc.config.addresses import UNIX
 
 MOST_SHOWN: Final = 20
 ECHO_NOTE: Final = (
-    "note echo only repeats; for a real model: pip install 'llmproxy-grpc[local]', llmproxy pull-model, or a provider"
+    "note echo only repeats; a real model takes a provider, or the extra `local` and then llmproxy pull-model"
 )
 NO_MODEL: Final = "no model yet: configure a provider, or set a key such as OPENAI_API_KEY and start again"
 

@@ -175,6 +175,7 @@ _WORDS: Final = {
     "dict_type": "must be a mapping",
     "mapping_type": "must be a mapping",
     "tuple_type": "must be a list",
+    "too_short": "must not be empty",
     "string_type": "must be text; quote it",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",

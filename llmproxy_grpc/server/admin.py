@@ -122,7 +122,7 @@ class AdminServicer:
             raise invalid([FieldViolation("name", "Required: a provider's name.")])
         facts = self._providers().get(name)
         if facts is None:
-            raise ResourceNotFound("No such provider.", metadata={"resource": name[:128]})
+            raise ResourceNotFound(f"There is no provider {name[:128]!r}.", metadata={"resource": name[:128]})
         return self._shown(name, facts)
 
     def _shown(self, name: str, facts: ProviderFacts) -> provider_pb2.Provider:

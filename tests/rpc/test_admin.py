@@ -228,6 +228,7 @@ async def test_wrong_questions_are_answered_richly(operated):
             assert (await failure(request)).fields == [field]
         error = await failure(it.stub.DisableProvider(admin.DisableProviderRequest(name="nobody")))
         assert (error.code, error.reason) == (Code.NOT_FOUND, "RESOURCE_NOT_FOUND")
+        assert error.message == "There is no provider 'nobody'."
         assert await it.chat() == "a"
 
 

@@ -21,6 +21,7 @@ async def test_it_gets_at_least_what_a_stream_would(serve):
     async with serve({**TWO, "timeouts": {"first_token": 60}}, providers=providers) as server:
         error = await failure(server.stub.Chat(chat_request(), timeout=1.5))
     assert error.reason == "DEADLINE_EXCEEDED"
+    assert error.message.endswith(" s that the caller's deadline left.")
     assert providers["b"].requests == []
 
 

@@ -35,5 +35,5 @@ class Deadline:
         except TimeoutError:
             if not limit.expired():
                 raise
-            whose = "the proxy's cap of" if allowed == cap else "the caller's deadline, of which was left"
-            raise DeadlineExceeded(f"The call did not end within {whose} {allowed:.3g} s.") from None
+            whose = "that the proxy allows" if allowed == cap else "that the caller's deadline left"
+            raise DeadlineExceeded(f"The call did not end within the {allowed:.3g} s {whose}.") from None

@@ -121,6 +121,11 @@ def test_every_fault_is_named_at_once_in_the_order_of_the_sources(tmp_path, writ
     ]
 
 
+def test_a_list_that_needs_something_says_so(tmp_path, write):
+    write("models: [{id: m, targets: []}]\n")
+    assert faults_of(tmp_path) == ["llmproxy.yaml:1: models[0].targets: must not be empty"]
+
+
 def test_a_fault_of_one_section_does_not_hide_what_is_wrong_between_others(tmp_path, write):
     write("http: 3\nproviders: [{name: a, kind: echo}]\nmodels: [{id: m, targets: [{provider: b, model: x}]}]\n")
     assert faults_of(tmp_path) == [

@@ -31,7 +31,7 @@ TARGETS = "targets: [{provider: p, model: x}]"
             "models[0].targets[1]",
             "same target",
         ),
-        (f"{BASE}models: [{{id: m, targets: []}}]", "models[0].targets", "at least 1"),
+        (f"{BASE}models: [{{id: m, targets: []}}]", "models[0].targets", "must not be empty"),
         (f"{BASE}models: [{{id: m, {TARGETS}, fallback_models: [m]}}]", "models[0].fallback_models[0]", "itself"),
         (f"{BASE}models: [{{id: m, {TARGETS}, fallback_models: [n]}}]", "models[0].fallback_models[0]", "no model"),
         (
