@@ -142,16 +142,30 @@ class SpoolWriter:
             return
         if room is Room.TIGHT:
             batch = [self._stripped(offer) for offer in batch]
+        batch, frames = self._encoded(batch)
         if not batch:
             return
-        data = b"".join([frame(encode(offer.said)) for offer in batch])
         try:
-            self._append(data)
+            self._append(b"".join(frames))
         except OSError as error:
             self._keeper.failed()
             self._salvage(batch, error)
             return
         self._told([offer.waiter for offer in batch if offer.waiter is not None], written=True)
+
+    def _encoded(self, batch: Sequence[Offer]) -> tuple[list[Offer], list[bytes]]:
+        """The frames; what cannot be written down is a bug, and takes nobody else along."""
+        offers: list[Offer] = []
+        frames: list[bytes] = []
+        for offer in batch:
+            try:
+                frames.append(frame(encode(offer.said)))
+            except (TypeError, ValueError, OverflowError) as error:
+                log.error("spool_bug", error=type(error).__name__)
+                self._drop([offer], Loss.SPOOL_FAILED)
+            else:
+                offers.append(offer)
+        return offers, frames
 
     def _append(self, data: bytes) -> None:
         """Appends, and syncs if need be; begins a segment before and ends it behind if that is due."""
