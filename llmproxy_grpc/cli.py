@@ -48,17 +48,37 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve until SIGTERM")
     check = commands.add_parser("check-config", help="check the configuration; exit 2 and name each fault")
     for command in (serve, check):
-        command.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration file (YAML or JSON)")
-        command.add_argument(
-            "--set", action="append", default=[], metavar="PATH=VALUE", dest="overrides", help="override one setting"
-        )
+        _add_configuration(command)
     serve.set_defaults(command=_serve)
     check.set_defaults(command=_check_config)
+    _add_records(commands.add_parser("records", help="show or erase what is kept of calls"))
     schema = commands.add_parser("config-schema", help="print the JSON Schema of the configuration")
     schema.set_defaults(command=_config_schema)
     pull = commands.add_parser("pull-model", help="fetch the embedded model, once")
     pull.set_defaults(command=_pull_model)
     return parser
+
+
+def _add_configuration(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration file (YAML or JSON)")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", dest="overrides", help="override one setting"
+    )
+
+
+def _add_records(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    stats = actions.add_parser("stats", help="print how much is kept")
+    stats.set_defaults(command=_records_stats)
+    erase = actions.add_parser("erase", help="erase records for good, beside a running server or without one")
+    erase.set_defaults(command=_records_erase)
+    whose = erase.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--id", help="the record with this id")
+    whose.add_argument("--end-user", metavar="ID", help="all records of this end user")
+    whose.add_argument("--conversation", metavar="ID", help="all records of this conversation")
+    erase.add_argument("--tenant", help="of this tenant alone")
+    for action in (stats, erase):
+        _add_configuration(action)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -96,6 +116,19 @@ def _pull_model(_options: argparse.Namespace) -> int:
     from llmproxy_grpc.providers.embedded.fetch import pull_model
 
     return pull_model(print)
+
+
+def _records_stats(options: argparse.Namespace) -> int:
+    from llmproxy_grpc.record_commands import show_statistics
+
+    show_statistics(_load(options, options.config).config)
+    return 0
+
+
+def _records_erase(options: argparse.Namespace) -> int:
+    from llmproxy_grpc.record_commands import erase_records
+
+    return erase_records(_load(options, options.config).config, options)
 
 
 def _load(options: argparse.Namespace, file: Path | None) -> Loaded:

@@ -96,8 +96,8 @@ class Ingesting:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            lock = _lock(self._places.ingester_lock)
-            if lock is None:
+            held = lock(self._places.ingester_lock)
+            if held is None:
                 self.available = not self._stale()
                 self._stop.wait(ELECTION)
                 continue
@@ -106,7 +106,7 @@ class Ingesting:
                 self._lead()
             finally:
                 self.leading = False
-                os.close(lock)
+                os.close(held)
 
     def _lead(self) -> None:
         """Ingests until it is told to stop; every failure is followed by a pause and a new connection."""
@@ -207,7 +207,7 @@ class Ingesting:
         self._pause = min(LONGEST_PAUSE, self._pause * 2)
 
 
-def _lock(path: Path) -> int | None:
+def lock(path: Path) -> int | None:
     """Takes the lock of the one that ingests; None if another process has it, or there is no place for it."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -65,7 +65,7 @@ class Keeping:
         render: Makes lines of OPENAI_CHAT.
 
     Raises:
-        StoreUnfit: The database library has a known flaw, or, when it is opened, the store is a newer version's.
+        StoreUnfit: When it is opened: the database library has a known flaw, or the store is a newer version's.
         OSError: The key of the end users can neither be read nor be made.
     """
 

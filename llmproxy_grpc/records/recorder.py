@@ -57,8 +57,8 @@ class Recorder:
 
     @property
     def confirms(self) -> bool:
-        """Whether an answer has to say so if its record is not known to be safe."""
-        return self._durable
+        """Whether an answer has to say so if its record is not known to be written; `async` never knows."""
+        return bool(self._patience)
 
     def began(self, began: Began) -> None:
         """A call has begun; nobody waits for that."""

@@ -21,7 +21,8 @@ EVERY: Final = 1.0
 OLDEST: Final = 60.0
 """Seconds after which a segment is renewed, so that what is stored leaves the spool."""
 SPARE: Final = 16 * 1024 * 1024
-"""Free bytes with which a disk that was full counts as usable again."""
+SPARE_SHARE: Final = 0.05
+"""Free bytes with which a disk that was full counts as usable again, or that share of it if it is less."""
 
 
 class Keeper:
@@ -116,5 +117,6 @@ class Keeper:
         self._used = spool_bytes(self._folder)
         self._allowed = bound(self._folder)
         disk = os.statvfs(self._folder)
-        if self.failing and disk.f_bavail * disk.f_frsize >= SPARE:
+        spare = min(SPARE, int(disk.f_blocks * disk.f_frsize * SPARE_SHARE))
+        if self.failing and disk.f_bavail * disk.f_frsize >= spare:
             self.failing = False

@@ -17,8 +17,12 @@ PRAGMA cache_size = -{CACHE_KIB};
 PRAGMA trusted_schema = OFF;
 """
 
-_WRITER: Final = f"""
+_NEW: Final = """
 PRAGMA auto_vacuum = INCREMENTAL;
+"""
+"""Can only be set as long as there is no table."""
+
+_WRITER: Final = f"""
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA secure_delete = ON;
@@ -32,7 +36,8 @@ def connect_writer(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     try:
-        connection.execute(_ALL + _WRITER).fetchall()
+        new = connection.pragma("page_count") == 0
+        connection.execute((_NEW if new else "") + _ALL + _WRITER).fetchall()
     except BaseException:
         connection.close()
         raise

@@ -7,9 +7,10 @@ import apsw
 import msgspec
 
 from llmproxy_grpc.records.sqlite.connection import transaction
-from llmproxy_grpc.records.store import Erase, Row
+from llmproxy_grpc.records.store import Erase, Row, StoreUnavailable
 
 AT_ONCE: Final = 500
+TRIES: Final = 5
 
 _FORLORN: Final = """
 DELETE FROM feedback WHERE fseq IN (
@@ -50,8 +51,16 @@ class Deletion:
             erased += len(rows)
         if what.id is not None:
             self._forbid(what, reason, now)
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._empty_log()
         return erased
+
+    def _empty_log(self) -> None:
+        """Empties the write-ahead log, which holds what was deleted; a reader may hold it up for a moment."""
+        for _ in range(TRIES):
+            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
+            if not busy:
+                return
+        raise StoreUnavailable("erased, but a reader holds the log in which the bytes still are: erase again")
 
     def _older(self, before: int, limit: int) -> list[Row]:
         """Tenant by tenant, as the index by time is."""

@@ -148,8 +148,7 @@ def migrate(connection: apsw.Connection, migrations: tuple[str, ...] = MIGRATION
     Raises:
         StoreUnfit: A newer version of this program wrote the file, or another program did.
     """
-    if _version(connection) == len(migrations):
-        _check_owner(connection)
+    if is_current(connection, migrations):
         return
     with transaction(connection):
         version = _version(connection)
@@ -166,6 +165,14 @@ def migrate(connection: apsw.Connection, migrations: tuple[str, ...] = MIGRATION
             connection.execute(migration).fetchall()
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", len(migrations))
+
+
+def is_current(connection: apsw.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> bool:
+    """Whether a file has the newest version; raises StoreUnfit if that is another program's."""
+    if _version(connection) != len(migrations):
+        return False
+    _check_owner(connection)
+    return True
 
 
 def _version(connection: apsw.Connection) -> int:

@@ -11,7 +11,7 @@ from llmproxy_grpc.records.sqlite.connection import connect_reader, connect_writ
 from llmproxy_grpc.records.sqlite.faults import faults_told
 from llmproxy_grpc.records.sqlite.library import check_library
 from llmproxy_grpc.records.sqlite.reader import SqliteReader
-from llmproxy_grpc.records.sqlite.schema import migrate
+from llmproxy_grpc.records.sqlite.schema import is_current, migrate
 from llmproxy_grpc.records.sqlite.writer import SqliteWriter
 
 FILE_NAME: Final = "records.sqlite3"
@@ -40,11 +40,12 @@ class SqliteStore:
         self._clock_us = clock_us
         with faults_told():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            connection = connect_writer(path)
-            try:
-                migrate(connection)
-            finally:
-                connection.close()
+            if not self._is_current():
+                connection = connect_writer(path)
+                try:
+                    migrate(connection)
+                finally:
+                    connection.close()
 
     def writer(self) -> SqliteWriter:
         """A connection that writes."""
@@ -55,3 +56,13 @@ class SqliteStore:
         """A connection that reads."""
         with faults_told():
             return SqliteReader(connect_reader(self._path))
+
+    def _is_current(self) -> bool:
+        """Whether nothing has to be written for it to be used: another process may be writing."""
+        if not self._path.exists():
+            return False
+        connection = connect_reader(self._path)
+        try:
+            return is_current(connection)
+        finally:
+            connection.close()

@@ -134,7 +134,7 @@ models: [{id: m, strategy: priority, targets: [{provider: p, model: x, weight: 1
   on_stream_break: error}]
 breaker: {}
 hedging: {enabled: false, max_ratio: 0.02}
-records: {store: sqlite}
+records: {enabled: false}
 auth: {mode: none}
 limits: []
 telemetry: {otlp_endpoint: null}

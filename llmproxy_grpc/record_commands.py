@@ -1,0 +1,71 @@
+"""`llmproxy records`: what operators do with the records of a server, running or not."""
+
+import argparse
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from llmproxy_grpc.config.operations import RecordsConfig
+from llmproxy_grpc.config.schema import Config
+from llmproxy_grpc.records.end_users import EndUsers, read_key
+from llmproxy_grpc.records.erasure import erase
+from llmproxy_grpc.records.places import Places
+from llmproxy_grpc.records.record import parse_id
+from llmproxy_grpc.records.spool.room import spool_bytes
+from llmproxy_grpc.records.store import Erase
+from llmproxy_grpc.records.stores import opener
+
+
+def show_statistics(config: Config) -> None:
+    """Prints how much is kept."""
+    records = config.records
+    places = Places(Path(records.directory))
+    reader = opener(records.store, places)().reader()
+    try:
+        found = reader.statistics()
+    finally:
+        reader.close()
+    rows = {
+        "records": found.records,
+        "with content": found.bodies,
+        "feedback": found.feedback,
+        "erased": found.tombstones,
+        "open calls": found.open_calls,
+        "oldest": _moment(found.oldest),
+        "newest": _moment(found.newest),
+        "store bytes": found.bytes,
+        "spool bytes": spool_bytes(places.spool),
+        "quarantined": len(list(places.quarantine.glob("*.bin"))),
+    }
+    for name, value in rows.items():
+        print(f"{name:<13} {value}")
+
+
+def erase_records(config: Config, options: argparse.Namespace) -> int:
+    """Erases by id, end user or conversation, and prints how many records there were; returns the exit status."""
+    records = config.records
+    places = Places(Path(records.directory))
+    try:
+        record_id = None if options.id is None else parse_id(options.id)
+    except ValueError:
+        print("llmproxy: --id: must be the id of a ChatResponse or a StreamStart")
+        return 2
+    what = Erase(
+        tenant=options.tenant,
+        id=record_id,
+        end_user=None if options.end_user is None else _end_users(records, places).kept(options.end_user),
+        conversation=options.conversation,
+    )
+    erased = erase(places, opener(records.store, places), what, clock_us=lambda: time.time_ns() // 1000)
+    print(f"erased {erased} records")
+    return 0
+
+
+def _end_users(records: RecordsConfig, places: Places) -> EndUsers:
+    return EndUsers(read_key(places.end_user_key) if records.end_user == "hash" else None)
+
+
+def _moment(microseconds: int | None) -> str:
+    if microseconds is None:
+        return "-"
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,72 @@
+"""Erases records for good, beside a running server or without one: from the spool, the store and quarantine alike."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Final
+
+from llmproxy_grpc.records.ingester import Ingester
+from llmproxy_grpc.records.ingesting import lock
+from llmproxy_grpc.records.lines import openai_chat_line
+from llmproxy_grpc.records.places import Places
+from llmproxy_grpc.records.quarantine import Quarantine
+from llmproxy_grpc.records.spool.segments import ask_to_renew, segments
+from llmproxy_grpc.records.store import Erase, OpenStore, RecordWriter, StoreUnavailable
+from llmproxy_grpc.records.tally import Tally
+
+PATIENCE: Final = 30.0
+"""Seconds that the ingester of a running server gets to empty the spool."""
+POLL: Final = 0.1
+REASON: Final = "request"
+
+
+def erase(
+    places: Places, open_store: OpenStore, what: Erase, *, patience: float = PATIENCE, clock_us: Callable[[], int]
+) -> int:
+    """Erases what has been recorded so far; calls that still run are recorded later, so erase again then.
+
+    Returns:
+        How many records there were.
+
+    Raises:
+        StoreUnavailable: Not everything could be reached; what was is erased, so it may be done again.
+        StoreUnfit: The store is a newer version's, or its library has a known flaw.
+    """
+    store = open_store()
+    writer = store.writer()
+    try:
+        _empty_spool(places, writer, patience, clock_us)
+        erased = writer.erase(what, REASON)
+    finally:
+        writer.close()
+    Quarantine(places.quarantine).empty()
+    return erased
+
+
+def _empty_spool(places: Places, writer: RecordWriter, patience: float, clock_us: Callable[[], int]) -> None:
+    """Sees to it that all that is in the spool now has reached the store, and its files are gone."""
+    waiting = {segment.name for segment in segments(places.spool)}
+    if not waiting:
+        return
+    ask_to_renew(places.spool)
+    ends_at = time.monotonic() + patience
+    while waiting & {segment.name for segment in segments(places.spool)}:
+        if time.monotonic() > ends_at:
+            raise StoreUnavailable("the spool was not emptied in time, so nothing was erased: is the store available?")
+        held = lock(places.ingester_lock)
+        if held is None:
+            time.sleep(POLL)  # a server ingests
+            continue
+        try:
+            ingester = Ingester(
+                places.spool,
+                writer,
+                Tally(),
+                quarantine=Quarantine(places.quarantine),
+                render=openai_chat_line,
+                clock_us=clock_us,
+            )
+            if not ingester.move():
+                time.sleep(POLL)
+        finally:
+            os.close(held)
