@@ -41,16 +41,25 @@ class Assembler:
         compression: Of each chunk.
         file: The file to go on with.
         sent: The hash of what was sent of it before; None if that cannot be told.
+        head: What stands before the first line of a part.
     """
 
     def __init__(
-        self, tally: Tally, *, chunk_bytes: int, compression: Compression, file: FileState, sent: "Hash | None"
+        self,
+        tally: Tally,
+        *,
+        chunk_bytes: int,
+        compression: Compression,
+        file: FileState,
+        sent: "Hash | None",
+        head: bytes = b"",
     ) -> None:
         self._tally = tally
         self._chunk_bytes = chunk_bytes
         self._compress = _COMPRESSORS[compression]()
         self._file = file
         self._hash = sent
+        self._head = head
         self._lines: list[bytes] = []
         self._size = 0
         self._out: list[Piece] = []
@@ -77,6 +86,8 @@ class Assembler:
             return
         data = b"".join(self._lines)
         file = self._file
+        if file.index == 0 and file.size == 0:
+            data = self._head + data
         if self._hash is not None:
             self._hash.update(data)
         self._file = FileState(
@@ -122,12 +133,14 @@ class Recall:
 
     Args:
         sent: The file as the token knows it.
+        head: What stands before the first line of a part.
     """
 
-    def __init__(self, sent: FileState) -> None:
+    def __init__(self, sent: FileState, head: bytes = b"") -> None:
         self._sent = sent
-        self._hash = sha256()
-        self._records = self._size = self._crc = 0
+        head = head if sent.index == 0 else b""
+        self._hash = sha256(head)
+        self._records, self._size, self._crc = 0, len(head), google_crc32c.value(head)
 
     def add(self, made: Line) -> None:
         """Takes the next line."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from llmproxy_grpc.datasets.formats import HEADERS
 from llmproxy_grpc.errors import InvalidRequest
 from llmproxy_grpc.export.assembly import Assembler, Gatherer, Hash, Recall
 from llmproxy_grpc.export.job import Header, Job, Summary
@@ -128,6 +129,7 @@ class Export:
                 compression=output.compression,
                 file=progress.file,
                 sent=self._recall(renderer),
+                head=HEADERS.get(output.format, b""),
             )
         return Production(
             self._picks(),
@@ -162,7 +164,9 @@ class Export:
         sent = progress.file
         if not sent.size:
             return sha256()
-        recall, picks, after, over = Recall(sent), self._picks(), sent.start, False
+        form = self._job.output.format
+        head = b"" if form is None else HEADERS.get(form, b"")
+        recall, picks, after, over = Recall(sent, head), self._picks(), sent.start, False
         while after < progress.cursor and not over:
             block, after, over = picks.block(after)
             again = [pick for pick in block if pick.cursor <= progress.cursor and not pick.fault]

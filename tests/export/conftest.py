@@ -12,17 +12,9 @@ from llmproxy_grpc.records.postgres.store import PostgresStore
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.store import RecordStore
 from tests.fakes.exports import Exporting, exporting
-from tests.fakes.postgres import PostgresServer
 
 _schemas = count(1)
 STORES = ("sqlite", "postgres")
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A server that every test of a process shares; each has a schema of its own."""
-    with PostgresServer() as server:
-        yield server
 
 
 @pytest.fixture(params=STORES)
@@ -32,7 +24,8 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], R
         address = request.getfixturevalue("postgres").address
         schema = f"export_{next(_schemas)}"
         with ThreadPoolExecutor(1) as thread:
-            kept: RecordStore = thread.submit(PostgresStore, address, lambda: 1_000_000, schema=schema).result()
+            opening = thread.submit(PostgresStore, address, lambda: 1_000_000, spool="host", schema=schema)
+            kept: RecordStore = opening.result()
     else:
         kept = SqliteStore(tmp_path / "store" / "records.sqlite3", lambda: 1_000_000)
     return lambda: kept

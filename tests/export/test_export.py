@@ -1,5 +1,6 @@
 """What an export sends: header, chunks, files, summary."""
 
+import csv
 import gzip
 from hashlib import sha256
 
@@ -9,6 +10,7 @@ import pytest
 import zstandard
 
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
+from llmproxy_grpc.export import assembly
 from llmproxy_grpc.records.store import Batch
 from tests.fakes.exports import a_chat
 
@@ -33,6 +35,17 @@ async def test_records_leave_as_lines_in_the_order_in_which_they_were_stored(ser
     assert file.sha256 == sha256(got.data).digest()
     assert got.summary == pb.ExportSummary(matched_records=3, written_records=3, file_count=1)
     assert (got.header.as_of_seq, got.header.as_of_feedback_seq) == (3, 0)
+
+
+async def test_the_first_file_of_figures_begins_with_the_names_of_its_columns(server, writer, monkeypatch):
+    monkeypatch.setattr(assembly, "FILE_BYTES", 1000)
+    writer.write(Batch(entries=[a_chat("a", str(number)) for number in range(20)]))
+    got = await server.all(output=pb.ExportOutput(format=pb.EXPORT_FORMAT_CSV))
+    rows = list(csv.DictReader(got.data.decode().splitlines()))
+    assert [row["seq"] for row in rows] == [str(number) for number in range(1, 21)]
+    assert len(got.files) > 1
+    assert sum(file.record_count for file in got.files) == 20
+    assert sum(file.byte_count for file in got.files) == len(got.data)
 
 
 async def test_only_chats_that_went_well_unless_others_are_asked_for(server, writer):

@@ -26,6 +26,7 @@ PLANNED = pb.ExportRequest(
 )
 PACKED = pb.ExportRequest(max_chunk_bytes=4096, output=pb.ExportOutput(compression=pb.EXPORT_COMPRESSION_ZSTD))
 TYPED = pb.ExportRequest(max_chunk_bytes=4096, output=pb.ExportOutput(format=pb.EXPORT_FORMAT_RECORDS))
+FIGURES = pb.ExportRequest(max_chunk_bytes=4096, output=pb.ExportOutput(format=pb.EXPORT_FORMAT_CSV))
 LIMITED = pb.ExportRequest(max_chunk_bytes=4096, selection=pb.ExportSelection(limit=77))
 
 
@@ -63,7 +64,9 @@ def content(messages):
 
 
 @pytest.mark.parametrize(
-    "request_", [PLAIN, PLANNED, PACKED, TYPED, LIMITED], ids=["plain", "planned", "packed", "typed", "limited"]
+    "request_",
+    [PLAIN, PLANNED, PACKED, TYPED, FIGURES, LIMITED],
+    ids=["plain", "planned", "packed", "typed", "figures", "limited"],
 )
 async def test_what_came_and_what_comes_behind_any_message_is_the_whole(server, writer, small_files, request_):
     writer.write(Batch(entries=some_chats()))

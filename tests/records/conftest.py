@@ -16,13 +16,6 @@ def sqlite_store(folder: Path) -> RecordStore:
     return SqliteStore(folder / "records.sqlite3", lambda: 1_000_000)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A server that every test of a process shares; each has a schema of its own. Leave it as it was."""
-    with PostgresServer() as server:
-        yield server
-
-
 @pytest.fixture
 def postgres_store(postgres: PostgresServer) -> Callable[..., PostgresStore]:
     """Opens the same schema each time."""
