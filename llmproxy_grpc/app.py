@@ -5,19 +5,20 @@ import gc
 import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TextIO
 
 import structlog
 
-from llmproxy_grpc.banner import Offer, banner
+from llmproxy_grpc.banner import Offer, announce
 from llmproxy_grpc.config.faults import ConfigFault
 from llmproxy_grpc.config.loader import EMBEDDED_MODEL, Loaded
 from llmproxy_grpc.config.manager import ConfigManager, Reload
 from llmproxy_grpc.config.schema import Config, ProviderConfig
 from llmproxy_grpc.current import Current
+from llmproxy_grpc.drain import Drain
 from llmproxy_grpc.health.changes import Changes
 from llmproxy_grpc.health.switchboard import Switchboard
 from llmproxy_grpc.health.tracker import HealthTracker
@@ -30,12 +31,12 @@ from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.records.keeping import Keeping, terms_of
 from llmproxy_grpc.records.lines import openai_chat_line
 from llmproxy_grpc.routing.catalog import DEFAULT
+from llmproxy_grpc.routing.circuits import nobody
 from llmproxy_grpc.routing.vitals import Vitals
 from llmproxy_grpc.runtime import Observers, Runtime
 from llmproxy_grpc.server.chat import ChatServicer
 from llmproxy_grpc.server.count_tokens import CountTokensServicer
 from llmproxy_grpc.server.embed import EmbedServicer
-from llmproxy_grpc.server.exceptions import anonymous
 from llmproxy_grpc.server.grpc_health import SERVICE
 from llmproxy_grpc.server.health import Load
 from llmproxy_grpc.server.interceptors.admission import Admission
@@ -53,16 +54,20 @@ from llmproxy_grpc.server.rpc import Door, Servicer
 from llmproxy_grpc.server.server import GrpcServer
 from llmproxy_grpc.server.service import ADMIN, DESCRIPTOR, admin_service, health_service, proxy_service
 from llmproxy_grpc.server.stream import StreamServicer
+from llmproxy_grpc.systemd import Notifier
+from llmproxy_grpc.tasks import end, log_failure
 from llmproxy_grpc.telemetry.logs import CallLog
 from llmproxy_grpc.telemetry.loop_lag import LoopLag
 from llmproxy_grpc.telemetry.memory import Memory
 from llmproxy_grpc.telemetry.metrics import Metrics
 from llmproxy_grpc.telemetry.pressure import Pressure
+from llmproxy_grpc.workers.member import Member
+from llmproxy_grpc.workers.outages import Outages
+from llmproxy_grpc.workers.places import places_of
+from llmproxy_grpc.workers.switchings import alone, share_switchings
 
 log = structlog.get_logger(__name__)
 
-LAST_WORDS: Final = 0.5
-"""Seconds that rich errors have to leave when a second signal wants an end at once."""
 ECHO_MODEL: Final = "echo/echo"
 """Stands in for the embedded model where that cannot run."""
 
@@ -76,6 +81,7 @@ class App:
         environ: The environment, where discovery looks for keys.
         output: Takes the addresses, the models and `ready`.
         build: Makes a provider of its configuration.
+        member: Who this process is among several workers; None if it is alone.
     """
 
     def __init__(
@@ -86,12 +92,15 @@ class App:
         environ: Mapping[str, str],
         output: TextIO,
         build: registry.Build = registry.build,
+        member: Member | None = None,
     ) -> None:
         self._build_provider = build
+        self._member = member
         self._manager = ConfigManager(loaded, load, self._report_reload)
         self._warnings = loaded.warnings
         self._environ = environ
-        self._output = output
+        self._announce = partial(announce, output) if member is None else member.announce
+        self._notifier = Notifier(environ if member is None else {})
         self._started = datetime.now(UTC)
         clock = time.monotonic
         changes = Changes()
@@ -99,7 +108,8 @@ class App:
         self._tracker = HealthTracker(clock, lambda: datetime.now(UTC), changes.tell)
         self._switchboard = Switchboard()
         self._current = Current(lambda: self._runtime, self._tracker, self._switchboard.admits)
-        self._metrics = Metrics(self._current.knows_model, self._current.knows_provider)
+        families = None if member is None else member.families
+        self._metrics = Metrics(self._current.knows_model, self._current.knows_provider, families)
         self._lag = LoopLag(self._metrics.loop_lag)
         self._pressure = Pressure(
             lag=self._lag.last_second,
@@ -117,20 +127,30 @@ class App:
         )
         vitals = Vitals(clock)
         watching = (vitals, self._tracker, self._metrics, CallLog())
-        self._observers = Observers(watching, self._tracker, vitals, self._switchboard)
-        self._predrain_over = asyncio.Event()
-        self._stop_now = asyncio.Event()
-        self._stop = asyncio.Event()
+        self._outages = (
+            None if member is None else Outages(member.shared, self._current.configured, self._current.learn)
+        )
+        tell = nobody if self._outages is None else self._outages.tell
+        self._observers = Observers(watching, self._tracker, vitals, self._switchboard, tell)
+        self.drain = Drain(self._readiness, self._admission, lambda: self._runtime.config.grpc)
+        """Takes the wish to end."""
         self._runtime: Runtime
         self._keeping: Keeping | None = None
         self._beside: set[asyncio.Task[object]] = set()
 
     def stop(self) -> None:
         """Asks for a drain; asked again, for an end."""
-        if self._stop.is_set():
-            self._predrain_over.set()
-            self._stop_now.set()
-        self._stop.set()
+        self.drain.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether new calls should come here."""
+        return self._readiness.phase is Phase.SERVING and not self._admission.overloaded()
+
+    async def reload(self) -> None:
+        """Reads the configuration again."""
+        with self._notifier.reloading():
+            await self._manager.reload()
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains; a second signal ends at once.
@@ -142,14 +162,18 @@ class App:
         """
         config = self._manager.config
         async with AsyncExitStack() as stack:
-            self._take_signals()
+            if self._member is None:
+                self._take_signals()
             self._runtime = await self._build(config)
             self._operators.configure(self._runtime)
             stack.push_async_callback(self._close_runtimes)
             await self._runtime.start()
             if config.records.enabled:
-                keeping = Keeping(terms_of(config.records), openai_chat_line)
+                number = 0 if self._member is None else self._member.number
+                keeping = Keeping(terms_of(config.records, number), openai_chat_line)
                 self._keeping = await stack.enter_async_context(keeping)
+            if self._outages is not None:
+                self._outages.follow()
             servers = self._grpc_servers(config)
             for server, _ in servers:
                 stack.push_async_callback(server.aclose)
@@ -159,16 +183,17 @@ class App:
             self._background(stack)
             for warning in self._warnings:
                 log.warning("config", advice=str(warning))
-            if self._stop.is_set():
+            if self.drain.wanted.is_set():
                 return  # told to stop before anybody was served
             # What the start has made stays to the end: the collector need not walk it again and again.
             gc.collect()
             gc.freeze()
             self._readiness.enter(Phase.SERVING)
-            self._output.write(banner(self._offer(addresses, http_address)))
-            self._output.flush()
-            await self._stop.wait()
-            await self._drain([server for server, _ in servers])
+            self._announce(self._offer(addresses, http_address))
+            self._notifier.ready()
+            await self.drain.wanted.wait()
+            self._notifier.stopping()
+            await self.drain.run([server for server, _ in servers])
 
     async def _build(self, config: Config) -> Runtime:
         providers = await self._providers(config)
@@ -194,14 +219,19 @@ class App:
         bare = Door([errors, request_id])
         health = health_service(bare, self._operators.grpc_health())
         handlers = [proxy_service(self._door(), self._servicers()), health]
-        main = GrpcServer(config.grpc, handlers, described=(DESCRIPTOR.full_name, SERVICE))
-        servers: list[tuple[GrpcServer, Sequence[str]]] = [(main, config.grpc.addresses())]
-        if config.grpc.health_listen is not None:
-            servers.append((GrpcServer(config.grpc, [health], plaintext=True), [config.grpc.health_listen]))
-        if config.admin.listen is not None:
-            admin = admin_service(bare, self._operators.admin_servicer(lambda _switching: None).servicers())
-            server = GrpcServer(config.grpc, [admin], described=(ADMIN.full_name,), plaintext=True)
-            servers.append((server, [config.admin.listen]))
+        member = self._member
+        places = places_of(config) if member is None else member.places
+        sharing = 0 if member is None else config.grpc.workers
+        main = GrpcServer(config.grpc, handlers, described=(DESCRIPTOR.full_name, SERVICE), sharing=sharing)
+        servers: list[tuple[GrpcServer, Sequence[str]]] = [(main, places.grpc)]
+        if places.health is not None:
+            servers.append((GrpcServer(config.grpc, [health], plaintext=True, sharing=sharing), [places.health]))
+        if places.admin is not None:
+            publish = alone if member is None else share_switchings(member.shared, self._switchboard)
+            admin = admin_service(bare, self._operators.admin_servicer(publish).servicers())
+            reflected = (ADMIN.full_name,)
+            server = GrpcServer(config.grpc, [admin], described=reflected, plaintext=True, sharing=sharing)
+            servers.append((server, [places.admin]))
         return servers
 
     def _door(self) -> Door:
@@ -254,12 +284,9 @@ class App:
         return Load(sum(in_flight.values()) - streams, streams, self._admission.limit, self._lag.p99)
 
     async def _start_http(self, stack: AsyncExitStack, config: Config) -> str | None:
-        if config.http.listen is None:
+        if config.http.listen is None or self._member is not None:
             return None
-        app = application(
-            render_metrics=self._metrics.render,
-            ready=lambda: self._readiness.phase is Phase.SERVING and not self._admission.overloaded(),
-        )
+        app = application(render_metrics=self._metrics.render, ready=lambda: self.ready)
         listener = HttpListener(app)
         stack.push_async_callback(listener.aclose)
         return await listener.start(config.http.listen)
@@ -270,29 +297,25 @@ class App:
             asyncio.create_task(self._lag.run()),
             asyncio.create_task(self._pressure.run()),
             asyncio.create_task(self._manager.watch()),
+            asyncio.create_task(self._notifier.watch()),
             asyncio.create_task(self._publish_providers()),
             asyncio.create_task(self._operators.monitor().run()),
         ]
         for task in tasks:
-            task.add_done_callback(_log_failure)
-        stack.push_async_callback(_end, tasks)
+            task.add_done_callback(log_failure)
+        stack.push_async_callback(end, tasks)
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
-        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        loop.add_signal_handler(signal.SIGINT, self.drain.interrupt)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
-
-    def _interrupt(self) -> None:
-        """Ctrl-C: no load balancer has to notice, so the drain begins at once."""
-        self._predrain_over.set()
-        self.stop()
 
     def _on_reload_signal(self) -> None:
         if self._readiness.phase is not Phase.SERVING:
             log.info("reload_ignored", phase=self._readiness.phase.value)
             return
-        self._run_beside(self._manager.reload())
+        self._run_beside(self.reload())
 
     async def _reload(self, old: Config, new: Config) -> None:
         """Builds what the new configuration says, swaps one reference, and lets the old drain."""
@@ -312,9 +335,12 @@ class App:
         task = asyncio.create_task(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
-        task.add_done_callback(_log_failure)
+        task.add_done_callback(log_failure)
 
     def _report_reload(self, result: Reload, faults: Sequence[ConfigFault]) -> None:
+        if self._member is not None:
+            self._member.reloaded(result, faults)
+            return
         self._metrics.config_reloaded(result.value)
         write = log.error if result is Reload.REJECTED else log.info
         write("config_reload", result=result.value, faults=[str(fault) for fault in faults])
@@ -327,28 +353,6 @@ class App:
             if (keeping := self._keeping) is not None:
                 self._metrics.records(keeping.tally.states(), keeping.tally.losses(), keeping.spooled_bytes())
             await asyncio.sleep(1.0)
-
-    async def _drain(self, servers: Sequence[GrpcServer]) -> None:
-        """Readiness goes first, so that load balancers look elsewhere; then the listener; then what still runs."""
-        config = self._runtime.config.grpc
-        log.info("draining", predrain=config.predrain, grace=config.grace)
-        self._readiness.enter(Phase.DRAINING)
-        await _wait(self._predrain_over, config.predrain)
-        self._readiness.enter(Phase.STOPPED)
-        hurry = asyncio.create_task(self._end_when_hurried(servers))
-        for server in servers:
-            await server.stop(config.grace, evict=self._admission.evict)
-        await self._admission.empty()
-        await _end([hurry])
-        log.info("stopped")
-
-    async def _end_when_hurried(self, servers: Sequence[GrpcServer]) -> None:
-        """Ends every call with a rich error, and then what is not ours to end, such as a stream of reflection."""
-        await self._stop_now.wait()
-        self._admission.evict()
-        await asyncio.sleep(LAST_WORDS)
-        for server in servers:
-            await server.aclose()
 
     def _offer(self, addresses: Sequence[Sequence[str]], http_address: str | None) -> Offer:
         config = self._runtime.config
@@ -376,23 +380,3 @@ class App:
 def _at_start(config: Config, section: str) -> object:
     """What of a section is read once, at the start."""
     return getattr(config, section).model_dump(exclude={"max_in_flight", "predrain", "grace"})
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Waits for an event, so many seconds at most."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-
-
-def _log_failure(task: asyncio.Task[Any]) -> None:
-    """Logs why a task of ours ended that nobody awaits."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("bug", **anonymous(error))
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancels tasks and waits for them."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,7 +1,7 @@
 """What a server that has started prints on standard output: where it listens, what it offers, and `ready`."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, TextIO
 
 from msgspec import Struct
 
@@ -40,6 +40,12 @@ class Offer(Struct, frozen=True, kw_only=True):
     default_model: bool = False
     echoes: bool = False
     records: str = "off"
+
+
+def announce(output: TextIO, offer: Offer) -> None:
+    """Writes the lines."""
+    output.write(banner(offer))
+    output.flush()
 
 
 def banner(offer: Offer) -> str:

@@ -1,20 +1,25 @@
 """`llmproxy`: parses the command line, and says in one line what went wrong."""
 
 import argparse
-import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from llmproxy_grpc import __version__
 from llmproxy_grpc.config.faults import ConfigError
 from llmproxy_grpc.config.loader import Loaded, load
 from llmproxy_grpc.config.rules import RULES, Rule
 from llmproxy_grpc.config.schema import config_schema
+from llmproxy_grpc.loops import run
 from llmproxy_grpc.records.store import StoreError
+
+if TYPE_CHECKING:
+    from llmproxy_grpc.app import App
+    from llmproxy_grpc.workers.supervisor import Supervisor
 
 WRONG_USAGE = 2
 INTERRUPTED = 130
@@ -87,7 +92,6 @@ def _serve(options: argparse.Namespace) -> int:
     # What it would write to standard error is no JSON, and nobody's log.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # The server's imports take half a second; the other commands have no use for them.
-    from llmproxy_grpc.app import App
     from llmproxy_grpc.telemetry.logs import configure
 
     loaded = _load(options, options.config)
@@ -95,10 +99,22 @@ def _serve(options: argparse.Namespace) -> int:
 
     async def serve() -> None:
         # What began from a file stays with it: one that is gone for a moment must not become "no file".
-        await App(loaded, lambda: _load(options, loaded.file), environ=os.environ, output=sys.stdout).run()
+        again = partial(_load, options, loaded.file)
+        await _server(loaded)(loaded, again, environ=os.environ, output=sys.stdout).run()
 
-    _run(serve)
+    run(serve)
     return 0
+
+
+def _server(loaded: Loaded) -> "type[App | Supervisor]":
+    """What serves: this very process, or one that has others do it and has no need of gRPC."""
+    if loaded.config.grpc.workers == 1:
+        from llmproxy_grpc.app import App
+
+        return App
+    from llmproxy_grpc.workers.supervisor import Supervisor
+
+    return Supervisor
 
 
 def _check_config(options: argparse.Namespace) -> int:
@@ -141,13 +157,3 @@ def _load(options: argparse.Namespace, file: Path | None) -> Loaded:
         known_vendors: frozenset({"providers", "prices"}),
     }
     return load(file, options.overrides, os.environ, Path.cwd(), rules=rules)
-
-
-def _run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs on uvloop where it is to be had: it takes a large part off the CPU of a call."""
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(serve())
-        return
-    uvloop.run(serve())

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from llmproxy_grpc.config.schema import Config
+from llmproxy_grpc.config.schema import Config, ProviderConfig
 from llmproxy_grpc.health.tracker import HealthTracker
 from llmproxy_grpc.messages import Price
 from llmproxy_grpc.routing.breaker import State
 from llmproxy_grpc.routing.catalog import Catalog, Route, Target
 from llmproxy_grpc.routing.description import Description
+from llmproxy_grpc.routing.outage import Outage
 from llmproxy_grpc.routing.router import Router
 from llmproxy_grpc.runtime import Runtime
 from llmproxy_grpc.server.health import ProviderInfo
@@ -39,6 +40,14 @@ class Current:
     async def probe(self, names: Sequence[str]) -> None:
         """Probes providers now."""
         await self._runtime().probe(names)
+
+    def configured(self) -> Mapping[str, ProviderConfig]:
+        """What is configured of each provider, by name."""
+        return self._runtime().configured
+
+    def learn(self, outage: Outage) -> None:
+        """Takes what another worker has seen of a target."""
+        self._runtime().circuits.learn(outage)
 
     def provider_names(self) -> frozenset[str]:
         """Every provider."""

@@ -26,11 +26,12 @@ from llmproxy_grpc.providers.presets import PRESETS
 from llmproxy_grpc.providers.provider import Provider, by_credential
 from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.catalog import Catalog, Route
-from llmproxy_grpc.routing.circuits import Circuits
+from llmproxy_grpc.routing.circuits import Circuits, nobody
 from llmproxy_grpc.routing.concurrency import Concurrency
 from llmproxy_grpc.routing.description import Description, describe
 from llmproxy_grpc.routing.directory import Directory
 from llmproxy_grpc.routing.ordering import Ordering
+from llmproxy_grpc.routing.outage import Outage
 from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.router import Router
 from llmproxy_grpc.routing.strategies.strategy import Means
@@ -42,12 +43,13 @@ FIRST_LISTS: Final = 0.5
 
 
 class Observers(Struct, frozen=True):
-    """Who is told of attempts and learns from probes, who knows how targets do, and whether they get calls."""
+    """Who is told of attempts, probes and outages, who knows how targets do, and whether they get calls."""
 
     calls: Sequence[CallObserver]
     health: HealthTracker
     vitals: Vitals
     switchboard: Switchboard
+    tell_outage: Callable[[Outage], None] = nobody
 
 
 class Nature(Struct, frozen=True):
@@ -85,6 +87,7 @@ class Runtime:
             credentials={name: len(faces) for name, faces in rotating.items()},
             clock=nature.clock,
             random=nature.random,
+            tell=observers.tell_outage,
         )
         self.concurrency = _concurrency(providers)
         self.router = Router(

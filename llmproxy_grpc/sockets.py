@@ -10,13 +10,22 @@ from llmproxy_grpc.config.addresses import UNIX
 class SocketPath:
     """The path of one listener's socket. Listeners themselves would take the path of a live server as well.
 
+    Args:
+        path: Where callers find it.
+        succeeds: Whether it takes the place of a live server of ours: it is bound beside it and moved over it, so that
+            there is no moment without a listener.
+
     Raises:
         OSError: A live server has the path.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, succeeds: bool = False) -> None:
         self._path = path
         self._inode: int | None = None
+        self.at = path.with_name(f"{path.name}.new") if succeeds else path
+        """Where the listener binds it."""
+        if succeeds:
+            return
         if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
             return
         if _answers(path):
@@ -25,7 +34,9 @@ class SocketPath:
 
     def bound(self) -> None:
         """The listener has bound it; the socket there is ours."""
-        self._inode = self._path.stat().st_ino
+        self._inode = self.at.stat().st_ino
+        if self.at != self._path:
+            self.at.rename(self._path)
 
     def release(self) -> None:
         """Removes the socket, unless it is gone, or a server that came after us has put its own there."""

@@ -10,6 +10,9 @@ from msgspec import Struct
 UNIX: Final = "unix:"
 """What stands before the path of a socket in the file system."""
 
+WORKER: Final = "{worker}"
+"""Stands in an address for the worker's number."""
+
 LONGEST_UNIX_PATH: Final = 107
 """Bytes that the kernel has room for."""
 
@@ -67,6 +70,11 @@ def parse_address(text: str) -> Address:
     if int(form["port"]) > 65535:
         raise ValueError("must have a port from 0 to 65535")
     return TcpAddress(_ipv6(form["ipv6"]) if form["ipv6"] else form["host"], int(form["port"]))
+
+
+def of_worker(text: str, number: int) -> str:
+    """A worker's own address; raises ValueError saying what is wrong with it."""
+    return str(parse_address(text.replace(WORKER, str(number))))
 
 
 def is_loopback(host: str) -> bool:

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from llmproxy_grpc.config.addresses import parse_address
-from llmproxy_grpc.config.durations import Duration
+from llmproxy_grpc.config.addresses import of_worker, parse_address
+from llmproxy_grpc.config.durations import Duration, PositiveDuration
 from llmproxy_grpc.config.section import File, Flag, Section, Whole
 
 
@@ -14,7 +14,7 @@ def _address(text: str) -> str:
 
 
 def _grpc_address(text: str) -> str:
-    parse_address(text.replace("{worker}", "0"))
+    of_worker(text, 0)
     return text
 
 
@@ -63,7 +63,7 @@ class GrpcConfig(Section):
         Listen | None,
         Field(description="Plaintext listener for health alone: for probes that cannot do TLS. Null: none."),
     ] = None
-    workers: Annotated[Whole, Field(ge=1, le=256, description="Server processes.")] = 1
+    workers: Annotated[Whole, Field(ge=1, le=256, description="Server processes; more than one on Linux.")] = 1
     reflection: Annotated[Flag, Field(description="Whether callers may ask for the API's description.")] = True
     insecure: Annotated[
         Flag, Field(description="Allows listeners that are open to the network without TLS and authentication.")
@@ -75,6 +75,14 @@ class GrpcConfig(Section):
     max_in_flight: Annotated[
         Whole, Field(ge=1, le=1_000_000, description="Most calls at a time, for each of Chat, Stream and Embed.")
     ] = 1024
+    max_connection_age: Annotated[
+        PositiveDuration | None,
+        Field(
+            ge=1,
+            description="How long a connection is used before its caller is asked to make another, so that all workers "
+            "and replicas get their share; calls that run on it finish. Null: for ever.",
+        ),
+    ] = 300.0
     predrain: Annotated[
         Duration, Field(description="How long a stopping server still takes calls, so that load balancers notice.")
     ] = 5.0
@@ -82,7 +90,7 @@ class GrpcConfig(Section):
 
     def addresses(self, worker: int = 0) -> tuple[str, ...]:
         """The addresses of one worker."""
-        return tuple(str(parse_address(address.replace("{worker}", str(worker)))) for address in self.listen)
+        return tuple(of_worker(address, worker) for address in self.listen)
 
 
 class HttpConfig(Section):

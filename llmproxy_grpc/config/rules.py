@@ -1,12 +1,13 @@
 """What must hold between the parts of a configuration: names that exist, listeners that are safe."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Final
 from urllib.parse import urlsplit
 
-from llmproxy_grpc.config.addresses import clash, is_loopback, parse_address
+from llmproxy_grpc.config.addresses import UNIX, WORKER, clash, is_loopback, of_worker, parse_address
 from llmproxy_grpc.config.prices import twice_priced
 from llmproxy_grpc.config.schema import Config
 from llmproxy_grpc.config.tree import KeyPath, Problem
@@ -97,6 +98,27 @@ def distinct_listeners(config: Config) -> Iterator[Problem]:
             yield Problem(path, "is taken by another listener")
 
 
+def worker_listeners(config: Config) -> Iterator[Problem]:
+    """Several workers can share a TCP port, but no socket of the file system; their own addresses are all well-formed.
+
+    Only Linux spreads the connections of a port over those that share it.
+    """
+    grpc = config.grpc
+    if grpc.workers == 1:
+        return
+    if sys.platform != "linux":
+        yield Problem(("grpc", "workers"), "must be 1: only Linux spreads connections over several processes")
+    for index, listen in enumerate(grpc.listen):
+        path: KeyPath = ("grpc", "listen", index)
+        if listen.startswith(UNIX) and WORKER not in listen:
+            yield Problem(path, f"cannot be shared by {grpc.workers} workers: put {WORKER} into the path")
+        elif (wrong := _malformed(listen, grpc.workers)) is not None:
+            yield Problem(path, f"{wrong[1]}, for each worker: {wrong[0]}")
+    for path, address in ((("grpc", "health_listen"), grpc.health_listen), (("admin", "listen"), config.admin.listen)):
+        if address is not None and address.startswith(UNIX):
+            yield Problem(path, f"cannot be shared by {grpc.workers} workers: it must be HOST:PORT")
+
+
 def unique_prices(config: Config) -> Iterator[Problem]:
     """No model of a vendor has two prices from the same day on."""
     for number, first in twice_priced(config.prices.rows):
@@ -120,6 +142,7 @@ RULES: Final[Mapping[Rule, frozenset[str]]] = {
     admitted_default_model: frozenset(("providers", "models", "default_model")),
     safe_listeners: frozenset(("grpc", "http", "admin", "auth")),
     distinct_listeners: frozenset(("grpc", "http", "admin")),
+    worker_listeners: frozenset(("grpc", "admin")),
     unique_prices: frozenset(("prices",)),
 }
 """Each rule and the sections that it reads: it waits until they are well-formed."""
@@ -134,8 +157,10 @@ def check(config: Config, rules: Mapping[Rule, frozenset[str]], unread: frozense
 
 
 def _listeners(config: Config) -> Iterator[tuple[KeyPath, str]]:
-    for index, address in enumerate(config.grpc.addresses()):
-        yield ("grpc", "listen", index), address
+    for index, listen in enumerate(config.grpc.listen):
+        if _malformed(listen, config.grpc.workers) is None:
+            for address in dict.fromkeys(of_worker(listen, number) for number in range(config.grpc.workers)):
+                yield ("grpc", "listen", index), address
     for section, key, optional in (
         ("grpc", "health_listen", config.grpc.health_listen),
         ("http", "listen", config.http.listen),
@@ -143,6 +168,16 @@ def _listeners(config: Config) -> Iterator[tuple[KeyPath, str]]:
     ):
         if optional is not None:
             yield (section, key), optional
+
+
+def _malformed(listen: str, workers: int) -> tuple[str, str] | None:
+    """The first worker's address that is none, and what it must be."""
+    for number in range(workers):
+        try:
+            of_worker(listen, number)
+        except ValueError as error:
+            return listen.replace(WORKER, str(number)), str(error)
+    return None
 
 
 def _twice(section: str, key: str, names: list[str]) -> Iterator[Problem]:

@@ -41,7 +41,7 @@ MOST_LINES: Final = 4096
 Tell = Callable[[Outage], None]
 
 
-def _nobody(_outage: Outage) -> None:
+def nobody(_outage: Outage) -> None:
     """Tells nobody."""
 
 
@@ -63,7 +63,7 @@ class Circuits:
         credentials: Mapping[str, int],
         clock: Callable[[], float],
         random: Random,
-        tell: Tell = _nobody,
+        tell: Tell = nobody,
     ) -> None:
         self._config = config
         self._counts = credentials

@@ -9,7 +9,9 @@ import grpc
 
 from llmproxy_grpc.config.addresses import UNIX
 from llmproxy_grpc.config.schema import GrpcConfig, TlsConfig
+from llmproxy_grpc.server.leaving import leave
 from llmproxy_grpc.server.reflection import enable_reflection
+from llmproxy_grpc.server.spreading import spread
 from llmproxy_grpc.sockets import SocketPath
 
 LONGEST_QUESTION: Final = 4096
@@ -21,13 +23,16 @@ KEEPALIVE_TIMEOUT_MS: Final = 10_000
 
 NOTICE: Final = 3.0
 """Seconds before the end of the grace at which what still runs is ended with a rich error rather than a bare one."""
+FOR_EVER: Final = 2**31 - 1
+"""Milliseconds, to gRPC."""
 LAST_WORDS: Final = 0.5
 """Seconds that a rich error has to leave, however short the grace is; without one to send, nobody waits."""
 
 
-def options(config: GrpcConfig, *, short: bool = False) -> list[tuple[str, int]]:
+def options(config: GrpcConfig, *, short: bool = False, shared: bool = False) -> list[tuple[str, int]]:
     """Channel arguments; the reasons stand beside each."""
     longest = LONGEST_QUESTION if short else config.max_receive_bytes
+    age = config.max_connection_age
     return [
         ("grpc.max_receive_message_length", longest),
         ("grpc.max_send_message_length", -1),  # our own limits hold; a client's default refuses more than 4 MiB
@@ -38,7 +43,8 @@ def options(config: GrpcConfig, *, short: bool = False) -> list[tuple[str, int]]
         ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),  # the one that really ends it: a minute otherwise
         # Beyond it clients queue in silence, so even one connection may hold all that admission lets in, and probes.
         ("grpc.max_concurrent_streams", max(4096, 3 * config.max_in_flight + 1024)),
-        ("grpc.so_reuseport", 0),  # with one process a second server on the port must fail, not share it
+        ("grpc.max_connection_age_ms", FOR_EVER if age is None else round(age * 1000)),
+        ("grpc.so_reuseport", int(shared)),  # with one process a second server on the port must fail, not share it
     ]
 
 
@@ -50,6 +56,8 @@ class GrpcServer:
         handlers: The services.
         described: The services that reflection describes, if the configuration has it on.
         plaintext: Never use TLS, and take short requests alone: for the listeners beside the main one.
+        sharing: How many processes share the TCP ports, and are each other's successors on unix sockets; 0 if nobody
+            may share them.
     """
 
     def __init__(
@@ -59,11 +67,14 @@ class GrpcServer:
         *,
         described: Sequence[str] = (),
         plaintext: bool = False,
+        sharing: int = 0,
     ) -> None:
         self._config = config
         self._plaintext = plaintext
-        self._server = grpc.aio.server(options=options(config, short=plaintext))
+        self._sharing = sharing
+        self._server = grpc.aio.server(options=options(config, short=plaintext, shared=sharing > 0))
         self._server.add_generic_rpc_handlers(tuple(handlers))
+        self._ports: list[int] = []
         self._sockets: list[SocketPath] = []
         if config.reflection and described:
             enable_reflection(self._server, *described)
@@ -77,6 +88,10 @@ class GrpcServer:
         bound = [self._bind(address) for address in listen]
         await self._server.start()
         return bound
+
+    async def leave(self, within: float) -> None:
+        """Takes no more connections, and serves those that there are until none is left, `within` seconds at most."""
+        await leave(self._ports, self._sockets, within)
 
     async def stop(self, grace: float, *, evict: Callable[[], int]) -> None:
         """Takes nothing new, lets what runs end within `grace` seconds, and ends the rest with a rich error."""
@@ -98,13 +113,15 @@ class GrpcServer:
             path.release()
 
     def _bind(self, address: str) -> str:
-        path = SocketPath(Path(address.removeprefix(UNIX))) if address.startswith(UNIX) else None
+        shared = self._sharing > 0
+        path = SocketPath(Path(address.removeprefix(UNIX)), succeeds=shared) if address.startswith(UNIX) else None
+        at = address if path is None else f"{UNIX}{path.at}"
         secure = self._config.tls is not None and not self._plaintext and path is None
         try:
             if secure and self._config.tls is not None:
-                port = self._server.add_secure_port(address, credentials(self._config.tls))
+                port = self._server.add_secure_port(at, credentials(self._config.tls))
             else:
-                port = self._server.add_insecure_port(address)
+                port = self._server.add_insecure_port(at)
         except RuntimeError:
             why = "is it in use, or not allowed" + (", or are certificate and key no pair?" if secure else "?")
             raise OSError(f"cannot listen on {address}: {why}") from None
@@ -114,6 +131,9 @@ class GrpcServer:
             path.bound()
             self._sockets.append(path)
             return address
+        self._ports.append(port)
+        if shared:
+            spread(port, self._sharing)
         return f"{address.rpartition(':')[0]}:{port}"
 
 

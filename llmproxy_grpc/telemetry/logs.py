@@ -3,6 +3,7 @@
 import logging
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import Any, BinaryIO, Final, Literal, TextIO, cast
 
 import msgspec
@@ -13,13 +14,17 @@ from llmproxy_grpc.calls import Call, CallObserver, Outcome
 ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 
 
-def configure(log_format: Literal["json", "console"], level: str, stream: TextIO = sys.stderr) -> None:
-    """Sets up structlog for the process: lines of JSON, or coloured text for people."""
+def configure(
+    log_format: Literal["json", "console"], level: str, stream: TextIO = sys.stderr, *, worker: int | None = None
+) -> None:
+    """Sets up structlog for the process: lines of JSON, or coloured text for people; with a worker's number in each."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if worker is not None:
+        shared.append(partial(_number, worker))
     if log_format == "json":
         structlog.configure(
             processors=[*shared, _render_json],
@@ -97,6 +102,11 @@ class CallLog(CallObserver):
 def printable(text: str) -> str:
     """A caller's text, which may hold anything, as a terminal can show it."""
     return text if text.isprintable() else ascii(text)
+
+
+def _number(worker: int, _logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    event.setdefault("worker", worker)
+    return event
 
 
 def _render_json(_logger: object, _name: str, event: structlog.typing.EventDict) -> bytes:

@@ -1,15 +1,13 @@
-"""The metrics of the contract, as a CallObserver over prometheus-client."""
+"""The metrics of the contract, as a CallObserver."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Final
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
 from llmproxy_grpc import __version__
 from llmproxy_grpc.calls import Attempt, Call, CallObserver, Outcome
 from llmproxy_grpc.messages import Usage
-from llmproxy_grpc.telemetry.histogram import Histogram, Series
+from llmproxy_grpc.telemetry.cells import Cells
+from llmproxy_grpc.telemetry.families import Counter, Exposition, Families, Histogram
 
 OTHER: Final = "other"
 MOST_NAMES: Final = 200
@@ -42,33 +40,31 @@ class Metrics(CallObserver):
     Args:
         knows_model: Whether a model is configured or discovered, so that it may be a label's value.
         knows_provider: The same of a provider.
-        registry: Where the metrics are registered.
+        families: Where the metrics are.
     """
 
     def __init__(
         self,
         knows_model: Callable[[str], bool],
         knows_provider: Callable[[str], bool],
-        registry: CollectorRegistry | None = None,
+        families: Families | None = None,
     ) -> None:
-        self.registry = registry or CollectorRegistry()
+        self.families = families or Families(Cells())
         self._model = Names(knows_model)
         self._provider = Names(knows_provider)
-        self._gaps: dict[str, Series] = {}
+        self._gaps: dict[str, Histogram] = {}
         self._shown: frozenset[str] = frozenset()
+        self._with_circuit: frozenset[str] = frozenset()
         self._counted_states: dict[str, int] = {}
         self._counted_losses: dict[str, int] = {}
-        self._define(self.registry)
+        self._define(self.families)
 
-    def _define(self, registry: CollectorRegistry) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which nobody asks for
-
+    def _define(self, families: Families) -> None:
         def counter(name: str, text: str, *labels: str) -> Callable[..., Counter]:
-            # Looking a child up costs a lock and a tuple each time; the label sets are closed, so keep them.
-            return cache(Counter(f"llmproxy_{name}", text, labels, registry=registry).labels)
+            return families.counter(f"llmproxy_{name}", text, *labels)
 
-        def histogram(name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Callable[..., Series]:
-            return Histogram(f"llmproxy_{name}", text, labels, bounds=bounds, registry=registry).labels
+        def histogram(name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Callable[..., Histogram]:
+            return families.histogram(f"llmproxy_{name}", text, bounds, *labels)
 
         self._calls = counter("calls", "Calls that ended.", "method", "model", "code")
         self._duration = histogram("call_duration_seconds", "Duration of a call.", SECONDS, "method", "model")
@@ -79,30 +75,33 @@ class Metrics(CallObserver):
             "inter_token_seconds", "Between two outputs of a stream, as they arrive.", GAPS, "model", "provider"
         )
         self._overhead = histogram("overhead_seconds", "Time of a call in the proxy alone.", SHORT, "method")
-        in_flight = Gauge("llmproxy_calls_in_flight", "Calls in flight.", ["method"], registry=registry)
-        self._in_flight = cache(in_flight.labels)
+        self._in_flight = families.gauge("llmproxy_calls_in_flight", "Calls in flight.", "method")
         self._attempts = counter("attempts", "Attempts that ended.", "provider", "outcome")
         self._tokens = counter("tokens", "Tokens used.", "model", "provider", "type")
         self._cost = counter("cost", "What tokens cost, in the currency's unit.", "model", "provider", "currency")
-        self._provider_up = Gauge("llmproxy_provider_up", "Whether a provider serves.", ["provider"], registry=registry)
+        # A worker that has not met a provider's trouble says that it serves: the one that has is right.
+        self._provider_up = families.gauge(
+            "llmproxy_provider_up", "Whether a provider serves.", "provider", across="min"
+        )
         text = "The worst circuit of a provider's models: 1 for the state that it is in."
-        self._circuits = Gauge("llmproxy_circuit_state", text, ["provider", "state"], registry=registry)
+        self._circuits = families.gauge("llmproxy_circuit_state", text, "provider", "state", across="max")
         lag = "How late the event loop runs: the 99th percentile of the last ten seconds."
-        self._loop_lag = Gauge("llmproxy_event_loop_lag_seconds", lag, registry=registry)
-        self._tasks = Gauge("llmproxy_event_loop_tasks", "Tasks of the event loop.", registry=registry)
+        self._loop_lag = families.gauge("llmproxy_event_loop_lag_seconds", lag, across="max")()
+        self._tasks = families.gauge("llmproxy_event_loop_tasks", "Tasks of the event loop.")()
         self._records = counter("records", "Records of calls: accepted, stored or dropped.", "state")
         self._losses = counter("records_dropped", "Records dropped.", "reason")
-        spool = "Bytes that wait in the spool of records."
-        self._spool_bytes = Gauge("llmproxy_spool_bytes", spool, registry=registry)
-        exported = "Bytes that exports sent."
-        self._exported = Counter("llmproxy_export_bytes", exported, registry=registry)
+        # All workers see the same spool.
+        self._spool_bytes = families.gauge(
+            "llmproxy_spool_bytes", "Bytes that wait in the spool of records.", across="max"
+        )()
+        self._exported = counter("export_bytes", "Bytes that exports sent.")()
         self._reloads = counter("config_reloads", "Reloads of the configuration.", "result")
-        build = Gauge("llmproxy_build_info", "Always 1; the version is the label.", ["version"], registry=registry)
-        build.labels(__version__).set(1)
+        build = families.gauge("llmproxy_build_info", "Always 1; the version is the label.", "version", across="max")
+        build(__version__).set(1)
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return Exposition(self.families.found()).render()
 
     def config_reloaded(self, result: str) -> None:
         """Counts a reload: applied, unchanged or rejected."""
@@ -116,18 +115,21 @@ class Metrics(CallObserver):
         """Sets whether each provider serves, by name; those that a reload took away are forgotten."""
         shown = {self._provider(name): up for name, up in serving.items()}
         for provider in self._shown - shown.keys():
-            self._provider_up.remove(provider)
+            self._provider_up(provider).remove()
         for provider, up in shown.items():
-            self._provider_up.labels(provider).set(up)
+            self._provider_up(provider).set(up)
         self._shown = frozenset(shown)
 
     def circuits(self, states: Mapping[str, str]) -> None:
         """Sets the worst circuit of each provider, by name."""
-        self._circuits.clear()
-        for name, state in states.items():
-            provider = self._provider(name)
+        shown = {self._provider(name): state for name, state in states.items()}
+        for provider in self._with_circuit - shown.keys():
             for each in CIRCUIT_STATES:
-                self._circuits.labels(provider, each).set(each == state)
+                self._circuits(provider, each).remove()
+        for provider, state in shown.items():
+            for each in CIRCUIT_STATES:
+                self._circuits(provider, each).set(each == state)
+        self._with_circuit = frozenset(shown)
 
     def records(self, states: Mapping[str, int], losses: Mapping[str, int], spool_bytes: int) -> None:
         """Counts records up to how many there are of each state, and were lost for each reason."""

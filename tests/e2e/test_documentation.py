@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 
 import grpc
@@ -31,7 +32,9 @@ from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS, Preset
 from llmproxy_grpc.providers.registry import KINDS, build
 from llmproxy_grpc.server.status import PUSHBACK_KEY, TABLE, rich_status
+from llmproxy_grpc.telemetry.families import Exposition
 from llmproxy_grpc.telemetry.metrics import Metrics
+from llmproxy_grpc.workers.totals import Totals
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK_START = "docs/QUICK_START.md"
@@ -325,9 +328,8 @@ def existing_metrics() -> dict[str, set[str]]:
     metrics.circuits({"echo": "closed"})
     metrics.config_reloaded("applied")
     metrics.records({"accepted": 1}, {"disk_full": 1}, 1)
-    families = {
-        family.name + ("_total" if family.type == "counter" else ""): family for family in metrics.registry.collect()
-    }
+    found = Exposition(chain(metrics.families.found(), Totals(list).found())).collect()
+    families = {family.name + ("_total" if family.type == "counter" else ""): family for family in found}
     return {name: set(family.samples[0].labels) - {"le"} for name, family in families.items()}
 
 

@@ -125,8 +125,57 @@ def test_two_listeners_never_want_the_same_address(tmp_path, text):
     assert message == "is taken by another listener"
 
 
+@pytest.mark.parametrize(
+    "grpc",
+    [
+        "{workers: 3}",
+        "{workers: 3, listen: ['127.0.0.1:0', 'unix:/run/p-{worker}.sock']}",
+        "{workers: 9, listen: '127.0.0.1:5000{worker}'}",
+        "{workers: 2, listen: '127.0.0.1:1', health_listen: '127.0.0.1:2'}",
+    ],
+)
+def test_several_workers_share_ports_and_have_sockets_of_their_own(tmp_path, grpc):
+    assert faults_of(tmp_path, f"grpc: {grpc}") == []
+
+
+@pytest.mark.parametrize(
+    ("grpc", "path", "message"),
+    [
+        (
+            "{workers: 2, listen: [unix:/a]}",
+            "grpc.listen[0]",
+            "cannot be shared by 2 workers: put {worker} into the path",
+        ),
+        (
+            "{workers: 11, listen: '127.0.0.1:5000{worker}'}",
+            "grpc.listen",
+            "must be HOST:PORT, [IPV6]:PORT or unix:PATH, for each worker: 127.0.0.1:500010",
+        ),
+        (
+            "{workers: 2, health_listen: unix:/h}",
+            "grpc.health_listen",
+            "cannot be shared by 2 workers: it must be HOST:PORT",
+        ),
+        (
+            "{workers: 3, listen: ['127.0.0.1:5001{worker}', '127.0.0.1:50012']}",
+            "grpc.listen[1]",
+            "is taken by another listener",
+        ),
+    ],
+)
+def test_what_several_workers_cannot_share_is_named(tmp_path, grpc, path, message):
+    assert (path, message) in faults_of(tmp_path, f"grpc: {grpc}")
+
+
+def test_only_linux_has_several_workers(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    ((path, message),) = faults_of(tmp_path, "grpc: {workers: 2}")
+    assert path == "grpc.workers"
+    assert "Linux" in message
+
+
 NEUTRAL = """
-grpc: {workers: 1}
+grpc: {insecure: false}
 admin: {listen: null}
 providers: [{name: p, kind: echo, api: chat, api_version: null, region: null, project: null, location: null,
   deployment: null, profile: null}]
@@ -146,7 +195,6 @@ def test_the_value_that_asks_for_nothing_is_no_use_of_a_feature(tmp_path):
 
 
 USES = {
-    "grpc.workers": "grpc: {workers: 2}",
     "providers[].api": "providers: [{name: p, kind: echo, api: responses}]",
     **{
         f"providers[].{key}": f"providers: [{{name: p, kind: echo, {key}: x}}]"
