@@ -26,12 +26,10 @@ class Server:
         self.addresses = addresses
         self.start_seconds = start_seconds
         self._process = process
-        # Linux: the id of another process's CPU clock, all its threads included, in nanoseconds.
-        self._cpu_clock = (~process.pid << 3) | 2
 
     def cpu_seconds(self) -> float:
-        """Gives the CPU time used so far."""
-        return time.clock_gettime(self._cpu_clock)
+        """Gives the CPU time used so far, that of its children included."""
+        return sum(cpu_seconds(pid) for pid in (self.pid, *children(self.pid)))
 
     def memory_mib(self) -> float:
         """Gives the resident memory now."""
@@ -49,16 +47,32 @@ class Server:
             self._process.wait()
 
 
+def cpu_seconds(pid: int) -> float:
+    """Gives the CPU time that a process has used, all its threads included."""
+    # Linux: the id of another process's CPU clock, in nanoseconds.
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def children(pid: int) -> list[int]:
+    """Gives the processes that a process has started and that run, such as workers."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+
+
 @contextmanager
 def running(
-    command: Sequence[str], *, core: int, log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    core: int,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    further_cores: Sequence[int] = (),
 ) -> Iterator[Server]:
-    """Runs a server on one core until the block ends; standard error goes to `log`.
+    """Runs a server on one core, or on a few, until the block ends; standard error goes to `log`.
 
     Raises:
         ServerFailed: it was not ready in time.
     """
-    with log.open("wb") as errors, on_core(core):
+    with log.open("wb") as errors, on_core(core, *further_cores):
         begun = time.monotonic()
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, **(environment or {})}
@@ -77,10 +91,10 @@ def running(
 
 
 @contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """Runs what starts in the block on one core."""
+def on_core(*allowed: int) -> Iterator[None]:
+    """Runs what starts in the block on one core, or on a few."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, set(allowed))
     try:
         yield
     finally:
