@@ -96,6 +96,8 @@ class Crew:
 
     def end(self) -> None:
         """Has all end at once."""
+        for keeper in self._keepers.values():
+            keeper.cancel()
         for worker in (*self._workers.values(), *self._leaving):
             worker.end()
 

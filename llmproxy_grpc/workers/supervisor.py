@@ -105,8 +105,7 @@ class Supervisor:
         await self._stop.wait()
         self._ready = False
         self._notifier.stopping()
-        await end(watching)
-        await asyncio.gather(*self._reloading, return_exceptions=True)
+        await end([*watching, *self._reloading])
 
     async def _drain(self, starting: asyncio.Task[list[Offer]]) -> None:
         log.info("draining", workers=len(self._crew.workers))
@@ -135,10 +134,20 @@ class Supervisor:
             await self._manager.reload()
 
     async def _reload(self, old: Config, new: Config) -> None:
-        await self._crew.reload(old, new)
+        before = self._http
         if old.http != new.http:
-            await self._close_http()
-            await self._open_http(new)
+            self._http = None
+            try:
+                await self._open_http(new)
+                await self._crew.reload(old, new)
+            except BaseException:
+                await self._close_http()
+                self._http = before
+                raise
+            if before is not None:
+                await before.aclose()
+        else:
+            await self._crew.reload(old, new)
 
     def _report_reload(self, result: Reload, faults: Sequence[ConfigFault]) -> None:
         self._crew.totals.reloaded(result.value)

@@ -8,6 +8,7 @@ import socket
 from typing import Any
 
 import grpc
+import pytest
 
 from llmproxy_grpc._gen.admin.v1 import provider_pb2
 from llmproxy_grpc._gen.admin.v1.admin_service_pb2_grpc import AdminServiceStub
@@ -16,6 +17,7 @@ from tests.e2e.conftest import Running
 from tests.e2e.test_process import LIST, asking, exit_status, rest_of, run, started, streaming, upstream  # noqa: F401
 from tests.e2e.workers import chats, connections, counted, echoing, logged, pids
 from tests.fakes.faulty_upstream import Answer
+from tests.fakes.http import get
 from tests.fakes.polling import until
 from tests.fakes.requests import chat_request, failure
 
@@ -220,3 +222,20 @@ async def test_a_listener_that_cannot_be_had_leaves_everything_as_it_was(serve):
     assert pids(server) == before
     async with connections(server.grpc, 10) as stubs:
         await chats(stubs)
+
+
+async def test_the_http_listener_moves_with_a_reload_and_stays_where_it_is_with_a_bad_one(serve):
+    server = await started(serve, echoing())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+        probe.listen()
+        rewrite(server, http={"listen": address})
+        server.process.send_signal(signal.SIGHUP)
+        assert (await reloads(server, 1))[0] == "rejected"
+        assert (await get(server.http, "/readyz"))[0] == 200
+    server.process.send_signal(signal.SIGHUP)
+    await until(lambda: "applied" in [line["result"] for line in logged(server, "config_reload")], within=20)
+    assert (await get(address, "/readyz"))[0] == 200
+    with pytest.raises(OSError):
+        await get(server.http, "/readyz")
