@@ -17,7 +17,6 @@ from llmproxy_grpc.messages import (
     MediaPart,
     Message,
     Part,
-    ProviderTool,
     ReasoningPart,
     RefusalPart,
     Role,
@@ -29,7 +28,8 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.cohere_chat.features import NAMES, PURPOSES
 from llmproxy_grpc.providers.cohere_chat.thinking import is_plan, thinking_of
 from llmproxy_grpc.providers.media import url_of
-from llmproxy_grpc.providers.options import add_options, whole_numbers
+from llmproxy_grpc.providers.options import add_options
+from llmproxy_grpc.providers.tools import tool_json
 
 _ENCODER = Encoder()
 _ROLES: Mapping[Role, str] = {Role.SYSTEM: "system", Role.DEVELOPER: "system", Role.USER: "user"}
@@ -49,7 +49,7 @@ def encode_request(request: ChatRequest, model: str, *, stream: bool) -> bytes:
     """Encodes an adapted request; `model` is Cohere's own name."""
     body: dict[str, Any] = {"model": model, "messages": list(_messages(request.messages)), "stream": stream}
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tools"] = [tool_json(tool) for tool in request.tools]
         if any(isinstance(tool, FunctionTool) and tool.strict for tool in request.tools):
             body["strict_tools"] = True
     mode = request.tool_choice.mode if request.tool_choice is not None else ToolMode.UNSPECIFIED
@@ -126,18 +126,6 @@ def _picture(part: MediaPart) -> dict[str, Any]:
 
 def _text(parts: Iterable[Part]) -> str:
     return "".join(part.text for part in parts if isinstance(part, TextPart | RefusalPart))
-
-
-def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:
-    if isinstance(tool, ProviderTool):
-        return {"type": tool.type, **whole_numbers(tool.config)}
-    function: dict[str, Any] = {"name": tool.name}
-    if tool.description:
-        function["description"] = tool.description
-    if tool.parameters_json_schema:
-        # The schema is JSON already: the model gets it to the byte.
-        function["parameters"] = Raw(tool.parameters_json_schema.encode())
-    return {"type": "function", "function": function}
 
 
 def _add_generation(body: dict[str, Any], config: GenerationConfig) -> None:

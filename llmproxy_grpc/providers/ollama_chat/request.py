@@ -9,12 +9,10 @@ from msgspec.json import Encoder
 from llmproxy_grpc.messages import (
     ChatRequest,
     EmbedRequest,
-    FunctionTool,
     GenerationConfig,
     JsonSchemaFormat,
     MediaPart,
     Message,
-    ProviderTool,
     ReasoningEffort,
     ReasoningPart,
     RefusalPart,
@@ -25,8 +23,9 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.ollama_chat.features import NAMES
-from llmproxy_grpc.providers.options import add_options, whole_numbers
+from llmproxy_grpc.providers.options import add_options
 from llmproxy_grpc.providers.tool_arguments import as_object
+from llmproxy_grpc.providers.tools import tool_json
 
 _ENCODER = Encoder()
 _ROLES: Mapping[Role, str] = {
@@ -61,7 +60,7 @@ def encode_request(request: ChatRequest, model: str, *, stream: bool) -> bytes:
     # Streaming is what Ollama does unless it is told otherwise.
     body: dict[str, Any] = {"model": model, "messages": list(_messages(request.messages)), "stream": stream}
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tools"] = [tool_json(tool) for tool in request.tools]
     _add_generation(body, request.generation)
     add_options(body, request.provider_options, NAMES)
     return _ENCODER.encode(body)
@@ -113,18 +112,6 @@ def _call(part: ToolCallPart) -> dict[str, Any]:
 
 def _text(parts: Iterable[object]) -> str:
     return "".join(part.text for part in parts if isinstance(part, TextPart | RefusalPart))
-
-
-def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:
-    if isinstance(tool, ProviderTool):
-        return {"type": tool.type, **whole_numbers(tool.config)}
-    function: dict[str, Any] = {"name": tool.name}
-    if tool.description:
-        function["description"] = tool.description
-    if tool.parameters_json_schema:
-        # The schema is JSON already: the model gets it to the byte.
-        function["parameters"] = Raw(tool.parameters_json_schema.encode())
-    return {"type": "function", "function": function}
 
 
 def _add_generation(body: dict[str, Any], config: GenerationConfig) -> None:

@@ -1,0 +1,36 @@
+"""Tools in the shape of Chat Completions."""
+
+import msgspec
+import pytest
+
+from llmproxy_grpc.messages import FunctionTool, ProviderTool
+from llmproxy_grpc.providers.tools import tool_json
+
+SCHEMA = '{"type": "object",  "properties": {"n": {"maximum": 1e400}}}'
+
+
+def encoded(tool, **how) -> str:
+    return msgspec.json.encode(tool_json(tool, **how)).decode()
+
+
+def test_a_schema_arrives_to_the_byte():
+    assert encoded(FunctionTool(name="f", description="adds", parameters_json_schema=SCHEMA)) == (
+        '{"type":"function","function":{"name":"f","description":"adds","parameters":' + SCHEMA + "}}"
+    )
+
+
+def test_what_is_not_said_is_not_sent():
+    assert tool_json(FunctionTool(name="f")) == {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_strictness_goes_to_apis_that_take_it_tool_by_tool(strict):
+    tool = FunctionTool(name="f", strict=strict)
+    assert tool_json(tool, strict=True)["function"]["strict"] is strict
+    assert "strict" not in tool_json(tool)["function"]
+    assert "strict" not in tool_json(FunctionTool(name="f"), strict=True)["function"]
+
+
+def test_a_tool_of_the_providers_own_is_its_settings():
+    tool = ProviderTool(provider_kind="cohere", type="web_search", config={"max_uses": 3.0, "deep": True})
+    assert encoded(tool) == '{"type":"web_search","max_uses":3,"deep":true}'
