@@ -64,9 +64,7 @@ class Catalog:
             return self.route(self.default_model)
         target = self._direct_target(model)
         if target is None:
-            raise ModelNotFound(
-                f"There is no model {model[:128]!r}; ListModels names them all.", metadata={"model": model[:128]}
-            )
+            raise self._not_found(model)
         return Route(model, (target,))
 
     def listed(self, provider: str = "") -> list[str]:
@@ -104,6 +102,13 @@ class Catalog:
             for upstream_model in self.admitted(name):
                 if (model := f"{name}/{upstream_model}") not in self._routes:
                     yield model
+
+    def _not_found(self, model: str) -> ModelNotFound:
+        if model == DEFAULT and not self.default_model:
+            why = "No default_model is configured; ListModels names the models."
+        else:
+            why = f"There is no model {model[:128]!r}; ListModels names them all."
+        return ModelNotFound(why, metadata={"model": model[:128]})
 
     def _direct_target(self, model: str) -> Target | None:
         name, slash, upstream_model = model.partition("/")

@@ -82,6 +82,13 @@ def test_default_stands_for_the_default_model():
     assert catalog(default_model="a/m").route("default") == Route("a/m", (Target("a", "m"),))
 
 
+def test_without_a_default_model_the_error_says_what_to_set():
+    with pytest.raises(ModelNotFound, match="No default_model is configured"):
+        catalog().route("default")
+    with pytest.raises(ModelNotFound, match="There is no model 'other'"):
+        catalog().route("other")
+
+
 def test_a_model_called_default_is_itself():
     model = {**ASSISTANT, "id": "default"}
     assert catalog(model, default_model="a/m").route("default").targets == (Target("b", "gpt-1"), Target("a", "m"))
