@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 WRONG_USAGE = 2
 INTERRUPTED = 130
 
+STATUSES = "Exit status: 0 done, 1 failed, 2 wrong usage or a faulty configuration, 130 interrupted."
+SERVES = "Serves until SIGTERM or Ctrl-C. Prints where it listens, what it offers and `ready`; logs to standard error."
+CHECKS = "Names each fault of the configuration, with its file and line."
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs a command and exits: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."""
@@ -47,11 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="llmproxy", description="One gRPC door to every language model.")
+    parser = argparse.ArgumentParser(
+        prog="llmproxy", description="One gRPC door to every language model.", epilog=STATUSES
+    )
     parser.add_argument("--version", action="version", version=f"llmproxy {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="serve until SIGTERM")
-    check = commands.add_parser("check-config", help="check the configuration; exit 2 and name each fault")
+    serve = commands.add_parser("serve", help="serve until SIGTERM", description=SERVES)
+    check = commands.add_parser("check-config", help="name each fault of a configuration", description=CHECKS)
     for command in (serve, check):
         _add_configuration(command)
     serve.set_defaults(command=_serve)
@@ -65,9 +71,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_configuration(command: argparse.ArgumentParser) -> None:
-    command.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration file (YAML or JSON)")
     command.add_argument(
-        "--set", action="append", default=[], metavar="PATH=VALUE", dest="overrides", help="override one setting"
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration, YAML or JSON; without it LLMPROXY_CONFIG, else ./llmproxy.yaml, else what is found",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        dest="overrides",
+        help="override one setting, such as grpc.listen=127.0.0.1:0; may be given more than once",
     )
 
 

@@ -48,6 +48,13 @@ def test_help_names_every_command(run):
     assert all(command in out for command in ("serve", "check-config", "config-schema", "pull-model"))
 
 
+@pytest.mark.parametrize("command", [("serve",), ("check-config",), ("records", "stats"), ("records", "erase")])
+def test_the_help_of_a_command_says_where_its_configuration_comes_from(run, command):
+    status, out, _ = run(*command, "--help")
+    assert status == 0
+    assert all(word in out for word in ("LLMPROXY_CONFIG", "./llmproxy.yaml", "grpc.listen=", "more than once"))
+
+
 def test_a_good_file_is_valid(run, folder):
     (folder / "mine.yaml").write_text("providers: [{name: p, kind: echo}]")
     assert run("check-config", "-c", "mine.yaml") == (0, f"{folder / 'mine.yaml'}: valid\n", "")

@@ -63,6 +63,7 @@ def _add_commands(top: argparse.ArgumentParser) -> None:
     export = commands.add_parser(
         "export",
         help="write recorded calls as a dataset",
+        usage="llmproxyctl export [OPTION ...] (-o DIR | --plan)",
         description="Writes recorded calls to a folder, with a manifest and a card; goes on where it was cut off.",
         parents=shared,
     )
