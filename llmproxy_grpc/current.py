@@ -16,7 +16,13 @@ from llmproxy_grpc.server.health import ProviderInfo
 
 
 class Current:
-    """Looks through one reference, which a reload replaces."""
+    """Looks through one reference, which a reload replaces.
+
+    Args:
+        runtime: The runtime in force.
+        tracker: How the providers are.
+        admits: Whether operators let a provider have calls.
+    """
 
     def __init__(
         self, runtime: Callable[[], Runtime], tracker: HealthTracker, admits: Callable[[str], bool] = lambda _name: True

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import apsw
 
@@ -13,8 +12,6 @@ from llmproxy_grpc.records.sqlite.library import check_library
 from llmproxy_grpc.records.sqlite.reader import SqliteReader
 from llmproxy_grpc.records.sqlite.schema import is_current, migrate
 from llmproxy_grpc.records.sqlite.writer import SqliteWriter
-
-FILE_NAME: Final = "records.sqlite3"
 
 
 def library_version() -> str:
