@@ -44,6 +44,7 @@ def test_the_demo_answers_with_the_embedded_model():
     assert "ready" in printed.split()
     assert "local/smollm2-135m" in printed
     assert "local: SERVING_STATUS_SERVING" in printed
+    assert '{"messages":[{"role":"user","content":"Why is the sky blue?' in printed.split("Export what was helpful")[1]
     used = re.search(r"\((\d+) tokens in, (\d+) out\)", printed)
     assert used
     assert 0 < int(used[2]) <= 64

@@ -89,11 +89,14 @@ def test_enum_names_are_short_and_unknown_values_are_numbers():
     assert short(CircuitState.DESCRIPTOR, 77) == "77"
 
 
-def test_the_examples_of_the_readme_run(target, readme, capsys):
+def test_the_examples_of_the_readme_run(target, script, dataset, readme, capsys):
+    script.exported = dataset(b'{"messages":[]}\n')
     examples = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     for example in examples:
         code = example.replace("127.0.0.1:50051", target).replace("connect()", f"connect({target!r})")
         exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
-    assert len(examples) == 4
-    assert capsys.readouterr().out.count("Hello there") == 4
+    assert len(examples) == 5
+    printed = capsys.readouterr().out
+    assert printed.count("Hello there") == 4
+    assert "1 records in ['train.jsonl']" in printed
