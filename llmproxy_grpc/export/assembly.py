@@ -1,6 +1,7 @@
 """Cuts records into messages: lines into chunks and files, at places that depend on the records alone."""
 
 import gzip
+import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Final, Protocol
@@ -18,7 +19,7 @@ from llmproxy_grpc.export.tally import Tally
 FILE_BYTES: Final = 64 * 1024 * 1024
 """A file ends with the first record that reaches so many bytes."""
 _GZIP_LEVEL: Final = 3
-_ZSTD_LEVEL: Final = 3
+_ZSTD_LEVEL: Final = 1
 
 
 class Hash(Protocol):
@@ -60,7 +61,9 @@ class Assembler:
         self._file = file
         self._hash = sent
         self._head = head
+        self._held = Held()
         self._lines: list[bytes] = []
+        self._count = 0
         self._size = 0
         self._out: list[Piece] = []
         if file.size >= FILE_BYTES:
@@ -71,13 +74,19 @@ class Assembler:
         if pick.part != self._file.part:
             self._switch(pick.part)
         line = made.data
-        size = len(line)
-        if self._size + size > self._chunk_bytes and self._lines:
+        size = self._size + len(line)
+        if size > self._chunk_bytes and self._lines:
             self.flush()
+            size = len(line)
+        if self._head and not (self._file.index or self._file.size or self._lines):
+            self._lines.append(self._head)
+            size += len(self._head)
         self._lines.append(line)
-        self._size += size
+        self._held.add(pick)
+        self._count += 1
+        self._size = size
         self._tally.write(pick.cursor, made.redacted)
-        if self._file.size + self._size >= FILE_BYTES:
+        if self._file.size + size >= FILE_BYTES:
             self.close()
 
     def flush(self) -> None:
@@ -86,22 +95,20 @@ class Assembler:
             return
         data = b"".join(self._lines)
         file = self._file
-        if file.index == 0 and file.size == 0:
-            data = self._head + data
         if self._hash is not None:
             self._hash.update(data)
         self._file = FileState(
             part=file.part,
             index=file.index,
-            records=file.records + len(self._lines),
+            records=file.records + self._count,
             size=file.size + len(data),
             crc=google_crc32c.extend(file.crc, data),
             start=file.start,
         )
         sent = self._compress(data)
-        chunk = Chunk(sent, len(self._lines), file.part, file.index, google_crc32c.value(sent))
-        self._lines, self._size = [], 0
-        self._out.append(Piece(chunk, self._tally.progress(self._file)))
+        chunk = Chunk(sent, self._count, file.part, file.index, google_crc32c.value(sent))
+        self._lines, self._count, self._size = [], 0, 0
+        self._out.append(Piece(chunk, self._tally.progress(self._file), *self._held.take()))
 
     def close(self) -> None:
         """Ends the file, if there is anything in it."""
@@ -128,6 +135,26 @@ class Assembler:
         self._hash = sha256()
 
 
+class Held:
+    """Which records wait to leave, and since when."""
+
+    def __init__(self) -> None:
+        self._seqs: list[int] = []
+        self._since = time.monotonic()
+
+    def add(self, pick: Pick) -> None:
+        """One more, read lately."""
+        self._seqs.append(pick.seq)
+        if pick.rejected is not None:
+            self._seqs.append(pick.rejected)
+
+    def take(self) -> tuple[list[int], float]:
+        """All of them, and a time before the first was read; what comes now was read after the last were taken."""
+        taken = self._seqs, self._since
+        self._seqs, self._since = [], time.monotonic()
+        return taken
+
+
 class Recall:
     """Hashes again what has been sent of a file before a resume.
 
@@ -138,7 +165,7 @@ class Recall:
 
     def __init__(self, sent: FileState, head: bytes = b"") -> None:
         self._sent = sent
-        head = head if sent.index == 0 else b""
+        head = b"" if sent.index else head
         self._hash = sha256(head)
         self._records, self._size, self._crc = 0, len(head), google_crc32c.value(head)
 
@@ -169,6 +196,7 @@ class Gatherer:
     def __init__(self, tally: Tally, *, chunk_bytes: int) -> None:
         self._tally = tally
         self._chunk_bytes = chunk_bytes
+        self._held = Held()
         self._records: list[TypedRecord] = []
         self._size = 0
         self._out: list[Piece] = []
@@ -180,6 +208,7 @@ class Gatherer:
         if self._size + size > self._chunk_bytes and self._records:
             self.flush()
         self._records.append(made)
+        self._held.add(pick)
         self._size += size
         self._tally.write(pick.cursor, {})
 
@@ -190,7 +219,7 @@ class Gatherer:
     def flush(self) -> None:
         """Ends the message."""
         if self._records:
-            self._out.append(Piece(Typed(self._records), self._tally.progress(FileState())))
+            self._out.append(Piece(Typed(self._records), self._tally.progress(FileState()), *self._held.take()))
             self._records, self._size = [], 0
 
     def take(self) -> list[Piece]:
@@ -209,7 +238,7 @@ def _zstd() -> Callable[[bytes], bytes]:
 
 
 _COMPRESSORS: Final[Mapping[Compression, Callable[[], Callable[[bytes], bytes]]]] = {
-    Compression.NONE: lambda: bytes,
+    Compression.NONE: lambda: bytes,  # gives the very same
     Compression.GZIP: _gzip,
     Compression.ZSTD: _zstd,
 }

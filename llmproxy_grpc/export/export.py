@@ -8,6 +8,8 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from llmproxy_grpc.datasets.formats import HEADERS
+from llmproxy_grpc.datasets.options import Format
+from llmproxy_grpc.datasets.redaction import Redactor
 from llmproxy_grpc.errors import InvalidRequest
 from llmproxy_grpc.export.assembly import Assembler, Gatherer, Hash, Recall
 from llmproxy_grpc.export.job import Header, Job, Summary
@@ -17,7 +19,7 @@ from llmproxy_grpc.export.plans import Frozen, Plan, PlanPicks
 from llmproxy_grpc.export.production import Invalid, Production
 from llmproxy_grpc.export.progress import FileState, Progress
 from llmproxy_grpc.export.reading import portions
-from llmproxy_grpc.export.rendering import Left, Line, Lines, Renderer, StoredLines, WholeRecords
+from llmproxy_grpc.export.rendering import Left, Line, Lines, RedactedLines, Renderer, StoredLines, WholeRecords
 from llmproxy_grpc.export.spec import Part
 from llmproxy_grpc.export.tally import Tally
 from llmproxy_grpc.export.tokens import Position
@@ -38,6 +40,7 @@ class Export:
         plan_id: Its name.
         resumed: Where an export before stopped.
         expires_at: Until when it can be resumed.
+        redaction_key: Makes the tokens that stand in for hidden values.
         check: Called now and then; raises if the caller has left.
     """
 
@@ -50,8 +53,10 @@ class Export:
         plan_id: str,
         resumed: Position | None,
         expires_at: int,
+        redaction_key: bytes,
         check: Callable[[], None],
     ) -> None:
+        self._redaction_key = redaction_key
         self._job = job
         self._reader = reader
         self._plan = plan
@@ -103,6 +108,16 @@ class Export:
         except Invalid as invalid:
             raise self._told(invalid) from None
 
+    def intact(self, piece: Piece) -> bool:
+        """Whether all records of a message are still there."""
+        return len(self._reader.records(self._job.tenant, piece.seqs)) == len(set(piece.seqs))
+
+    def rewind(self, progress: Progress) -> None:
+        """Goes back to behind a message: what was made after it is made anew, without what has been erased since."""
+        self._position = self.at(progress)
+        self._tally = Tally(progress, counts_matches=not self._plan.frozen.listed)
+        self._production = None
+
     def summary(self) -> tuple[Summary, Position]:
         """What came, once the last step is done."""
         tally = self._tally
@@ -129,7 +144,7 @@ class Export:
                 compression=output.compression,
                 file=progress.file,
                 sent=self._recall(renderer),
-                head=HEADERS.get(output.format, b""),
+                head=self._head(),
             )
         return Production(
             self._picks(),
@@ -156,7 +171,17 @@ class Export:
             pairs=frozen.choice.selection.pairs,
             as_of_feedback_seq=window.as_of_feedback_seq,
         )
-        return StoredLines(self._reader, window.tenant, lines) if output.takes_stored_lines else lines
+        made: Renderer[Line] = lines
+        if output.takes_stored_lines:
+            made = StoredLines(self._reader, window.tenant, lines, check_all=output.fail_on_invalid)
+        if output.redaction is None:
+            return made
+        redactor = Redactor(output.redaction.mode, output.redaction.classes, key=self._redaction_key)
+        return RedactedLines(made, redactor.redact_plain if output.format == Format.CSV else redactor.redact)
+
+    def _head(self) -> bytes:
+        form = self._job.output.format
+        return b"" if form is None else HEADERS.get(form, b"")
 
     def _recall(self, renderer: Renderer[Line]) -> Hash | None:
         """Reads again what was sent of the file that a resume falls into: a hash cannot be kept in a token."""
@@ -164,9 +189,7 @@ class Export:
         sent = progress.file
         if not sent.size:
             return sha256()
-        form = self._job.output.format
-        head = b"" if form is None else HEADERS.get(form, b"")
-        recall, picks, after, over = Recall(sent, head), self._picks(), sent.start, False
+        recall, picks, after, over = Recall(sent, self._head()), self._picks(), sent.start, False
         while after < progress.cursor and not over:
             block, after, over = picks.block(after)
             again = [pick for pick in block if pick.cursor <= progress.cursor and not pick.fault]

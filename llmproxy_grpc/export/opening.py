@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+from llmproxy_grpc.datasets.formats import PAIRED
 from llmproxy_grpc.errors import FieldViolation, InvalidRequest, ResourceNotFound, ResumeTokenExpired
 from llmproxy_grpc.export.export import Export
 from llmproxy_grpc.export.job import Job
 from llmproxy_grpc.export.planner import build
 from llmproxy_grpc.export.plans import LIFETIME, Frozen, Plan, Plans
-from llmproxy_grpc.export.spec import PREFERENCES, Output, PairSource
+from llmproxy_grpc.export.spec import Output, PairSource
 from llmproxy_grpc.export.tokens import Position
 from llmproxy_grpc.records.filters import Window
 from llmproxy_grpc.records.store import RecordReader
@@ -42,7 +43,16 @@ def open_export(
         plan = plans.open(plan_id, job.tenant) or _made(plan_id, job, window, reader, plans, check)
     try:
         _check(plan.frozen, job.output, resumed)
-        return Export(job, reader, plan, plan_id=plan_id, resumed=resumed, expires_at=int(now + LIFETIME), check=check)
+        return Export(
+            job,
+            reader,
+            plan,
+            plan_id=plan_id,
+            resumed=resumed,
+            expires_at=int(now + LIFETIME),
+            redaction_key=plans.redaction_key(plan_id),
+            check=check,
+        )
     except BaseException:
         plan.close()
         raise
@@ -87,7 +97,7 @@ def _check(frozen: Frozen, output: Output, resumed: Position | None) -> None:
     if resumed is not None and resumed.plan_digest != frozen.digest:
         raise ResumeTokenExpired(GONE)
     by_score = frozen.choice.selection.pairs.source == PairSource.SCORE
-    if (by_score and output.format in PREFERENCES) != frozen.choice.pairs_of_records:
+    if (by_score and output.format in PAIRED) != frozen.choice.pairs_of_records:
         kind = "pairs of records" if frozen.choice.pairs_of_records else "single records"
         violation = FieldViolation("output.format", f"does not fit the plan, which holds {kind}")
         raise InvalidRequest("The request is not valid: output.format.", violations=[violation])

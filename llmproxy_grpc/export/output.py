@@ -1,5 +1,6 @@
 """What an export sends, piece by piece, each with the progress behind it."""
 
+import math
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -44,7 +45,13 @@ class Typed(Struct, frozen=True):
 
 
 class Piece(Struct, frozen=True):
-    """One message to send, and the state behind it."""
+    """One message to send, and the state behind it.
+
+    `seqs` are the positions of the records in it, and `read_at` a reading of the monotonic clock before the first of
+    them was read.
+    """
 
     payload: Chunk | File | Typed
     progress: Progress
+    seqs: Sequence[int] = ()
+    read_at: float = math.inf

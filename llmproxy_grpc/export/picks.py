@@ -7,10 +7,10 @@ from msgspec import Struct
 
 from llmproxy_grpc.datasets.options import Format
 from llmproxy_grpc.datasets.skipping import SkipReason
-from llmproxy_grpc.export.scan import Row, Scanner
+from llmproxy_grpc.export.scan import Scanner
 from llmproxy_grpc.export.spec import WITHOUT_CONTENT, Choice, Part
 from llmproxy_grpc.records.filters import Window
-from llmproxy_grpc.records.store import RecordReader
+from llmproxy_grpc.records.store import RecordReader, Row
 
 NO_TRAINING: Final = "no_training"
 """The caller's data policy excludes training."""
@@ -69,10 +69,12 @@ class StorePicks:
         """The next matching records."""
         block = self._scanner.block(after, self._rows)
         self._rows = min(self._rows * 2, LARGEST_BLOCK)
-        return [self._pick(row) for row in block.rows], block.reached, block.reached >= self._end
+        return list(map(self._pick, block.rows)), block.reached, block.reached >= self._end
 
     def _pick(self, row: Row) -> Pick:
         seq, size, training_ok, messages = row
+        if training_ok and messages:
+            return Pick(seq, seq, size)
         fault = ""
         if self._training_alone and not training_ok:
             fault = NO_TRAINING

@@ -6,6 +6,7 @@ memory than a thousand. Each step is deterministic: the same records and the sam
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -14,14 +15,15 @@ import msgspec
 
 from llmproxy_grpc.export.chance import number, part_of
 from llmproxy_grpc.export.examples import score_of
+from llmproxy_grpc.export.near import leave_out_near_duplicates
 from llmproxy_grpc.export.picks import NO_TRAINING
 from llmproxy_grpc.export.plans import PlanWriter
-from llmproxy_grpc.export.scan import Row, Scanner
+from llmproxy_grpc.export.scan import Scanner
 from llmproxy_grpc.export.selecting import SCHEMA, select
 from llmproxy_grpc.export.spec import Choice, Part, SplitGroup
 from llmproxy_grpc.records.filters import Window
 from llmproxy_grpc.records.record import spell_id
-from llmproxy_grpc.records.store import RecordReader
+from llmproxy_grpc.records.store import RecordReader, Row
 
 COLUMNS: Final = (
     "seq",
@@ -40,7 +42,7 @@ COLUMNS: Final = (
 _BLOCK: Final = 8192
 _HASH_BYTES: Final = 16
 _HALF: Final = 2**63
-_CACHE_KIB: Final = 8192
+_CACHE_KIB: Final = 4096
 _OPCODES: Final = 100_000
 """Instructions of the scratch database between two looks whether the caller has left."""
 
@@ -72,7 +74,7 @@ def build(
 
         scratch.set_progress_handler(go_on, _OPCODES)
         matched = _gather(reader, choice, window, scratch, check)
-        select(scratch, choice)
+        select(scratch, choice, partial(leave_out_near_duplicates, scratch, reader, window.tenant, check))
         for rows in _chosen(scratch):
             writer.add(rows)
         skipped = dict(scratch.execute("SELECT fault, count(*) FROM candidate WHERE fault <> '' GROUP BY fault"))

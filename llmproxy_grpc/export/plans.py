@@ -22,7 +22,8 @@ from llmproxy_grpc.records.filters import Window
 LIFETIME: Final = 86_400.0
 """Seconds that a plan is kept after it was used last."""
 _SUFFIX: Final = ".plan"
-_BLOCK: Final = 8192
+BLOCK: Final = 8192
+"""Rows of a plan that are read at once."""
 _SCHEMA: Final = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -74,7 +75,7 @@ class Plan:
             "SELECT ordinal, seq, size, part, rejected FROM chosen "
             "WHERE ordinal > ? AND (? = 0 OR part = ?) ORDER BY ordinal LIMIT ?"
         )
-        found = self._connection.execute(sql, (after, int(part), int(part), _BLOCK))
+        found = self._connection.execute(sql, (after, int(part), int(part), BLOCK))
         return [Pick(ordinal, seq, size, Part(of), rejected) for ordinal, seq, size, of, rejected in found]
 
     def close(self) -> None:
@@ -101,7 +102,7 @@ class PlanPicks:
         picks = self._plan.rows(after, self._part)
         if self._content_alone:
             picks = [pick if pick.size else replace(pick, fault=NO_CONTENT) for pick in picks]
-        return picks, picks[-1].cursor if picks else after, len(picks) < _BLOCK
+        return picks, picks[-1].cursor if picks else after, len(picks) < BLOCK
 
 
 class Plans:
@@ -120,6 +121,10 @@ class Plans:
         """The plan_id of a selection: the same one for the same tenant, choice and window."""
         asked = msgspec.msgpack.encode((choice, window, listed))
         return blake2b(asked, digest_size=16, key=self._key, person=b"plan").hexdigest()
+
+    def redaction_key(self, plan_id: str) -> bytes:
+        """The secret behind the tokens for hidden values: the same one wherever and whenever a plan is written."""
+        return blake2b(plan_id.encode(), digest_size=32, key=self._key, person=b"redaction").digest()
 
     def open(self, plan_id: str, tenant: str) -> Plan | None:
         """A plan of a tenant; None if there is none, or it is another's or too old."""

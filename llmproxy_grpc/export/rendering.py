@@ -1,17 +1,20 @@
 """Makes of chosen records what is written of them, portion by portion."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 
-from llmproxy_grpc.datasets.formats import render
+from llmproxy_grpc.datasets.formats import ready_line, render
+from llmproxy_grpc.datasets.redaction import Redacted
 from llmproxy_grpc.datasets.skipping import Skipped
 from llmproxy_grpc.export.examples import Source, example_of
 from llmproxy_grpc.export.output import TypedRecord
 from llmproxy_grpc.export.picks import Pick
 from llmproxy_grpc.export.reading import DAMAGED, read_bodies, read_lines
 from llmproxy_grpc.export.spec import Output, Pairs
+from llmproxy_grpc.records.compression import WORTHWHILE
 from llmproxy_grpc.records.decoding import Unreadable, check_content
 from llmproxy_grpc.records.record import Body, Record
 from llmproxy_grpc.records.store import RecordReader
@@ -44,27 +47,47 @@ class Renderer(Protocol[_Out_co]):
 
 
 class StoredLines:
-    """The lines that were made when the records were stored; `others` makes those that are missing."""
+    """The lines that were made when the records were stored.
 
-    def __init__(self, reader: RecordReader, tenant: str, others: Renderer[Line]) -> None:
+    They were valid then, and a compressed one that has changed since is found out when it is unpacked. Short ones are
+    not compressed, and cheap to look at.
+
+    Args:
+        reader: The store.
+        tenant: Whose records.
+        others: Makes the lines that are missing.
+        check_all: Whether long lines are looked at as well.
+    """
+
+    def __init__(self, reader: RecordReader, tenant: str, others: Renderer[Line], *, check_all: bool) -> None:
         self._reader = reader
         self._tenant = tenant
         self._others = others
+        self._trusted = sys.maxsize if check_all else WORTHWHILE
 
     def render(self, picks: Sequence[Pick]) -> Sequence[Line | Left]:
         """One result for each, in their order."""
         lines = read_lines(self._reader, self._tenant, [pick.seq for pick in picks])
-        unmade = [pick for pick in picks if lines.get(pick.seq, _GONE) == _UNMADE]
-        made = dict(zip([pick.seq for pick in unmade], self._others.render(unmade), strict=True)) if unmade else {}
-        return [made.get(pick.seq) or _as_stored(*lines.get(pick.seq, _GONE)) for pick in picks]
+        results: list[Line | Left] = []
+        unmade = []
+        for pick in picks:
+            line, fault = lines.get(pick.seq, _UNMADE)
+            if line is None:
+                if not fault:
+                    unmade.append((len(results), pick))
+                results.append(Left(fault))
+            elif len(line) < self._trusted and (wrong := ready_line.check(line)) is not None:
+                results.append(Left(wrong.reason))
+            else:
+                results.append(Line(line))
+        if unmade:
+            made = self._others.render([pick for _, pick in unmade])
+            for (place, _), result in zip(unmade, made, strict=True):
+                results[place] = result
+        return results
 
 
-_GONE: Final = (None, ERASED)
 _UNMADE: Final = (None, "")
-
-
-def _as_stored(line: bytes | None, fault: str) -> Line | Left:
-    return Left(fault) if line is None else Line(line if line.endswith(b"\n") else line + b"\n")
 
 
 class WholeRecords:
@@ -152,3 +175,24 @@ class Lines:
             return Left(DAMAGED)
         made = render(self._output.format, example, self._output.options)
         return Left(made.reason) if isinstance(made, Skipped) else Line(made)
+
+
+class RedactedLines:
+    """Lines in which personal data and secrets are hidden; one that cannot be looked through is left out.
+
+    Args:
+        within: Makes the lines.
+        redact: Hides values in one.
+    """
+
+    def __init__(self, within: Renderer[Line], redact: Callable[[bytes], Redacted | Skipped]) -> None:
+        self._within = within
+        self._redact = redact
+
+    def render(self, picks: Sequence[Pick]) -> Sequence[Line | Left]:
+        """One result for each, in their order."""
+        return [made if isinstance(made, Left) else self._redacted(made.data) for made in self._within.render(picks)]
+
+    def _redacted(self, line: bytes) -> Line | Left:
+        hidden = self._redact(line)
+        return Left(hidden.reason) if isinstance(hidden, Skipped) else Line(hidden.line, hidden.counts)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -13,7 +13,7 @@ from llmproxy_grpc.records.filters import Filter, Window
 from llmproxy_grpc.records.matching import Facts, matches
 from llmproxy_grpc.records.record import Body
 from llmproxy_grpc.records.sql import condition
-from llmproxy_grpc.records.store import Page, RecordReader
+from llmproxy_grpc.records.store import Page, RecordReader, Row
 
 FIRST_SPAN: Final = 32_768
 """Positions that one read covers at first."""
@@ -23,8 +23,6 @@ LONG: Final = 0.100
 """Seconds: below the one the next read covers twice as much, above the other half."""
 EARLIEST: Final = -(2**63)
 LATEST: Final = 2**63 - 1
-
-Row = tuple[Any, ...]
 
 
 class Block(Struct, frozen=True):

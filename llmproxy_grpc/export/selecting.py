@@ -1,7 +1,7 @@
 """Leaves candidates out, step by step, each with its reason; the steps are SQL over the scratch database."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import apsw
@@ -38,13 +38,21 @@ NOT_SAMPLED: Final = "not_sampled"
 OVER_LIMIT: Final = "over_limit"
 
 
-def select(scratch: apsw.Connection, choice: Choice) -> None:
-    """Gives every candidate that is not to be written its fault, and the better one of a pair the other."""
+def select(scratch: apsw.Connection, choice: Choice, near: Callable[[], None]) -> None:
+    """Gives every candidate that is not to be written its fault, and the better one of a pair the other.
+
+    Args:
+        scratch: The candidates.
+        choice: What is asked for.
+        near: Leaves out what nearly repeats an older record; only that reads content.
+    """
     selection = choice.selection
     if selection.leaves_only:
         _leave_out_superseded(scratch)
     if selection.deduplication != Deduplication.NONE:
         _leave_out_duplicates(scratch)
+    if selection.deduplication == Deduplication.NEAR:
+        near()
     if choice.pairs_of_records:
         _pair(scratch, selection.pairs)
     if selection.sample is not None:

@@ -6,6 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from llmproxy_grpc.datasets.options import AS_RECORDED, Format, Options
+from llmproxy_grpc.datasets.redaction import RedactionMode
 from llmproxy_grpc.records.filters import Filter
 
 NEAR_THRESHOLD: Final = 0.85
@@ -52,8 +53,6 @@ class Compression(IntEnum):
     ZSTD = 2
 
 
-PREFERENCES: Final = frozenset({Format.OPENAI_PREFERENCE, Format.TRL_PREFERENCE})
-"""The formats whose lines are pairs of answers."""
 WITHOUT_CONTENT: Final = frozenset({None, Format.FULL_JSON, Format.CSV})
 """What can say something of a record whose content was not kept."""
 
@@ -96,19 +95,10 @@ class Selection(Struct, frozen=True):
     pairs: Pairs = Pairs()
 
 
-class RedactionMode(IntEnum):
-    """How personal data and secrets are hidden."""
-
-    NONE = 0
-    MASK = 1
-    TOKEN = 2
-    DROP_RECORD = 3
-
-
 class Redaction(Struct, frozen=True):
     """What becomes of personal data and secrets; no class means every class."""
 
-    mode: RedactionMode = RedactionMode.NONE
+    mode: RedactionMode
     classes: tuple[str, ...] = ()
 
 
@@ -119,15 +109,14 @@ class Output(Struct, frozen=True):
     """None for the records themselves."""
     options: Options = AS_RECORDED
     part: Part = Part.ALL
-    redaction: Redaction = Redaction()
+    redaction: Redaction | None = None
     compression: Compression = Compression.NONE
     fail_on_invalid: bool = False
 
     @property
     def takes_stored_lines(self) -> bool:
         """Whether the lines that were made when the records were stored are what is asked for."""
-        hides = self.redaction.mode != RedactionMode.NONE
-        return self.format == Format.OPENAI_CHAT and self.options == AS_RECORDED and not hides
+        return self.format == Format.OPENAI_CHAT and self.options == AS_RECORDED
 
 
 class Choice(Struct, frozen=True):

@@ -4,11 +4,13 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from llmproxy_grpc.export.export import Export
 from llmproxy_grpc.export.job import Header, Summary
 from llmproxy_grpc.export.output import Piece
+from llmproxy_grpc.export.progress import Progress
 from llmproxy_grpc.export.tokens import Position
 from llmproxy_grpc.records.store import RecordReader, RecordStore
 
@@ -34,6 +36,7 @@ class ExportThread:
         self._store = store
         self._open = open_export
         self._left = threading.Event()
+        self._busy = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="export")
         self._running: asyncio.Future[Any] | None = None
         self._reader: RecordReader | None = None
@@ -46,6 +49,14 @@ class ExportThread:
     def step(self) -> "asyncio.Future[tuple[list[Piece], bool]]":
         """Begins the next step; one at a time."""
         return self._start(self._need().step)
+
+    async def intact(self, piece: Piece) -> bool:
+        """Whether all records of a message are still there."""
+        return await self._run(partial(self._need().intact, piece))
+
+    async def rewind(self, progress: Progress) -> None:
+        """Goes back to behind a message; steps that have begun are in vain."""
+        await self._run(partial(self._need().rewind, progress))
 
     async def summary(self) -> tuple[Summary, Position]:
         """What came, after the last step."""
@@ -60,9 +71,10 @@ class ExportThread:
         if self._left.is_set():
             return
         self._left.set()
-        if self._reader is not None:
+        running = self._running
+        if self._reader is not None and self._busy:
             self._reader.interrupt()
-        running, closing = self._running, self._start(self._close)
+        closing = self._start(self._close)
         self._thread.shutdown(wait=False)
         await asyncio.shield(closing)
         if running is not None and running.done() and not running.cancelled():
@@ -88,7 +100,14 @@ class ExportThread:
         return self._export
 
     def _start(self, work: Callable[[], _R]) -> "asyncio.Future[_R]":
-        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        def busy() -> _R:
+            self._busy = True
+            try:
+                return work()
+            finally:
+                self._busy = False
+
+        future = asyncio.get_running_loop().run_in_executor(self._thread, busy)
         self._running = future
         return future
 

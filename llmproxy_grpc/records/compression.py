@@ -16,7 +16,7 @@ class Packer:
     """Compresses; used by one thread."""
 
     def __init__(self) -> None:
-        self._zstd = zstandard.ZstdCompressor(level=LEVEL)
+        self._zstd = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
 
     def pack(self, data: bytes) -> tuple[int, bytes]:
         """The codec, and the bytes as they are stored."""

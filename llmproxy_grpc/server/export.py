@@ -29,6 +29,8 @@ MOST_AT_ONCE: Final = 2
 """Exports that one process serves at a time: each costs a thread, and chats are to feel little of it."""
 RETRY_AFTER: Final = 5.0
 """Seconds that a refused caller is asked to wait."""
+STALE: Final = 1.0
+"""Seconds after which records that wait for a slow reader are looked for again: some may have been erased meanwhile."""
 SCOPE: Final = "export"
 AWAY: Final = "The records cannot be read now."
 
@@ -71,7 +73,8 @@ class ExportServicer:
         self._write_timeout = write_timeout
         self._sent = sent
         self._now = now
-        self._running = 0
+        self.running = 0
+        """Exports in flight."""
 
     async def export(self, request: pb.ExportRequest, rpc: Rpc) -> None:
         """Answers one request."""
@@ -112,31 +115,36 @@ class ExportServicer:
         """Writes one page while the thread makes the next one: no more than that is ever held."""
         header, position = await thread.open()
         await writer.send(header_message(header), position)
-        step, over = thread.step(), False
+        sent, step, over = position.progress, thread.step(), False
         while not over:
             pieces, over = await writer.patiently(step)
             if not over:
                 step = thread.step()
             for piece in pieces:
+                if time.monotonic() - piece.read_at > STALE and not await thread.intact(piece):
+                    await thread.rewind(sent)
+                    step, over = thread.step(), False
+                    break
                 await writer.send(piece_message(piece), thread.at(piece))
+                sent = piece.progress
         summary, position = await thread.summary()
         await writer.send(summary_message(summary), position)
 
     def _slot(self) -> ExitStack:
         """A place among those that run; to be closed."""
-        if self._running >= MOST_AT_ONCE:
+        if self.running >= MOST_AT_ONCE:
             raise ProxyOverloaded(
                 f"The proxy has its limit of {MOST_AT_ONCE} exports in flight.",
                 retry_after=RETRY_AFTER,
                 metadata={"limit": str(MOST_AT_ONCE), "method": "Export"},
             )
-        self._running += 1
+        self.running += 1
         slot = ExitStack()
         slot.callback(self._leave)
         return slot
 
     def _leave(self) -> None:
-        self._running -= 1
+        self.running -= 1
 
     def _key(self) -> bytes:
         try:

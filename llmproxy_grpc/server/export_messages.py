@@ -49,15 +49,14 @@ def piece_message(piece: Piece) -> pb.ExportResponse:
     payload = piece.payload
     match payload:
         case Chunk():
-            return pb.ExportResponse(
-                chunk=pb.ExportChunk(
-                    data=payload.data,
-                    record_count=payload.records,
-                    part=int(payload.part),  # type: ignore[arg-type]  # the numbers are the API's
-                    crc32c=payload.crc,
-                    file_index=payload.file_index,
-                )
-            )
+            message = pb.ExportResponse()
+            chunk = message.chunk  # filled in place: the data is large, and would be copied once more
+            chunk.data = payload.data
+            chunk.record_count = payload.records
+            chunk.part = int(payload.part)  # type: ignore[assignment]  # the numbers are the API's
+            chunk.crc32c = payload.crc
+            chunk.file_index = payload.file_index
+            return message
         case File():
             return pb.ExportResponse(
                 file=pb.ExportFile(

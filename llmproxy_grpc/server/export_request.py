@@ -7,10 +7,11 @@ from typing import Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
+from llmproxy_grpc.datasets.formats import PAIRED
 from llmproxy_grpc.datasets.options import Format, Options, ReasoningOutput
+from llmproxy_grpc.datasets.redaction import RedactionMode
 from llmproxy_grpc.export.job import Job
 from llmproxy_grpc.export.spec import (
-    PREFERENCES,
     Choice,
     Compression,
     Deduplication,
@@ -19,7 +20,6 @@ from llmproxy_grpc.export.spec import (
     PairSource,
     Part,
     Redaction,
-    RedactionMode,
     Sample,
     Selection,
     Split,
@@ -66,9 +66,7 @@ def to_job(request: pb.ExportRequest, tenant: str, end_user: Callable[[str], str
     chunk = request.max_chunk_bytes or USUAL_CHUNK
     return Job(
         tenant=tenant,
-        choice=Choice(
-            to_filter(asked, end_user), selection, pairs_of_records=by_score and output.format in PREFERENCES
-        ),
+        choice=Choice(to_filter(asked, end_user), selection, pairs_of_records=by_score and output.format in PAIRED),
         plan_id=request.plan_id,
         output=output,
         after_seq=asked.after_seq,
@@ -142,10 +140,14 @@ def to_output(asked: pb.ExportOutput) -> Output:
             max_tokens=asked.max_tokens_per_record,
         ),
         part=Part(asked.part),
-        redaction=Redaction(RedactionMode(asked.redaction.mode), tuple(sorted(set(asked.redaction.classes)))),
+        redaction=_to_redaction(asked.redaction) if asked.redaction.mode else None,
         compression=Compression(asked.compression),
         fail_on_invalid=asked.fail_on_invalid,
     )
+
+
+def _to_redaction(asked: pb.Redaction) -> Redaction:
+    return Redaction(RedactionMode(asked.mode), tuple(sorted(set(asked.classes))))
 
 
 def _to_label(asked: pb.LabelCondition) -> LabelCondition:

@@ -48,7 +48,7 @@ def a_chat(*turns: str, labels: dict[str, str] | None = None, keep: bool = True,
         ensure_ascii=False,
     )
     chain = hashes(turns)
-    body = Body(request.SerializeToString(), response.SerializeToString(), line.encode())
+    body = Body(request.SerializeToString(), response.SerializeToString(), line.encode() + b"\n")
     folded = repr([" ".join(turn.split()).lower() for turn in turns])
     kept = {
         "messages": len(turns),

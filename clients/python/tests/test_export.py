@@ -164,6 +164,15 @@ def test_a_file_whose_hash_is_wrong_is_refused(dataset, folder):
         _take_all(messages, folder)
 
 
+def test_a_file_whose_hash_is_not_told_is_kept_and_not_called_verified(client, script, dataset, folder):
+    messages = dataset(*LINES)
+    next(message.file for message in messages if message.HasField("file")).sha256 = b""
+    script.exported = messages
+    [file] = export(client.stub, ExportRequest(), folder)["files"]
+    assert file["sha256"] == hashlib.sha256(WHOLE).hexdigest()
+    assert not file["verified"]
+
+
 def test_a_chunk_that_cannot_be_decompressed_is_refused(dataset, folder):
     request = ExportRequest()
     request.output.compression = EXPORT_COMPRESSION_GZIP

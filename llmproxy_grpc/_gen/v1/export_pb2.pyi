@@ -1268,7 +1268,7 @@ class ExportFile(_message.Message):
     byte_count: _builtins.int
     """Its bytes, before compression."""
     sha256: _builtins.bytes
-    """SHA-256 of those bytes."""
+    """SHA-256 of those bytes; empty if some of them were sent before a resume and cannot be read again since, as their record was erased."""
     index: _builtins.int
     """Its number within the part, from 0."""
     def __init__(

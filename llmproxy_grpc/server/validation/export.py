@@ -5,6 +5,7 @@ import re
 from typing import Final
 
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
+from llmproxy_grpc.datasets.formats import WITHOUT_REASONING_FIELD
 from llmproxy_grpc.errors import FieldViolation
 from llmproxy_grpc.server.validation import bounds
 from llmproxy_grpc.server.validation.export_filter import check_filter
@@ -14,6 +15,7 @@ from llmproxy_grpc.server.validation.rules import check_number, check_word
 REDACTION_CLASSES: Final = frozenset(
     ["EMAIL", "PHONE", "CARD", "IBAN", "IP_ADDRESS", "CPF", "CNPJ", "US_SSN", "JWT", "API_KEY", "URL_CREDENTIALS"]
 )
+_WITHOUT_REASONING_FIELD: Final = frozenset(map(int, WITHOUT_REASONING_FIELD))
 _LARGEST: Final = 2**62
 _PAIRED: Final = frozenset({pb.EXPORT_FORMAT_OPENAI_PREFERENCE, pb.EXPORT_FORMAT_TRL_PREFERENCE})
 _PLAN_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -99,16 +101,30 @@ def _check_output(found: Findings, asked: pb.ExportOutput) -> None:
     for name, enumeration in known.items():
         if getattr(asked, name) not in enumeration.values():
             found.add(f"output.{name}", "must be one that this version knows")
-    if asked.redaction.mode not in pb.RedactionMode.values():
-        found.add("output.redaction.mode", "must be one that this version knows")
-    for index, name in enumerate(asked.redaction.classes[: len(REDACTION_CLASSES) + 1]):
-        if name not in REDACTION_CLASSES:
-            found.add(f"output.redaction.classes[{index}]", f"must be one of {', '.join(sorted(REDACTION_CLASSES))}")
-    if len(asked.redaction.classes) > len(REDACTION_CLASSES):
-        found.add("output.redaction.classes", "must name each class once")
-    if asked.redaction.classes and not asked.redaction.mode:
-        found.add("output.redaction.mode", "is required where classes are named")
+    _check_redaction(found, asked.redaction)
     if asked.max_tokens_per_record < 0:
         found.add("output.max_tokens_per_record", "must not be negative; 0 means no limit")
-    if asked.format == pb.EXPORT_FORMAT_RECORDS and asked.compression:
-        found.add("output.compression", "must be unset for RECORDS, which are no bytes of a file")
+    _check_fit(found, asked)
+
+
+def _check_fit(found: Findings, asked: pb.ExportOutput) -> None:
+    """What does not go with the format."""
+    if asked.format == pb.EXPORT_FORMAT_RECORDS:
+        if asked.compression:
+            found.add("output.compression", "must be unset for RECORDS, which are no bytes of a file")
+        if asked.redaction.mode:
+            found.add("output.redaction.mode", "must be unset for RECORDS, which leave as they are")
+    if asked.reasoning == pb.REASONING_OUTPUT_FIELD and asked.format in _WITHOUT_REASONING_FIELD:
+        found.add("output.reasoning", "must not be FIELD for this format, which has none")
+
+
+def _check_redaction(found: Findings, asked: pb.Redaction) -> None:
+    if asked.mode not in pb.RedactionMode.values():
+        found.add("output.redaction.mode", "must be one that this version knows")
+    for index, name in enumerate(asked.classes[: len(REDACTION_CLASSES) + 1]):
+        if name not in REDACTION_CLASSES:
+            found.add(f"output.redaction.classes[{index}]", f"must be one of {', '.join(sorted(REDACTION_CLASSES))}")
+    if len(asked.classes) > len(REDACTION_CLASSES):
+        found.add("output.redaction.classes", "must name each class once")
+    if asked.classes and not asked.mode:
+        found.add("output.redaction.mode", "is required where classes are named")

@@ -60,6 +60,8 @@ WRONG = [
     (Output(reasoning=9), "output.reasoning"),
     (Output(compression=9), "output.compression"),
     (Output(format=1, compression=1), "output.compression"),
+    (Output(format=1, redaction=pb.Redaction(mode=1)), "output.redaction.mode"),
+    (Output(format=7, reasoning=1), "output.reasoning"),
     (Output(max_tokens_per_record=-1), "output.max_tokens_per_record"),
     (Output(redaction=pb.Redaction(mode=9)), "output.redaction.mode"),
     (Output(redaction=pb.Redaction(classes=["EMAIL"])), "output.redaction.mode"),

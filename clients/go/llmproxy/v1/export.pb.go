@@ -2363,7 +2363,7 @@ type ExportFile struct {
 	RecordCount int64 `protobuf:"varint,2,opt,name=record_count,json=recordCount,proto3" json:"record_count,omitempty"`
 	// Its bytes, before compression.
 	ByteCount int64 `protobuf:"varint,3,opt,name=byte_count,json=byteCount,proto3" json:"byte_count,omitempty"`
-	// SHA-256 of those bytes.
+	// SHA-256 of those bytes; empty if some of them were sent before a resume and cannot be read again since, as their record was erased.
 	Sha256 []byte `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Its number within the part, from 0.
 	Index         int32 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`

@@ -1,0 +1,86 @@
+"""Reads records and hashes them in a process of its own, since that holds the interpreter for seconds.
+
+`python -m llmproxy_grpc.export.similarity_process` answers batches on its standard input, until that ends.
+"""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import IO, Final, Self
+
+import msgspec
+from msgspec import Struct
+
+from llmproxy_grpc.export.similarity import keys, shingles
+from llmproxy_grpc.records.decoding import Unreadable, read_texts
+from llmproxy_grpc.records.record import Body
+
+_LENGTH: Final = 4
+
+
+class Sketch(Struct, frozen=True, array_like=True):
+    """What is compared of a record: its shingles' hashes, and keys that records alike share."""
+
+    hashes: bytes
+    keys: list[int]
+
+
+class Sketching:
+    """The process, from the outside; use it in `with`.
+
+    Raises:
+        OSError: It cannot be started, or has ended.
+    """
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", __name__]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def sketches(self, bodies: Sequence[Body | None]) -> list[Sketch]:
+        """One for each; without hashes where there is no content, or none that can be read."""
+        batch = [(body.request, body.response) if body is not None else None for body in bodies]
+        assert self._process.stdin is not None  # noqa: S101 - a pipe, as asked for
+        assert self._process.stdout is not None  # noqa: S101 - as above
+        _write(self._process.stdin, msgspec.msgpack.encode(batch))
+        answer = _read(self._process.stdout)
+        if answer is None:
+            raise OSError("the process that compares records has ended")
+        return msgspec.msgpack.decode(answer, type=list[Sketch])
+
+
+def sketch(content: tuple[bytes, bytes] | None) -> Sketch:
+    """What is compared of one record's request and response."""
+    if content is None:
+        return Sketch(b"", [])
+    try:
+        texts = [text for _, text in read_texts(Body(*content))]
+    except Unreadable:
+        return Sketch(b"", [])
+    hashes = shingles(texts)
+    return Sketch(hashes.tobytes(), keys(hashes))
+
+
+def _write(pipe: IO[bytes], data: bytes) -> None:
+    pipe.write(len(data).to_bytes(_LENGTH) + data)
+    pipe.flush()
+
+
+def _read(pipe: IO[bytes]) -> bytes | None:
+    head = pipe.read(_LENGTH)
+    return pipe.read(int.from_bytes(head)) if len(head) == _LENGTH else None
+
+
+def main() -> None:
+    """Answers batches until there are no more."""
+    decoder = msgspec.msgpack.Decoder(list[tuple[bytes, bytes] | None])
+    while (batch := _read(sys.stdin.buffer)) is not None:
+        _write(sys.stdout.buffer, msgspec.msgpack.encode([sketch(content) for content in decoder.decode(batch)]))
+
+
+if __name__ == "__main__":
+    main()

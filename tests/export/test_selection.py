@@ -1,0 +1,290 @@
+"""Which of the filtered records an export writes, in which order, and in which part."""
+
+import random
+from collections import Counter, defaultdict
+
+import pytest
+
+from llmproxy_grpc._gen.v1 import export_pb2 as pb
+from llmproxy_grpc.export.selecting import quotas_of
+from llmproxy_grpc.export.similarity import jaccard, shingles
+from llmproxy_grpc.export.spec import Sample
+from llmproxy_grpc.records.record import FeedbackKind
+from llmproxy_grpc.records.store import Batch, Erase
+from tests.fakes.exports import a_chat, message
+from tests.fakes.records import a_judgement
+
+EXACT, NEAR = pb.DEDUPLICATION_EXACT, pb.DEDUPLICATION_NEAR
+
+
+def consistent(got):
+    """What was matched is what was written and what was left out, to the record."""
+    summary = got.summary
+    assert summary.matched_records == summary.written_records + sum(summary.skipped_records.values())
+    return got
+
+
+async def selected(server, output=None, **fields):
+    return consistent(await server.all(selection=pb.ExportSelection(**fields), output=output))
+
+
+def conversations(chance, count):
+    """The turns of conversations as agents record them: every call with all that was said before."""
+    calls, leaves = [], set()
+    for number in range(count):
+        turns = [f"conversation {number}"]
+        for step in range(chance.randrange(1, 8)):
+            turns = [*turns, f"answer {step}"]
+            calls.append(tuple(turns))
+            turns = [*turns, f"question {step} {chance.random()}"]
+        leaves.add(calls[-1])
+    chance.shuffle(calls)
+    return calls, leaves
+
+
+async def test_only_the_leaves_of_conversations_are_left(server, writer):
+    calls, leaves = conversations(random.Random(5), 60)
+    writer.write(Batch(entries=[a_chat(*turns) for turns in calls]))
+    got = await selected(server, leaves_only=True)
+    said = {tuple(turn["content"] for turn in line["messages"]) for line in got.lines}
+    assert said == leaves
+    assert got.header.matched_records == len(calls)
+    assert got.summary.skipped_records["superseded"] == len(calls) - len(leaves)
+
+
+async def test_a_record_whose_continuation_the_filter_leaves_out_is_a_leaf(server, writer):
+    writer.write(
+        Batch(
+            entries=[
+                a_chat("a", "1"),
+                a_chat("a", "1", "b", "2"),
+                a_chat("a", "1", "b", "2", "c", "3", grpc_code=14),
+            ]
+        )
+    )
+    assert (await selected(server, leaves_only=True)).answers == ["2"]
+
+
+async def test_of_repeats_the_oldest_is_kept(server, writer):
+    writer.write(
+        Batch(entries=[a_chat("Hello", "x"), a_chat(" hello ", "X"), a_chat("Hello", "y"), a_chat("Hello", "x")])
+    )
+    got = await selected(server, deduplication=EXACT)
+    assert got.answers == ["x", "y"]
+    assert got.summary.skipped_records["duplicate"] == 2
+
+
+async def test_near_repeats_are_found_and_others_are_not(server, writer):
+    chance = random.Random(11)
+    words = [f"word{number}" for number in range(3000)]
+    texts, cluster_of = [], {}
+    for cluster in range(30):
+        original = chance.choices(words, k=chance.choice([40, 120, 400]))
+        for copy in range(5):
+            changed = list(original)
+            changes = 0 if copy == 0 else (1 if copy < 3 else len(original) // 4)
+            for place in chance.sample(range(len(changed)), changes):
+                changed[place] = f"other{chance.random()}"
+            texts.append(" ".join(changed))
+            cluster_of[texts[-1]] = cluster
+    chance.shuffle(texts)
+    writer.write(Batch(entries=[a_chat(text, "Yes.") for text in texts]))
+    got = await selected(server, deduplication=NEAR)
+    kept = [line["messages"][0]["content"] for line in got.lines]
+    sets = {text: set(shingles([text, "Yes."])) for text in texts}
+    wrong = right = missed = 0
+    for place, text in enumerate(texts):
+        older = [other for other in texts[:place] if other in kept]
+        alike = any(jaccard(sets[text], sets[other]) >= 0.85 for other in older)
+        right += alike and text not in kept
+        missed += alike and text in kept
+        wrong += not alike and text not in kept
+    assert right > 30
+    assert right / (right + missed) >= 0.95
+    assert right / (right + wrong) >= 0.95
+
+
+async def test_a_sample_is_of_the_size_asked_for_and_the_same_each_time(server, writer):
+    writer.write(Batch(entries=[a_chat("a", str(number)) for number in range(200)]))
+    quarter = await selected(server, sample=pb.Sample(fraction=0.25), seed=1)
+    assert len(quarter.answers) == 50
+    assert quarter.answers == sorted(quarter.answers, key=int)
+    assert (await selected(server, sample=pb.Sample(fraction=0.25), seed=1)).data == quarter.data
+    assert (await selected(server, sample=pb.Sample(fraction=0.25), seed=2)).answers != quarter.answers
+    ten = await selected(server, sample=pb.Sample(count=10), seed=1)
+    assert set(ten.answers) < set(quarter.answers)
+    assert (await selected(server, sample=pb.Sample(count=0))).answers == []
+    assert len((await selected(server, sample=pb.Sample(count=10**9))).answers) == 200
+
+
+async def test_strata_keep_their_shares(server, writer):
+    tiers = ["gold"] * 20 + ["free"] * 70 + [None] * 10
+    writer.write(
+        Batch(entries=[a_chat("a", tier or "none", labels={"tier": tier} if tier else None) for tier in tiers])
+    )
+    got = await selected(server, sample=pb.Sample(count=10, stratify_by_label="tier"))
+    assert Counter(got.answers) == {"gold": 2, "free": 7, "none": 1}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_quotas_are_exact_in_all_and_off_by_less_than_one_each(seed):
+    chance = random.Random(seed)
+    strata = {f"={number}": chance.randrange(1, 50) for number in range(chance.randrange(1, 9))}
+    total = sum(strata.values())
+    wanted = chance.randrange(total + 1)
+    quotas = quotas_of(Sample(count=wanted), strata)
+    assert sum(quotas.values()) == wanted
+    assert all(abs(quotas[name] - wanted * count / total) < 1 for name, count in strata.items())
+    assert all(quotas[name] <= count for name, count in strata.items())
+
+
+async def test_shuffled_records_are_the_same_ones_in_another_order(server, writer):
+    writer.write(Batch(entries=[a_chat("a", str(number)) for number in range(50)]))
+    got = await selected(server, order=pb.EXPORT_ORDER_SHUFFLED, seed=3)
+    again = await selected(server, order=pb.EXPORT_ORDER_SHUFFLED, seed=3)
+    other = await selected(server, order=pb.EXPORT_ORDER_SHUFFLED, seed=4)
+    assert sorted(got.answers, key=int) == [str(number) for number in range(50)]
+    assert got.data == again.data != other.data
+    some = await selected(server, order=pb.EXPORT_ORDER_SHUFFLED, seed=3, limit=5)
+    assert some.answers == got.answers[:5]
+
+
+def parts(got):
+    """By part, what was written there."""
+    found = defaultdict(list)
+    for chunk in got.chunks:
+        found[chunk.part].extend(chunk.data.splitlines())
+    return found
+
+
+SPLIT = pb.Split(validation_fraction=0.25, test_fraction=0.25)
+
+
+async def test_new_records_move_no_old_one_between_parts_and_no_conversation_straddles(server, writer):
+    chats = [a_chat(f"question {number}", f"{number % 30}", conversation=f"c{number % 30}") for number in range(150)]
+    writer.write(Batch(entries=chats[:100]))
+    before = parts(await selected(server, split=SPLIT, seed=9))
+    assert set(before) == {pb.SPLIT_PART_TRAIN, pb.SPLIT_PART_VALIDATION, pb.SPLIT_PART_TEST}
+    writer.write(Batch(entries=chats[100:]))
+    got = await selected(server, split=SPLIT, seed=9)
+    after = parts(got)
+    assert all(set(lines) <= set(after[part]) for part, lines in before.items())
+    where = defaultdict(set)
+    for part, lines in after.items():
+        for line in lines:
+            where[line.rsplit(b'"content":', 1)[1]].add(part)
+    assert len(where) == 30
+    assert all(len(found) == 1 for found in where.values())
+    assert [file.part for file in got.files] == [1, 2, 3]
+
+
+async def test_without_repeats_no_repeat_is_in_two_parts(server, writer):
+    writer.write(Batch(entries=[a_chat("same", f"{number % 40}", conversation=f"c{number}") for number in range(200)]))
+    found = parts(await selected(server, split=SPLIT, deduplication=EXACT))
+    lines = [line for part in found.values() for line in part]
+    assert len(lines) == len(set(lines)) == 40
+
+
+async def test_one_part_can_be_had_alone(server, writer):
+    writer.write(Batch(entries=[a_chat(f"{number}", "x") for number in range(100)]))
+    everything = await selected(server, split=SPLIT)
+    for part in (pb.SPLIT_PART_TRAIN, pb.SPLIT_PART_VALIDATION, pb.SPLIT_PART_TEST):
+        got = await selected(server, pb.ExportOutput(part=part), split=SPLIT)
+        assert b"".join(chunk.data for chunk in everything.chunks if chunk.part == part) == got.data
+        assert got.summary.skipped_records["other_part"] == 100 - got.summary.written_records
+        assert got.header.plan_id == everything.header.plan_id
+
+
+async def test_users_and_records_can_be_kept_together_instead(server, writer):
+    writer.write(Batch(entries=[a_chat(f"{number}", "x", end_user=f"u{number % 9}") for number in range(90)]))
+    for group in (pb.SPLIT_GROUP_END_USER, pb.SPLIT_GROUP_RECORD):
+        split = pb.Split(validation_fraction=0.5, group_by=group)
+        got = parts(await selected(server, split=split))
+        users = {part: {int(line.split(b'"')[9]) % 9 for line in lines} for part, lines in got.items()}
+        straddling = users[pb.SPLIT_PART_TRAIN] & users[pb.SPLIT_PART_VALIDATION]
+        assert bool(straddling) == (group == pb.SPLIT_GROUP_RECORD)
+
+
+def graded(entry, score, source="grader", name="grade"):
+    return a_judgement(entry.record.id, name=name, kind=FeedbackKind.SCORE, number=score, source=source)
+
+
+PREFERENCES = pb.ExportOutput(format=pb.EXPORT_FORMAT_OPENAI_PREFERENCE)
+BY_GRADE = pb.PreferencePairs(source=pb.PAIR_SOURCE_SCORE, feedback_name="grade", min_gap=0.2)
+
+
+async def test_the_best_answer_to_a_prompt_is_paired_with_the_worst(server, writer):
+    scores = {"a": 0.9, "b": 0.1, "c": 0.5, "d": 0.6, "e": 0.55}
+    chats = {name: a_chat("Which?", name) for name in scores}
+    lonely, ungraded = a_chat("Other?", "x"), a_chat("Which?", "y")
+    writer.write(Batch(entries=[*chats.values(), lonely, ungraded]))
+    writer.write(Batch(feedback=[graded(chats[name], score) for name, score in scores.items()] + [graded(lonely, 1.0)]))
+    got = await selected(server, PREFERENCES, pairs=BY_GRADE)
+    assert [
+        (line["preferred_output"][0]["content"], line["non_preferred_output"][0]["content"]) for line in got.lines
+    ] == [("a", "b")]
+    assert dict(got.summary.skipped_records) == {"paired": 1, "no_pair": 5}
+
+
+async def test_the_mean_of_several_sources_counts(server, writer):
+    one, two = a_chat("Which?", "one"), a_chat("Which?", "two")
+    writer.write(Batch(entries=[one, two]))
+    writer.write(
+        Batch(feedback=[graded(one, 1.0, "a"), graded(one, 0.0, "b"), graded(two, 0.8, "a"), graded(two, 0.8, "b")])
+    )
+    [line] = (await selected(server, PREFERENCES, pairs=BY_GRADE)).lines
+    assert line["preferred_output"][0]["content"] == "two"
+
+
+async def test_a_demonstration_is_preferred_to_the_answer(server, writer):
+    shown, other = a_chat("How?", "badly"), a_chat("Why?", "so")
+    content = message("assistant", "well").SerializeToString()
+    writer.write(Batch(entries=[shown, other]))
+    writer.write(
+        Batch(feedback=[a_judgement(shown.record.id, kind=FeedbackKind.DEMONSTRATION, number=None, content=content)])
+    )
+    got = await selected(server, PREFERENCES)
+    assert [
+        (line["preferred_output"][0]["content"], line["non_preferred_output"][0]["content"]) for line in got.lines
+    ] == [("well", "badly")]
+    assert dict(got.summary.skipped_records) == {"no_pair": 1}
+    instead = await server.all(output=pb.ExportOutput(prefer_demonstration=True))
+    assert instead.answers == ["well", "so"]
+
+
+async def test_a_plan_can_be_looked_at_and_streamed_later(server, writer):
+    writer.write(Batch(entries=[a_chat("a", str(number)) for number in range(30)]))
+    selection = pb.ExportSelection(sample=pb.Sample(count=12), seed=5)
+    preview = await server.all(selection=selection, plan_only=True)
+    assert [answer.WhichOneof("payload") for answer in preview.messages] == ["header", "summary"]
+    assert (preview.header.matched_records, preview.header.selected_records) == (30, 12)
+    assert preview.header.estimated_bytes > 0
+    writer.write(Batch(entries=[a_chat("a", "late")]))
+    later = consistent(await server.all(plan_id=preview.header.plan_id))
+    assert later.summary.written_records == 12
+    assert "late" not in later.answers
+    plain = await server.all(plan_only=True)
+    assert (plain.header.matched_records, plain.header.selected_records) == (31, 31)
+
+
+async def test_an_export_without_selection_can_be_had_again_by_its_plan(server, writer):
+    writer.write(Batch(entries=[a_chat("a", str(number)) for number in range(30)]))
+    first = await server.all(filter=pb.ExportFilter(models=["assistant"]))
+    writer.write(Batch(entries=[a_chat("a", "late")]))
+    assert (await server.all(plan_id=first.header.plan_id)).data == first.data
+
+
+async def test_records_erased_behind_a_plan_are_absent_and_counted(server, writer):
+    chats = [a_chat("a", str(number)) for number in range(10)]
+    writer.write(Batch(entries=chats))
+    preview = await server.all(selection=pb.ExportSelection(order=pb.EXPORT_ORDER_SHUFFLED), plan_only=True)
+    writer.erase(Erase(tenant="default", id=chats[4].record.id), "asked")
+    for form in (
+        pb.EXPORT_FORMAT_OPENAI_CHAT,
+        pb.EXPORT_FORMAT_SHAREGPT,
+        pb.EXPORT_FORMAT_RECORDS,
+        pb.EXPORT_FORMAT_CSV,
+    ):
+        got = consistent(await server.all(plan_id=preview.header.plan_id, output=pb.ExportOutput(format=form)))
+        assert got.summary.written_records == 9
+        assert dict(got.summary.skipped_records) == {"erased": 1}
