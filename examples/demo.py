@@ -110,6 +110,7 @@ def stream_answer(stub: LlmProxyServiceStub, model: str) -> str:
     message = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.ContentPart(text=QUESTION)])
     chat = chat_pb2.ChatRequest(model=model, messages=[message])
     chat.generation.max_output_tokens = 64
+    chat.generation.temperature = 0  # so small a model wanders off if it may
     events = stub.Stream(chat_pb2.StreamRequest(chat=chat), timeout=ANSWER_LIMIT)
     print("  ", end="")
     end, record_id = None, ""
