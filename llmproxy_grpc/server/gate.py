@@ -108,8 +108,7 @@ class Gate:
 
     def _hand_over(self) -> None:
         while self.waiting and (waiter := self._next()) is not None:
-            self.running += 1
-            self._settle(waiter, with_slot=True)
+            self.running += self._settle(waiter, with_slot=True)
 
     def _next(self) -> _Waiter | None:
         """Who gets the next slot: of the most critical that may have it the oldest, of a standing queue the newest."""
@@ -119,9 +118,13 @@ class Gate:
                 return queue[-1] if self._clock() - self._standing_since > STANDING else queue[0]
         return None
 
-    def _settle(self, waiter: _Waiter, *, with_slot: bool) -> None:
+    def _settle(self, waiter: _Waiter, *, with_slot: bool) -> bool:
+        """Ends a wait; False if it has ended already, its time up or its caller gone, and its task has yet to run."""
         self._forget(waiter)
+        if waiter.slot.done():
+            return False
         waiter.slot.set_result(with_slot)
+        return True
 
     def _forget(self, waiter: _Waiter) -> None:
         with suppress(ValueError):

@@ -76,9 +76,9 @@ class Admission:
             task.uncancel()
             raise self._ended[task] from None
         finally:
-            gate.leave()
             self._running.pop(task, None)
             self._ended.pop(task, None)
+            gate.leave()
             if method in self._refusals:
                 self._refusals[method].had_room = True
 

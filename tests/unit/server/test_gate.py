@@ -176,6 +176,29 @@ async def test_a_slot_that_comes_as_its_caller_leaves_is_given_on():
     assert asking.gate.running == 1
 
 
+async def test_a_slot_is_never_given_to_a_caller_that_has_just_gone():
+    asking = Asking(limit=2)
+    asking.fill()
+    gone = await asking.wait("gone")
+    there = await asking.wait("there")
+    gone.cancel()  # its task has yet to run when the slot comes
+    await asking.leave()
+    assert asking.got == ["there"]
+    assert await there
+    assert (asking.gate.running, asking.gate.waiting) == (2, 0)
+
+
+async def test_a_caller_that_has_just_gone_is_no_room_for_another_but_harms_nobody():
+    asking = Asking()
+    asking.fill()
+    gone = await asking.wait("gone", SHEDDABLE)
+    gone.cancel()
+    more = await asking.wait("more", CRITICAL)
+    await asking.leave()
+    assert asking.got == ["more"]
+    assert await more
+
+
 async def test_closing_ends_every_wait():
     asking = Asking()
     asking.fill()
@@ -219,6 +242,12 @@ class Model(RuleBasedStateMachine):
         task = data.draw(st.sampled_from(self.tasks))
         task.cancel()
         self.run(settled())
+
+    @precondition(lambda self: self.tasks and self.asking.gate.running)
+    @rule(data=st.data())
+    def give_up_as_a_slot_comes(self, data):
+        data.draw(st.sampled_from(self.tasks)).cancel()
+        self.run(self.asking.leave())
 
     @rule(seconds=st.floats(0, 1))
     def pass_time(self, seconds):
