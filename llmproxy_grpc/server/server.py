@@ -25,6 +25,8 @@ NOTICE: Final = 3.0
 """Seconds before the end of the grace at which what still runs is ended with a rich error rather than a bare one."""
 FOR_EVER: Final = 2**31 - 1
 """Milliseconds, to gRPC."""
+MOST_PENDING: Final = 8192
+"""Calls of a burst that wait for the event loop, some kilobytes each: eight times as many as gRPC would keep."""
 LAST_WORDS: Final = 0.5
 """Seconds that a rich error has to leave, however short the grace is; without one to send, nobody waits."""
 
@@ -42,6 +44,9 @@ def options(config: GrpcConfig, *, short: bool = False, shared: bool = False) ->
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),  # the one that really ends it: a minute otherwise
         # Beyond it clients queue in silence, so even one connection may hold all that admission lets in, and probes.
+        # Of calls that wait for the event loop gRPC cancels what is more, and no client repeats those: we refuse them.
+        ("grpc.server.max_pending_requests", MOST_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * MOST_PENDING),
         ("grpc.max_concurrent_streams", max(4096, 3 * config.max_in_flight + 1024)),
         ("grpc.max_connection_age_ms", FOR_EVER if age is None else round(age * 1000)),
         ("grpc.so_reuseport", int(shared)),  # with one process a second server on the port must fail, not share it

@@ -138,6 +138,15 @@ async def test_two_hundred_callers_that_do_not_read_cost_bounded_memory_and_slow
 
 
 @pytest.mark.timeout(120)
+async def test_a_burst_of_thousands_is_answered_call_by_call(serve):
+    grpc_section = {"listen": "127.0.0.1:0", "predrain": 0, "grace": 5, "max_in_flight": 10}
+    async with serve({"grpc": grpc_section}) as server:
+        ended = await asyncio.gather(*(outcome(server.stub.Chat(chat_request())) for _ in range(2500)))
+        assert set(ended) <= {"OK", "PROXY_OVERLOADED"}
+        assert "OK" in ended
+
+
+@pytest.mark.timeout(120)
 async def test_three_times_as_many_calls_as_fit_leave_most_of_what_fits(serve, record_property):
     slots, takes, lasts = 10, 0.05, 3.0
     fits = slots / takes
