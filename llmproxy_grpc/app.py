@@ -64,6 +64,7 @@ from llmproxy_grpc.telemetry.pressure import Pressure
 from llmproxy_grpc.workers.member import Member
 from llmproxy_grpc.workers.outages import Outages
 from llmproxy_grpc.workers.places import places_of
+from llmproxy_grpc.workers.probes import share_probes
 from llmproxy_grpc.workers.switchings import alone, share_switchings
 
 log = structlog.get_logger(__name__)
@@ -174,6 +175,8 @@ class App:
                 self._keeping = await stack.enter_async_context(keeping)
             if self._outages is not None:
                 self._outages.follow()
+            if self._member is not None:
+                share_probes(self._member.shared, self._tracker, self._operators.monitor)
             servers = self._grpc_servers(config)
             for server, _ in servers:
                 stack.push_async_callback(server.aclose)
@@ -299,7 +302,7 @@ class App:
             asyncio.create_task(self._manager.watch()),
             asyncio.create_task(self._notifier.watch()),
             asyncio.create_task(self._publish_providers()),
-            asyncio.create_task(self._operators.monitor().run()),
+            asyncio.create_task(self._operators.monitor.run()),
         ]
         for task in tasks:
             task.add_done_callback(log_failure)

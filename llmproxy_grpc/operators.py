@@ -50,21 +50,19 @@ class Operators:
         self._switchboard = switchboard
         self._admission = admission
         switchboard.listen(self._switched)
+        self.monitor: Final = Monitor(
+            providers=current.admitted_names,
+            last_traffic=tracker.last_traffic,
+            probe=current.probe,
+            interval=lambda: current.config().health.interval,
+        )
+        """Probes the providers that get calls but have none."""
 
     def configure(self, runtime: Runtime) -> None:
         """Takes what the configuration says of its providers; the tracker forgets those that are gone."""
         self._tracker.keep(runtime.providers)
         self._switchboard.configure({name: Switch(provider.state) for name, provider in runtime.configured.items()})
         self._changes.tell()
-
-    def monitor(self) -> Monitor:
-        """What probes the providers that get calls but have none."""
-        return Monitor(
-            providers=self._current.admitted_names,
-            last_traffic=self._tracker.last_traffic,
-            probe=self._current.probe,
-            interval=lambda: self._current.config().health.interval,
-        )
 
     def grpc_health(self) -> GrpcHealth:
         """What serves grpc.health.v1."""

@@ -210,7 +210,7 @@ class Runtime:
             error = raised
         finally:
             del self._probing[name]
-        self._health.record(name, error)
+        self._health.probed(name, error)
 
 
 def buildable_providers(config: Config) -> Iterator[Problem]:

@@ -61,6 +61,10 @@ class Monitor:
                     probes.create_task(self._probe_one(name))
                 await self._sleep(min(LOOK, self._interval() / 4))
 
+    def postpone(self, name: str) -> None:
+        """Somebody else has probed a provider: its next time is counted from now."""
+        self._due[name] = self._clock() + self._jittered(self._interval())
+
     def due(self) -> list[str]:
         """The providers whose time has come and of which no call tells; their next time is set."""
         now, interval = self._clock(), self._interval()

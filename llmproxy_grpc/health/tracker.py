@@ -81,6 +81,7 @@ class HealthTracker(CallObserver):
         self._now = now
         self._changed = changed
         self._evidence: dict[str, _Evidence] = {}
+        self._told_of_probes: list[Callable[[str, ProxyError | None], None]] = []
 
     def state(self, provider: str) -> ProviderState:
         """How a provider is."""
@@ -117,6 +118,16 @@ class HealthTracker(CallObserver):
     def keep(self, providers: Container[str]) -> None:
         """Forgets the providers that are gone."""
         self._evidence = {name: evidence for name, evidence in self._evidence.items() if name in providers}
+
+    def probed(self, provider: str, error: ProxyError | None) -> None:
+        """Takes the result of a probe, None for success, and tells those who listen."""
+        self.record(provider, error)
+        for listener in self._told_of_probes:
+            listener(provider, error)
+
+    def listen_to_probes(self, listener: Callable[[str, ProxyError | None], None]) -> None:
+        """Has `listener(provider, error)` called after each probe of this process."""
+        self._told_of_probes.append(listener)
 
     def record(self, provider: str, error: ProxyError | None, first_token: float | None = None) -> None:
         """Takes the result of a probe or an attempt; None is a success."""

@@ -14,8 +14,10 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from llmproxy_grpc._gen.v1.health_pb2 import SERVING_STATUS_NOT_SERVING, HealthRequest
 from tests.e2e.test_process import LIST, asking, exit_status, rest_of, run, started, streaming, upstream  # noqa: F401
 from tests.e2e.workers import OK, chats, connections, counted, echoing, logged, pids
+from tests.fakes.faulty_upstream import Answer
 from tests.fakes.http import get
 from tests.fakes.polling import until
 from tests.fakes.requests import RichError
@@ -46,6 +48,25 @@ async def test_forty_connections_are_split_60_to_40_at_worst(serve, record_prope
     record_property("connections of worker 0", shares)
     # That three of five are worse has a chance of one in 5,000.
     assert sorted(abs(share - 20) for share in shares)[2] <= 4
+
+
+async def test_three_workers_probe_as_one_and_know_alike(serve, upstream):  # noqa: F811 - a fixture
+    interval = 1.0
+    config = asking(upstream, grpc={"workers": 3}, health={"interval": interval})
+    server = await started(serve, config)
+    upstream.requests.clear()
+    began = time.monotonic()
+    await until(lambda: len(upstream.requests) >= 6, within=25)
+    # Alone, each of them would have asked as often; two that begin at the same moment both ask.
+    assert time.monotonic() - began > 6 * interval * 0.8 / 2
+    upstream.handler = lambda _request: Answer(status=500)
+    async with connections(server.grpc, 12) as stubs:
+
+        async def known():
+            states = [(await stub.Health(HealthRequest(), timeout=20)).providers[0].status for stub in stubs]
+            return set(states) == {SERVING_STATUS_NOT_SERVING}
+
+        await until(known, within=25)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
