@@ -1,5 +1,6 @@
 """One RPC at the gRPC edge, and the chain of interceptors that every RPC passes before its servicer."""
 
+import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,6 +14,9 @@ from msgspec import Struct, field
 
 from llmproxy_grpc.calls import ANONYMOUS, Call
 from llmproxy_grpc.errors import CallerCancelled, InvalidRequest
+
+LARGE: Final = 1024 * 1024
+"""Bytes of a request from which on others may run between parsing and serving it: each takes some milliseconds."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -127,6 +131,8 @@ async def _answer(servicer: Servicer, rpc: Rpc) -> None:
         request = rpc.method.request.FromString(rpc.data)
     except DecodeError:
         raise InvalidRequest(f"The request is not a valid {rpc.method.request.DESCRIPTOR.full_name}.") from None
+    if len(rpc.data) > LARGE:
+        await asyncio.sleep(0)
     rpc.data, rpc.request = b"", request
     try:
         response = await servicer(request, rpc)
