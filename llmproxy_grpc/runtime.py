@@ -30,6 +30,7 @@ from llmproxy_grpc.routing.circuits import Circuits, nobody
 from llmproxy_grpc.routing.concurrency import Concurrency
 from llmproxy_grpc.routing.description import Description, describe
 from llmproxy_grpc.routing.directory import Directory
+from llmproxy_grpc.routing.hedging import Hedging
 from llmproxy_grpc.routing.ordering import Ordering
 from llmproxy_grpc.routing.outage import Outage
 from llmproxy_grpc.routing.retry import Retries
@@ -104,6 +105,7 @@ class Runtime:
             circuits=self.circuits,
             by_credential=rotating,
             concurrency=self.concurrency,
+            hedging=Hedging(config.hedging, time.monotonic) if config.hedging.enabled else None,
             admits=observers.switchboard.admits,
             observers=(*observers.calls, self.concurrency) if self.concurrency.learns else observers.calls,
             clock=nature.clock,

@@ -60,10 +60,12 @@ class BreakerConfig(Section):
 
 
 class HedgingConfig(Section):
-    """A second attempt beside a slow first one."""
+    """A second attempt, at another target, beside a stream that is slow to begin; the first output wins."""
 
-    enabled: Annotated[Flag, Field(description="Whether calls are hedged.")] = False
-    max_ratio: Annotated[Number, Field(ge=0, le=1, description="Most hedged calls, as a share of all.")] = 0.02
+    enabled: Annotated[Flag, Field(description="Whether streams get one. Both may have to be paid for.")] = False
+    max_ratio: Annotated[
+        Number, Field(ge=0, le=1, description="Most streams that get one, as a share of those of the last minute.")
+    ] = 0.02
 
 
 class SheddingConfig(Section):

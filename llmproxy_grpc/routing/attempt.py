@@ -82,6 +82,8 @@ class Trying(Generic[Request, Answer]):
         """Told of a stream's first output, and how many seconds it took."""
         self.ended: Attempt
         """How it ended, once it has."""
+        self.beaten = False
+        """Whether it is closed because another attempt of the call was faster."""
 
     def __enter__(self) -> Self:
         """Begins: the call now belongs to this target."""
@@ -115,6 +117,15 @@ class Trying(Generic[Request, Answer]):
         self._call.attempts.append(attempt)
         for observer in self._observers:
             observer.attempt_ended(self._call, attempt)
+
+    def adopt(self, call: Call) -> None:
+        """Goes on for the call itself, of which it had a copy."""
+        copy, self._call = self._call, call
+        call.provider, call.provider_kind = copy.provider, copy.provider_kind
+        call.upstream_model, call.upstream_request_id = copy.upstream_model, copy.upstream_request_id
+        call.usage = copy.usage
+        call.warnings.extend(copy.warnings)
+        call.upstream_seconds += copy.upstream_seconds
 
     async def answer(self, limit: float | None) -> Answer:
         """Gets the whole answer, within `limit` seconds if given."""
@@ -259,6 +270,8 @@ class Trying(Generic[Request, Answer]):
             return None
         # A generator is closed when its reader was cancelled between two batches.
         if isinstance(raised, asyncio.CancelledError | GeneratorExit):
+            if self.beaten:
+                return CallerCancelled("Another attempt was faster.")
             late = self._clock() >= self._call.deadline_at - EARLY
             return DeadlineExceeded("The deadline passed.") if late else CallerCancelled("The caller left.")
         if not isinstance(raised, ProxyError):

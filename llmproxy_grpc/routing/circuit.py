@@ -1,10 +1,11 @@
 """What is known of one target by one credential, and of the target by all of them: may it be called, and by which."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from llmproxy_grpc.routing.breaker import Breaker, State
 
@@ -13,6 +14,7 @@ SLOW: Final = 5.0
 """Seconds; a first output is slow if it takes longer than that, and three times as long as usual."""
 SHARE: Final = 0.02
 """What one call counts for what is usual: an outage must not become usual while it lasts."""
+MOST_SAMPLES: Final = 100
 BETWEEN_CHECKS: Final = 10.0
 """Seconds between two calls by a credential that was refused, where there is no other."""
 
@@ -77,6 +79,8 @@ class Line(Struct):
     """It does so much worse than others of its model that it is left out until then."""
     first_output: float = 0.0
     """Seconds that a stream's first output takes, on the long average; 0 if no one knows."""
+    first_outputs: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES))
+    """The last of them."""
     answer: float = 0.0
     """Seconds that an answer in one piece takes, on the long average; 0 if no one knows."""
 
@@ -136,6 +140,7 @@ class Line(Struct):
         if not streaming:
             self.answer = _average(self.answer, seconds)
             return False  # answers are as long as they are asked to be
+        self.first_outputs.append(seconds)
         slow = SLOW < seconds > SLOW_FACTOR * self.first_output > 0
         self.first_output = _average(self.first_output, SLOW_FACTOR * self.first_output if slow else seconds)
         return slow

@@ -1,7 +1,7 @@
 """Answers requests: finds what may answer, and tries one target after the other until one does."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final
 
@@ -37,12 +37,15 @@ from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.circuit import Permit
 from llmproxy_grpc.routing.circuits import Circuits
 from llmproxy_grpc.routing.concurrency import Concurrency
+from llmproxy_grpc.routing.hedging import Hedging, Race
 from llmproxy_grpc.routing.operations import CHAT, COUNT, EMBED, Answer, Operation, Request
 from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.tries import Tries, Turn
 from llmproxy_grpc.routing.usage import prompt_tokens
 
 STREAM: Final = "Stream"
+
+Streaming = Trying[ChatRequest, ProviderResponse]
 
 Limit = Callable[[Call, RoutingPolicy, int], float | None]
 """Longest wait, in seconds, for one target's whole answer, with so many targets behind it; None for any."""
@@ -59,6 +62,7 @@ class Router:
         circuits: Says who may be called now.
         by_credential: Each provider that has several credentials, once by each.
         concurrency: Bounds the attempts in flight with each provider.
+        hedging: Says which streams get a second attempt beside the first; None for no stream.
         observers: Told of every attempt.
         clock: Monotonic seconds.
         admits: Whether a provider gets calls at all: the operators' word.
@@ -74,6 +78,7 @@ class Router:
         circuits: Circuits,
         by_credential: Mapping[str, Sequence[Provider]],
         concurrency: Concurrency,
+        hedging: Hedging | None,
         observers: Sequence[CallObserver],
         clock: Callable[[], float],
         admits: Admits = lambda _provider: True,
@@ -85,6 +90,7 @@ class Router:
         self._circuits = circuits
         self._by_credential = by_credential
         self._concurrency = concurrency
+        self._hedging = hedging
         self._admits = admits
         self._observers = tuple(observers)
         self._clock = clock
@@ -127,25 +133,46 @@ class Router:
         Raises:
             ProxyError: As `chat`; once a batch has been yielded, the error of the attempt that broke.
         """
-        routing = request.routing
-        first_token = routing.first_token_timeout or self._timeouts.first_token
-        idle = routing.idle_timeout or self._timeouts.idle
-        hurried = routing.first_token_timeout is not None or routing.idle_timeout is not None
         tries = self._tries(CHAT, call, request)
         turn = tries.first()
         while True:
             try:
-                with self._trying(call, CHAT, turn, hurried=hurried) as trying:
-                    async with aclosing(trying.stream(turn.candidate.request, first_token, idle)) as batches:
-                        async for batch in batches:
-                            if call.first_output_at is None:
-                                call.first_output_at = self._clock()
-                            yield batch
+                async with self._batches(call, tries, turn) as batches:
+                    async for batch in batches:
+                        if call.first_output_at is None:
+                            call.first_output_at = self._clock()
+                        yield batch
                     return
             except ProxyError as error:
                 if call.first_output_at is not None:
                     raise
                 turn = await tries.after(error)
+
+    @asynccontextmanager
+    async def _batches(
+        self, call: Call, tries: Tries[ChatRequest], turn: Turn[ChatRequest]
+    ) -> AsyncIterator[AsyncGenerator[Sequence[StreamEvent], None]]:
+        """What one attempt gives, or the faster of two."""
+        routing = turn.candidate.request.routing
+        first_token = routing.first_token_timeout or self._timeouts.first_token
+        idle = routing.idle_timeout or self._timeouts.idle
+        hurried = routing.first_token_timeout is not None or routing.idle_timeout is not None
+
+        def attempting(call: Call, turn: Turn[ChatRequest]) -> AbstractContextManager[Streaming]:
+            return self._trying(call, CHAT, turn, hurried=hurried)
+
+        def opening(trying: Streaming, turn: Turn[ChatRequest]) -> AsyncGenerator[Sequence[StreamEvent], None]:
+            return trying.stream(turn.candidate.request, first_token, idle)
+
+        delay = None if self._hedging is None else self._hedging.delay(self._circuits.line(turn.candidate.target))
+        if self._hedging is None or delay is None:
+            with attempting(call, turn) as trying:
+                async with aclosing(opening(trying, turn)) as batches:
+                    yield batches
+            return
+        race = Race(call, tries, self._hedging, attempting=attempting, opening=opening)
+        async with race.winner(turn, delay) as batches:
+            yield batches
 
     async def _answer(
         self, operation: Operation[Request, Answer], call: Call, request: Request, limit: Limit

@@ -12,10 +12,12 @@ from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.circuit import Permit
 from llmproxy_grpc.routing.circuits import Circuits
 from llmproxy_grpc.routing.operations import Request
-from llmproxy_grpc.routing.retry import TREATMENTS, ErrorClass, Retries, class_of
+from llmproxy_grpc.routing.retry import FLOOR, TREATMENTS, ErrorClass, Retries, class_of
+from llmproxy_grpc.routing.window import SECONDS
 
 SHORTEST_ATTEMPT: Final = 0.2
 """Seconds that must be left for another attempt: with less, the failure at hand says more than a deadline would."""
+HALF_A_BUDGET: Final = FLOOR * SECONDS / 2
 PANIC: Final = 0.5
 """If more than this share of the candidates is out, those whose circuits are open are called all the same, rarely."""
 
@@ -41,6 +43,7 @@ class Turn(Struct, Generic[Request]):
 
     candidate: Candidate[Request]
     permit: Permit
+    index: int = 0
 
 
 class Tries(Generic[Request]):
@@ -135,6 +138,30 @@ class Tries(Generic[Request]):
                 return self._begin(step.index, permit)
         raise decisive(self._call.attempts)
 
+    def beside(self) -> Turn[Request] | None:
+        """Another candidate's attempt to make while the current one goes on; None if that would be too much.
+
+        It must not add to the trouble: not after a rate limit, nor when half of the budget of retries is spent.
+        """
+        provider, now = self._candidates[self._now].target.provider, self._retries.clock()
+        if (
+            self._made >= self._allowed
+            or self._call.deadline_at - now < SHORTEST_ATTEMPT
+            or any(class_of(failed.error) is ErrorClass.THROTTLED for failed in self._failed.values())
+            or self._retries.budget(provider).balance(now) < HALF_A_BUDGET
+        ):
+            return None
+        step = self._fresh(besides=self._now)
+        if step is None or step.permit is None:
+            return None
+        self._made += 1
+        return Turn(self._candidates[step.index], step.permit, step.index)
+
+    def lost(self, turn: Turn[Request], error: ProxyError, *, left: Turn[Request]) -> None:
+        """One of two attempts failed while the other goes on, which is the current one now."""
+        self._failed[turn.index] = _Failed(error)
+        self._now = left.index
+
     def _turn_away(self, error: ProxyError) -> Turn[Request]:
         """Goes on with other models, where some are named for just this error; it is no failure that counts."""
         remaining = self._call.deadline_at - self._retries.clock()
@@ -158,10 +185,10 @@ class Tries(Generic[Request]):
                 return _Step(self._now, self._now, permit)
         return None
 
-    def _fresh(self) -> _Step | None:
+    def _fresh(self, *, besides: int = -1) -> _Step | None:
         """The first candidate that was not tried and may be called."""
         for index, candidate in enumerate(self._candidates):
-            if index not in self._failed and (permit := self._circuits.admit(candidate.target)):
+            if index != besides and index not in self._failed and (permit := self._circuits.admit(candidate.target)):
                 return _Step(index, self._now, permit)
         return None
 
@@ -212,7 +239,7 @@ class Tries(Generic[Request]):
     def _begin(self, index: int, permit: Permit) -> Turn[Request]:
         self._now = index
         self._made += 1
-        return Turn(self._candidates[index], permit)
+        return Turn(self._candidates[index], permit, index)
 
 
 def decisive(attempts: Sequence[Attempt]) -> ProxyError:

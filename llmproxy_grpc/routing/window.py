@@ -3,16 +3,21 @@
 from typing import Final
 
 SECONDS: Final = 10
-"""How long an amount counts."""
+"""How long an amount counts, unless otherwise said."""
 
 
 class Window:
-    """Adds up amounts; `now` is a monotonic time in seconds that never goes back."""
+    """Adds up amounts; `now` is a monotonic time in seconds that never goes back.
 
-    __slots__ = ("_second", "_steps", "_total")
+    Args:
+        seconds: How long an amount counts.
+    """
 
-    def __init__(self) -> None:
-        self._steps = [0.0] * SECONDS
+    __slots__ = ("_second", "_seconds", "_steps", "_total")
+
+    def __init__(self, seconds: int = SECONDS) -> None:
+        self._seconds = seconds
+        self._steps = [0.0] * seconds
         self._second = 0
         self._total = 0.0
 
@@ -21,11 +26,11 @@ class Window:
         second = int(now)
         if second != self._second:
             self._turn(second)
-        self._steps[second % SECONDS] += amount
+        self._steps[second % self._seconds] += amount
         self._total += amount
 
     def total(self, now: float) -> float:
-        """The sum of what was added in the last ten seconds, the current one included."""
+        """The sum of what was added in these last seconds, the current one included."""
         second = int(now)
         if second != self._second:
             self._turn(second)
@@ -33,13 +38,13 @@ class Window:
 
     def clear(self) -> None:
         """Forgets everything."""
-        self._steps = [0.0] * SECONDS
+        self._steps = [0.0] * self._seconds
         self._total = 0.0
 
     def _turn(self, second: int) -> None:
-        passed = min(second - self._second, SECONDS)
+        passed = min(second - self._second, self._seconds)
         for step in range(second - passed + 1, second + 1):
-            self._steps[step % SECONDS] = 0.0
+            self._steps[step % self._seconds] = 0.0
         self._second = second
         # Summed up anew, so that rounding errors do not add up over the weeks.
         self._total = sum(self._steps)

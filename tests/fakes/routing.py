@@ -92,6 +92,7 @@ class Bench:
             circuits=self.circuits,
             by_credential={},
             concurrency=Concurrency({}),
+            hedging=None,
             observers=(vitals, *observers),
             clock=self.clock,
         )

@@ -201,7 +201,6 @@ USES = {
         for key in ("api_version", "region", "project", "location", "deployment", "profile")
     },
     "models[].on_stream_break": f"{BASE}models: [{{id: m, {TARGETS}, on_stream_break: continue}}]",
-    "hedging.enabled": "hedging: {enabled: true}",
     "auth.mode": "auth: {mode: keys}",
     "limits": "limits: [{}]",
     "telemetry.otlp_endpoint": "telemetry: {otlp_endpoint: 'http://x'}",
