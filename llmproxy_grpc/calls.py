@@ -76,6 +76,8 @@ class Call(Struct):
     first_output_at: float | None = None
     usage: Usage | None = None
     """What the last attempt used, as far as known; estimated if its provider did not say."""
+    usage_before: Usage | None = None
+    """What earlier attempts used whose output is the beginning of the answer."""
     upstream_seconds: float = 0.0
     """Time spent waiting for providers, for the overhead that is ours alone."""
 

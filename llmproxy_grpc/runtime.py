@@ -106,6 +106,7 @@ class Runtime:
             by_credential=rotating,
             concurrency=self.concurrency,
             hedging=Hedging(config.hedging, time.monotonic) if config.hedging.enabled else None,
+            continues=lambda model: self.catalog.route(model).continues,
             admits=observers.switchboard.admits,
             observers=(*observers.calls, self.concurrency) if self.concurrency.learns else observers.calls,
             clock=nature.clock,

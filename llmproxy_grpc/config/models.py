@@ -110,6 +110,10 @@ class ModelConfig(Section):
         Field(description="Whether a conversation stays with its target while that is available."),
     ] = "none"
     on_stream_break: Annotated[
-        Literal["error", "continue"], Field(description="What becomes of a stream that a provider breaks off.")
+        Literal["error", "continue"],
+        Field(
+            description="What becomes of a stream that a provider breaks off: `continue` has another attempt go on "
+            "with a text, where a target can."
+        ),
     ] = "error"
     defaults: Annotated[ModelDefaults, Field(description="Settings for calls that leave them unset.")] = ModelDefaults()

@@ -11,7 +11,6 @@ from llmproxy_grpc.config.tree import KeyPath, Node, Problem, patterns, plain, w
 
 NOT_BUILT: Final[Mapping[str, Sequence[object]]] = {
     # path: the values that ask for nothing
-    "models[].on_stream_break": ("error",),
     "auth.mode": ("none",),
     "limits": ((),),
     "telemetry.otlp_endpoint": (None,),

@@ -96,6 +96,8 @@ class ChatRequest(Struct, frozen=True):
     routing: RoutingPolicy = RoutingPolicy()
     provider_options: Mapping[str, JsonObject] = {}
     conversation_id: str = ""
+    begun: bool = False
+    """Whether the last message, the assistant's, is the beginning of the answer: for models that go on with it."""
 
     @property
     def shows_thinking(self) -> bool:

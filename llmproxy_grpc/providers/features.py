@@ -109,6 +109,10 @@ class Features(Struct, frozen=True, kw_only=True):
     """Whether it answers conversations at all."""
     embed: EmbedFeatures | None = None
     """How it makes vectors; None if it makes none."""
+    prefill: bool = False
+    """Whether it goes on with an answer that has begun: a last message of the assistant."""
+    prefill_echoed: bool = False
+    """Whether it then repeats that beginning first."""
     count_tokens: bool = False
     """Whether the provider counts the tokens of a prompt by itself."""
 

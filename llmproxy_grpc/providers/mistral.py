@@ -3,7 +3,7 @@
 from typing import Final, Self
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.providers.chat_completions.quirks import EmbeddingStyle, Quirks, ReasoningStyle
+from llmproxy_grpc.providers.chat_completions.quirks import EmbeddingStyle, PrefillStyle, Quirks, ReasoningStyle
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
 from llmproxy_grpc.providers.credentials import header_sets
 from llmproxy_grpc.providers.http import HttpClient
@@ -26,6 +26,7 @@ QUIRKS: Final = Quirks(
     reasoning=ReasoningStyle.EFFORT,
     embeddings=EmbeddingStyle.FLOAT,
     dimensions_field="output_dimension",
+    prefill=PrefillStyle.PREFIX_ECHOED,
     max_embed_inputs=256,
     max_embed_bytes=40_000,  # it takes 16,000 tokens at once
 )

@@ -13,6 +13,7 @@ from llmproxy_grpc.providers.chat_completions.quirks import (
     OPENAI_RESPONSES,
     CacheStyle,
     EmbeddingStyle,
+    PrefillStyle,
     PurposeStyle,
     Quirks,
     ReasoningStyle,
@@ -95,6 +96,7 @@ _PERPLEXITY = replace(
 _FIREWORKS = replace(COMPATIBLE, top_k=True)
 _VLLM = replace(
     COMPATIBLE,
+    prefill=PrefillStyle.CONTINUE,
     top_k=True,
     # It takes the field, and takes no notice of it.
     image_detail=False,
@@ -107,6 +109,7 @@ _VLLM = replace(
 )
 _LLAMA_CPP = replace(
     COMPATIBLE,
+    prefill=PrefillStyle.LAST,
     top_k=True,
     image_detail=False,
     documents=False,
@@ -227,7 +230,7 @@ _ROWS = (
     Preset(
         name="sglang",
         base_url="http://127.0.0.1:30000/v1",
-        quirks=replace(COMPATIBLE, top_k=True, documents=False, video=True),
+        quirks=replace(COMPATIBLE, top_k=True, documents=False, video=True, prefill=PrefillStyle.CONTINUE),
     ),
     Preset(
         name="llama-cpp",

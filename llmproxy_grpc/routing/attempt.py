@@ -91,7 +91,7 @@ class Trying(Generic[Request, Answer]):
         call = self._call
         call.provider, call.provider_kind = target.provider, self._candidate.provider.kind
         call.upstream_model, call.upstream_request_id = target.upstream_model, ""
-        call.usage = None
+        call.usage = call.usage_before
         for observer in self._observers:
             observer.attempt_started(call, target.provider, target.upstream_model)
         return self
@@ -104,7 +104,7 @@ class Trying(Generic[Request, Answer]):
             self._told_usage, self._size_when_told = error.usage, self._output_size
         if self._asked and self._usage is None and (self._told_usage is not None or not _used_nothing(error)):
             self._usage = self._priced(self._estimate())
-        self._call.usage = self._usage
+        self._call.usage = self._of_all()
         target = self._candidate.target
         attempt = self.ended = Attempt(
             target.provider,
@@ -203,7 +203,8 @@ class Trying(Generic[Request, Answer]):
                 tokens = tokens or has_token(event)
             elif isinstance(event, UpstreamEnd):
                 self._ended = True
-                self._call.usage = self._usage = self._priced(event.usage or self._estimate())
+                self._usage = self._priced(event.usage or self._estimate())
+                self._call.usage = self._of_all()
             elif self._heard(event):
                 asides = True
         if asides:
@@ -255,6 +256,11 @@ class Trying(Generic[Request, Answer]):
             cost=None,
             source=UsageSource.ESTIMATE,
         )
+
+    def _of_all(self) -> Usage | None:
+        """What the call used as far as it is answered: by this attempt, and by those that have begun the answer."""
+        before = self._call.usage_before
+        return self._usage if before is None else sum_of(self._usage, before)
 
     def _priced(self, usage: Usage | None) -> Usage | None:
         return None if usage is None else self._quote.put_on(usage)

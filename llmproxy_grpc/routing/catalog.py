@@ -38,6 +38,8 @@ class Route(Struct, frozen=True):
     """The models to try for a cause that no target of this one helps against."""
     limits: Mapping[Target, int] = {}
     """How many tokens targets take, where the configuration says so and not the provider's list."""
+    continues: bool = False
+    """Whether a stream that breaks off is gone on with by another attempt."""
 
 
 class Catalog:
@@ -131,6 +133,7 @@ def _route(model: ModelConfig) -> Route:
         model.sticky == "conversation",
         model.fallbacks,
         {target: config.max_input_tokens for target, config in targets.items() if config.max_input_tokens is not None},
+        model.on_stream_break == "continue",
     )
 
 

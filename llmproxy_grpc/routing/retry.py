@@ -135,6 +135,11 @@ class Retries:
             budget = self._budgets[provider] = RetryBudget(self._config.budget_ratio)
         return budget
 
+    def pay(self, provider: str, error: ProxyError) -> bool:
+        """Pays for going on after an error of a provider whose output was delivered; False if that cannot be."""
+        treatment = TREATMENTS[class_of(error)]
+        return treatment.again and self.budget(provider).withdraw(treatment.cost, self.clock())
+
     def allowed(self, asked: int | None, previous_attempts: int) -> int:
         """Most attempts of a call: the caller's wish within ours, and fewer the more often its library has tried."""
         most = self._config.max_attempts

@@ -28,20 +28,22 @@ from llmproxy_grpc.messages import (
     UsageSource,
 )
 from llmproxy_grpc.pricing.prices import Prices
+from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.provider import Provider
 from llmproxy_grpc.routing.admitted import Admits, admitted, out_of_service
 from llmproxy_grpc.routing.attempt import Trying
-from llmproxy_grpc.routing.candidate import Candidate
+from llmproxy_grpc.routing.candidate import Candidate, Choice
 from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.circuit import Permit
 from llmproxy_grpc.routing.circuits import Circuits
 from llmproxy_grpc.routing.concurrency import Concurrency
+from llmproxy_grpc.routing.continuation import Spoken
 from llmproxy_grpc.routing.hedging import Hedging, Race
 from llmproxy_grpc.routing.operations import CHAT, COUNT, EMBED, Answer, Operation, Request
 from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.tries import Tries, Turn
-from llmproxy_grpc.routing.usage import prompt_tokens
+from llmproxy_grpc.routing.usage import prompt_tokens, sum_of
 
 STREAM: Final = "Stream"
 
@@ -63,6 +65,7 @@ class Router:
         by_credential: Each provider that has several credentials, once by each.
         concurrency: Bounds the attempts in flight with each provider.
         hedging: Says which streams get a second attempt beside the first; None for no stream.
+        continues: Whether a model's streams are gone on with by another attempt if they break off.
         observers: Told of every attempt.
         clock: Monotonic seconds.
         admits: Whether a provider gets calls at all: the operators' word.
@@ -79,6 +82,7 @@ class Router:
         by_credential: Mapping[str, Sequence[Provider]],
         concurrency: Concurrency,
         hedging: Hedging | None,
+        continues: Callable[[str], bool],
         observers: Sequence[CallObserver],
         clock: Callable[[], float],
         admits: Admits = lambda _provider: True,
@@ -91,6 +95,7 @@ class Router:
         self._by_credential = by_credential
         self._concurrency = concurrency
         self._hedging = hedging
+        self._continues = continues
         self._admits = admits
         self._observers = tuple(observers)
         self._clock = clock
@@ -135,18 +140,50 @@ class Router:
         """
         tries = self._tries(CHAT, call, request)
         turn = tries.first()
+        spoken = Spoken(request, call.warnings.append) if self._continues(request.model) else None
         while True:
             try:
                 async with self._batches(call, tries, turn) as batches:
                     async for batch in batches:
                         if call.first_output_at is None:
                             call.first_output_at = self._clock()
-                        yield batch
+                        events = batch if spoken is None else spoken.take(batch)
+                        if events:
+                            yield events
                     return
             except ProxyError as error:
-                if call.first_output_at is not None:
+                if call.first_output_at is None:
+                    turn = await tries.after(error)
+                elif spoken is None:
                     raise
+                else:
+                    tries, turn = await self._rest(call, tries, spoken, error)
+
+    async def _rest(
+        self, call: Call, tries: Tries[ChatRequest], spoken: Spoken, error: ProxyError
+    ) -> tuple[Tries[ChatRequest], Turn[ChatRequest]]:
+        """Who goes on with a stream that broke off; raises the error that it broke off with if nobody can."""
+        broken = spoken.broken or error
+        try:
+            if spoken.resuming:  # the rest failed before it began
                 turn = await tries.after(error)
+                spoken.expect(_features(turn.candidate))
+                return tries, turn
+            broken = spoken.broken = error
+            request, used = spoken.rest(), call.attempts[-1].usage
+            if request is None:
+                raise broken
+            able = [candidate for candidate in self._choice(CHAT, request).candidates if _features(candidate).prefill]
+            if not able or not self._retries.pay(call.provider, error):
+                raise broken
+            rest = self._tries(CHAT, call, request, Choice(able, lambda _error, _tried: ()))
+            turn = rest.first(fresh=False)
+            spoken.expect(_features(turn.candidate))
+        except ProxyError:
+            raise broken from None
+        if used is not None:
+            call.usage_before = sum_of(call.usage_before, used)
+        return rest, turn
 
     @asynccontextmanager
     async def _batches(
@@ -188,10 +225,19 @@ class Router:
             except ProxyError as error:
                 turn = await tries.after(error)
 
-    def _tries(self, operation: Operation[Request, Answer], call: Call, request: Request) -> Tries[Request]:
+    def _choice(self, operation: Operation[Request, Answer], request: Request) -> Choice[Request]:
+        return admitted(self._chooser.choose(operation, request, self._available), self._admits)
+
+    def _tries(
+        self,
+        operation: Operation[Request, Answer],
+        call: Call,
+        request: Request,
+        choice: Choice[Request] | None = None,
+    ) -> Tries[Request]:
         return Tries(
             call,
-            admitted(self._chooser.choose(operation, request, self._available), self._admits),
+            self._choice(operation, request) if choice is None else choice,
             self._retries,
             self._circuits,
             asked=request.routing.max_attempts,
@@ -253,3 +299,7 @@ class Router:
         if by_credential is None:
             return candidate
         return replace(candidate, provider=by_credential[permit.circuit.credential.index])
+
+
+def _features(candidate: Candidate[ChatRequest]) -> Features:
+    return candidate.provider.features(candidate.target.upstream_model)

@@ -88,7 +88,7 @@ class Tries(Generic[Request]):
         self._circuits = circuits
         self._again = again
         self._allowed = retries.allowed(asked, call.previous_attempts)
-        self._made = 0
+        self._made = len(call.attempts)
         self._now = 0
         self._failed: dict[int, _Failed] = {}
 
@@ -97,8 +97,11 @@ class Tries(Generic[Request]):
         """How many candidates besides the current one will have their turn if all fail."""
         return max(0, min(self._allowed - self._made, len(self._candidates) - len(self._failed) - 1))
 
-    def first(self) -> Turn[Request]:
+    def first(self, *, fresh: bool = True) -> Turn[Request]:
         """The attempt to begin with.
+
+        Args:
+            fresh: Whether it is the first of its call.
 
         Raises:
             DeadlineExceeded: It is too late for any.
@@ -108,11 +111,14 @@ class Tries(Generic[Request]):
         if now >= self._call.deadline_at:
             # The timer of a call that is over goes off only when the call next waits: nothing is sent for it.
             raise DeadlineExceeded("The deadline passed.")
+        if self._made >= self._allowed:
+            raise decisive(self._call.attempts)
         permit = self._circuits.admit(self._candidates[0].target)
         step = _Step(0, 0, permit) if permit is not None else self._fresh() or self._trial()
         if step is None or step.permit is None:
             raise self._circuits.refusal([candidate.target for candidate in self._candidates])
-        self._retries.budget(self._candidates[step.index].target.provider).deposit(now)
+        if fresh:
+            self._retries.budget(self._candidates[step.index].target.provider).deposit(now)
         return self._begin(step.index, step.permit)
 
     async def after(self, error: ProxyError) -> Turn[Request]:

@@ -93,6 +93,7 @@ class Bench:
             by_credential={},
             concurrency=Concurrency({}),
             hedging=None,
+            continues=lambda model: catalog.route(model).continues,
             observers=(vitals, *observers),
             clock=self.clock,
         )

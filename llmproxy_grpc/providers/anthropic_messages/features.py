@@ -57,5 +57,6 @@ def _features(generation: Generation) -> Features:
         reasoning_effort=thinks,
         reasoning_budget=generation.thinking in {Thinking.BUDGET, Thinking.EITHER},
         reasoning_shown=thinks,
+        prefill=generation.prefill,
         count_tokens=True,
     )

@@ -48,21 +48,30 @@ class Generation(Struct, frozen=True, kw_only=True):
     """Whether it can be told that it must call a tool."""
     later_instructions: bool = False
     """Whether instructions may stand within the conversation, behind a turn of the user."""
+    prefill: bool = False
+    """Whether it goes on with an answer that has begun."""
     claude: bool = True
     """Whether it is Claude at all, whose API has limits of its own."""
 
 
 # Sources, all of Anthropic's documentation: the table of "Troubleshooting thinking" (what thinks, unasked or not, and
 # what turns it off), the models' pages (output limits), the migration guides of Claude 4.6, 4.7, 5 and 5.5 and of
-# Fable 5.1 (sampling, forced tools), "Structured outputs", and "Mid-conversation system messages".
-_THREE = Generation(most_output=4096, thinking=Thinking.NONE, sampling=Sampling.ALL, json_schema=False)
-_THREE_FIVE = Generation(most_output=8192, thinking=Thinking.NONE, sampling=Sampling.ALL, json_schema=False)
-_THREE_SEVEN = Generation(most_output=64_000, thinking=Thinking.BUDGET, sampling=Sampling.ALL, json_schema=False)
-_OPUS_FOUR = Generation(most_output=32_000, thinking=Thinking.BUDGET, sampling=Sampling.ALL, json_schema=False)
-_OPUS_FOUR_ONE = Generation(
-    most_output=32_000, thinking=Thinking.BUDGET, sampling=Sampling.ONE_OF_TWO, json_schema=False
+# Fable 5.1 (sampling, forced tools, answers that have begun), "Structured outputs", and "Mid-conversation system
+# messages".
+_THREE = Generation(most_output=4096, thinking=Thinking.NONE, sampling=Sampling.ALL, json_schema=False, prefill=True)
+_THREE_FIVE = Generation(
+    most_output=8192, thinking=Thinking.NONE, sampling=Sampling.ALL, json_schema=False, prefill=True
 )
-_FOUR_FIVE = Generation(most_output=64_000, thinking=Thinking.BUDGET, sampling=Sampling.ONE_OF_TWO)
+_THREE_SEVEN = Generation(
+    most_output=64_000, thinking=Thinking.BUDGET, sampling=Sampling.ALL, json_schema=False, prefill=True
+)
+_OPUS_FOUR = Generation(
+    most_output=32_000, thinking=Thinking.BUDGET, sampling=Sampling.ALL, json_schema=False, prefill=True
+)
+_OPUS_FOUR_ONE = Generation(
+    most_output=32_000, thinking=Thinking.BUDGET, sampling=Sampling.ONE_OF_TWO, json_schema=False, prefill=True
+)
+_FOUR_FIVE = Generation(most_output=64_000, thinking=Thinking.BUDGET, sampling=Sampling.ONE_OF_TWO, prefill=True)
 _SONNET_FOUR_SIX = Generation(most_output=64_000, thinking=Thinking.EITHER, sampling=Sampling.ONE_OF_TWO)
 _OPUS_FOUR_SIX = Generation(most_output=128_000, thinking=Thinking.EITHER, sampling=Sampling.ONE_OF_TWO)
 _FOUR_SEVEN = Generation(most_output=128_000, thinking=Thinking.ADAPTIVE)

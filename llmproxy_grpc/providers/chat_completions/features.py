@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from llmproxy_grpc.messages import MediaKind, Modality, ToolMode
 from llmproxy_grpc.providers.chat_completions.embeddings import embed_features
 from llmproxy_grpc.providers.chat_completions.media import AUDIO_FORMATS
-from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks, ReasoningStyle, efforts_of
+from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, PrefillStyle, Quirks, ReasoningStyle, efforts_of
 from llmproxy_grpc.providers.features import Features, MediaFeature, Place, Source
 
 _AUDIO = MediaFeature(prompts=Source.DATA, types=frozenset(AUDIO_FORMATS))
@@ -41,6 +41,8 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         reasoning_shown=quirks.shows_reasoning,
         output_modalities=frozenset({Modality.TEXT}),
         embed=embed_features(quirks),
+        prefill=quirks.prefill is not PrefillStyle.UNSUPPORTED,
+        prefill_echoed=quirks.prefill is PrefillStyle.PREFIX_ECHOED,
         count_tokens=bool(quirks.count_path),
     )
 

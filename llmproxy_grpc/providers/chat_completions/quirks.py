@@ -64,6 +64,20 @@ class CacheStyle(Enum):
     """`prompt_cache_breakpoint`, OpenAI's."""
 
 
+class PrefillStyle(Enum):
+    """How a vendor is told to go on with an answer that has begun, the last message."""
+
+    UNSUPPORTED = "unsupported"
+    LAST = "last"
+    """It does so unasked."""
+    PREFIX = "prefix"
+    """`prefix` of the message."""
+    PREFIX_ECHOED = "prefix_echoed"
+    """The same, and the answer repeats it first."""
+    CONTINUE = "continue"
+    """`continue_final_message` of the request."""
+
+
 class Quirks(Struct, frozen=True, kw_only=True):
     """Where a vendor departs from OpenAI; the defaults are OpenAI's own API.
 
@@ -137,6 +151,7 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Where the tokens of a prompt are counted, below the address; empty for nowhere."""
     tells_limit: bool = True
     """Whether an answer that the output limit cut says so; otherwise its length tells."""
+    prefill: PrefillStyle = PrefillStyle.UNSUPPORTED
     encrypted_reasoning: bool = False
     """Whether any model may be asked for its encrypted thinking; those of OpenAI are by their names."""
     openai_models: bool = False

@@ -9,7 +9,7 @@ from msgspec.json import Encoder
 from llmproxy_grpc.messages import ChatRequest, FunctionTool, ProviderTool, ToolChoice, ToolMode
 from llmproxy_grpc.providers.chat_completions.generation import add_generation
 from llmproxy_grpc.providers.chat_completions.history import History
-from llmproxy_grpc.providers.chat_completions.quirks import Quirks
+from llmproxy_grpc.providers.chat_completions.quirks import PrefillStyle, Quirks
 from llmproxy_grpc.providers.chat_completions.speech import add_speech, add_voice
 from llmproxy_grpc.providers.options import add_options, whole_numbers
 
@@ -39,6 +39,8 @@ class RequestEncoder:
     def encode(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
         """Encodes an adapted request; `model` is the vendor's own name."""
         body: dict[str, Any] = {"model": model, "messages": self._history.encode(request.messages)}
+        if request.begun:
+            _go_on(body, self._quirks)
         if stream:
             body["stream"] = True
             if self._quirks.stream_options:
@@ -57,6 +59,14 @@ class RequestEncoder:
             add_options(body, request.provider_options, self._names)
             add_voice(body, speech)
         return _ENCODER.encode(body)
+
+
+def _go_on(body: dict[str, Any], quirks: Quirks) -> None:
+    """Says that the last message is the beginning of the answer."""
+    if quirks.prefill in {PrefillStyle.PREFIX, PrefillStyle.PREFIX_ECHOED}:
+        body["messages"][-1]["prefix"] = True
+    elif quirks.prefill is PrefillStyle.CONTINUE:
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
 
 
 def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:

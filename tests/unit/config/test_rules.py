@@ -200,7 +200,6 @@ USES = {
         f"providers[].{key}": f"providers: [{{name: p, kind: echo, {key}: x}}]"
         for key in ("api_version", "region", "project", "location", "deployment", "profile")
     },
-    "models[].on_stream_break": f"{BASE}models: [{{id: m, {TARGETS}, on_stream_break: continue}}]",
     "auth.mode": "auth: {mode: keys}",
     "limits": "limits: [{}]",
     "telemetry.otlp_endpoint": "telemetry: {otlp_endpoint: 'http://x'}",
@@ -221,6 +220,6 @@ def test_the_operators_listener_stays_on_this_machine():
 
 
 def test_what_is_built_takes_every_value():
-    assert built_values(("models", 0, "on_stream_break")) == ("error",)
+    assert built_values(("auth", "mode")) == ("none",)
     assert built_values(("models", 0, "targets", 1, "when", "labels")) is None
     assert built_values(("grpc", "listen")) is None

@@ -67,3 +67,21 @@ def test_newer_generations_differ_in_what_they_refuse(model, unasked, off, force
 )
 def test_what_is_taken_of_sampling(model, sampling):
     assert generation_of(model).sampling is sampling
+
+
+@pytest.mark.parametrize(
+    ("model", "goes_on"),
+    [
+        ("claude-3-haiku-20240307", True),
+        ("claude-3-7-sonnet-latest", True),
+        ("claude-opus-4-1", True),
+        ("claude-sonnet-4-5", True),
+        ("claude-haiku-4-5", True),
+        ("claude-sonnet-4-6", False),
+        ("claude-opus-4-6", False),
+        ("claude-opus-5", False),
+        ("some-open-model", False),
+    ],
+)
+def test_only_older_generations_go_on_with_an_answer_that_has_begun(model, goes_on):
+    assert generation_of(model).prefill is goes_on

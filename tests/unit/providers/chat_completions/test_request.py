@@ -1,8 +1,17 @@
 import pytest
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import FunctionTool, GenerationConfig, ProviderTool, ToolChoice, ToolMode
-from llmproxy_grpc.providers.chat_completions.quirks import Quirks
+from llmproxy_grpc.messages import (
+    FunctionTool,
+    GenerationConfig,
+    Message,
+    ProviderTool,
+    Role,
+    TextPart,
+    ToolChoice,
+    ToolMode,
+)
+from llmproxy_grpc.providers.chat_completions.quirks import PrefillStyle, Quirks
 from tests.providers.conversations import ask
 from tests.unit.providers.chat_completions.encoding import body, raw
 
@@ -87,3 +96,24 @@ def test_options_never_change_whom_is_asked_what(option):
 
 def test_a_vendor_that_calls_no_tools_is_sent_none():
     assert "tools" not in body(ask(tools=(TOOL,), tool_choice=ToolChoice(ToolMode.AUTO)), Quirks(tools=False))
+
+
+@pytest.mark.parametrize(
+    ("style", "of_message", "of_request"),
+    [
+        (PrefillStyle.PREFIX, {"prefix": True}, {}),
+        (PrefillStyle.PREFIX_ECHOED, {"prefix": True}, {}),
+        (PrefillStyle.CONTINUE, {}, {"continue_final_message": True, "add_generation_prompt": False}),
+        (PrefillStyle.LAST, {}, {}),
+    ],
+)
+def test_an_answer_that_has_begun_is_sent_as_what_to_go_on_with(style, of_message, of_request):
+    begun = ask(messages=(Message(Role.USER, (TextPart("Hi"),)), Message(Role.ASSISTANT, (TextPart("Once"),))))
+    quirks = Quirks(prefill=style)
+    plain = body(begun, quirks)
+    encoded = body(replace(begun, begun=True), quirks)
+    assert encoded == {
+        **plain,
+        "messages": [plain["messages"][0], {**plain["messages"][1], **of_message}],
+        **of_request,
+    }
