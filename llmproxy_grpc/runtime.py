@@ -88,6 +88,7 @@ class Runtime:
             credentials={name: len(faces) for name, faces in rotating.items()},
             clock=nature.clock,
             random=nature.random,
+            groups=[route.targets for route in self.catalog.routes()],
             tell=observers.tell_outage,
         )
         self.concurrency = _concurrency(providers)
@@ -105,7 +106,7 @@ class Runtime:
             circuits=self.circuits,
             by_credential=rotating,
             concurrency=self.concurrency,
-            hedging=Hedging(config.hedging, time.monotonic) if config.hedging.enabled else None,
+            hedging=Hedging(config.hedging, nature.clock) if config.hedging.enabled else None,
             continues=lambda model: self.catalog.route(model).continues,
             admits=observers.switchboard.admits,
             observers=(*observers.calls, self.concurrency) if self.concurrency.learns else observers.calls,

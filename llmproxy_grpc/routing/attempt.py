@@ -139,7 +139,7 @@ class Trying(Generic[Request, Answer]):
         except asyncio.CancelledError:
             if limit is None or not self._patience.ran_out():
                 raise
-            raise _too_slow("The provider did not answer", limit) from None
+            raise _too_slow("answer", "The provider did not answer", limit) from None
         finally:
             self._patience.end()
             self._call.upstream_seconds += self._clock() - began
@@ -180,8 +180,8 @@ class Trying(Generic[Request, Answer]):
             if not self._patience.ran_out():
                 raise
             if waiting_for_first:
-                raise _too_slow("The provider's first output did not come", first_token) from None
-            raise _too_slow("The provider fell silent: no output came", idle) from None
+                raise _too_slow("first_token", "The provider's first output did not come", first_token) from None
+            raise _too_slow("idle", "The provider fell silent: no output came", idle) from None
         finally:
             self._patience.end()
             self._call.upstream_seconds += self._clock() - began
@@ -306,5 +306,5 @@ def _used_nothing(error: ProxyError | None) -> bool:
     )
 
 
-def _too_slow(what: str, seconds: float) -> UpstreamTimeout:
-    return UpstreamTimeout(f"{what} within {seconds:.3g} s.")
+def _too_slow(limit: str, what: str, seconds: float) -> UpstreamTimeout:
+    return UpstreamTimeout(f"{what} within {seconds:.3g} s.", metadata={"limit": limit, "seconds": f"{seconds:.3g}"})

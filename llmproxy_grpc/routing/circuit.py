@@ -77,6 +77,11 @@ class Line(Struct):
     turn: int = 0
     ejected_until: float = -math.inf
     """It does so much worse than others of its model that it is left out until then."""
+    ejections: int = 0
+    """How often that was so lately."""
+    calls: int = 0
+    failures: int = 0
+    """Since the last look for such targets."""
     first_output: float = 0.0
     """Seconds that a stream's first output takes, on the long average; 0 if no one knows."""
     first_outputs: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES))

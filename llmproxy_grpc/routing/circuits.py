@@ -25,6 +25,7 @@ from llmproxy_grpc.routing.breaker import Breaker, State
 from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.circuit import SLOW, SLOW_FACTOR, Circuit, Credential, Line, Permit
 from llmproxy_grpc.routing.outage import Outage, OutageKind
+from llmproxy_grpc.routing.outliers import Outliers
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,7 @@ class Circuits:
         credentials: How many credentials each provider has that take turns; one if it is not there.
         clock: Monotonic seconds.
         random: Spreads the times at which circuits are probed.
+        groups: The targets of each model, which are compared with each other.
         tell: Told of every outage that this process has seen itself, for the others to `learn`.
     """
 
@@ -63,12 +65,14 @@ class Circuits:
         credentials: Mapping[str, int],
         clock: Callable[[], float],
         random: Random,
+        groups: Sequence[Sequence[Target]] = (),
         tell: Tell = nobody,
     ) -> None:
         self._config = config
         self._counts = credentials
         self._clock = clock
         self._random = random
+        self._outliers = Outliers(groups, random)
         self._tell = tell
         self._lines: dict[Target, Line] = {}
         self._credentials: dict[str, Sequence[Credential]] = {}
@@ -187,7 +191,24 @@ class Circuits:
             self._credentials[provider] = credentials
         return credentials
 
+    def _count(self, target: Target, *, calls: int, failures: int) -> None:
+        """Counts for the comparison with other targets, and compares when it is time."""
+        line, now = self.line(target), self._clock()
+        line.calls += calls
+        line.failures += failures
+        if self._outliers.due(now):
+            for ejected in self._outliers.sweep(self.line, now):
+                until = self.line(ejected).ejected_until
+                log.warning(
+                    "target_ejected",
+                    provider=ejected.provider,
+                    upstream_model=ejected.upstream_model,
+                    seconds=round(until - now, 3),
+                )
+                self._tell(Outage(OutageKind.EJECTED, ejected.provider, ejected.upstream_model, -1, until))
+
     def _succeeded(self, target: Target, permit: Permit, *, slow: bool = False) -> None:
+        self._count(target, calls=1, failures=0)
         breaker = permit.circuit.breaker
         closed = breaker.closed
         permit.streak = breaker.succeed(self._clock(), permit.probe, slow=slow)
@@ -198,6 +219,7 @@ class Circuits:
             self._changed(target, permit.circuit)
 
     def _failed(self, target: Target, permit: Permit) -> None:
+        self._count(target, calls=1 if permit.streak < 0 else 0, failures=1)
         breaker, now = permit.circuit.breaker, self._clock()
         before = breaker.open_until
         if permit.streak < 0:

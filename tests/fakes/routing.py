@@ -48,7 +48,13 @@ class Bench:
             }
         )
         random = Random(seed)
-        self.circuits = Circuits(self.config.breaker, credentials={}, clock=self.clock, random=random)
+        self.circuits = Circuits(
+            self.config.breaker,
+            credentials={},
+            clock=self.clock,
+            random=random,
+            groups=[route.targets for route in Catalog(self.config, self.config.providers, dict).routes()],
+        )
         self.router = self._router(random, observers)
 
     def call(self, *, seconds: float = 600.0, method: str = "Chat", previous_attempts: int = 0) -> Call:
