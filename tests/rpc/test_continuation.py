@@ -13,9 +13,11 @@ from llmproxy_grpc.errors import (
 )
 from llmproxy_grpc.messages import ReasoningDelta, Role, TextDelta, ToolCallDelta, UpstreamStart, Usage, UsageSoFar
 from llmproxy_grpc.providers.features import Features
+from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, openai_stream
 from tests.fakes.http import get
 from tests.fakes.requests import broken_off, stream_request
 from tests.fakes.scripted_provider import answer, never
+from tests.rpc.faults.exchange import LIST
 from tests.rpc.test_chat import TWO, two
 
 BROKEN = UpstreamStreamBroken("It broke.")
@@ -161,3 +163,35 @@ async def test_if_the_rest_cannot_be_had_the_break_is_what_callers_are_told(serv
             "-1",
         )
         assert [each.provider for each in error.detail.attempts] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "rest", "asked"),
+    [
+        ({"kind": "mistral"}, ["Once", " upon a time"], {"prefix": True}),
+        ({"kind": "openai", "preset": "vllm"}, [" a time"], {}),
+        ({"kind": "openai", "quirks": {"prefill": "prefix"}}, [" a time"], {"prefix": True}),
+    ],
+)
+async def test_a_connection_that_is_reset_in_the_middle_of_a_text_costs_nothing_of_it(serve, provider, rest, asked):
+    async with FaultyUpstream() as upstream:
+        url = upstream.url if provider["kind"] == "mistral" else f"{upstream.url}/v1"
+        config = {
+            "providers": [{"name": "a", "api_key": "test-key", "base_url": url, **provider}],
+            "models": [
+                {"id": "assistant", "targets": [{"provider": "a", "model": "m"}], "on_stream_break": "continue"}
+            ],
+            "retries": {"max_attempts": 2},
+        }
+        upstream.script(LIST)
+        async with serve(config) as server:
+            await upstream.arrived()
+            upstream.requests.clear()
+            upstream.script(Answer.stream([*openai_stream(["Once", " upon"])[:3], Do.RESET]))
+            upstream.script(Answer.stream(openai_stream(rest)))
+            events = [event async for event in server.stub.Stream(stream_request())]
+        assert said(events) == "Once upon a time"
+        assert warnings(events) == ["STREAM_CONTINUED"]
+        sent = upstream.requests[1].json()
+        assert sent["messages"][-1] == {"role": "assistant", "content": "Once upon", **asked}
+        assert sent.get("continue_final_message", False) is (provider.get("preset") == "vllm")
