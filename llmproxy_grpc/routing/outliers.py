@@ -29,7 +29,7 @@ class Outliers:
 
     Args:
         groups: The targets of each model.
-        random: Spreads the sweeps and the returns.
+        random: Spreads the returns.
     """
 
     def __init__(self, groups: Sequence[Sequence[Target]], random: Random) -> None:
@@ -43,7 +43,7 @@ class Outliers:
 
     def sweep(self, line: Callable[[Target], Line], now: float) -> Sequence[Target]:
         """Looks through all groups; gives the targets that are left out from now on, each for the time in its line."""
-        self._next_at = now + BETWEEN_SWEEPS * self._random.uniform(*JITTER)
+        self._next_at = now + BETWEEN_SWEEPS  # of traffic, so that no two processes keep step
         ejected = [target for group in self._groups for target in self._worst(group, line, now)]
         for target in {target for group in self._groups for target in group}:
             it = line(target)
