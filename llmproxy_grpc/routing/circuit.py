@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from llmproxy_grpc.errors import UpstreamError, UpstreamRateLimited
 from llmproxy_grpc.routing.breaker import Breaker, State
 
 SLOW_FACTOR: Final = 3.0
@@ -33,7 +34,9 @@ class Circuit(Struct):
     breaker: Breaker
     credential: Credential
     rests_until: float = -math.inf
-    """The provider limits our rate until then."""
+    """The provider wants to be left alone until then."""
+    rests_for: type[UpstreamError] = UpstreamRateLimited
+    """Why."""
     benched_until: float = -math.inf
     """The credential is refused for this model until then."""
 
@@ -46,17 +49,21 @@ class Circuit(Struct):
             and now >= self.credential.benched_until
         )
 
+    def benched(self, now: float) -> bool:
+        """Whether the credential is refused, for this model or for all."""
+        return now < self.benched_until or now < self.credential.benched_until
+
     def admits_trial(self, now: float) -> bool:
         """Whether a call may begin if there is nobody else to call."""
         if now < self.rests_until:
             return False  # the provider itself said when
-        if now < max(self.benched_until, self.credential.benched_until):
+        if self.benched(now):
             return now - self.credential.tried_at >= BETWEEN_CHECKS
         return self.breaker.admits_trial(now)
 
     def begin(self, now: float) -> "Permit":
         """A call begins that was admitted."""
-        if now < max(self.benched_until, self.credential.benched_until):
+        if self.benched(now):
             self.credential.tried_at = now
         return Permit(self, self.breaker.begin(now))
 
@@ -151,11 +158,7 @@ class Line(Struct):
         return slow
 
     def _soonest(self, now: float, counts: Callable[[Circuit], bool]) -> float | None:
-        waits = [
-            circuit.rests_until - now
-            for circuit in self.circuits
-            if counts(circuit) and now >= max(circuit.benched_until, circuit.credential.benched_until)
-        ]
+        waits = [circuit.rests_until - now for circuit in self.circuits if counts(circuit) and not circuit.benched(now)]
         return max(0.0, min(waits)) if waits else None
 
 

@@ -13,7 +13,6 @@ from llmproxy_grpc.errors import (
     CredentialsRejected,
     DeadlineExceeded,
     Fault,
-    NoProviderAvailable,
     ProxyError,
     UpstreamError,
     UpstreamOverloaded,
@@ -26,6 +25,7 @@ from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.circuit import SLOW, SLOW_FACTOR, Circuit, Credential, Line, Permit
 from llmproxy_grpc.routing.outage import Outage, OutageKind
 from llmproxy_grpc.routing.outliers import Outliers
+from llmproxy_grpc.routing.refusal import refusal
 
 log = structlog.get_logger(__name__)
 
@@ -162,19 +162,7 @@ class Circuits:
 
     def refusal(self, targets: Sequence[Target]) -> ProxyError:
         """The error of a call none of whose targets may be called now."""
-        now = self._clock()
-        lines = [self.line(target) for target in targets]
-        first = targets[0]
-        fault = Fault(provider=first.provider, upstream_model=first.upstream_model)
-        wait = min(line.wait(now) for line in lines)
-        rests = [rest for line in lines if (rest := line.rest(now)) is not None]
-        if len(rests) == len(lines):
-            return UpstreamRateLimited(
-                "Every target of the model rests: its provider limits the proxy's rate.", fault=fault, retry_after=wait
-            )
-        if all(_benched(circuit, now) for line in lines for circuit in line.circuits):
-            return CredentialsRejected("The provider has rejected the proxy's credential.", fault=fault)
-        return NoProviderAvailable("Every circuit of the model is open.", fault=fault, retry_after=max(wait, 1.0))
+        return refusal(targets, [self.line(target) for target in targets], self._clock())
 
     def states(self) -> Mapping[str, State]:
         """The worst circuit of each provider that has one."""
@@ -212,7 +200,7 @@ class Circuits:
         breaker = permit.circuit.breaker
         closed = breaker.closed
         permit.streak = breaker.succeed(self._clock(), permit.probe, slow=slow)
-        if _benched(permit.circuit, self._clock()):
+        if permit.circuit.benched(self._clock()):
             # Whoever answers by a credential that he has refused takes it again.
             permit.circuit.benched_until = permit.circuit.credential.benched_until = -math.inf
         if breaker.closed is not closed:
@@ -243,11 +231,11 @@ class Circuits:
         usual = self.line(target).usual(streaming=streaming)
         return seconds >= (SLOW_FACTOR * usual or SLOW)
 
-    def _rest(self, target: Target, circuit: Circuit, error: ProxyError) -> None:
+    def _rest(self, target: Target, circuit: Circuit, error: UpstreamError) -> None:
         asked = LONGEST_REST if isinstance(error, UpstreamQuotaExhausted) else error.retry_after or 0.0
         until = self._clock() + min(max(asked, SHORTEST_REST), LONGEST_REST)
         if until > circuit.rests_until:
-            circuit.rests_until = until
+            circuit.rests_until, circuit.rests_for = until, type(error)
             self._tell(_outage(OutageKind.RESTING, target, circuit, until))
 
     def _bench(self, target: Target, circuit: Circuit, error: ProxyError) -> None:
@@ -303,10 +291,6 @@ def _take(circuit: Circuit, outage: Outage) -> None:
             circuit.benched_until = max(circuit.benched_until, outage.until)
         case _:
             pass
-
-
-def _benched(circuit: Circuit, now: float) -> bool:
-    return now < max(circuit.benched_until, circuit.credential.benched_until)
 
 
 def _outage(kind: OutageKind, target: Target, circuit: Circuit, until: float) -> Outage:

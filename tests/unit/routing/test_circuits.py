@@ -212,6 +212,23 @@ def test_the_refusal_says_what_is_in_the_way_and_how_long():
     assert 3.75 <= out.retry_after <= 6.25
 
 
+@pytest.mark.parametrize(
+    ("kinds", "told"),
+    [
+        ([errors.UpstreamOverloaded], errors.UpstreamOverloaded),
+        ([errors.UpstreamQuotaExhausted], errors.UpstreamQuotaExhausted),
+        ([errors.UpstreamQuotaExhausted, errors.UpstreamOverloaded], errors.UpstreamOverloaded),
+        ([errors.UpstreamOverloaded, errors.UpstreamRateLimited], UpstreamRateLimited),
+    ],
+)
+def test_who_rests_does_so_for_a_reason(kinds, told):
+    circle = Circle()
+    targets = [Target("a", f"m{number}") for number in range(len(kinds))]
+    for target, kind in zip(targets, kinds, strict=True):
+        circle.attempt(kind("x"), target)
+    assert type(circle.circuits.refusal(targets)) is told
+
+
 def test_what_one_process_tells_another_learns():
     one, other = Circle(credentials=2), Circle(credentials=2)
     one.attempt(UpstreamRateLimited("Slow down.", retry_after=9))
