@@ -7,7 +7,7 @@ GO ?= $(or $(shell command -v go 2>/dev/null),$(CURDIR)/$(BIN)/go)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := llmproxy_grpc clients/python tests tools bench examples
 
-.PHONY: help demo serve test check generate bench bench-kinds bench-workers simulate soak clean
+.PHONY: help demo serve test check generate bench bench-kinds bench-records bench-workers simulate soak clean
 .DEFAULT_GOAL := help
 
 help: ## Shows this list
@@ -46,12 +46,15 @@ generate: .venv/.dev .venv-gen/.done ## Writes the stubs, the descriptor set and
 	$(BIN)/python tools/file_reference.py
 	$(BIN)/python tools/provider_reference.py
 
+bench-records: .venv/.dev ## Measures what recording costs a call, and how fast records are stored
+	$(BIN)/python -m bench.records
+
 bench-kinds: .venv/.dev ## Measures what each kind of provider costs beside openai
 	$(BIN)/python -m bench.kinds
+	$(BIN)/python -m bench.relay
 
 bench-workers: .venv/.dev ## Measures what several workers cost beside one
 	$(BIN)/python -m bench.workers
-	$(BIN)/python -m bench.relay
 
 simulate: .venv/.dev ## Compares the strategies over simulated providers, without a network
 	$(BIN)/python -m bench.simulation

@@ -44,7 +44,7 @@ class Bench:
         """Runs a server, a module with its arguments, until the block ends; its logs go to a file."""
         server_core, driver_core = cores()
         log = self._directory / f"{name}.log"
-        environment = {"BENCH_STAND_IN": self._stand_in}
+        environment = {"BENCH_STAND_IN": self._stand_in, "BENCH_RECORDS": str(self._directory / f"{name}-records")}
         command = [sys.executable, "-m", *module]
         with running(command, core=server_core, log=log, environment=environment) as server:
             yield Subject(server, stand_in=self._stand_in, core=driver_core, directory=self._directory)

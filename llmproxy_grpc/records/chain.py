@@ -1,6 +1,5 @@
 """What a conversation is, whoever sent it and whichever way it was cut into parts: hashes that threads are found by."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Final
@@ -13,7 +12,6 @@ HASH_BYTES: Final = 16
 MEDIA: Final = frozenset({"image", "audio", "video", "document"})
 _DEVELOPER: Final = pb.ROLE_DEVELOPER
 _SYSTEM: Final = pb.ROLE_SYSTEM
-_SPACE: Final = re.compile(rb"\s+")
 
 
 class Chain(Struct, frozen=True):
@@ -55,7 +53,8 @@ def _next(state: bytes, canonical: bytes) -> bytes:
 
 def _folded(canonical: bytes) -> bytes:
     """White space and case made one."""
-    return _SPACE.sub(b" ", canonical.decode("utf-8", "surrogateescape").casefold().encode("utf-8", "surrogateescape"))
+    text = canonical.decode("utf-8", "surrogateescape").casefold().encode("utf-8", "surrogateescape")
+    return b" ".join(text.split())
 
 
 class _Seen:

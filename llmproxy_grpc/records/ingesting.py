@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 ELECTION: Final = 1.0
 """Seconds between two tries to become the one that ingests."""
 POLL: Final = 0.1
+LAST_WORK: Final = 2.0
+"""Seconds that the end of a process may take to ingest what is still there."""
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 5.0
 UNFIT_PAUSE: Final = 30.0
@@ -148,8 +150,15 @@ class Ingesting:
                 self._beside(ingester, writer)
                 if not moved:
                     self._stop.wait(self._manners.poll)
+            self._finish(ingester)
         finally:
             writer.close()
+
+    def _finish(self, ingester: Ingester) -> None:
+        """Moves what the end of this process has left in the spool, if that does not take long; the rest stays."""
+        ends_at = time.monotonic() + LAST_WORK
+        while time.monotonic() < ends_at and ingester.move():
+            pass
 
     def _still_full(self, writer: RecordWriter) -> bool:
         """With a full disk, tries to make room; records go on only once the ballast fits again."""

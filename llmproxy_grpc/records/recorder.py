@@ -47,7 +47,8 @@ class Recorder:
         self._patience = PATIENCE[durability]
         self._durable = durability == "durable"
         self._waiting: list[Offer] = []
-        self._flush: asyncio.TimerHandle | None = None
+        self._flush: asyncio.Handle | None = None
+        self._hurried = False
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -69,8 +70,8 @@ class Recorder:
     def ended(self, ended: Ended) -> None:
         """A call has ended, and nobody waits for its record."""
         self._tally.accept()
-        self._waiting.append(Offer(ended))
-        self._put()
+        self._waiting.append(Offer(ended, None, ended.size))
+        self._put_soon()
 
     async def complete(self, ended: Ended) -> bool:
         """A call has ended whose answer waits for its record; returns whether that is known to be written."""
@@ -99,18 +100,29 @@ class Recorder:
     async def _offered(self, said: Ended | Judged, patience: float) -> bool | None:
         """Whether it is written; None if that is not known in time."""
         waiter: Waiter = self._loop.create_future()
-        self._waiting.append(Offer(said, waiter))
-        self._put()
+        size = said.size if isinstance(said, Ended) else 0
+        self._waiting.append(Offer(said, waiter, size))
+        self._put_soon()
         timer = self._loop.call_later(patience, _settle, (waiter,), None)
         try:
             return await waiter
         finally:
             timer.cancel()
 
+    def _put_soon(self) -> None:
+        """At the end of the loop's turn: calls that end in one turn share one waking of the spool's thread."""
+        if self._hurried:
+            return
+        if self._flush is not None:
+            self._flush.cancel()
+        self._flush = self._loop.call_soon(self._put)
+        self._hurried = True
+
     def _put(self) -> None:
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None
+        self._hurried = False
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             self._spool.put(waiting)

@@ -108,12 +108,14 @@ class StreamWriter:
             response = self._collected.response(call.upstream_request_id)
             final = from_response(response, call, describe=describe)
         send_trailers(self._rpc, with_target=not self._target_told)
+        event = end_event(self._sequence, end, call, describe=describe)
         if self._tape is not None:
-            # The whole answer, if it goes along, is on the tape already.
-            self._tape.events.append(end_event(self._sequence, end, call, describe=describe).SerializeToString())
+            self._tape.events.append(event.SerializeToString())
             await self._tape.complete()
+        if final is not None:
+            event.end.final_response.CopyFrom(final)
         self._ended = True
-        await self._write(end_event(self._sequence, end, call, describe=describe, final_response=final))
+        await self._write(event)
 
     async def _write(self, event: chat_pb2.StreamResponse, *, taped: bool = False) -> None:
         """Writes one message; for a caller that does not read for too long the provider is let go.

@@ -62,7 +62,7 @@ class Spooling:
         self.writer.close()
 
     def put(self, *said) -> None:
-        self.writer.put([Offer(each, each.id) for each in said])
+        self.writer.put([Offer(each, each.id, getattr(each, "size", 0)) for each in said])
 
     def said(self) -> list:
         found = []

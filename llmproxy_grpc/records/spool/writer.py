@@ -30,10 +30,11 @@ FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Offer(Struct, frozen=True):
-    """Something to write, and who waits for it to be written."""
+    """Something to write, who waits for it to be written, and the bytes of its content, if it has any."""
 
     said: Said
     waiter: Any = None
+    size: int = 0
 
 
 class SpoolWriter:
@@ -89,7 +90,7 @@ class SpoolWriter:
         if self._offered_bytes - self._taken_bytes >= MOST_BYTES:
             offers = [self._stripped(offer) for offer in offers]
         self._offered_frames += len(offers)
-        self._offered_bytes += sum(map(_size, offers))
+        self._offered_bytes += sum([offer.size for offer in offers])
         self._queue.put(offers)
 
     @property
@@ -116,7 +117,7 @@ class SpoolWriter:
                 log.error("spool_bug", error=type(error).__name__)
                 self._drop(batch, Loss.SPOOL_FAILED)
             self._taken_frames += len(batch)
-            self._taken_bytes += sum(map(_size, batch))
+            self._taken_bytes += sum([offer.size for offer in batch])
         self._renew()
 
     def _take(self) -> tuple[list[Offer], bool]:
@@ -213,7 +214,7 @@ class SpoolWriter:
 
     def _stripped(self, offer: Offer) -> Offer:
         said = offer.said
-        if not isinstance(said, Ended) or not said.size:
+        if not isinstance(said, Ended) or not offer.size:
             return offer
         self._tally.strip()
         return Offer(self._bare(said), offer.waiter)
@@ -225,7 +226,3 @@ class SpoolWriter:
     def _told(self, waiters: Sequence[Any], *, written: bool) -> None:
         if waiters:
             self._tell(waiters, written)
-
-
-def _size(offer: Offer) -> int:
-    return offer.said.size if isinstance(offer.said, Ended) else 0

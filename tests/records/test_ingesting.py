@@ -1,0 +1,179 @@
+"""The thread that ingests: one of all, that goes on whatever fails."""
+
+import os
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from llmproxy_grpc.records import ingesting
+from llmproxy_grpc.records.ballast import Ballast
+from llmproxy_grpc.records.end_users import EndUsers, read_key
+from llmproxy_grpc.records.ingesting import Ingesting, Manners
+from llmproxy_grpc.records.places import Places
+from llmproxy_grpc.records.quarantine import Quarantine
+from llmproxy_grpc.records.spool.entries import encode
+from llmproxy_grpc.records.spool.frames import frame
+from llmproxy_grpc.records.spool.segments import segments
+from llmproxy_grpc.records.sqlite.store import SqliteStore
+from llmproxy_grpc.records.store import StoreFull, StoreUnavailable, StoreUnfit
+from llmproxy_grpc.records.tally import Tally
+from tests.fakes.kept import Kept
+from tests.fakes.polling import until
+from tests.fakes.spooled import an_end
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    for name in ("ELECTION", "FIRST_PAUSE", "UNFIT_PAUSE", "BURIALS"):
+        monkeypatch.setattr(ingesting, name, 0.02)
+    monkeypatch.setattr(ingesting, "LONGEST_PAUSE", 0.05)
+
+
+def spooled(places, *ends, number=1):
+    places.spool.mkdir(parents=True, exist_ok=True)
+    data = b"".join(frame(encode(end)) for end in ends)
+    (places.spool / f"000-a-{number:08d}.spool").write_bytes(data)
+
+
+def now_us():
+    return time.time_ns() // 1000
+
+
+@contextmanager
+def ingesting_in(places, open_store=None, **manners):
+    settings = {"retention": 1e9, "poll": 0.01, "ballast": 4096, **manners}
+    one = Ingesting(places, open_store or (lambda: SqliteStore(places.store)), Tally(), Manners(**settings))
+    one.start()
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+async def test_one_of_several_is_elected_and_another_takes_over(tmp_path):
+    places = Places(tmp_path)
+    with ingesting_in(places) as first:
+        await until(lambda: first.leading)
+        with ingesting_in(places) as second:
+            spooled(places, an_end(started_at=now_us()))
+            await Kept(tmp_path).wait(1)
+            assert not second.leading
+            first.close()
+            await until(lambda: second.leading)
+            spooled(places, an_end(started_at=now_us()), number=2)
+            await Kept(tmp_path).wait(2)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [StoreUnavailable("locked"), StoreFull("full"), StoreUnfit("newer"), OSError(5, "broken"), RuntimeError()],
+)
+async def test_whatever_fails_it_tries_again(tmp_path, failure):
+    places = Places(tmp_path)
+    failing = [True]
+
+    def open_store():
+        if failing[0]:
+            raise failure
+        return SqliteStore(places.store)
+
+    spooled(places, an_end(started_at=now_us()))
+    with ingesting_in(places, open_store) as one:
+        await until(lambda: not one.available)
+        failing[0] = False
+        await Kept(tmp_path).wait(1)
+        await until(lambda: one.available)
+
+
+async def test_what_is_left_is_ingested_at_the_end(tmp_path):
+    places = Places(tmp_path)
+    with ingesting_in(places, poll=60.0) as one:
+        await until(lambda: one.leading and one.available and places.store.exists())
+        spooled(places, an_end(started_at=now_us()))
+    assert segments(places.spool) == []
+    assert len(Kept(tmp_path).records()) == 1
+
+
+async def test_old_records_are_deleted(tmp_path):
+    places = Places(tmp_path)
+    spooled(places, an_end(started_at=now_us() - 10_000_000), an_end(started_at=now_us()))
+    places.quarantine.mkdir()
+    old = places.quarantine / "old.bin"
+    old.write_bytes(b"x")
+    os.utime(old, (1, 1))
+    with ingesting_in(places, retention=5.0):
+        await until(lambda: places.store.exists() and [record.seq for record in Kept(tmp_path).records()] == [2])
+        await until(lambda: not old.exists())
+
+
+async def test_one_that_does_not_ingest_sees_that_nobody_does(tmp_path, monkeypatch):
+    places = Places(tmp_path)
+    held = ingesting.lock(places.ingester_lock)
+    spooled(places, an_end())
+    with ingesting_in(places) as one:
+        await until(lambda: not one.leading)
+        assert one.available
+        old = next(places.spool.iterdir())
+        os.utime(old, (1, 1))
+        await until(lambda: not one.available)
+    os.close(held)
+
+
+async def test_ballast_is_thrown_overboard_when_the_store_is_full(tmp_path):
+    places = Places(tmp_path)
+    dropped = []
+
+    def open_store():
+        if not dropped:
+            dropped.append(places.ballast.exists())
+            raise StoreFull("full")
+        return SqliteStore(places.store)
+
+    Ballast(places.ballast, 4096).take()
+    spooled(places, an_end(started_at=now_us()))
+    with ingesting_in(places, open_store):
+        await Kept(tmp_path).wait(1)
+        await until(places.ballast.exists)
+    assert dropped == [True]
+
+
+def test_ballast_is_taken_once_and_never_larger_than_the_disk_allows(tmp_path, monkeypatch):
+    ballast = Ballast(tmp_path / "ballast", 4096)
+    assert ballast.take()
+    assert ballast.take()
+    assert (tmp_path / "ballast").stat().st_size == 4096
+    ballast.drop()
+    ballast.drop()
+
+    def full(*_arguments):
+        raise OSError(28, "full")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert not ballast.take()
+    assert not (tmp_path / "ballast").exists()
+
+
+def test_quarantine_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("llmproxy_grpc.records.quarantine.MOST_FILES", 2)
+    quarantine = Quarantine(tmp_path / "quarantine")
+    for number in range(4):
+        quarantine.put(str(number), b"x")
+    assert quarantine.empty() == 2
+    assert quarantine.empty() == 0
+
+
+def test_the_key_of_a_folder_is_made_once(tmp_path):
+    path = tmp_path / "made" / "key"
+    key = read_key(path)
+    assert len(key) == 32
+    assert read_key(path) == key
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in path.parent.iterdir()] == ["key"]
+
+
+def test_end_users_are_found_by_their_hash_alone():
+    raw, hashed, other = EndUsers(), EndUsers(b"k" * 32), EndUsers(b"o" * 32)
+    assert raw.kept("ann") == "ann"
+    assert hashed.kept("ann") == EndUsers(b"k" * 32).kept("ann") != other.kept("ann")
+    assert hashed.kept("") == ""
