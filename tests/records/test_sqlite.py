@@ -1,6 +1,8 @@
 """What is SQLite's own: library, file, schema, plans."""
 
 import os
+import random
+import shutil
 import stat
 from pathlib import Path
 
@@ -147,3 +149,36 @@ def test_erased_content_is_gone_from_the_bytes_of_the_files(tmp_path):
     reader.close()
     writer.close()
     assert Path(path).stat().st_size
+
+
+def test_a_log_that_a_power_cut_has_shortened_gives_whole_batches(tmp_path):
+    path = tmp_path / "store" / "records.sqlite3"
+    writer = SqliteStore(path).writer()
+    ends = [0]
+    for size in (3, 1, 7, 2, 5, 4, 6, 1):
+        writer.write(Batch(entries=[an_entry() for _ in range(size)], progress={"s": ends[-1] + size}))
+        ends.append(ends[-1] + size)
+    log = path.with_name(path.name + "-wal").read_bytes()
+    file = path.read_bytes()
+    writer.close()
+    chance = random.Random(3)
+    seen = set()
+    for number, cut in enumerate([0, len(log), *(chance.randrange(len(log)) for _ in range(200))]):
+        copy = tmp_path / f"cut-{number}" / "records.sqlite3"
+        copy.parent.mkdir()
+        copy.write_bytes(file)
+        copy.with_name(copy.name + "-wal").write_bytes(log[:cut])
+        store = SqliteStore(copy)
+        reader, again = store.reader(), store.writer()
+        stored = [record.seq for record in reader.page(Page(tenant="default", as_of_seq=99))]
+        assert stored == list(range(1, len(stored) + 1))
+        assert len(stored) in ends
+        assert again.progress().get("s", 0) == len(stored)
+        connection = apsw.Connection(str(copy))
+        assert connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+        connection.close()
+        reader.close()
+        again.close()
+        shutil.rmtree(copy.parent)
+        seen.add(len(stored))
+    assert len(seen) > 5
