@@ -1,10 +1,11 @@
 """Everything that keeps records in one process: the spool of its worker, and the thread that ingests if elected."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from msgspec import Struct
 
@@ -20,6 +21,10 @@ from llmproxy_grpc.records.spool.writer import SpoolWriter
 from llmproxy_grpc.records.store import StoreUnavailable
 from llmproxy_grpc.records.stores import SQLITE, described, opener
 from llmproxy_grpc.records.tally import Tally
+
+FAIR: Final = 0.0005
+"""Seconds after which a thread that works lets another one go on, a tenth of Python's own: the event loop waits so long
+for the one that ingests, again and again."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -91,6 +96,8 @@ class Keeping:
         # A store that is not there now may come; one that is unfit never will, and is told before anybody relies on it.
         with suppress(StoreUnavailable):
             await asyncio.to_thread(self.open_store)
+        self._switch_interval = sys.getswitchinterval()
+        sys.setswitchinterval(FAIR)
         self._spool.start()
         self._ingesting.start()
         return self
@@ -99,6 +106,7 @@ class Keeping:
         self.recorder.close()
         await asyncio.to_thread(self._spool.close)
         await asyncio.to_thread(self._ingesting.close)
+        sys.setswitchinterval(self._switch_interval)
 
     def __str__(self) -> str:
         """What is kept and where, for people."""
