@@ -233,7 +233,8 @@ async def _run(options: argparse.Namespace, folder: Path) -> int:
         upstream.handler = Provider(random.Random(options.seed)).answer
         file = folder / "llmproxy.yaml"
         file.write_text(configuration(upstream.url), encoding="utf-8")
-        command = [sys.executable, "-m", "llmproxy_grpc", "serve", "-c", str(file)]
+        directory = f"records.directory={folder / 'records'}"
+        command = [sys.executable, "-m", "llmproxy_grpc", "serve", "-c", str(file), "--set", directory]
         forget = asyncio.create_task(_forget(upstream))
         # Started in a thread: its start asks the upstream, which is served by this loop, for its models.
         starting = running(command, core=server_core, log=folder / "log")

@@ -41,7 +41,7 @@ def measured(counts: Sequence[int], rounds: int, directory: Path) -> tuple[Mappi
             setting = f"grpc.workers={count}"
             command = [sys.executable, "-m", "llmproxy_grpc", "serve", "-c", str(CONFIGURATION), "--set", setting]
             log = directory / f"{count}.log"
-            environment = {"BENCH_STAND_IN": address}
+            environment = {"BENCH_STAND_IN": address, "BENCH_RECORDS": str(directory / f"{count}-records")}
             # A core for each worker, as in production; where there are too few, the load is made on one of them.
             further = sorted(os.sched_getaffinity(0) - {server_core})[: count - 1]
             server = stack.enter_context(
