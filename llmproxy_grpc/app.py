@@ -30,6 +30,7 @@ from llmproxy_grpc.providers.discovery import discover, ollama_answers
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.records.keeping import Keeping, terms_of
 from llmproxy_grpc.records.lines import openai_chat_line
+from llmproxy_grpc.records.tally import Loss
 from llmproxy_grpc.routing.catalog import DEFAULT
 from llmproxy_grpc.routing.circuits import nobody
 from llmproxy_grpc.routing.vitals import Vitals
@@ -172,6 +173,8 @@ class App:
             if config.records.enabled:
                 number = 0 if self._member is None else self._member.number
                 keeping = Keeping(terms_of(config.records, number), openai_chat_line)
+                self._metrics.expect_records(keeping.tally.states(), (loss.value for loss in Loss))
+                keeping.tally.watch(self._metrics.record)
                 self._keeping = await stack.enter_async_context(keeping)
             if self._outages is not None:
                 self._outages.follow()
@@ -354,7 +357,7 @@ class App:
             self._metrics.providers_up({name: self._tracker.serving(name) for name in self._runtime.providers})
             self._metrics.circuits(self._current.circuits())
             if (keeping := self._keeping) is not None:
-                self._metrics.records(keeping.tally.states(), keeping.tally.losses(), keeping.spooled_bytes())
+                self._metrics.spooled(keeping.spooled_bytes())
             await asyncio.sleep(1.0)
 
     def _offer(self, addresses: Sequence[Sequence[str]], http_address: str | None) -> Offer:

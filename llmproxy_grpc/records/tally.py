@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
@@ -23,6 +24,14 @@ class Loss(Enum):
     ERASED = "erased"
 
 
+Tell = Callable[[str, str, int], None]
+"""Takes a state, the reason of a loss, and how many records."""
+
+
+def _nobody(_state: str, _reason: str, _count: int) -> None:
+    """Tells nobody."""
+
+
 class Tally:
     """Counts from several threads.
 
@@ -41,6 +50,15 @@ class Tally:
         """Answers that did not wait any longer for their record to be written."""
         self.feedback = 0
         """Judgements stored."""
+        self._tell: Tell = _nobody
+
+    def watch(self, tell: Tell) -> None:
+        """Has `tell(state, reason, count)` called for whatever is counted; it must return at once and not raise.
+
+        It is called by several threads, but by one at a time.
+        """
+        with self._lock:
+            self._tell = tell
 
     def states(self) -> dict[str, int]:
         """How many records of each state there are."""
@@ -56,18 +74,21 @@ class Tally:
         """A call has ended that is to be kept."""
         with self._lock:
             self.accepted += count
+            self._tell(ACCEPTED, "", count)
 
     def store(self, records: int, feedback: int = 0) -> None:
         """Records and judgements are in the store."""
         with self._lock:
             self.stored += records
             self.feedback += feedback
+            self._tell(STORED, "", records)
 
     def drop(self, loss: Loss, count: int = 1) -> None:
         """Records are lost."""
         if count:
             with self._lock:
                 self.dropped[loss] += count
+                self._tell(DROPPED, loss.value, count)
 
     def strip(self, count: int = 1) -> None:
         """Records are kept without their content."""

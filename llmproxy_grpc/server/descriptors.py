@@ -36,9 +36,10 @@ def connections(ports: Iterable[int], paths: Iterable[Path]) -> int:
     by_port, by_path = set(ports), {str(path) for path in paths}
 
     def is_one(sock: socket.socket) -> bool:
+        sock.getpeername()  # fails for what is connected to nobody
         if _is_tcp(sock):
-            return not _listens(sock) and sock.getsockname()[1] in by_port
-        return sock.family == socket.AF_UNIX and not _listens(sock) and sock.getsockname() in by_path
+            return sock.getsockname()[1] in by_port
+        return sock.family == socket.AF_UNIX and sock.getsockname() in by_path
 
     count = 0
     for found in _sockets(is_one):
@@ -53,7 +54,9 @@ def _sockets(wanted: Callable[[socket.socket], bool]) -> Iterator[socket.socket]
     except OSError:
         return
     for name in names:
-        with suppress(OSError):  # closed meanwhile, or no socket
+        with suppress(OSError):  # closed meanwhile
+            if not str(name.readlink()).startswith("socket:"):
+                continue
             copy = socket.socket(fileno=os.dup(int(name.name)))
             try:
                 if wanted(copy):

@@ -1,6 +1,6 @@
 """The metrics of the contract, as a CallObserver."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from llmproxy_grpc import __version__
@@ -55,8 +55,6 @@ class Metrics(CallObserver):
         self._gaps: dict[str, Histogram] = {}
         self._shown: frozenset[str] = frozenset()
         self._with_circuit: frozenset[str] = frozenset()
-        self._counted_states: dict[str, int] = {}
-        self._counted_losses: dict[str, int] = {}
         self._define(self.families)
 
     def _define(self, families: Families) -> None:
@@ -131,16 +129,22 @@ class Metrics(CallObserver):
                 self._circuits(provider, each).set(each == state)
         self._with_circuit = frozenset(shown)
 
-    def records(self, states: Mapping[str, int], losses: Mapping[str, int], spool_bytes: int) -> None:
-        """Counts records up to how many there are of each state, and were lost for each reason."""
-        for counted, totals, counter in (
-            (self._counted_states, states, self._records),
-            (self._counted_losses, losses, self._losses),
-        ):
-            for name, total in totals.items():
-                counter(name).inc(total - counted.get(name, 0))
-                counted[name] = total
-        self._spool_bytes.set(spool_bytes)
+    def expect_records(self, states: Iterable[str], reasons: Iterable[str]) -> None:
+        """Shows what may become of records: then `record` may be called by any thread, if by one at a time."""
+        for state in states:
+            self._records(state)
+        for reason in reasons:
+            self._losses(reason)
+
+    def record(self, state: str, reason: str, count: int) -> None:
+        """Counts records that have got so far, and, if they were lost, why."""
+        self._records(state).inc(count)
+        if reason:
+            self._losses(reason).inc(count)
+
+    def spooled(self, size: int) -> None:
+        """Sets how many bytes wait in the spool."""
+        self._spool_bytes.set(size)
 
     def loop_lag(self, seconds: float) -> None:
         """Sets how late the event loop runs."""

@@ -327,7 +327,8 @@ def existing_metrics() -> dict[str, set[str]]:
     metrics.providers_up({"echo": True})
     metrics.circuits({"echo": "closed"})
     metrics.config_reloaded("applied")
-    metrics.records({"accepted": 1}, {"disk_full": 1}, 1)
+    metrics.record("dropped", "disk_full", 1)
+    metrics.spooled(1)
     found = Exposition(chain(metrics.families.found(), Totals(list).found())).collect()
     families = {family.name + ("_total" if family.type == "counter" else ""): family for family in found}
     return {name: set(family.samples[0].labels) - {"le"} for name, family in families.items()}

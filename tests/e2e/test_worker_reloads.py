@@ -239,3 +239,19 @@ async def test_the_http_listener_moves_with_a_reload_and_stays_where_it_is_with_
     assert (await get(address, "/readyz"))[0] == 200
     with pytest.raises(OSError):
         await get(server.http, "/readyz")
+
+
+async def test_what_became_of_records_adds_up_when_a_worker_is_killed(serve):
+    server = await started(serve, echoing(records={"enabled": True}))
+    async with connections(server.grpc, 20) as stubs:
+        await chats(stubs)
+        os.kill(pids(server)[0], signal.SIGKILL)
+        await until(lambda: logged(server, "worker_died"))
+        await chats(stubs)
+
+    async def whole() -> bool:
+        return await counted(server, 'llmproxy_records_total{state="stored"}') == 40
+
+    await until(whole, within=20)
+    assert await counted(server, 'llmproxy_records_total{state="accepted"}') == 40
+    assert await counted(server, 'llmproxy_records_total{state="dropped"}') == 0
