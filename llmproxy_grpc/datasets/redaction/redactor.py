@@ -45,16 +45,18 @@ class Redactor:
     Args:
         mode: How.
         classes: Which; none means all.
-        key: For TOKEN: the same value gets the same token under the same key.
+        key: For TOKEN: the same value gets the same token under the same key; who knows it can try values.
 
     Raises:
-        ValueError: A class is not known.
+        ValueError: A class is not known, or TOKEN has no key.
     """
 
     def __init__(self, mode: RedactionMode, classes: Iterable[str] = (), *, key: bytes = b"") -> None:
         wanted = frozenset(classes) or frozenset(CLASSES)
         if not wanted <= frozenset(CLASSES):
             raise ValueError("unknown class")
+        if mode == RedactionMode.TOKEN and not key:
+            raise ValueError("tokens need a key")
         self._mode = mode
         self._key = key
         self._detector = Detector(wanted)
@@ -80,7 +82,7 @@ class Redactor:
             return Skipped(SkipReason.REDACTION_FAILED)
         if not counts:
             return Redacted(line)
-        if self._mode is RedactionMode.DROP_RECORD:
+        if self._mode == RedactionMode.DROP_RECORD:
             return Skipped(SkipReason.REDACTED)
         return Redacted(redacted, counts)
 
@@ -136,7 +138,7 @@ class Redactor:
 
     def _mask(self, finding: Finding) -> bytes:
         kind = finding.kind.encode()
-        if self._mode is not RedactionMode.TOKEN:
+        if self._mode != RedactionMode.TOKEN:
             return b"<%b>" % kind
         digest = hmac.new(self._key, kind + b":" + finding.value, sha256).hexdigest()
         return b"<%b_%b>" % (kind, digest[:4].encode())

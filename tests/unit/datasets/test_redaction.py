@@ -268,6 +268,11 @@ def test_a_token_is_the_same_for_the_same_value_however_it_is_written():
     assert hidden("a@b.co", Redactor(RedactionMode.TOKEN, key=b"another export"))[0] != first
 
 
+def test_tokens_need_a_key_that_nobody_can_guess():
+    with pytest.raises(ValueError, match="key"):
+        Redactor(RedactionMode.TOKEN)
+
+
 def test_a_record_is_left_out_if_asked_for():
     redactor = Redactor(RedactionMode.DROP_RECORD)
     assert redactor.redact(as_line("a@b.co")) == Skipped(SkipReason.REDACTED)
