@@ -30,10 +30,10 @@ class _Failed(Struct):
 
 
 class _Step(Struct, frozen=True):
-    """What to try, by which leave (none yet if there is a wait before it), and whose failure it is put down to."""
+    """What to try, by which leave (none yet if there is a wait before it), and whose budget pays; None for nobody's."""
 
     index: int
-    culprit: int
+    payer: int | None
     permit: Permit | None = None
     wait: float = 0.0
 
@@ -192,10 +192,14 @@ class Tries(Generic[Request]):
         return None
 
     def _fresh(self, *, besides: int = -1) -> _Step | None:
-        """The first candidate that was not tried and may be called."""
+        """The first candidate that was not tried and may be called.
+
+        It costs nothing: a target that is well has room for the calls of one that is not, and as soon as it is not well
+        itself its circuit says so.
+        """
         for index, candidate in enumerate(self._candidates):
             if index != besides and index not in self._failed and (permit := self._circuits.admit(candidate.target)):
-                return _Step(index, self._now, permit)
+                return _Step(index, None, permit)
         return None
 
     def _repeated(self, remaining: float) -> _Step | None:
@@ -231,16 +235,18 @@ class Tries(Generic[Request]):
         """Whether there is time for a step, and budget; what it was allowed to do is given back if there is not."""
         target = self._candidates[step.index].target
         usual = self._circuits.line(target).usual(streaming=self._call.method == "Stream")
-        if remaining - step.wait >= max(SHORTEST_ATTEMPT, usual / 2) and self._pay(step.culprit, now):
+        if remaining - step.wait >= max(SHORTEST_ATTEMPT, usual / 2) and self._pay(step.payer, now):
             return True
         if step.permit is not None:
             step.permit.circuit.breaker.abandon(step.permit.probe)
         return False
 
-    def _pay(self, culprit: int, now: float) -> bool:
-        failed = self._failed.get(culprit)
-        cost = 0.0 if failed is None else TREATMENTS[class_of(failed.error)].cost
-        return self._retries.budget(self._candidates[culprit].target.provider).withdraw(cost, now)
+    def _pay(self, payer: int | None, now: float) -> bool:
+        failed = None if payer is None else self._failed.get(payer)
+        if payer is None or failed is None:
+            return True
+        cost = TREATMENTS[class_of(failed.error)].cost
+        return self._retries.budget(self._candidates[payer].target.provider).withdraw(cost, now)
 
     def _begin(self, index: int, permit: Permit) -> Turn[Request]:
         self._now = index

@@ -97,3 +97,13 @@ async def test_an_outage_of_the_first_target_is_no_reason_to_give_up_the_second(
     for _ in range(1000):
         await bench.chat()
     assert bench.asked()["b"] == 1000
+
+
+async def test_turning_to_a_target_that_is_well_costs_nothing_however_often_the_first_fails():
+    bench = Bench("a", "b")
+    # Of five calls two fail: its circuit stays closed, and its budget is long empty.
+    for _ in range(200):
+        fails(bench, "a", FAILED, FAILED)
+        for _ in range(5):
+            await bench.chat()
+    assert bench.asked() == {"a": 1000, "b": 400}
