@@ -27,9 +27,13 @@ from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, Request, ope
 
 CANCELLED: Final = 0.2
 """Share of the calls that their caller leaves."""
-FAULTY: Final = 0.3
+FAULTY: Final = 0.1
 """Share of the providers' answers that are bad."""
+LIMITED: Final = 0.002
+"""Share of them that ask for a second's rest: more, and the providers would do nothing but rest."""
 DEADLINE: Final = 10.0
+TOLD_TO_WAIT: Final = 0.5
+"""Seconds that a caller waits that was told to."""
 PATIENCE: Final = 1.0
 """Seconds behind the deadline after which a call counts as hung."""
 SETTLE: Final = 5.0
@@ -65,6 +69,8 @@ class Provider:
         body = request.json() if request.body else {}
         if request.method == "GET":
             return Answer.json(b'{"object":"list","data":[]}')
+        if self._chance.random() < LIMITED:
+            return Answer.json(b'{"error":{"message":"slow down"}}', status=429, headers={"retry-after": "1"})
         if self._chance.random() < FAULTY:
             return self._fault(streaming=bool(body.get("stream")))
         words = [f"word{number} " for number in range(self._chance.randint(1, 40))]
@@ -77,7 +83,6 @@ class Provider:
         events = openai_stream(["one ", "two ", "three "])
         faults = [
             Answer.json(b'{"error":{"message":"broken"}}', status=500),
-            Answer.json(b'{"error":{"message":"slow down"}}', status=429, headers={"retry-after": "1"}),
             Answer.json(b'{"error":{"message":"overloaded"}}', status=503),
             Answer(raw=[b"\x00\xff garbage\r\n\r\n", Do.EOF]),
             Answer(headers={"content-type": "text/html"}, body=[b"<html>an error of a proxy</html>"]),
@@ -121,6 +126,8 @@ class Callers:
                 self.hung += 1
             if outcome not in EXPECTED:
                 self.unexpected[outcome] += 1
+            if outcome == "RESOURCE_EXHAUSTED":
+                await asyncio.sleep(TOLD_TO_WAIT)
 
     async def _call(self, stub: LlmProxyServiceStub) -> str:
         question = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.ContentPart(text="Hello?")])
