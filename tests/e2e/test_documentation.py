@@ -48,7 +48,6 @@ FILES = ("server.pem", "server.key", "callers.pem", "secrets/openai", "models/qw
 FILES += ("tls/server.pem", "tls/server.key", "tls/callers.pem")
 VARIABLES = ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "MISTRAL_API_KEY", "COHERE_API_KEY", "AZURE_OPENAI_API_KEY")
 VARIABLES += ("OPENAI_API_KEY", "OPENAI_KEY_1", "OPENAI_KEY_2", "GROQ_API_KEY", "LINES_API_KEY", "CENTRAL_API_KEY")
-
 TYPED_BY_ANOTHER = re.compile(r"--ca-file|--watch|--target")
 
 
