@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msgspec import Raw
 from msgspec.json import Encoder
 
-from llmproxy_grpc.messages import ChatRequest, FunctionTool, ProviderTool, ToolChoice, ToolMode
+from llmproxy_grpc.messages import ChatRequest, ToolChoice, ToolMode
 from llmproxy_grpc.providers.chat_completions.generation import add_generation
 from llmproxy_grpc.providers.chat_completions.history import History
 from llmproxy_grpc.providers.chat_completions.quirks import PrefillStyle, Quirks
 from llmproxy_grpc.providers.chat_completions.speech import add_speech, add_voice
-from llmproxy_grpc.providers.options import add_options, whole_numbers
+from llmproxy_grpc.providers.options import add_options
+from llmproxy_grpc.providers.tools import tool_json
 
 TOOL_MODES: Mapping[ToolMode, str] = {
     ToolMode.AUTO: "auto",
@@ -49,7 +49,7 @@ class RequestEncoder:
         if request.generation.output_modalities:
             add_speech(body, request.generation, stream=stream)
         if request.tools:
-            body["tools"] = [_tool(tool) for tool in request.tools]
+            body["tools"] = [tool_json(tool, strict=True) for tool in request.tools]
         if request.tool_choice is not None:
             _add_choice(body, request.tool_choice)
         if request.end_user_id and self._quirks.user_field:
@@ -67,20 +67,6 @@ def _go_on(body: dict[str, Any], quirks: Quirks) -> None:
         body["messages"][-1]["prefix"] = True
     elif quirks.prefill is PrefillStyle.CONTINUE:
         body |= {"continue_final_message": True, "add_generation_prompt": False}
-
-
-def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:
-    if isinstance(tool, ProviderTool):
-        return {"type": tool.type, **whole_numbers(tool.config)}
-    function: dict[str, Any] = {"name": tool.name}
-    if tool.description:
-        function["description"] = tool.description
-    if tool.parameters_json_schema:
-        # The schema is JSON already: the model gets it to the byte.
-        function["parameters"] = Raw(tool.parameters_json_schema.encode())
-    if tool.strict is not None:
-        function["strict"] = tool.strict
-    return {"type": "function", "function": function}
 
 
 def _add_choice(body: dict[str, Any], choice: ToolChoice) -> None:
