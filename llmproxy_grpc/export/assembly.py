@@ -2,8 +2,11 @@
 
 import gzip
 import time
-from collections.abc import Callable, Mapping
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
+from itertools import accumulate
 from typing import Final, Protocol
 
 import google_crc32c
@@ -69,25 +72,47 @@ class Assembler:
         if file.size >= FILE_BYTES:
             self.close()  # its last chunk had left, and what tells its end had not
 
-    def add(self, pick: Pick, made: Line) -> None:
-        """Takes the line of a record."""
-        if pick.part != self._file.part:
-            self._switch(pick.part)
-        line = made.data
-        size = self._size + len(line)
-        if size > self._chunk_bytes and self._lines:
-            self.flush()
-            size = len(line)
+    def extend(self, picks: Sequence[Pick], made: Sequence[Line]) -> None:
+        """Takes the lines of records, the parts one after the other."""
+        parts = [pick.part for pick in picks]
+        start = 0
+        while start < len(picks):
+            if parts[start] != self._file.part:
+                self._switch(parts[start])
+            end = bisect_right(parts, parts[start], start)
+            self._extend(picks[start:end], made[start:end])
+            start = end
+
+    def _extend(self, picks: Sequence[Pick], made: Sequence[Line]) -> None:
+        """Takes lines of one part: as many at once as go into the chunk and the file."""
+        ends = list(accumulate(len(each.data) for each in made))
+        start = before = 0
+        while start < len(made):
+            self._begin()
+            end = bisect_right(ends, before + self._chunk_bytes - self._size, start)
+            if end == start and self._count:
+                self.flush()
+                continue
+            last = bisect_left(ends, before + FILE_BYTES - self._file.size - self._size, start)
+            end = min(max(end, start + 1), last + 1)
+            self._take(picks[start:end], made[start:end], ends[end - 1] - before)
+            if last < end:
+                self.close()
+            start, before = end, ends[end - 1]
+
+    def _begin(self) -> None:
+        """Puts the head before the first line of a part."""
         if self._head and not (self._file.index or self._file.size or self._lines):
             self._lines.append(self._head)
-            size += len(self._head)
-        self._lines.append(line)
-        self._held.add(pick)
-        self._count += 1
-        self._size = size
-        self._tally.write(pick.cursor, made.redacted)
-        if self._file.size + size >= FILE_BYTES:
-            self.close()
+            self._size += len(self._head)
+
+    def _take(self, picks: Sequence[Pick], made: Sequence[Line], size: int) -> None:
+        """Takes lines that go into the chunk."""
+        self._lines.extend([each.data for each in made])
+        self._held.extend(picks)
+        self._count += len(made)
+        self._size += size
+        self._tally.write(picks[-1].cursor, len(made), _hidden(made))
 
     def flush(self) -> None:
         """Ends the chunk."""
@@ -142,11 +167,10 @@ class Held:
         self._seqs: list[int] = []
         self._since = time.monotonic()
 
-    def add(self, pick: Pick) -> None:
-        """One more, read lately."""
-        self._seqs.append(pick.seq)
-        if pick.rejected is not None:
-            self._seqs.append(pick.rejected)
+    def extend(self, picks: Sequence[Pick]) -> None:
+        """Some more, read lately."""
+        self._seqs.extend([pick.seq for pick in picks])
+        self._seqs.extend([pick.rejected for pick in picks if pick.rejected is not None])
 
     def take(self) -> tuple[list[int], float]:
         """All of them, and a time before the first was read; what comes now was read after the last were taken."""
@@ -201,16 +225,20 @@ class Gatherer:
         self._size = 0
         self._out: list[Piece] = []
 
-    def add(self, pick: Pick, made: TypedRecord) -> None:
-        """Takes a record."""
+    def extend(self, picks: Sequence[Pick], made: Sequence[TypedRecord]) -> None:
+        """Takes records."""
+        for pick, record in zip(picks, made, strict=True):
+            self._add(pick, record)
+
+    def _add(self, pick: Pick, made: TypedRecord) -> None:
         body = made.body
         size = 512 if body is None else 512 + len(body.request) + len(body.response)
         if self._size + size > self._chunk_bytes and self._records:
             self.flush()
         self._records.append(made)
-        self._held.add(pick)
+        self._held.extend([pick])
         self._size += size
-        self._tally.write(pick.cursor, {})
+        self._tally.write(pick.cursor, 1, {})
 
     def close(self) -> None:
         """Ends the message."""
@@ -226,6 +254,15 @@ class Gatherer:
         """What is ready to be sent."""
         out, self._out = self._out, []
         return out
+
+
+def _hidden(made: Sequence[Line]) -> Mapping[str, int]:
+    """How many values were hidden in lines, by class."""
+    counts: Counter[str] = Counter()
+    for each in made:
+        if each.redacted:
+            counts.update(each.redacted)
+    return counts
 
 
 def _gzip() -> Callable[[bytes], bytes]:

@@ -22,7 +22,7 @@ LARGEST_BLOCK: Final = 8192
 """Rows that are looked up at once: few at first, so that the first chunk leaves soon."""
 
 
-class Pick(Struct, frozen=True):
+class Pick(Struct, frozen=True, gc=False):
     """One record that is to be written, or whose turn it is to be left out for a known reason.
 
     `cursor` is its place, `rejected` the other record of a pair, `size` about that of its content in bytes.

@@ -17,8 +17,8 @@ _In_contra = TypeVar("_In_contra", contravariant=True)
 class Writer(Protocol[_In_contra]):
     """Cuts what was made of records into messages."""
 
-    def add(self, pick: Pick, made: _In_contra) -> None:
-        """Takes the next."""
+    def extend(self, picks: Sequence[Pick], made: Sequence[_In_contra]) -> None:
+        """Takes the next, and what was made of each."""
 
     def flush(self) -> None:
         """Ends the message."""
@@ -107,21 +107,29 @@ class Production(Generic[_M]):
             self._tally.cursor = self._after
 
     def _take(self, picks: Sequence[Pick]) -> None:
+        """Hands over what was made, in runs as long as none is left out: most portions are one run."""
         picks = self._within_limit(picks)
-        results = iter(self._renderer.render([pick for pick in picks if not pick.fault]))
-        for pick in picks:
-            if pick.fault:
-                self._tally.skip(pick.cursor, pick.fault, selected=False)
-                continue
-            made = next(results)
+        run: list[_M] = []
+        for index, made in enumerate(self._made(picks)):
             if not isinstance(made, Left):
-                self._writer.add(pick, made)
-            elif self._fail_on_invalid:
+                run.append(made)
+                continue
+            self._writer.extend(picks[index - len(run) : index], run)
+            run = []
+            if made.selected and self._fail_on_invalid:
                 self._writer.flush()
-                self._invalid = Invalid(pick.seq, made.reason)
+                self._invalid = Invalid(picks[index].seq, made.reason)
                 return
-            else:
-                self._tally.skip(pick.cursor, made.reason, selected=True)
+            self._tally.skip(picks[index].cursor, made.reason, selected=made.selected)
+        self._writer.extend(picks[len(picks) - len(run) :], run)
+
+    def _made(self, picks: Sequence[Pick]) -> Sequence[_M | Left]:
+        sound = [pick for pick in picks if not pick.fault]
+        results = self._renderer.render(sound)
+        if len(sound) == len(picks):
+            return results
+        following = iter(results)
+        return [Left(pick.fault, selected=False) if pick.fault else next(following) for pick in picks]
 
     def _within_limit(self, picks: Sequence[Pick]) -> Sequence[Pick]:
         if not self._limit:

@@ -25,7 +25,7 @@ ERASED: Final = "erased"
 _Out_co = TypeVar("_Out_co", covariant=True)
 
 
-class Line(Struct, frozen=True):
+class Line(Struct, frozen=True, gc=False):
     """A line with its end, and how many values were hidden in it, by class."""
 
     data: bytes
@@ -33,9 +33,10 @@ class Line(Struct, frozen=True):
 
 
 class Left(Struct, frozen=True):
-    """A record that is left out."""
+    """A record that is left out; `selected` unless it never was to be written."""
 
     reason: str
+    selected: bool = True
 
 
 class Renderer(Protocol[_Out_co]):
@@ -70,16 +71,18 @@ class StoredLines:
         lines = read_lines(self._reader, self._tenant, [pick.seq for pick in picks])
         results: list[Line | Left] = []
         unmade = []
+        trusted = self._trusted
         for pick in picks:
             line, fault = lines.get(pick.seq, _UNMADE)
-            if line is None:
+            if line is not None and len(line) >= trusted:
+                results.append(Line(line))
+            elif line is not None:
+                wrong = ready_line.check(line)
+                results.append(Line(line) if wrong is None else Left(wrong.reason))
+            else:
                 if not fault:
                     unmade.append((len(results), pick))
                 results.append(Left(fault))
-            elif len(line) < self._trusted and (wrong := ready_line.check(line)) is not None:
-                results.append(Left(wrong.reason))
-            else:
-                results.append(Line(line))
         if unmade:
             made = self._others.render([pick for _, pick in unmade])
             for (place, _), result in zip(unmade, made, strict=True):

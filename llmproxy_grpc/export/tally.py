@@ -24,11 +24,11 @@ class Tally:
         self.skipped: Counter[str] = Counter(progress.skipped)
         self.redacted: Counter[str] = Counter(progress.redacted)
 
-    def write(self, cursor: int, redacted: Mapping[str, int]) -> None:
-        """A record was written, with so many values hidden by class."""
-        self.matched += self._match
-        self.selected += 1
-        self.written += 1
+    def write(self, cursor: int, records: int, redacted: Mapping[str, int]) -> None:
+        """Some records were written, the last of them at the cursor, with so many values hidden by class."""
+        self.matched += self._match * records
+        self.selected += records
+        self.written += records
         self.cursor = cursor
         if redacted:
             self.redacted.update(redacted)
