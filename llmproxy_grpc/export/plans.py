@@ -145,7 +145,10 @@ class Plans:
 
     @contextmanager
     def writing(self, plan_id: str) -> Iterator["PlanWriter"]:
-        """Makes a plan, which is there under its name once the block is left, and not if it raises."""
+        """Makes a plan, which is there under its name once the block is left, and not if it raises.
+
+        Nor is it there if records have been erased meanwhile: it may name them.
+        """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.sweep()
         path = self._path(plan_id)
@@ -159,7 +162,8 @@ class Plans:
                 connection.execute("COMMIT")
             finally:
                 connection.close()
-            unfinished.replace(path)
+            with suppress(FileNotFoundError):
+                unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
 

@@ -1,8 +1,9 @@
-"""Erases records for good, beside a running server or without one: from the spool, the store and quarantine alike."""
+"""Erases records for good, beside a running server or without one: from the spool, the store, quarantine and plans."""
 
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from llmproxy_grpc.records.ingester import Ingester
@@ -40,7 +41,19 @@ def erase(
     finally:
         writer.close()
     Quarantine(places.quarantine).empty()
+    _empty_plans(places.plans)
     return erased
+
+
+def _empty_plans(folder: Path) -> None:
+    """Removes the frozen selections of exports: whom they name cannot be told without reading each.
+
+    Exports that run keep theirs open. One that is being written is there under another name until it is whole, which
+    may be between two looks: hence the second round.
+    """
+    for _ in range(2):
+        for path in folder.glob("*"):
+            path.unlink(missing_ok=True)
 
 
 def _empty_spool(places: Places, writer: RecordWriter, patience: float, clock_us: Callable[[], int]) -> None:

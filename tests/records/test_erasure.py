@@ -10,7 +10,10 @@ from uuid import UUID
 import pytest
 
 from llmproxy_grpc import cli
+from llmproxy_grpc.export.plans import Frozen, Plans
+from llmproxy_grpc.export.spec import Choice, Part, Selection
 from llmproxy_grpc.records.erasure import erase
+from llmproxy_grpc.records.filters import Filter, Window
 from llmproxy_grpc.records.keeping import Keeping, Terms
 from llmproxy_grpc.records.lines import openai_chat_line
 from llmproxy_grpc.records.places import Places
@@ -151,3 +154,32 @@ async def test_a_reader_that_holds_the_log_is_told_of(tmp_path, monkeypatch):
     assert writer.erase(Erase(id=UUID(int=5).bytes), "request") == 0
     writer.close()
     reader.close()
+
+
+PLAN_OF_CANARY = Choice(Filter(end_user_ids=(CANARY,), conversation_ids=(CANARY,)), Selection())
+
+
+def test_plans_of_exports_are_emptied_since_they_name_whose_records_they_are(tmp_path):
+    places = Places(tmp_path)
+    plans = Plans(places.plans, b"k" * 32)
+    with plans.writing("whole") as writer:
+        writer.freeze(Frozen(choice=PLAN_OF_CANARY, window=Window("default", 0, 0, 0), listed=False))
+    (places.plans / "left-by-a-crash.plan.1").write_text(CANARY)
+    kept_open = plans.open("whole", "default")
+    assert CANARY.encode() in everything(places.plans)
+    erase(places, lambda: SqliteStore(places.store), Erase(end_user="ann"), clock_us=clock_us)
+    assert CANARY.encode() not in everything(tmp_path)
+    assert list(places.plans.iterdir()) == []
+    assert plans.open("whole", "default") is None
+    assert kept_open.rows(0, Part.ALL) == []  # an export that runs goes on
+    kept_open.close()
+
+
+def test_a_plan_that_is_being_made_during_an_erasure_does_not_outlive_it(tmp_path):
+    places = Places(tmp_path)
+    plans = Plans(places.plans, b"k" * 32)
+    with plans.writing("half") as writer:
+        writer.freeze(Frozen(choice=PLAN_OF_CANARY, window=Window("default", 0, 0, 0), listed=False))
+        erase(places, lambda: SqliteStore(places.store), Erase(end_user="ann"), clock_us=clock_us)
+    assert plans.open("half", "default") is None
+    assert CANARY.encode() not in everything(tmp_path)
