@@ -138,6 +138,7 @@ def measure(server: Server, rounds: int) -> None:
         if scenario is EXPORTS[0]:
             whole = taken
             _row("  its first chunk", f"{taken.first * 1000:.1f} ms", "<= 50")
+    _row("stored lines: the server's CPU", *_cpu(server, chunks, lambda: stub.Export(EXPORTS[0].request), rounds))
     single, share = _beside(chunks, lines, rounds)
     _row("a line a message, made of nothing", f"{single.rate:.0f} MB/s", f"{share:.3f}")
     _row("stored lines beside that", "", f"{whole.rate / single.rate:.1f} times (>= 8)")
@@ -154,6 +155,18 @@ def _beside(base: Stream, stream: Stream, rounds: int) -> tuple[Taken, float]:
     runs = sorted((taken for _, taken in pairs), key=lambda taken: taken.seconds)
     shares = sorted(taken.rate / before.rate for before, taken in pairs)
     return runs[rounds // 2], shares[rounds // 2]
+
+
+def _cpu(server: Server, base: Stream, stream: Stream, rounds: int) -> tuple[str, str]:
+    """The CPU time of a stream, in the middle of the rounds, and beside the base; other programs do not count."""
+
+    def cost(of: Stream) -> float:
+        begun = server.cpu_seconds()
+        return take(of).size / 1e9 / (server.cpu_seconds() - begun)
+
+    pairs = [(cost(base), cost(stream)) for _ in range(rounds)]
+    before, after = (1 / sorted(rates)[rounds // 2] for rates in zip(*pairs, strict=True))
+    return f"{after:.1f} ms/MB", f"{after / before:.1f} times"
 
 
 def _row(*cells: str) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import random
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,8 @@ CHUNK = 65_536
 BATCH = 1000
 RARE = 300
 """Every so many-th record has the label and the judgement that a narrow filter asks for."""
+BEGUN = time.time_ns() // 1000
+"""When the first record began: today, so that no server deletes them for their age."""
 LETTERS = str.maketrans("0123456789", "ghijklmnop")
 WORDS = [
     hashlib.blake2b(number.to_bytes(2), digest_size=4).hexdigest()[: 3 + number % 6].translate(LETTERS)
@@ -71,8 +74,8 @@ def _record(number: int, body: Body) -> Record:
         id=(number + 2**100).to_bytes(16),
         tenant="default",
         method="Chat",
-        started_at=number * 1000,
-        ended_at=number * 1000 + 500,
+        started_at=BEGUN + number * 1000,
+        ended_at=BEGUN + number * 1000 + 500,
         conversation=f"c{number // 4}",
         model=f"m{number % 8}",
         provider="openai",

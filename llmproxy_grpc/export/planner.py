@@ -39,7 +39,7 @@ COLUMNS: Final = (
     "full_hash",
     "ancestors",
 )
-_BLOCK: Final = 8192
+_BLOCK: Final = 2048
 _HASH_BYTES: Final = 16
 _HALF: Final = 2**63
 _CACHE_KIB: Final = 4096
