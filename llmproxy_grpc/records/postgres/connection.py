@@ -72,7 +72,7 @@ class Connection:
     def interrupt(self) -> None:
         """Breaks the session off, and with it the statement that runs; may be called by another thread."""
         with suppress(RuntimeError):  # it is closed already
-            self._loop.call_soon_threadsafe(self._drop)
+            self._loop.call_soon_threadsafe(self._terminate)
 
     def close(self) -> None:
         """Ends the session."""
@@ -103,6 +103,11 @@ class Connection:
             await session.execute(statement)
         self._session = session
         return session
+
+    def _terminate(self) -> None:
+        """Breaks the session off while the loop runs: whoever waits for it drops it."""
+        if self._session is not None:
+            self._session.terminate()
 
     def _drop(self) -> None:
         session, self._session = self._session, None
