@@ -46,7 +46,7 @@ from llmproxy_grpc.server.interceptors.deadline import Deadline
 from llmproxy_grpc.server.interceptors.errors import errors
 from llmproxy_grpc.server.interceptors.observation import Observation
 from llmproxy_grpc.server.interceptors.onward import onward
-from llmproxy_grpc.server.interceptors.recording import recording
+from llmproxy_grpc.server.interceptors.recording import RECORDED, recording
 from llmproxy_grpc.server.interceptors.request_id import request_id
 from llmproxy_grpc.server.models import ModelsServicer
 from llmproxy_grpc.server.readiness import Phase, Readiness
@@ -128,7 +128,7 @@ class App:
             admission=self._admission,
         )
         vitals = Vitals(clock)
-        watching = (vitals, self._tracker, self._metrics, CallLog())
+        watching = (vitals, self._tracker, self._metrics, CallLog(RECORDED))
         self._outages = (
             None if member is None else Outages(member.shared, self._current.configured, self._current.learn)
         )

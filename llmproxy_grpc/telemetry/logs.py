@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Container
 from contextlib import suppress
 from functools import partial
 from typing import Any, BinaryIO, Final, Literal, TextIO, cast
@@ -65,20 +66,21 @@ class CallLog(CallObserver):
     """A CallObserver that writes one line for each call when it ends.
 
     The fields are chosen here, one by one: nothing of a request's content, labels or metadata is among them.
+
+    Args:
+        recorded: Methods whose calls become records; the lines of the others have no record's id.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, recorded: Container[str]) -> None:
+        self._recorded = recorded
         self._log = structlog.get_logger("llmproxy.call")
 
     def call_ended(self, call: Call, outcome: Outcome) -> None:
         """Writes the line."""
-        fields: dict[str, object] = {
-            "request_id": call.request_id,
-            "record_id": call.id,
-            "method": call.method,
-            "code": outcome.code,
-            "duration": round(outcome.duration, 6),
-        }
+        fields: dict[str, object] = {"request_id": call.request_id}
+        if call.method in self._recorded:
+            fields["record_id"] = call.id
+        fields.update(method=call.method, code=outcome.code, duration=round(outcome.duration, 6))
         if outcome.reason:
             fields["reason"] = outcome.reason
         if call.model:

@@ -32,7 +32,9 @@ def call() -> Call:
 def test_a_call_is_one_line_of_json_with_chosen_fields():
     stream = Stream()
     configure("json", "info", stream)
-    CallLog().call_ended(call(), Outcome("UNAVAILABLE", "UPSTREAM_TIMEOUT", 1.5, UpstreamTimeout("secret text")))
+    CallLog({"Stream"}).call_ended(
+        call(), Outcome("UNAVAILABLE", "UPSTREAM_TIMEOUT", 1.5, UpstreamTimeout("secret text"))
+    )
     lines = stream.buffer.getvalue().splitlines()
     assert len(lines) == 1
     entry = json.loads(lines[0])
@@ -43,13 +45,23 @@ def test_a_call_is_one_line_of_json_with_chosen_fields():
     assert "secret text" not in lines[0].decode()
 
 
+def test_only_the_line_of_a_recorded_method_has_a_records_id():
+    stream = Stream()
+    configure("json", "info", stream)
+    for recorded in ({"Stream", "Chat"}, {"Chat"}, ()):
+        CallLog(recorded).call_ended(call(), Outcome("OK", "", 1.5))
+    lines = [json.loads(line) for line in stream.buffer.getvalue().splitlines()]
+    assert [line.get("record_id") for line in lines] == ["id", None, None]
+    assert {line["request_id"] for line in lines} == {"request"}
+
+
 def test_the_line_has_the_cost_if_it_is_known():
     ended = call()
     for cost, expected in ((None, {}), (Cost("EUR", 12_345_000), {"cost": 0.012345, "currency": "EUR"})):
         stream = Stream()
         configure("json", "info", stream)
         ended.usage = Usage(3, 4, 7, cost=cost)
-        CallLog().call_ended(ended, Outcome("OK", "", 1.5))
+        CallLog({"Stream"}).call_ended(ended, Outcome("OK", "", 1.5))
         entry = json.loads(stream.buffer.getvalue())
         assert {name: entry[name] for name in ("cost", "currency") if name in entry} == expected
         structlog.reset_defaults()
@@ -100,5 +112,5 @@ def test_the_attempts_that_failed_are_named():
     configure("json", "info", stream)
     story = call()
     story.attempts.append(Attempt("openai", "gpt", 0.1, UpstreamTimeout("secret text")))
-    CallLog().call_ended(story, Outcome("OK", "", 1.5))
+    CallLog({"Stream"}).call_ended(story, Outcome("OK", "", 1.5))
     assert json.loads(stream.buffer.getvalue())["failed"] == ["openai:UPSTREAM_TIMEOUT"]
