@@ -1,5 +1,6 @@
 """How a channel to the proxy is set up: address, TLS, keepalive, message size and retries."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -14,6 +15,10 @@ SERVICE_CONFIG = "service_config.json"
 MAX_RECEIVE_BYTES = 32 * 1024 * 1024
 KEEPALIVE_MS = 30_000
 KEEPALIVE_TIMEOUT_MS = 10_000
+
+RESOLVED: Final = ("unix:", "unix-abstract:", "vsock:", "dns:", "ipv4:", "ipv6:", "xds:")
+"""Begins of names that gRPC resolves by rules of their own; so is whatever has `://` in it."""
+HOST_AND_PORT: Final = re.compile(r"(\[[^\[\]]+\]|[^:\[\]/]+):[0-9]{1,5}")
 
 Option = tuple[str, int | str]
 
@@ -68,11 +73,14 @@ def service_config() -> str:
 
 
 def check_target(target: str) -> str:
-    """Returns the target. Raises ValueError for what gRPC would misread, such as a URL."""
+    """Returns the target. Raises ValueError for what gRPC would misread, such as a URL or a host without a port."""
     if not target.strip():
         raise ValueError("the target is empty")
     if target.startswith(("http://", "https://")):
         raise ValueError(f"{target!r} is a URL; a target is HOST:PORT or unix:PATH")
+    if not target.startswith(RESOLVED) and "://" not in target and not HOST_AND_PORT.fullmatch(target):
+        # gRPC would take port 443, and its failure would not say so.
+        raise ValueError(f"{target!r} has no port; a target is HOST:PORT or unix:PATH")
     return target
 
 

@@ -9,6 +9,7 @@ import grpc_testing
 import pytest
 
 from llmproxy_client import BrokenStream, Client, Tls, collect, connect, count_tokens, embed, stream, text
+from llmproxy_client.channel import check_target
 from llmproxy_client.v1.chat_pb2 import ChatRequest, StreamOptions, StreamRequest
 from llmproxy_client.v1.content_pb2 import ContentPart
 from llmproxy_client.v1.embed_pb2 import EMBED_PURPOSE_QUERY
@@ -151,6 +152,38 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_quoted(key):
 def test_a_target_that_cannot_be_meant_is_refused(target):
     with pytest.raises(ValueError, match="target"):
         connect(target)
+
+
+@pytest.mark.parametrize(
+    "target", ["proxy", "127.0.0.1", "proxy:", ":50051", "proxy:port", "::1", "[::1]", "2001:db8::1", "proxy:5/x"]
+)
+def test_a_host_without_a_port_is_refused_and_not_taken_for_port_443(target):
+    with pytest.raises(ValueError, match="a target is HOST:PORT or unix:PATH"):
+        connect(target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "proxy:50051",
+        "127.0.0.1:1",
+        "[::1]:50051",
+        "[fe80::1%eth0]:1",
+        "unix:proxy.sock",
+        "unix:///run/proxy",
+        "unix-abstract:proxy",
+        "dns:///proxy",
+        "dns:///proxy:50051",
+        "dns:proxy:50051",
+        "dns://8.8.8.8/proxy:1",
+        "ipv4:10.0.0.1:1,10.0.0.2:1",
+        "ipv6:[::1]:1",
+        "xds:///proxy",
+        "consul://proxy",
+    ],
+)
+def test_what_names_a_port_or_a_resolver_is_a_target(target):
+    assert check_target(target) == target
 
 
 def test_a_unix_socket_is_a_target(script, serving, tmp_path):

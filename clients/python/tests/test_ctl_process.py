@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 import llmproxy_client
 
 COMMAND = [sys.executable, "-m", "llmproxy_client.ctl"]
@@ -59,6 +61,26 @@ def test_a_terminal_without_the_character_shows_another(target, script, spoken):
     done = subprocess.run([*COMMAND, "chat", "Hi"], env=environment, capture_output=True, timeout=20, check=False)
 
     assert (done.returncode, done.stdout) == (0, b"\xe9?\n")
+
+
+@pytest.mark.parametrize("wanted", [{}, {"GRPC_VERBOSITY": "INFO"}])
+def test_only_who_asks_for_it_sees_the_log_of_grpc(target, wanted):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
+    command = [sys.executable, "-m", "llmproxyctl", "--tls", "--target", target, "--timeout", "5", "health"]
+    done = subprocess.run(command, env={**environment, **wanted}, capture_output=True, timeout=20, check=False)
+
+    said = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert said[-1].startswith(b"llmproxyctl: ")
+    assert (len(said) > 1) == bool(wanted)
+
+
+def test_a_target_without_a_port_is_wrong_usage():
+    command = [*COMMAND, "--target", "127.0.0.1", "health"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].endswith("'127.0.0.1' has no port; a target is HOST:PORT or unix:PATH")
 
 
 def test_the_command_tells_its_version():

@@ -90,6 +90,18 @@ def test_each_verb_switches_every_provider_named_and_shows_it(ctl, switches, adm
 def test_an_unknown_provider_is_a_failure(ctl, admin_target):
     assert ctl("provider", "drain", "nobody", "--admin-target", admin_target) == 1
     assert "NOT_FOUND" in ctl.err
+    assert not ctl.out
+
+
+def test_those_switched_before_one_that_fails_are_told(ctl, switches, admin_target):
+    assert ctl("provider", "drain", "a", "b", "nobody", "--admin-target", admin_target) == 1
+    assert [row[:3] for row in rows(ctl.out)[1:]] == [["a", "openai", "DRAINING"], ["b", "openai", "DRAINING"]]
+    assert "NOT_FOUND" in ctl.err
+    assert [name for name, _ in switches.asked] == ["a", "b"]
+
+    assert ctl("provider", "enable", "a", "nobody", "b", "--json", "--admin-target", admin_target) == 1
+    assert [provider["name"] for provider in json.loads(ctl.out)["providers"]] == ["a"]
+    assert switches.states["b"] == pb.PROVIDER_STATE_DRAINING
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,17 @@ def show(client: Client, terminal: Terminal, *, as_json: bool, timeout: float | 
 
 
 def switch(verb: str, names: Sequence[str], note: str) -> Callable[..., None]:
-    """The command that switches providers, one after the other, and prints each as it is then."""
+    """The command that switches providers, one after the other, and prints each as it is then, up to one that fails."""
 
     def run(client: Client, terminal: Terminal, *, as_json: bool, timeout: float | None) -> None:
         ask = _asker(AdminServiceStub(client.channel), verb, note, timeout)
-        _print([ask(name) for name in names], terminal, as_json=as_json)
+        switched: list[Provider] = []
+        try:
+            for name in names:
+                switched.append(ask(name))  # noqa: PERF401 - those before one that fails are switched, and must be told
+        finally:
+            if switched:
+                _print(switched, terminal, as_json=as_json)
 
     return run
 
