@@ -15,6 +15,7 @@ from llmproxy_grpc.config.loader import Loaded, load
 from llmproxy_grpc.config.rules import RULES, Rule
 from llmproxy_grpc.config.schema import config_schema
 from llmproxy_grpc.loops import run
+from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.store import StoreError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ INTERRUPTED = 130
 STATUSES = "Exit status: 0 done, 1 failed, 2 wrong usage or a faulty configuration, 130 interrupted."
 SERVES = "Serves until SIGTERM or Ctrl-C. Prints where it listens, what it offers and `ready`; logs to standard error."
 CHECKS = "Names each fault of the configuration, with its file and line."
+OF_A_SERVER = "Takes the server's own configuration, from where the server was started, running or not."
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -90,9 +92,11 @@ def _add_configuration(command: argparse.ArgumentParser) -> None:
 
 def _add_records(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    stats = actions.add_parser("stats", help="print how much is kept")
+    stats = actions.add_parser("stats", help="print how much is kept", description=OF_A_SERVER)
     stats.set_defaults(command=_records_stats)
-    erase = actions.add_parser("erase", help="erase records for good, beside a running server or without one")
+    erase = actions.add_parser(
+        "erase", help="erase records for good, beside a running server or without one", description=OF_A_SERVER
+    )
     erase.set_defaults(command=_records_erase)
     whose = erase.add_mutually_exclusive_group(required=True)
     whose.add_argument("--id", help="the record with this id")
@@ -113,6 +117,9 @@ def _serve(options: argparse.Namespace) -> int:
 
     loaded = _load(options, options.config)
     configure(loaded.config.telemetry.log_format, loaded.config.telemetry.log_level)
+    if (records := loaded.config.records).enabled:
+        # Here and not where records are kept: a worker that begins anew must serve, whatever became of the folder.
+        Places(Path(records.directory)).prove()
 
     async def serve() -> None:
         # What began from a file stays with it: one that is gone for a moment must not become "no file".

@@ -1,6 +1,12 @@
 """Where everything lies in the folder of the records."""
 
+import errno
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Final
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""A disk that is full: it may have room again, so nobody gives up for it."""
 
 
 class Places:
@@ -24,3 +30,22 @@ class Places:
         self.export_key = folder / "export.key"
         """Seals the resume tokens of exports, and names their plans."""
         self.plans = folder / "plans"
+
+    def prove(self) -> None:
+        """Makes the folders, and sees that they can be written to; a full disk is no fault of theirs.
+
+        Raises:
+            OSError: They cannot.
+        """
+        for folder in (self.folder, self.spool):
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with TemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                if error.errno in FULL:
+                    return
+                raise OSError(
+                    f"records.directory: cannot write to {folder}: {error.strerror}; name a folder that this user "
+                    "may write to, or set records.enabled to false"
+                ) from error

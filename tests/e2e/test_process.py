@@ -227,6 +227,21 @@ def test_a_taken_port_ends_the_start_with_1_and_says_which(tmp_path, listener):
     assert "ready" not in done.stdout.splitlines()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("directory", ["file", "file/below", "/proc/records"])
+def test_records_that_cannot_be_kept_end_the_start_with_1_and_say_what_to_do(tmp_path, directory, workers):
+    (tmp_path / "file").touch()
+    config = with_listeners({"discovery": "off", "records": {"directory": directory}})
+    config["grpc"]["workers"] = workers
+    (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
+    done = run("serve", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("llmproxy: records.directory: ")
+    assert directory in said
+    assert "records.enabled" in said
+
+
 BAD = """\
 grpc:
   listen: 127.0.0.1:0

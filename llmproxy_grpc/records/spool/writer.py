@@ -1,6 +1,5 @@
 """Writes a worker's frames to its segments, in a thread of its own: all that wait, in one go."""
 
-import errno
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Any, Final
 import structlog
 from msgspec import Struct
 
+from llmproxy_grpc.records.places import FULL
 from llmproxy_grpc.records.spool.entries import Ended, Said, encode
 from llmproxy_grpc.records.spool.frames import frame
 from llmproxy_grpc.records.spool.keeper import Keeper
@@ -26,7 +26,6 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 """Bounds of what waits in memory."""
 SEGMENT_BYTES: Final = 8 * 1024 * 1024
 AT_ONCE: Final = 1000
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Offer(Struct, frozen=True):
