@@ -1,6 +1,7 @@
 """`llmproxy records`: what operators do with the records of a server, running or not."""
 
 import argparse
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +13,19 @@ from llmproxy_grpc.records.erasure import erase
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.record import parse_id
 from llmproxy_grpc.records.spool.room import spool_bytes
+from llmproxy_grpc.records.spool.segments import segments
 from llmproxy_grpc.records.store import Erase
-from llmproxy_grpc.records.stores import opener
+from llmproxy_grpc.records.stores import SQLITE, described, opener
 
 
 def show_statistics(config: Config) -> None:
-    """Prints how much is kept."""
+    """Prints how much is kept.
+
+    Raises:
+        FileNotFoundError: No server has ever kept records there.
+    """
     records = config.records
-    places = Places(Path(records.directory))
+    places = _places(records)
     reader = opener(records.store, places)().reader()
     try:
         found = reader.statistics()
@@ -42,14 +48,19 @@ def show_statistics(config: Config) -> None:
 
 
 def erase_records(config: Config, options: argparse.Namespace) -> int:
-    """Erases by id, end user or conversation, and prints how many records there were; returns the exit status."""
+    """Erases by id, end user or conversation, and prints how many records there were; returns the exit status.
+
+    Raises:
+        FileNotFoundError: No server has ever kept records there.
+    """
     records = config.records
-    places = Places(Path(records.directory))
     try:
         record_id = None if options.id is None else parse_id(options.id)
     except ValueError:
-        print("llmproxy: --id: must be the id of a ChatResponse or a StreamStart")
-        return 2
+        return _wrong("--id: must be the id of a ChatResponse or a StreamStart")
+    if "" in (options.end_user, options.conversation, options.tenant):
+        return _wrong("--end-user, --conversation and --tenant: must not be empty")
+    places = _places(records)
     what = Erase(
         tenant=options.tenant,
         id=record_id,
@@ -57,8 +68,24 @@ def erase_records(config: Config, options: argparse.Namespace) -> int:
         conversation=options.conversation,
     )
     erased = erase(places, opener(records.store, places), what, clock_us=lambda: time.time_ns() // 1000)
-    print(f"erased {erased} records")
+    print(f"erased {erased} record{'s' * (erased != 1)} in {described(records.store, places)}")
     return 0
+
+
+def _places(records: RecordsConfig) -> Places:
+    """The folder of the records: one that is made now would answer that nothing is kept, whatever is kept elsewhere."""
+    places = Places(Path(records.directory))
+    if records.store == SQLITE and not places.store.exists() and not segments(places.spool):
+        raise FileNotFoundError(
+            f"there are no records in {places.folder.resolve()}: give the server's configuration by --config, or run "
+            "this where the server was started (records.directory)"
+        )
+    return places
+
+
+def _wrong(usage: str) -> int:
+    print(f"llmproxy: {usage}", file=sys.stderr)
+    return 2
 
 
 def _end_users(records: RecordsConfig, places: Places) -> EndUsers:

@@ -79,7 +79,7 @@ async def test_what_is_erased_is_gone_from_every_byte(tmp_path, by, running):
     if not running:
         status, printed = await command("erase", "-c", str(file), *arguments(by, gone))
         assert CANARY.encode() not in everything(folder)
-    assert (status, printed) == (0, "erased 1 records\n")
+    assert (status, printed) == (0, f"erased 1 record in {folder}\n")
     assert {record.id for record in Kept(folder).records()} == {id_bytes(end.id) for end in stays}
     assert Kept(folder).statistics().tombstones == 1
     status, printed = await command("stats", "-c", str(file))
@@ -100,8 +100,8 @@ async def test_hashed_end_users_are_erased_by_their_own_ids(tmp_path):
     async with keeping:
         await keeping.recorder.complete(an_end(end_user_id=keeping.end_users.kept("ann"), started_at=clock_us()))
         await Kept(folder).wait(1)
-    assert await command("erase", "-c", str(file), "--end-user", "bob") == (0, "erased 0 records\n")
-    assert await command("erase", "-c", str(file), "--end-user", "ann") == (0, "erased 1 records\n")
+    assert await command("erase", "-c", str(file), "--end-user", "bob") == (0, f"erased 0 records in {folder}\n")
+    assert await command("erase", "-c", str(file), "--end-user", "ann") == (0, f"erased 1 record in {folder}\n")
 
 
 async def test_what_lies_in_the_spool_of_a_server_that_is_gone_is_erased_as_well(tmp_path):
@@ -133,10 +133,28 @@ def test_nothing_is_said_to_be_erased_while_the_spool_cannot_be_emptied(tmp_path
         erase(places, lambda: SqliteStore(places.store), Erase(end_user="ann"), patience=0.3, clock_us=clock_us)
 
 
-async def test_a_wrong_id_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "wrong",
+    [["--id", "nobody"], ["--id", ""], ["--end-user", ""], ["--conversation", ""], ["--id", "x", "--tenant", ""]],
+)
+async def test_what_names_nobody_is_refused_on_standard_error(tmp_path, capsys, wrong):
     file = tmp_path / "llmproxy.yaml"
     file.write_text(json.dumps({"records": {"directory": str(tmp_path / "records")}}))
-    assert (await command("erase", "-c", str(file), "--id", "nobody"))[0] == 2
+    assert await command("erase", "-c", str(file), *wrong) == (2, "")
+    assert capsys.readouterr().err.startswith("llmproxy: --")
+
+
+@pytest.mark.parametrize("asked", [["stats"], ["erase", "--end-user", "ann"]])
+@pytest.mark.parametrize("end_user", ["raw", "hash"])
+async def test_a_folder_without_records_is_told_and_not_made(tmp_path, capsys, asked, end_user):
+    folder = tmp_path / "elsewhere"
+    file = tmp_path / "llmproxy.yaml"
+    file.write_text(json.dumps({"records": {"directory": str(folder), "end_user": end_user}}))
+    assert await command(*asked, "-c", str(file)) == (1, "")
+    said = capsys.readouterr().err
+    assert said.startswith(f"llmproxy: there are no records in {folder}: ")
+    assert "--config" in said
+    assert not folder.exists()
 
 
 async def test_a_reader_that_holds_the_log_is_told_of(tmp_path, monkeypatch):
