@@ -5,7 +5,7 @@ import gc
 import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TextIO
@@ -357,7 +357,8 @@ class App:
             self._metrics.providers_up({name: self._tracker.serving(name) for name in self._runtime.providers})
             self._metrics.circuits(self._current.circuits())
             if (keeping := self._keeping) is not None:
-                self._metrics.spooled(keeping.spooled_bytes())
+                with suppress(OSError):  # a folder that cannot be read must not end what tells of the providers
+                    self._metrics.spooled(keeping.spooled_bytes())
             await asyncio.sleep(1.0)
 
     def _offer(self, addresses: Sequence[Sequence[str]], http_address: str | None) -> Offer:

@@ -119,7 +119,7 @@ class Keeping:
         return self._ingesting.available and self._spool.sound
 
     def spooled_bytes(self) -> int:
-        """How large the spool is now, over all workers."""
+        """How large the spool is now, over all workers. Raises OSError where it cannot be looked at."""
         return spool_bytes(self.places.spool)
 
     def _tell(self, waiters: Sequence[Any], written: bool) -> None:  # noqa: FBT001 - as the spool calls it

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from uuid import UUID
 
+import aiohttp
 import apsw
 import grpc
 import pytest
@@ -183,3 +184,26 @@ async def test_a_disk_that_is_stalled_holds_an_answer_up_by_a_moment_alone(serve
         assert slowest < 0.4
         assert server.app._keeping.tally.late >= 3
         await Kept(tmp_path / "records").wait(6)
+
+
+@pytest.mark.timeout(60)
+async def test_a_folder_that_is_lost_and_found_again_ends_neither_calls_nor_metrics(serve, tmp_path):
+    folder, away = tmp_path / "records", tmp_path / "away"
+    async with serve(keeping(folder)) as server, aiohttp.ClientSession() as http:
+        await server.stub.Chat(chat_request())  # makes the spool
+        folder.rename(away)
+        folder.touch()
+        for _ in range(3):
+            await server.stub.Chat(chat_request())
+            await asyncio.sleep(0.5)
+        assert await status(server) == health_pb2.SERVING_STATUS_DEGRADED
+        folder.unlink()
+        away.rename(folder)
+        (folder / "spool" / "ballast").write_bytes(bytes(1_000_000))
+
+        async def seen() -> bool:
+            async with http.get(f"http://{server.http}/metrics") as page:
+                figures = dict(line.rsplit(" ", 1) for line in (await page.text()).splitlines() if line[:1] != "#")
+            return float(figures["llmproxy_spool_bytes"]) >= 1_000_000
+
+        await until(seen)
