@@ -1,0 +1,77 @@
+"""Starts that fail: taken ports, records that cannot be kept, bad files; each ends with a status and says why."""
+
+import json
+import socket
+
+import pytest
+
+from tests.e2e.conftest import with_listeners
+from tests.e2e.test_process import run
+
+
+@pytest.mark.parametrize("listener", ["grpc", "http"])
+def test_a_taken_port_ends_the_start_with_1_and_says_which(tmp_path, listener):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        config = with_listeners({"discovery": "off"})
+        config[listener] = {**config[listener], "listen": address}
+        (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
+        done = run("serve", cwd=tmp_path)
+    assert done.returncode == 1
+    (said,) = (line for line in done.stderr.splitlines() if line.startswith("llmproxy: "))
+    assert address.rpartition(":")[2] in said
+    assert "Traceback" not in done.stderr
+    assert "ready" not in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("directory", ["file", "file/below", "/proc/records"])
+def test_records_that_cannot_be_kept_end_the_start_with_1_and_say_what_to_do(tmp_path, directory, workers):
+    (tmp_path / "file").touch()
+    config = with_listeners({"discovery": "off", "records": {"directory": directory}})
+    config["grpc"]["workers"] = workers
+    (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
+    done = run("serve", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("llmproxy: records.directory: ")
+    assert directory in said
+    assert "records.enabled" in said
+
+
+BAD = """\
+grpc:
+  listen: 127.0.0.1:0
+  max_in_flight: many
+providers:
+  - name: up
+    kind: openai
+    api_kye: test-key
+"""
+
+
+@pytest.mark.parametrize("command", ["serve", "check-config"])
+def test_a_bad_file_ends_the_start_with_2_naming_file_line_path_and_value(tmp_path, command):
+    file = tmp_path / "bad.yaml"
+    file.write_text(BAD)
+    done = run(command, "-c", str(file), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert first.startswith(f"{file}:3: grpc.max_in_flight: ")
+    assert "many" in first
+    assert second.startswith(f"{file}:7: providers[0].api_kye: ")
+    assert "api_key" in second
+    assert "test-key" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "check-config"])
+def test_a_provider_that_cannot_be_built_ends_the_start_with_2(tmp_path, command):
+    config = with_listeners({"providers": [{"name": "up", "kind": "no-such-kind"}]})
+    (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
+    done = run(command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "providers[0]" in done.stderr
+    assert "no-such-kind" in done.stderr
+    assert "Traceback" not in done.stderr
