@@ -21,7 +21,7 @@ serve: .venv/.model ## Serves on 127.0.0.1:50051 with what is found: keys in the
 
 test: check .venv/.model .venv-llamafactory/.done ## Everything static, then every suite, with the coverage limit
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest tests clients/python/tests --cov --cov-report=
+	$(BIN)/python -m pytest -n auto tests clients/python/tests --cov --cov-report=
 	$(BIN)/coverage combine --quiet 2>/dev/null || true
 	$(BIN)/coverage report
 	cd clients/go && $(GO) vet ./... && $(GO) test ./...

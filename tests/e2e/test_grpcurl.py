@@ -171,7 +171,8 @@ def test_an_error_names_every_wrong_field(echo_server, schema):
 
 
 @schemas
-def test_a_method_that_is_not_built_says_so(echo_server, schema):
+def test_a_judgement_of_nothing_names_what_is_missing(echo_server, schema):
     status = failure(echo_server.grpc, f"{SERVICE}/RecordFeedback", {}, *schema)
-    assert status["code"] == 12
-    assert detail_of(status, "google.rpc.ErrorInfo")["reason"] == "METHOD_NOT_IMPLEMENTED"
+    assert status["code"] == 3
+    wrong = detail_of(status, "google.rpc.BadRequest")["fieldViolations"]
+    assert {"record_id", "name"} <= {violation["field"] for violation in wrong}
