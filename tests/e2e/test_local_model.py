@@ -186,6 +186,13 @@ async def test_its_vectors_tell_texts_apart_by_their_meaning(local):
     assert response.usage.input_tokens == response.usage.total_tokens > 20
 
 
+async def test_a_text_has_the_same_vector_whatever_is_asked_beside_it(local):
+    alone = (await embed(local, "The cat sleeps on the sofa.")).vectors[0]
+    for _ in range(5):
+        beside = (await embed(local, "Interest rates rose.", "The cat sleeps on the sofa.", "A kitten.")).vectors[1]
+        assert nearness(alone, beside) == pytest.approx(1.0, abs=1e-4)
+
+
 async def test_vectors_and_conversations_do_not_disturb_each_other(local):
     async with asyncio.timeout(25):
         before = text_of(await stream(local, asking("Say one.")))
