@@ -3,9 +3,8 @@
 import os
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Self, TypeVar
@@ -14,7 +13,7 @@ from msgspec.structs import replace
 
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import ModelNotFound, UpstreamProtocolError, UpstreamUnreachable
-from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, StreamEvent, Usage
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, StreamEvent
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ReasoningStyle
@@ -47,7 +46,7 @@ _DIALECT = Dialect(
         reasoning=ReasoningStyle.UNSUPPORTED,
         shows_reasoning=False,
         dimensions_field="",  # it would send the whole vectors
-        max_embed_inputs=64,
+        max_embed_inputs=1,  # of several in one request the runtime mixes up the vectors, measured
         count_path="/chat/completions/input_tokens",
     ),
 )
@@ -165,15 +164,7 @@ class LocalProvider:
 
     async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:
         """Turns texts of up to 512 tokens each into vectors; starts the process and raises as `chat`."""
-        # One at a time: of several at once the runtime mixes up the vectors, measured.
-        answers = [
-            await self._ask(upstream_model, partial(self._wire.embed, replace(request, inputs=(part,)), upstream_model))
-            for part in request.inputs
-        ]
-        return EmbedResponse(
-            tuple(vector for answer in answers for vector in answer.vectors),
-            _sum_of(answer.usage for answer in answers),
-        )
+        return await self._ask(upstream_model, lambda: self._wire.embed(request, upstream_model))
 
     async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
         """Counts the tokens of a prompt; starts the process and raises as `chat`."""
@@ -237,12 +228,3 @@ def _folder() -> Path:
     if len(place.encode()) > _LONGEST_FOLDER - 26:
         place = "/tmp"  # noqa: S108 - the folder in it is made by us alone, with a name that nobody can guess
     return Path(place) / f"llmproxy-{token_hex(8)}"
-
-
-def _sum_of(usages: Iterable[Usage | None]) -> Usage | None:
-    """The prompts of several requests together; None if one is not known."""
-    known = [usage for usage in usages if usage is not None]
-    if not known:
-        return None
-    tokens = sum(usage.input_tokens for usage in known)
-    return Usage(input_tokens=tokens, total_tokens=tokens, source=known[0].source)

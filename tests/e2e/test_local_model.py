@@ -6,10 +6,12 @@ import signal
 import sys
 import textwrap
 from contextlib import aclosing, suppress
+from functools import reduce
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import (
@@ -35,6 +37,9 @@ from llmproxy_grpc.messages import (
     UsageSource,
 )
 from llmproxy_grpc.providers.local import LocalProvider, available
+from llmproxy_grpc.routing.catalog import Target
+from llmproxy_grpc.routing.operations import EMBED
+from llmproxy_grpc.routing.usage import sum_of
 
 MODEL = "smollm2-135m"
 ENDLESS = {"local": {"ignore_eos": True}}
@@ -172,7 +177,11 @@ def nearness(one, other):
 
 
 async def embed(provider, *texts):
-    return await provider.embed(EmbedRequest(MODEL, tuple(TextPart(text=text) for text in texts)), MODEL)
+    """As the router asks: as many texts at a time as the model takes."""
+    request = EmbedRequest(MODEL, tuple(TextPart(text=text) for text in texts))
+    used = []
+    answer = await EMBED.ask(request, provider, Target("local", MODEL), lambda _answer, usage: used.append(usage))
+    return replace(answer, usage=reduce(sum_of, used))
 
 
 async def test_its_vectors_tell_texts_apart_by_their_meaning(local):

@@ -223,7 +223,7 @@ async def test_pictures_are_named_and_left_out():
 def test_it_takes_texts_for_vectors_of_one_length_and_counts():
     local, _ = provider()
     features = local.features("tiny")
-    assert features.embed == EmbedFeatures(most_inputs=64)
+    assert features.embed == EmbedFeatures(most_inputs=1)
     assert features.count_tokens
 
 
