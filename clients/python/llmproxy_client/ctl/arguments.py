@@ -8,6 +8,7 @@ import llmproxy_client
 from llmproxy_client.channel import DEFAULT_TARGET
 from llmproxy_client.ctl.chat import DEFAULT_MODEL
 from llmproxy_client.ctl.embed import PURPOSES
+from llmproxy_client.ctl.export_filters import finite
 from llmproxy_client.ctl.export_options import add_export_options
 from llmproxy_client.ctl.provider import VERBS
 
@@ -111,7 +112,7 @@ def _add_feedback(feedback: argparse.ArgumentParser) -> None:
     kind = feedback.add_mutually_exclusive_group(required=True)
     kind.add_argument("--up", dest="thumb", action="store_true", default=None, help="it is good")
     kind.add_argument("--down", dest="thumb", action="store_false", default=None, help="it is bad")
-    kind.add_argument("--score", metavar="N", type=_score, help="on a scale of your own")
+    kind.add_argument("--score", metavar="N", type=finite, help="on a scale of your own")
     kind.add_argument("--comment", metavar="TEXT", type=_utf8, help="in words")
     kind.add_argument("--demonstration", metavar="TEXT", type=_utf8, help="the answer that should have been given")
 
@@ -141,16 +142,6 @@ def _length(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) <= _LONGEST):
         raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
     return int(text)
-
-
-def _score(text: str) -> float:
-    try:
-        score = float(text)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
-        raise argparse.ArgumentTypeError(f"not a number: {text!r}")
-    return score
 
 
 def _utf8(text: str) -> str:

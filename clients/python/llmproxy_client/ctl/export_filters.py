@@ -1,6 +1,7 @@
 """The options of `llmproxyctl export` that say which records, and what they mean in a request."""
 
 import argparse
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -155,9 +156,9 @@ def feedback_condition(text: str) -> FeedbackCondition:
         return FeedbackCondition(name=text)
     name, sign, value = parts.groups()
     if sign == ">=":
-        return FeedbackCondition(name=name, min_score=_number(value))
+        return FeedbackCondition(name=name, min_score=finite(value))
     if sign == "<=":
-        return FeedbackCondition(name=name, max_score=_number(value))
+        return FeedbackCondition(name=name, max_score=finite(value))
     if value == "demonstration":
         return FeedbackCondition(name=name, has_demonstration=True)
     if value in {"up", "down"}:
@@ -172,18 +173,19 @@ def number_condition(text: str) -> NumberCondition:
         raise argparse.ArgumentTypeError(
             f"not a condition: {text!r}; say FIELD>=N or FIELD<=N of {', '.join(_NUMBERS)}"
         )
-    bound = _number(parts[3])
+    bound = finite(parts[3])
     if parts[2] == ">=":
         return NumberCondition(field=_NUMBERS[parts[1]], min=bound)
     return NumberCondition(field=_NUMBERS[parts[1]], max=bound)
 
 
-def _number(text: str) -> float:
+def finite(text: str) -> float:
+    """A number that is one: neither infinite nor NaN."""
     try:
         value = float(text)
     except ValueError:
-        value = float("nan")
-    if value != value or abs(value) == float("inf"):  # noqa: PLR0124 - only NaN differs from itself
+        value = math.nan
+    if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"not a number: {text!r}")
     return value
 
