@@ -5,7 +5,8 @@ from typing import Final
 
 from llmproxy_grpc.records.compression import Unpacker
 from llmproxy_grpc.records.postgres.connection import EVERYBODY, Connection
-from llmproxy_grpc.records.record import Body, Feedback, FeedbackKind, Record, Tombstone, Watermarks
+from llmproxy_grpc.records.record import Body, Feedback, Record, Tombstone, Watermarks
+from llmproxy_grpc.records.rows import bodies_of, checked_columns, feedback_of, lines_of
 from llmproxy_grpc.records.store import Page, Row, Statistics
 
 _RECORD: Final = ", ".join(f"r.{name}" for name in Record.__struct_fields__)
@@ -29,14 +30,11 @@ class PostgresReader:
 
     def page(self, page: Page) -> list[Record]:
         """Rows by condition, in the order of seq."""
-        return [Record(**dict(zip(Record.__struct_fields__, row, strict=True))) for row in self._page(page, _RECORD)]
+        return [_record(row) for row in self._page(page, _RECORD)]
 
     def columns(self, page: Page, names: Sequence[str]) -> list[Row]:
         """The same, of some columns alone."""
-        unknown = set(names) - set(Record.__struct_fields__)
-        if unknown:
-            raise ValueError(f"no such columns: {sorted(unknown)}")
-        return self._page(page, ", ".join(f"r.{name}" for name in names))
+        return self._page(page, checked_columns(names))
 
     def query(self, tenant: str, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Runs a reading statement, whose first `?` is the tenant."""
@@ -45,8 +43,7 @@ class PostgresReader:
     def records(self, tenant: str, seqs: Sequence[int]) -> dict[int, Record]:
         """Rows by position."""
         sql = f"SELECT {_RECORD} FROM record AS r WHERE r.tenant = ? AND r.seq = ANY(?)"  # noqa: S608 - names of our own fields
-        found = (Record(**dict(zip(Record.__struct_fields__, row, strict=True))) for row in self._at(tenant, sql, seqs))
-        return {record.seq: record for record in found}
+        return {record.seq: record for record in map(_record, self._at(tenant, sql, seqs))}
 
     def bodies(self, tenant: str, seqs: Sequence[int]) -> dict[int, Body]:
         """Content by position, lines included."""
@@ -54,38 +51,22 @@ class PostgresReader:
             "SELECT b.seq, b.codec, b.request, b.response, l.codec, l.line, l.fault FROM body AS b "
             "LEFT JOIN line AS l ON l.seq = b.seq WHERE b.tenant = ? AND b.seq = ANY(?)"
         )
-        unpack = self._unpacker.unpack
-        bodies = {}
-        for seq, codec, request, response, line_codec, line, fault in self._at(tenant, sql, seqs):
-            whole = None if line is None else unpack(line_codec, line)
-            bodies[seq] = Body(unpack(codec & 1, request), unpack(codec >> 1, response), whole, fault or "")
-        return bodies
+        return bodies_of(self._at(tenant, sql, seqs), self._unpacker)
 
     def lines(self, tenant: str, seqs: Sequence[int]) -> dict[int, tuple[bytes | None, str]]:
         """Lines of OPENAI_CHAT with their faults, by position."""
         sql = "SELECT seq, codec, line, fault FROM line WHERE tenant = ? AND seq = ANY(?)"
-        unpack = self._unpacker.unpack
-        return {
-            seq: (None if line is None else unpack(codec, line), fault)
-            for seq, codec, line, fault in self._at(tenant, sql, seqs)
-        }
+        return lines_of(self._at(tenant, sql, seqs), self._unpacker)
 
     def feedback(self, tenant: str, record_ids: Sequence[bytes], as_of: int) -> dict[bytes, list[Feedback]]:
         """The latest judgements of each name, kind and source, by record."""
-        names = Feedback.__struct_fields__
         sql = (
-            f"SELECT {', '.join(names)} FROM ("  # noqa: S608 - names of our own fields
+            f"SELECT {', '.join(Feedback.__struct_fields__)} FROM ("  # noqa: S608 - names of our own fields
             "SELECT DISTINCT ON (record_id, name, kind, source) * FROM feedback "
             "WHERE tenant = ? AND record_id = ANY(?) AND fseq <= ? "
             "ORDER BY record_id, name, kind, source, fseq DESC) AS latest ORDER BY fseq"
         )
-        found: dict[bytes, list[Feedback]] = {}
-        for row in self.query(tenant, sql, (list(record_ids), as_of)):
-            values = dict(zip(names, row, strict=True))
-            values["kind"] = FeedbackKind(values["kind"])
-            judgement = Feedback(**values)
-            found.setdefault(judgement.record_id, []).append(judgement)
-        return found
+        return feedback_of(self.query(tenant, sql, (list(record_ids), as_of)))
 
     def tombstones(self, tenant: str, after_seq: int, as_of_seq: int) -> list[Tombstone]:
         """What was erased of these positions."""
@@ -121,3 +102,7 @@ class PostgresReader:
 
     def _at(self, tenant: str, sql: str, seqs: Sequence[int]) -> list[Row]:
         return self.query(tenant, sql, (list(seqs),))
+
+
+def _record(row: Row) -> Record:
+    return Record(**dict(zip(Record.__struct_fields__, row, strict=True)))

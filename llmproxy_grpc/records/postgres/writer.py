@@ -1,18 +1,28 @@
 """The session that writes: batches by COPY, each in one transaction, positions in the order of commits."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
 import asyncpg
 import msgspec
 
-from llmproxy_grpc.records.compression import RAW, Packer
+from llmproxy_grpc.records.compression import Packer
 from llmproxy_grpc.records.postgres.connection import Connection, fit_row
 from llmproxy_grpc.records.postgres.deletion import Deletion
 from llmproxy_grpc.records.postgres.schema import PARTITION_ROWS, PARTITIONED, partition_of, partition_statements
-from llmproxy_grpc.records.record import Entry, Feedback, OpenCall, Record
-from llmproxy_grpc.records.store import Batch, Erase, Row, Written
+from llmproxy_grpc.records.record import Entry, Feedback, OpenCall
+from llmproxy_grpc.records.rows import (
+    COLUMNS,
+    figures,
+    judgements,
+    labels,
+    last_positions,
+    new_entries,
+    new_feedback,
+    packed_bodies,
+)
+from llmproxy_grpc.records.store import Batch, Erase, Written
 
 Session: TypeAlias = asyncpg.Connection
 
@@ -23,9 +33,6 @@ STAGES: Final = tuple(
 """COPY does not know the rules of rows, so it fills tables of the session's own first."""
 
 _LOCK: Final = "SELECT value FROM counter WHERE name IN ('fseq', 'seq') ORDER BY name FOR UPDATE"
-_COLUMNS: Final = Record.__struct_fields__
-_SEQ: Final = _COLUMNS.index("seq")
-_INGESTED_AT: Final = _COLUMNS.index("ingested_at")
 
 
 class PostgresWriter:
@@ -110,30 +117,22 @@ class PostgresWriter:
         ids = [entry.record.id for entry in entries]
         known = await _known(session, "SELECT id FROM record_key WHERE id = ANY($1)", ids)
         erased = await _known(session, "SELECT id FROM tombstone WHERE id = ANY($1)", ids)
-        fresh: dict[bytes, Entry] = {}
-        for entry in entries:
-            if entry.record.id not in known and entry.record.id not in erased:
-                fresh.setdefault(entry.record.id, entry)
+        fresh, repeated, void = new_entries(entries, known, erased)
         if fresh:
-            await self._insert(session, list(fresh.values()))
-        void = sum(1 for each in ids if each in erased)
-        return len(fresh), len(entries) - len(fresh) - void, void
+            await self._insert(session, fresh)
+        return len(fresh), repeated, void
 
     async def _insert(self, session: Session, entries: Sequence[Entry]) -> None:
         first, now = await _take(session, "seq", len(entries)) + 1, self._clock_us()
         await self._make_partitions(session, first, first + len(entries) - 1)
-        rows: list[Row] = []
-        last: dict[str, int] = {}
-        for seq, entry in enumerate(entries, first):
-            row = [getattr(entry.record, name) for name in _COLUMNS]
-            row[_SEQ], row[_INGESTED_AT] = seq, now
-            rows.append(fit_row(row))
-            last[entry.record.tenant] = seq
-        await _copy(session, "record", rows, _COLUMNS)
+        bodies, lines = packed_bodies(entries, first, self._packer)
+        await _copy(session, "record", figures(entries, first, now), COLUMNS)
         await session.execute("INSERT INTO record_key SELECT id, seq FROM stage_record")
-        await _copy(session, "label", _labels(entries, first))
-        await self._insert_bodies(session, entries, first)
-        await _reached(session, "seq", last)
+        # Two keys that only NUL told apart have become one.
+        await _copy(session, "label", dict.fromkeys(map(fit_row, labels(entries, first))))
+        await _copy(session, "body", bodies)
+        await _copy(session, "line", lines)
+        await _reached(session, "seq", last_positions((entry.record.tenant for entry in entries), first))
 
     async def _make_partitions(self, session: Session, first: int, last: int) -> None:
         for number in range(partition_of(first, self._rows), partition_of(last, self._rows) + 1):
@@ -141,41 +140,16 @@ class PostgresWriter:
                 for statement in partition_statements(number, self._rows):
                     await session.execute(statement)
 
-    async def _insert_bodies(self, session: Session, entries: Sequence[Entry], first: int) -> None:
-        bodies: list[Row] = []
-        lines: list[Row] = []
-        for seq, entry in enumerate(entries, first):
-            body, tenant = entry.body, entry.record.tenant
-            if body is None:
-                continue
-            lower, request = self._packer.pack(body.request)
-            upper, response = self._packer.pack(body.response)
-            bodies.append(fit_row((seq, tenant, lower | upper << 1, request, response)))
-            if body.line is not None or body.line_fault:
-                codec, line = (RAW, None) if body.line is None else self._packer.pack(body.line)
-                lines.append(fit_row((seq, tenant, codec, body.line_fault, line)))
-        await _copy(session, "body", bodies)
-        await _copy(session, "line", lines)
-
-    async def _feedback(self, session: Session, judgements: Sequence[Feedback]) -> tuple[int, int, int]:
-        known = await _known(session, "SELECT id FROM feedback WHERE id = ANY($1)", [each.id for each in judgements])
-        about = [each.record_id for each in judgements]
+    async def _feedback(self, session: Session, given: Sequence[Feedback]) -> tuple[int, int, int]:
+        known = await _known(session, "SELECT id FROM feedback WHERE id = ANY($1)", [each.id for each in given])
+        about = [each.record_id for each in given]
         erased = await _known(session, "SELECT id FROM tombstone WHERE id = ANY($1)", about)
-        fresh: dict[bytes, Feedback] = {}
-        for each in judgements:
-            if each.id not in known and each.record_id not in erased:
-                fresh.setdefault(each.id, each)
+        fresh, repeated, void = new_feedback(given, known, erased)
         if fresh:
             first = await _take(session, "fseq", len(fresh)) + 1
-            rows, last = [], {}
-            for fseq, each in enumerate(fresh.values(), first):
-                value = (each.name, int(each.kind), each.number, each.content, each.source, each.created_at)
-                rows.append(fit_row((fseq, each.id, each.tenant, each.record_id, *value)))
-                last[each.tenant] = fseq
-            await _copy(session, "feedback", rows)
-            await _reached(session, "fseq", last)
-        void = sum(1 for each in about if each in erased)
-        return len(fresh), len(judgements) - len(fresh) - void, void
+            await _copy(session, "feedback", judgements(fresh, first))
+            await _reached(session, "fseq", last_positions((each.tenant for each in fresh), first))
+        return len(fresh), repeated, void
 
     async def _calls(self, session: Session, batch: Batch) -> None:
         """Open calls and segments; what comes twice in a batch counts as it came last."""
@@ -196,20 +170,12 @@ class PostgresWriter:
         )
 
 
-def _labels(entries: Sequence[Entry], first: int) -> list[Row]:
-    """A row for each label; two keys that only NUL told apart have become one."""
-    rows = {
-        fit_row((entry.record.tenant, key, value, seq)): None
-        for seq, entry in enumerate(entries, first)
-        if entry.record.labels
-        for key, value in msgspec.json.decode(entry.record.labels, type=dict[str, str]).items()
-    }
-    return list(rows)
-
-
-async def _copy(session: Session, table: str, rows: Sequence[Row], columns: Sequence[str] | None = None) -> None:
-    if rows:
-        await session.copy_records_to_table(f"stage_{table}", records=rows, columns=columns)
+async def _copy(
+    session: Session, table: str, rows: Iterable[Iterable[object]], columns: Sequence[str] | None = None
+) -> None:
+    fitted = [fit_row(row) for row in rows]
+    if fitted:
+        await session.copy_records_to_table(f"stage_{table}", records=fitted, columns=columns)
         names = ", ".join(columns) if columns else "*"
         into = f"({names})" if columns else ""
         await session.execute(f"INSERT INTO {table} {into} SELECT {names} FROM stage_{table}")  # noqa: S608 - our own names

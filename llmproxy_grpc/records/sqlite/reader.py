@@ -6,7 +6,8 @@ from typing import Final
 import apsw
 
 from llmproxy_grpc.records.compression import Unpacker
-from llmproxy_grpc.records.record import Body, Feedback, FeedbackKind, Record, Tombstone, Watermarks
+from llmproxy_grpc.records.record import Body, Feedback, Record, Tombstone, Watermarks
+from llmproxy_grpc.records.rows import bodies_of, checked_columns, feedback_of, lines_of
 from llmproxy_grpc.records.sqlite.faults import faults_told
 from llmproxy_grpc.records.store import Page, Row, Statistics
 
@@ -41,10 +42,7 @@ class SqliteReader:
 
     def columns(self, page: Page, names: Sequence[str]) -> list[Row]:
         """The same, of some columns alone."""
-        unknown = set(names) - set(Record.__struct_fields__)
-        if unknown:
-            raise ValueError(f"no such columns: {sorted(unknown)}")
-        return self._page(page, ", ".join(f"r.{name}" for name in names))
+        return self._page(page, checked_columns(names))
 
     def query(self, tenant: str, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Runs a reading statement, whose first `?` is the tenant."""
@@ -63,12 +61,7 @@ class SqliteReader:
             "SELECT b.seq, b.codec, b.request, b.response, l.codec, l.line, l.fault FROM record AS r "
             "JOIN body AS b ON b.seq = r.seq LEFT JOIN line AS l ON l.seq = r.seq WHERE +r.tenant = ? AND r.seq IN "
         )
-        unpack = self._unpacker.unpack
-        bodies = {}
-        for seq, codec, request, response, line_codec, line, fault in self._by_seq(tenant, seqs, sql):
-            whole = None if line is None else unpack(line_codec, line)
-            bodies[seq] = Body(unpack(codec & 1, request), unpack(codec >> 1, response), whole, fault or "")
-        return bodies
+        return bodies_of(self._by_seq(tenant, seqs, sql), self._unpacker)
 
     def lines(self, tenant: str, seqs: Sequence[int]) -> dict[int, tuple[bytes | None, str]]:
         """Lines of OPENAI_CHAT with their faults, by position."""
@@ -76,11 +69,7 @@ class SqliteReader:
             "SELECT l.seq, l.codec, l.line, l.fault FROM record AS r JOIN line AS l ON l.seq = r.seq "
             "WHERE +r.tenant = ? AND r.seq IN "
         )
-        unpack = self._unpacker.unpack
-        return {
-            seq: (None if line is None else unpack(codec, line), fault)
-            for seq, codec, line, fault in self._by_seq(tenant, seqs, sql)
-        }
+        return lines_of(self._by_seq(tenant, seqs, sql), self._unpacker)
 
     def feedback(self, tenant: str, record_ids: Sequence[bytes], as_of: int) -> dict[bytes, list[Feedback]]:
         """The latest judgements of each name, kind and source, by record."""
@@ -89,14 +78,11 @@ class SqliteReader:
             f"SELECT {', '.join(names)}, max(fseq) FROM feedback WHERE tenant = ? AND record_id IN (%s) "  # noqa: S608 - names of our own fields
             "AND fseq <= ? GROUP BY record_id, name, kind, source ORDER BY fseq"
         )
-        found: dict[bytes, list[Feedback]] = {}
-        for some in _portions(record_ids):
-            for *row, _ in self.query(tenant, sql % ", ".join("?" * len(some)), (*some, as_of)):
-                values = dict(zip(names, row, strict=True))
-                values["kind"] = FeedbackKind(values["kind"])
-                judgement = Feedback(**values)
-                found.setdefault(judgement.record_id, []).append(judgement)
-        return found
+        return feedback_of(
+            row
+            for some in _portions(record_ids)
+            for row in self.query(tenant, sql % ", ".join("?" * len(some)), (*some, as_of))
+        )
 
     def tombstones(self, tenant: str, after_seq: int, as_of_seq: int) -> list[Tombstone]:
         """What was erased of these positions."""

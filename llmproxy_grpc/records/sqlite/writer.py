@@ -7,17 +7,24 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from llmproxy_grpc.records.compression import RAW, Packer
-from llmproxy_grpc.records.record import Entry, Feedback, OpenCall, Record
+from llmproxy_grpc.records.compression import Packer
+from llmproxy_grpc.records.record import Entry, Feedback, OpenCall
+from llmproxy_grpc.records.rows import (
+    COLUMNS,
+    figures,
+    judgements,
+    labels,
+    last_positions,
+    new_entries,
+    new_feedback,
+    packed_bodies,
+)
 from llmproxy_grpc.records.sqlite.connection import transaction
 from llmproxy_grpc.records.sqlite.deletion import Deletion
 from llmproxy_grpc.records.sqlite.faults import faults_told
 from llmproxy_grpc.records.store import Batch, Erase, Row, Written
 
-_COLUMNS: Final = Record.__struct_fields__
-_INSERT: Final = f"INSERT INTO record ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - names of our own fields
-_SEQ: Final = _COLUMNS.index("seq")
-_INGESTED_AT: Final = _COLUMNS.index("ingested_at")
+_INSERT: Final = f"INSERT INTO record ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - names of our own fields
 _IN_ONE_STATEMENT: Final = 500
 
 
@@ -94,75 +101,32 @@ class SqliteWriter:
         """Stores what is new; tells how many were stored, were there already, and had been erased."""
         known = self._known("record", "id", [entry.record.id for entry in entries])
         erased = self._known("tombstone", "id", [entry.record.id for entry in entries])
-        fresh: dict[bytes, Entry] = {}
-        for entry in entries:
-            if entry.record.id not in known and entry.record.id not in erased:
-                fresh.setdefault(entry.record.id, entry)
+        fresh, repeated, void = new_entries(entries, known, erased)
         if fresh:
-            self._insert(list(fresh.values()))
-        void = sum(1 for entry in entries if entry.record.id in erased)
-        return len(fresh), len(entries) - len(fresh) - void, void
+            self._insert(fresh)
+        return len(fresh), repeated, void
 
     def _insert(self, entries: Sequence[Entry]) -> None:
-        first, now = self._take("seq", len(entries)) + 1, self._clock_us()
-        rows: list[Row] = []
-        last: dict[str, int] = {}
-        for seq, entry in enumerate(entries, first):
-            row = [getattr(entry.record, name) for name in _COLUMNS]
-            row[_SEQ], row[_INGESTED_AT] = seq, now
-            rows.append(tuple(row))
-            last[entry.record.tenant] = seq
-        self._connection.executemany(_INSERT, rows)
-        self._insert_labels(entries, first)
-        self._insert_bodies(entries, first)
-        self._reached("seq", last)
+        first = self._take("seq", len(entries)) + 1
+        bodies, lines = packed_bodies(entries, first, self._packer)
+        execute = self._connection.executemany
+        execute(_INSERT, figures(entries, first, self._clock_us()))
+        execute("INSERT INTO label VALUES (?, ?, ?, ?)", labels(entries, first))
+        # The tenant stands in the record alone.
+        execute("INSERT INTO body VALUES (?, ?, ?, ?)", [(seq, *rest) for seq, _, *rest in bodies])
+        execute("INSERT INTO line VALUES (?, ?, ?, ?)", [(seq, *rest) for seq, _, *rest in lines])
+        self._reached("seq", last_positions((entry.record.tenant for entry in entries), first))
 
-    def _insert_labels(self, entries: Sequence[Entry], first: int) -> None:
-        labels = [
-            (entry.record.tenant, key, value, seq)
-            for seq, entry in enumerate(entries, first)
-            if entry.record.labels
-            for key, value in msgspec.json.decode(entry.record.labels, type=dict[str, str]).items()
-        ]
-        self._connection.executemany("INSERT INTO label VALUES (?, ?, ?, ?)", labels)
-
-    def _insert_bodies(self, entries: Sequence[Entry], first: int) -> None:
-        bodies: list[Row] = []
-        lines: list[Row] = []
-        for seq, entry in enumerate(entries, first):
-            body = entry.body
-            if body is None:
-                continue
-            bodies.append((seq, *self._packed(body.request, body.response)))
-            if body.line is not None or body.line_fault:
-                codec, line = (RAW, None) if body.line is None else self._packer.pack(body.line)
-                lines.append((seq, codec, body.line_fault, line))
-        self._connection.executemany("INSERT INTO body VALUES (?, ?, ?, ?)", bodies)
-        self._connection.executemany("INSERT INTO line VALUES (?, ?, ?, ?)", lines)
-
-    def _packed(self, request: bytes, response: bytes) -> tuple[int, bytes, bytes]:
-        """One codec of two bits for both: the request's in the lower one."""
-        lower, packed_request = self._packer.pack(request)
-        upper, packed_response = self._packer.pack(response)
-        return lower | upper << 1, packed_request, packed_response
-
-    def _feedback(self, judgements: Sequence[Feedback]) -> tuple[int, int, int]:
-        known = self._known("feedback", "id", [each.id for each in judgements])
-        erased = self._known("tombstone", "id", [each.record_id for each in judgements])
-        fresh: dict[bytes, Feedback] = {}
-        for each in judgements:
-            if each.id not in known and each.record_id not in erased:
-                fresh.setdefault(each.id, each)
+    def _feedback(self, given: Sequence[Feedback]) -> tuple[int, int, int]:
+        known = self._known("feedback", "id", [each.id for each in given])
+        erased = self._known("tombstone", "id", [each.record_id for each in given])
+        fresh, repeated, void = new_feedback(given, known, erased)
         first = self._take("fseq", len(fresh)) + 1
-        rows, last = [], {}
-        for fseq, each in enumerate(fresh.values(), first):
-            value = (each.name, int(each.kind), each.number, each.content, each.source, each.created_at)
-            rows.append((fseq, each.id, each.tenant, each.record_id, *value))
-            last[each.tenant] = fseq
-        self._connection.executemany("INSERT INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        self._reached("fseq", last)
-        void = sum(1 for each in judgements if each.record_id in erased)
-        return len(fresh), len(judgements) - len(fresh) - void, void
+        self._connection.executemany(
+            "INSERT INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", judgements(fresh, first)
+        )
+        self._reached("fseq", last_positions((each.tenant for each in fresh), first))
+        return len(fresh), repeated, void
 
     def _calls(self, batch: Batch) -> None:
         opened = [msgspec.structs.astuple(call) for call in batch.opened]
