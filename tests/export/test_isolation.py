@@ -66,7 +66,7 @@ async def test_a_reader_that_does_not_read_costs_bounded_memory_and_is_told_in_t
         call = server.stub.Export(pb.ExportRequest())
         await call.read()
         await until(lambda: server.servicer.running == 0, within=SOON)
-        assert threads() == []
+        await until(lambda: not threads(), within=SOON)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             while (answer := await call.read()) is not grpc.aio.EOF:
                 steps.append(answer)

@@ -22,6 +22,8 @@ ADMIN = "admin"
 ROLE = "llmproxy"
 """An ordinary role, which the rules of rows hold for: they do not for a superuser."""
 
+_ENVIRONMENT = {"LC_ALL": "C", "PATH": os.environ["PATH"]}
+
 
 class PostgresServer:
     """One server with an empty database; killed, stopped and started again as a test says.
@@ -69,10 +71,10 @@ class PostgresServer:
     def start(self) -> None:
         """Starts the server, and waits until it answers."""
         arguments = ["-D", self.data, "-h", "127.0.0.1", "-p", str(self.port), "-k", self._folder]
-        command = [self._programs / "postgres", *arguments, "-c", "log_min_messages=fatal"]
+        command = self._command("postgres", *arguments, "-c", "log_min_messages=fatal")
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self._folder, start_new_session=True, **self._identity()
+                command, stdout=log, stderr=log, cwd=self._folder, env=_ENVIRONMENT, start_new_session=True
             )
         limit = time.monotonic() + START_LIMIT
         while not self._answers():
@@ -130,22 +132,15 @@ class PostgresServer:
         for child in children:
             os.kill(int(child), number)
 
-    def _run(self, program: str, *arguments: "str | Path") -> str:
-        done = subprocess.run(
-            [self._programs / program, *arguments],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd=self._folder,
-            **self._identity(),
-        )
-        return done.stdout
+    def _run(self, program: str, *arguments: "str | Path") -> None:
+        command = self._command(program, *arguments)
+        subprocess.run(command, check=True, capture_output=True, cwd=self._folder, env=_ENVIRONMENT)
 
-    def _identity(self) -> dict[str, object]:
-        who: dict[str, object] = {"env": {"LC_ALL": "C", "PATH": os.environ["PATH"]}}
-        if self._user:
-            who |= {"user": self._user, "group": "nogroup", "extra_groups": []}
-        return who
+    def _command(self, program: str, *arguments: "str | Path") -> "list[str | Path]":
+        # Not `user=` of Popen: that forks where it would else vfork, and the handlers that gRPC has for a fork
+        # have ended the child before it became the server.
+        who = ["setpriv", f"--reuid={self._user}", "--regid=nogroup", "--clear-groups"] if self._user else []
+        return [*who, self._programs / program, *arguments]
 
 
 def _installed() -> Path:
