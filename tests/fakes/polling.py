@@ -9,7 +9,7 @@ from typing import Any
 PAUSE = 0.002
 
 
-async def until(condition: Callable[[], Any], *, within: float = 5.0) -> None:
+async def until(condition: Callable[[], Any], *, within: float = 15.0) -> None:
     """Looks until the condition, which may be a coroutine function, gives something true.
 
     Raises:
