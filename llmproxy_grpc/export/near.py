@@ -37,13 +37,13 @@ def leave_out_near_duplicates(
     scratch.execute(_SCHEMA).fetchall()
     sql = "SELECT seq, size FROM candidate WHERE fault = '' ORDER BY seq"
     found: Iterator[Row] = iter(scratch.execute(sql).fetchall())
-    with Sketching() as process:
+    with Sketching(check) as process:
         while rows := list(islice(found, _BLOCK)):
             for portion in portions(rows, _size):
-                check()
                 seqs: list[int] = [seq for seq, _ in portion]
                 bodies = read_bodies(reader, tenant, seqs)
                 for seq, sketch in zip(seqs, process.sketches([bodies.get(seq) for seq in seqs]), strict=True):
+                    check()
                     if not _kept(scratch, seq, sketch):
                         scratch.execute("UPDATE candidate SET fault = ? WHERE seq = ?", (NEAR_DUPLICATE, seq))
 

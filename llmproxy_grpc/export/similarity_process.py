@@ -3,9 +3,10 @@
 `python -m llmproxy_grpc.export.similarity_process` answers batches on its standard input, until that ends.
 """
 
+import select
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Final, Self
 
 import msgspec
@@ -16,6 +17,8 @@ from llmproxy_grpc.records.decoding import Unreadable, read_texts
 from llmproxy_grpc.records.record import Body
 
 _LENGTH: Final = 4
+_PAUSE_MS: Final = 100
+"""Milliseconds between two looks whether anybody still waits."""
 
 
 class Sketch(Struct, frozen=True, array_like=True):
@@ -28,9 +31,16 @@ class Sketch(Struct, frozen=True, array_like=True):
 class Sketching:
     """The process, from the outside; use it in `with`.
 
+    Args:
+        check: Called while it is waited for; raises if nobody needs the result any longer.
+
     Raises:
         OSError: It cannot be started, or has ended.
     """
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+        self._begun = False
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", __name__]
@@ -45,12 +55,22 @@ class Sketching:
         """One for each; without hashes where there is no content, or none that can be read."""
         batch = [(body.request, body.response) if body is not None else None for body in bodies]
         assert self._process.stdin is not None  # noqa: S101 - a pipe, as asked for
-        assert self._process.stdout is not None  # noqa: S101 - as above
+        if not self._begun:
+            self._answer()  # it reads from now on, so that writing holds nobody up
+            self._begun = True
         _write(self._process.stdin, msgspec.msgpack.encode(batch))
+        return msgspec.msgpack.decode(self._answer(), type=list[Sketch])
+
+    def _answer(self) -> bytes:
+        assert self._process.stdout is not None  # noqa: S101 - a pipe, as asked for
+        there = select.poll()
+        there.register(self._process.stdout, select.POLLIN)
+        while not there.poll(_PAUSE_MS):
+            self._check()
         answer = _read(self._process.stdout)
         if answer is None:
             raise OSError("the process that compares records has ended")
-        return msgspec.msgpack.decode(answer, type=list[Sketch])
+        return answer
 
 
 def sketch(content: tuple[bytes, bytes] | None) -> Sketch:
@@ -76,8 +96,9 @@ def _read(pipe: IO[bytes]) -> bytes | None:
 
 
 def main() -> None:
-    """Answers batches until there are no more."""
+    """Says that it is there, by an empty answer, and answers batches until there are no more."""
     decoder = msgspec.msgpack.Decoder(list[tuple[bytes, bytes] | None])
+    _write(sys.stdout.buffer, b"")
     while (batch := _read(sys.stdin.buffer)) is not None:
         _write(sys.stdout.buffer, msgspec.msgpack.encode([sketch(content) for content in decoder.decode(batch)]))
 

@@ -1,6 +1,7 @@
 """A real PostgreSQL server for tests, on a free loopback port; it ends with the object."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -130,7 +131,8 @@ class PostgresServer:
         # Each session of a client is a process group of its own.
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         for child in children:
-            os.kill(int(child), number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(int(child), number)
 
     def _run(self, program: str, *arguments: "str | Path") -> None:
         command = self._command(program, *arguments)

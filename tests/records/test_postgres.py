@@ -223,8 +223,9 @@ def test_what_was_committed_outlives_a_killed_server_and_the_connections_come_ba
 
 
 def test_a_server_that_has_stopped_holds_no_thread_for_ever(own_server, monkeypatch):
-    monkeypatch.setattr("llmproxy_grpc.records.postgres.connection.COMMAND_TIMEOUT", 0.3)
-    monkeypatch.setattr("llmproxy_grpc.records.postgres.connection.CONNECT_TIMEOUT", 0.3)
+    PostgresStore(own_server.address, spool="host").writer().close()  # makes the tables, in its own time
+    monkeypatch.setattr("llmproxy_grpc.records.postgres.connection.COMMAND_TIMEOUT", 1.0)
+    monkeypatch.setattr("llmproxy_grpc.records.postgres.connection.CONNECT_TIMEOUT", 1.0)
     writer = PostgresStore(own_server.address, spool="host").writer()
     writer.write(Batch(entries=[an_entry()]))
     own_server.freeze()
