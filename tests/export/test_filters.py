@@ -255,3 +255,30 @@ def test_labels_and_judgements_are_looked_up_by_their_indexes(stored, name):
         "SEARCH r USING INDEX record_id (id=? AND rowid>? AND rowid<?)",
     }
     assert not any(step.startswith("SCAN") for step in plan)
+
+
+@pytest.mark.parametrize("open_store", ["postgres"], indirect=True)
+def test_nothing_is_read_from_end_to_end_for_what_is_rare(writer, reader, postgres):
+    chats = [
+        a_chat(
+            keep=False,
+            labels={"k": "a" if number % 300 == 0 else f"b{number % 50}"},
+            conversation=f"c{number}",
+            end_user=f"e{number}",
+        )
+        for number in range(6000)
+    ]
+    writer.write(Batch(entries=chats))
+    writer.write(Batch(feedback=[a_judgement(chat.record.id, name="grade", number=0.5) for chat in chats[::3]]))
+    writer.write(Batch(feedback=[a_judgement(chat.record.id, number=1.0) for chat in chats[::4]]))
+    postgres.sql("ANALYZE", database="records")
+    read_whole = {}
+    for name, asked in INDEXED.items():
+        compiled = condition(asked, Window("default", 0, len(chats), 10**6))
+        sql = (
+            "EXPLAIN SELECT r.seq FROM record AS r "
+            f"WHERE r.tenant = ? AND r.seq > ? AND r.seq <= ? AND ({compiled.sql}) ORDER BY r.seq LIMIT ?"
+        )
+        plan = [row[0] for row in reader.query("default", sql, (0, len(chats), *compiled.values, 512))]
+        read_whole[name] = [step.strip() for step in plan if "Seq Scan" in step]
+    assert read_whole == {name: [] for name in INDEXED}

@@ -1,7 +1,9 @@
 """Exports that go on where the one before ended add up, and nothing but the records decides the bytes."""
 
+import asyncio
 import itertools
 import random
+import threading
 from hashlib import sha256
 
 import pytest
@@ -23,22 +25,36 @@ def some_chats(count):
     return [a_chat("x" * (1 + number * 37 % 300), str(number), **odd.get(number % 11, {})) for number in range(count)]
 
 
-async def test_windows_one_after_the_other_are_the_whole(server, writer):
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("open_store", "enough"), [("sqlite", 1000), ("postgres", 200)], indirect=["open_store"])
+async def test_windows_one_after_the_other_are_the_whole_while_records_come(server, writer, enough):
     chance = random.Random(3)
-    for _ in range(4):
-        writer.write(Batch(entries=some_chats(60)))
-    whole = await server.all()
-    end = whole.header.as_of_seq
-    assert end == 240
-    for _ in range(25):
-        cuts = sorted({0, end, *(chance.randrange(end + 1) for _ in range(chance.randrange(6)))})
-        got = [
-            await server.all(filter=pb.ExportFilter(after_seq=after, as_of_seq=until))
-            for after, until in itertools.pairwise(cuts)
-        ]
-        assert b"".join(one.data for one in got) == whole.data
-        assert sum(one.summary.matched_records for one in got) == whole.summary.matched_records
-        assert [one.header.as_of_seq for one in got] == cuts[1:]
+    writer.write(Batch(entries=some_chats(100)))
+    over = threading.Event()
+
+    def write_on():
+        while not over.wait(0.02):
+            writer.write(Batch(entries=some_chats(chance.randrange(1, 9))))
+
+    writing = asyncio.create_task(asyncio.to_thread(write_on))
+    made = 0
+    try:
+        while made < enough:
+            whole = await server.all()
+            end = whole.header.as_of_seq
+            cuts = sorted({0, end, *(random.Random(made).choices(range(end + 1), k=60))})
+            got = [
+                await server.all(filter=pb.ExportFilter(after_seq=after, as_of_seq=until))
+                for after, until in itertools.pairwise(cuts)
+            ]
+            assert b"".join(one.data for one in got) == whole.data
+            assert sum(one.summary.matched_records for one in got) == whole.summary.matched_records
+            assert [one.header.as_of_seq for one in got] == cuts[1:]
+            made += len(cuts) - 2
+    finally:
+        over.set()
+        await writing
+    assert end > 150
 
 
 async def test_a_tail_that_is_asked_for_while_records_come_sees_each_once(server, writer):
