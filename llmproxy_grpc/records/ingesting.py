@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 ELECTION: Final = 1.0
 """Seconds between two tries to become the one that ingests."""
 POLL: Final = 0.1
+FEW: Final = 100
+"""Rows below which it waits for more: a batch costs as much as dozens of rows, and takes its time from the calls."""
 LAST_WORK: Final = 2.0
 """Seconds that the end of a process may take to ingest what is still there."""
 FIRST_PAUSE: Final = 0.2
@@ -148,7 +150,7 @@ class Ingesting:
                 moved = ingester.move()
                 self._succeeded()
                 self._beside(ingester, writer)
-                if not moved:
+                if moved < FEW:
                     self._stop.wait(self._manners.poll)
             self._finish(ingester)
         finally:

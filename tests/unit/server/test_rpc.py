@@ -3,7 +3,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy_grpc.server.rpc import record_id
+from llmproxy_grpc.server.rpc import Randomness, record_id
 from llmproxy_grpc.server.trailers import header_value
 
 
@@ -17,6 +17,13 @@ def test_a_record_id_is_a_uuid_of_version_seven_that_holds_its_time(milliseconds
 
 def test_record_ids_sort_by_time():
     assert record_id(1, b"\xff" * 10) < record_id(2, b"\x00" * 10)
+
+
+def test_no_random_bytes_are_handed_out_twice():
+    randomness = Randomness()
+    taken = [randomness.take(10) for _ in range(1000)]
+    assert {len(each) for each in taken} == {10}
+    assert len(set(taken)) == 1000
 
 
 @given(st.text())
