@@ -36,6 +36,8 @@ BENCH: Final = 300.0
 EVERY_MODEL: Final = frozenset({401, 498})
 """Statuses that refuse a credential as such; others refuse it for a model."""
 REFUSED: Final = frozenset({401, 403, 498})
+SLOW_START: Final = 15.0
+"""Seconds in which a target that was ejected gets its share of the calls back."""
 MOST_LINES: Final = 4096
 """Targets that are remembered; callers of direct models choose their names."""
 
@@ -53,7 +55,7 @@ class Circuits:
         config: When circuits open, and for how long.
         credentials: How many credentials each provider has that take turns; one if it is not there.
         clock: Monotonic seconds.
-        random: Spreads the times at which circuits are probed.
+        random: Spreads the times at which circuits are probed, and the calls of a target that has just returned.
         groups: The targets of each model, which are compared with each other.
         tell: Told of every outage that this process has seen itself, for the others to `learn`.
     """
@@ -93,6 +95,17 @@ class Circuits:
         """Whether a target may be called now; asking changes nothing."""
         line = self._lines.get(target)
         return line is None or line.available(self._clock())
+
+    def welcome(self, target: Target) -> bool:
+        """Whether a target should have its turn now: one that has just returned gets its calls little by little."""
+        line = self._lines.get(target)
+        if line is None:
+            return True
+        now = self._clock()
+        if not line.available(now):
+            return False
+        back = now - line.ejected_until
+        return back >= SLOW_START or self._random.random() * SLOW_START < back
 
     def line(self, target: Target) -> Line:
         """What is known of a target."""

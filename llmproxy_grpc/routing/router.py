@@ -245,7 +245,7 @@ class Router:
         )
 
     def _available(self, target: Target) -> bool:
-        return self._admits(target.provider) and self._circuits.available(target)
+        return self._admits(target.provider) and self._circuits.welcome(target)
 
     def _limit(self, call: Call, routing: RoutingPolicy, left: int) -> float | None:
         """Longest wait, in seconds, for a whole answer: as the caller says, else none for the last target.

@@ -313,3 +313,31 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
+
+
+def test_a_target_that_was_ejected_gets_its_calls_back_little_by_little():
+    circle = Circle()
+    circle.circuits.learn(Outage(OutageKind.EJECTED, "a", "m", -1, circle.clock() + 30))
+
+    def welcomes() -> int:
+        return sum(circle.circuits.welcome(A) for _ in range(1000))
+
+    assert welcomes() == 0
+    circle.clock.advance(30)
+    shares = [welcomes()]
+    for _ in range(3):
+        circle.clock.advance(5)
+        shares.append(welcomes())
+    assert shares[0] == 0
+    assert shares[1] == pytest.approx(333, abs=60)
+    assert shares[2] == pytest.approx(667, abs=60)
+    assert shares[3] == 1000
+    assert circle.circuits.welcome(B)  # of which nothing is known
+
+
+def test_a_target_that_has_just_returned_may_be_called_where_there_is_no_other():
+    circle = Circle()
+    circle.circuits.learn(Outage(OutageKind.EJECTED, "a", "m", -1, circle.clock() + 30))
+    circle.clock.advance(30)
+    assert not circle.circuits.welcome(A)
+    assert circle.attempt() == 0
