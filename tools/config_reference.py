@@ -92,7 +92,9 @@ that takes care of it. `grpc.health_listen` is exempt: it serves health alone.
 `SIGHUP`, or a change of the file or of one that holds a secret or prices, reloads the configuration without dropping
 a call: it is checked, everything is built from it, it is put into force, and what it replaces is drained. A
 configuration with faults changes nothing: the old one stays, the faults are logged and
-`llmproxy_config_reloads_total{result="rejected"}` counts them.
+`llmproxy_config_reloads_total{result="rejected"}` counts them. With one worker, changes of `grpc` (but for
+`max_in_flight`, `predrain` and `grace`), `http`, `admin`, `records` and `telemetry` wait for a restart, and the log says
+`restart_needed`.
 
 ## Keys
 """

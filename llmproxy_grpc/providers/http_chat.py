@@ -3,11 +3,12 @@
 A wire says where a model answers, how a request is written, and how answers and frames are read.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from copy import copy
 from secrets import token_hex
-from typing import Generic, Self
+from typing import Final, Generic, Self
 
 from msgspec import Struct
 
@@ -28,6 +29,9 @@ from llmproxy_grpc.providers.http import HttpResponse
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.streaming import Frame, Framing, StreamDecoder, StreamReader
 from llmproxy_grpc.providers.upstream import JSON, Upstream
+
+MANY_MESSAGES: Final = 256
+"""From so many on, others may run before a conversation is encoded: choosing who gets it took its time."""
 
 
 class Reply(Struct, frozen=True):
@@ -138,6 +142,8 @@ class HttpChat(ABC, Generic[Frame]):
 
     async def chat(self, request: ChatRequest, model: str) -> ProviderResponse:
         """Answers a conversation in one piece; raises as every provider does."""
+        if len(request.messages) >= MANY_MESSAGES:
+            await asyncio.sleep(0)
         path, body = self.path(model, stream=False), self.encode(request, model, stream=False)
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
@@ -145,6 +151,8 @@ class HttpChat(ABC, Generic[Frame]):
 
     async def stream(self, request: ChatRequest, model: str) -> AsyncGenerator[list[StreamEvent], None]:
         """Answers a conversation as a stream, as every provider does."""
+        if len(request.messages) >= MANY_MESSAGES:
+            await asyncio.sleep(0)
         path, body = self.path(model, stream=True), self.encode(request, model, stream=True)
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:

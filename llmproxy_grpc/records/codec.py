@@ -57,6 +57,8 @@ def entry_of(ended: Ended, render: RenderLine | None = None) -> Entry:
 
 def bare(ended: Ended) -> Ended:
     """The same call without its content: what is told of it is all that is kept."""
+    if not ended.request:
+        return ended  # it had none, and what is told of it is told already
     request = _request(ended)
     answer = _answer(ended)
     return replace(

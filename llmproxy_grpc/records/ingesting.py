@@ -17,7 +17,7 @@ from llmproxy_grpc.records.codec import RenderLine
 from llmproxy_grpc.records.ingester import Ingester
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.quarantine import Quarantine
-from llmproxy_grpc.records.spool.segments import segments
+from llmproxy_grpc.records.spool.segments import is_complete, segments
 from llmproxy_grpc.records.store import OpenStore, RecordWriter, StoreFull, StoreUnavailable, StoreUnfit
 from llmproxy_grpc.records.tally import Tally
 
@@ -177,9 +177,9 @@ class Ingesting:
             ingester.bury()
             self._next_burial = now + BURIALS
         if now >= self._next_retention:
+            self._next_retention = now + RETENTION  # also if it fails: records come first
             self._expire(writer)
             self._quarantine.expire(self._manners.retention)
-            self._next_retention = now + RETENTION
 
     def _expire(self, writer: RecordWriter) -> None:
         before = int((self._manners.wall() - self._manners.retention) * MICROSECONDS)
@@ -197,7 +197,10 @@ class Ingesting:
         """Whether another one ought to have ingested long ago what lies there."""
         oldest = self._manners.wall() - STALE
         try:
-            return any(segment.path.stat().st_mtime < oldest for segment in segments(self._places.spool))
+            return any(
+                segment.path.stat().st_mtime < oldest and is_complete(segment.path)
+                for segment in segments(self._places.spool)
+            )
         except OSError:
             return False
 

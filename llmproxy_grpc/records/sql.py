@@ -22,8 +22,8 @@ from llmproxy_grpc.records.record import FeedbackKind, parse_id
 from llmproxy_grpc.records.store import Condition
 
 _LATEST = (
-    "NOT EXISTS (SELECT 1 FROM feedback g WHERE g.record_id = f.record_id AND g.name = f.name AND g.kind = f.kind"
-    " AND g.source = f.source AND g.fseq > f.fseq AND g.fseq <= ?)"
+    "NOT EXISTS (SELECT 1 FROM feedback g WHERE g.record_id = f.record_id AND g.tenant = f.tenant AND g.name = f.name"
+    " AND g.kind = f.kind AND g.source = f.source AND g.fseq > f.fseq AND g.fseq <= ?)"
 )
 _HIGHEST_CHARACTER = "\U0010ffff"
 

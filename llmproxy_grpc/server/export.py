@@ -93,8 +93,10 @@ class ExportServicer:
         thread = ExportThread(self._vault.store, self._opener(job, key, resumed))
 
         async def release() -> None:
-            await thread.aclose()
-            slot.close()
+            try:
+                await thread.aclose()
+            finally:
+                slot.close()  # also when the caller leaves while that is waited for
 
         writer = ExportWriter(
             rpc,

@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
-from google.protobuf.message import Message
+from google.protobuf.message import Message as AnyMessage
 
 from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.errors import FeatureDisabled, FieldViolation, InvalidRequest, name_fields
-from llmproxy_grpc.messages import ChatRequest, EmbedRequest, Warning
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest, Message, Warning
 from llmproxy_grpc.routing.router import Router
 from llmproxy_grpc.server.validation import features_off, unknown_fields, validate, validate_embed
-from llmproxy_grpc.wire import to_embed_request, to_request
+from llmproxy_grpc.wire import to_embed_request, to_messages, to_request
 
 MANY_MESSAGES: Final = 256
 """From so many on, others may run between the steps of accepting: each takes up to a millisecond for 500 messages."""
@@ -50,8 +50,11 @@ async def accept(
     warn_of_unknown_fields(request, call, prefix)
     if len(request.messages) < MANY_MESSAGES:
         return to_request(request)
-    await asyncio.sleep(0)
-    accepted = to_request(request)
+    messages: list[Message] = []
+    for start in range(0, len(request.messages), MANY_MESSAGES):
+        await asyncio.sleep(0)
+        messages += to_messages(request, start, start + MANY_MESSAGES)
+    accepted = to_request(request, messages)
     await asyncio.sleep(0)
     return accepted
 
@@ -72,7 +75,7 @@ def invalid(violations: Sequence[FieldViolation]) -> InvalidRequest:
     return InvalidRequest(f"The request is not valid: {fields}.", violations=violations)
 
 
-def warn_of_unknown_fields(message: Message, call: Call, prefix: str = "") -> None:
+def warn_of_unknown_fields(message: AnyMessage, call: Call, prefix: str = "") -> None:
     """Tells a newer client that a field of its request is not known here."""
     for path in unknown_fields(message):
         text = "This server does not know the field and ignored it."

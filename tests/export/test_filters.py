@@ -226,6 +226,15 @@ def test_another_tenants_records_are_never_found(stored):
     assert found_by_scan(stored, asked, Window("other", 0, COUNT, 10**6)) == []
 
 
+def test_what_another_tenant_says_of_a_record_changes_nothing(writer, reader):
+    chat = a_chat()
+    writer.write(Batch(entries=[chat]))
+    writer.write(Batch(feedback=[a_judgement(chat.record.id)]))
+    writer.write(Batch(feedback=[a_judgement(chat.record.id, number=0.0, tenant="other")]))
+    asked = Filter(feedback=(FeedbackCondition("helpful", thumbs_up=True),))
+    assert found_by_scan(reader, asked, Window("default", 0, 1, 10**6)) == [1]
+
+
 INDEXED = {
     "label": Filter(labels=(LabelCondition("k", LabelOperator.IN, ("a",)),)),
     "label prefix": Filter(labels=(LabelCondition("k", LabelOperator.PREFIX, ("a",)),)),

@@ -59,6 +59,23 @@ async def test_a_reader_that_leaves_while_a_plan_is_made_ends_that(server, write
     assert not plans.exists() or list(plans.iterdir()) == []
 
 
+async def test_a_caller_that_leaves_while_its_export_ends_frees_the_place(server, writer, monkeypatch):
+    fill(writer, 100, 100)
+    really = ExportThread.aclose
+
+    async def left(thread):
+        await really(thread)
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExportThread, "aclose", left)
+        for _ in range(export.MOST_AT_ONCE):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await server.all()
+    assert server.servicer.running == 0
+    assert (await server.all()).summary.written_records == 100
+
+
 async def test_a_reader_that_does_not_read_costs_bounded_memory_and_is_told_in_the_end(open_store, writer, tmp_path):
     fill(writer, 2000, 16_000)
     steps = []

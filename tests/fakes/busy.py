@@ -15,8 +15,8 @@ from blockbuster import BlockBuster
 
 LIMIT = 0.010
 """Seconds of CPU that one callback of the event loop may take: the promise."""
-SLACK = 3 if sys.gettrace() is None else 10
-"""How many times that tests allow: CPU is not felt by a busy machine, but by a slow one, and by measuring coverage."""
+SLACK = 10 if sys.gettrace() is None else 30
+"""How many times that tests allow: ten, since machines differ, and three times that while coverage is measured."""
 FOREIGN = ("/tests/", "/pytest_asyncio/", "/_pytest/", "/grpc/aio/_call.py")
 """Whose tasks are not the server's: tests, and the clients that share their loop."""
 START = "app.py:App.run"

@@ -73,14 +73,16 @@ class PostgresServer:
         """Starts the server, and waits until it answers."""
         arguments = ["-D", self.data, "-h", "127.0.0.1", "-p", str(self.port), "-k", self._folder]
         command = self._command("postgres", *arguments, "-c", "log_min_messages=fatal")
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self._folder, env=_ENVIRONMENT, start_new_session=True
-            )
         limit = time.monotonic() + START_LIMIT
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > limit:
+            if time.monotonic() > limit:
                 raise RuntimeError((self._folder / "log").read_text())
+            if self._process is None or self._process.poll() is not None:
+                # Not at the first try if a session of a server that was killed has not ended yet.
+                with (self._folder / "log").open("ab") as log:
+                    self._process = subprocess.Popen(
+                        command, stdout=log, stderr=log, cwd=self._folder, env=_ENVIRONMENT, start_new_session=True
+                    )
             time.sleep(0.02)
 
     def kill(self) -> None:

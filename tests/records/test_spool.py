@@ -267,3 +267,8 @@ def test_a_frame_that_cannot_be_written_down_stops_nobody(tmp_path):
         assert sorted(written for _, written in spool.told.wait(3)) == [False, True, True]
         assert (odd.id, False) in spool.told.all
     assert spool.tally.dropped == {Loss.SPOOL_FAILED: 1}
+
+
+def test_what_never_had_content_keeps_what_is_told_of_it():
+    ended = an_end(request=b"", response=b"", end_user="alice", labels={"a": "b"})
+    assert bare(ended) == ended

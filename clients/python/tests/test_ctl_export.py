@@ -39,6 +39,10 @@ LINES = [
         ("", {"output": {"format": 2}, "filter": {}, "selection": {}}),
         ("--format trl_kto", {"output": {"format": 6}, "filter": {}, "selection": {}}),
         (
+            "--redact-class EMAIL",
+            {"output": {"format": 2, "redaction": {"classes": ["EMAIL"]}}, "filter": {}, "selection": {}},
+        ),
+        (
             "--model a --model b --code ok --code 14 --finish-reason STOP --after-seq 7 --no-tools --media",
             {
                 "filter": {

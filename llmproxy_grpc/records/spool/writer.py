@@ -213,7 +213,7 @@ class SpoolWriter:
 
     def _stripped(self, offer: Offer) -> Offer:
         said = offer.said
-        if not isinstance(said, Ended) or not offer.size:
+        if not isinstance(said, Ended) or not said.request:
             return offer
         self._tally.strip()
         return Offer(self._bare(said), offer.waiter)

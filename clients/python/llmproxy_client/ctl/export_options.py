@@ -158,7 +158,8 @@ def _output(given: argparse.Namespace) -> ExportOutput:
     )
     if given.redact:
         output.redaction.mode = _REDACTIONS[given.redact]
-        output.redaction.classes.extend(given.redact_class)
+    if given.redact_class:
+        output.redaction.classes.extend(given.redact_class)  # without a mode the server refuses them
     return output
 
 
