@@ -93,7 +93,7 @@ that takes care of it. `grpc.health_listen` is exempt: it serves health alone.
 a call: it is checked, everything is built from it, it is put into force, and what it replaces is drained. A
 configuration with faults changes nothing: the old one stays, the faults are logged and
 `llmproxy_config_reloads_total{result="rejected"}` counts them. With one worker, changes of `grpc` (but for
-`max_in_flight`, `predrain` and `grace`), `http`, `admin`, `records` and `telemetry` wait for a restart, and the log says
+`max_in_flight`, `predrain` and `grace`), `http`, `admin`, `records` and `telemetry` wait for a restart; the log says
 `restart_needed`.
 
 ## Keys
