@@ -45,6 +45,8 @@ class Crew:
         self._workers: dict[int, WorkerProcess] = {}
         self._keepers: dict[int, asyncio.Task[None]] = {}
         self._leaving: dict[WorkerProcess, asyncio.Task[None]] = {}
+        # Held by whoever starts workers or tells them a configuration, so that none starts with one that is passing.
+        self._changing = asyncio.Lock()
 
     @property
     def workers(self) -> Sequence[WorkerProcess]:
@@ -79,10 +81,11 @@ class Crew:
             ConfigError: It cannot be used.
             OSError: An address cannot be had.
         """
-        if _at_start(old) == _at_start(new):
-            await self._tell(old, new)
-        else:
-            await self._replace_all(old, new)
+        async with self._changing:
+            if _at_start(old) == _at_start(new):
+                await self._tell(old, new)
+            else:
+                await self._replace_all(old, new)
 
     def drain(self, *, notice: bool) -> None:
         """Has all end together; with `notice` load balancers get the time to look elsewhere first."""
@@ -148,11 +151,18 @@ class Crew:
             await asyncio.sleep(restarts.delay())
             if restarts.alarming:
                 log.critical("worker_keeps_dying", worker=number)
-            try:
-                self._workers[number] = await self._launch(number)
-                self.totals.restarted()
-            except OSError as error:
-                log.error("worker_not_started", worker=number, why=str(error))
+            async with self._changing:
+                await self._restart(number)
+
+    async def _restart(self, number: int) -> None:
+        """Starts a worker, unless a reload has put one there meanwhile."""
+        if number in self._workers:
+            return
+        try:
+            self._workers[number] = await self._launch(number)
+            self.totals.restarted()
+        except OSError as error:
+            log.error("worker_not_started", worker=number, why=str(error))
 
     async def _launch(self, number: int) -> WorkerProcess:
         begin = Begin(
