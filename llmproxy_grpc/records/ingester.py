@@ -109,16 +109,22 @@ class Ingester:
         return len(dead)
 
     def _read(self) -> _Haul:
+        """Reads segments, but none of a worker of whose earlier one something is left: ends must not overtake begins."""
         haul = _Haul()
+        held_up = None
         for segment in segments(self._spool):
             if haul.rows >= MOST_ROWS:
                 break
+            if segment.worker == held_up:
+                continue
             position = self._progress.get(segment.name, 0)
             try:
                 portion = read_portion(segment, position)
             except FileNotFoundError:
                 continue
             self._take(segment, position, portion, haul)
+            if not portion.exhausted:
+                held_up = segment.worker
         return haul
 
     def _take(self, segment: Segment, position: int, portion: Portion, haul: _Haul) -> None:

@@ -106,6 +106,19 @@ def test_segments_go_in_worker_by_worker_in_their_order(bench):
     assert bench.ids() == [end.id for end in ends]
 
 
+def test_an_end_never_overtakes_its_begin_in_a_backlog(bench):
+    """More begins than are read at once, and the ends in the next segment, the last begun first."""
+    ends = [an_end() for _ in range(reading.MOST_FRAMES + 100)]
+    bench.segment(frames(*[a_begin(end.id) for end in ends]), 1)
+    bench.segment(frames(*reversed(ends)), 2)
+    bench.segment(frames(another := an_end()), 1, "001-b")
+    while segments(bench.folder):
+        bench.ingester.move()
+    assert bench.writer.open_calls() == []
+    assert bench.ingester.bury() == 0
+    assert sorted(bench.ids()) == sorted([another.id, *[end.id for end in ends]])
+
+
 def test_a_segment_that_is_written_to_is_read_as_far_as_it_goes_and_stays(bench):
     first, second = an_end(), an_end()
     path = bench.folder / "000-a-00000001.spool"

@@ -20,12 +20,14 @@ class Portion(Struct, frozen=True):
         payloads: Of the whole frames.
         damaged: What is no frame and never will be one, each piece for itself.
         end: Position up to which this goes.
+        exhausted: Whether the file has nothing behind that.
         finished: Whether the segment is complete, and this was the last of it.
     """
 
     payloads: Sequence[bytes]
     damaged: Sequence[bytes]
     end: int
+    exhausted: bool
     finished: bool
 
 
@@ -54,13 +56,14 @@ def read_portion(segment: Segment, position: int, most: int = MOST_BYTES) -> Por
             damaged.append(data[start : frame.end])
         else:
             # It may be half written: looked at again, and given up only when the segment is complete.
-            return Portion(payloads, (), position + start, finished=False)
+            return Portion(payloads, (), position + start, exhausted=False, finished=False)
         start = frame.end
         if len(payloads) + len(damaged) >= MOST_FRAMES:
-            return Portion(payloads, damaged, position + start, finished=False)
+            end = position + start
+            return Portion(payloads, damaged, end, exhausted=end == size, finished=False)
     end = position + start
     last = position + len(data) == size
     if (complete and last and scan.tail is not Tail.NOTHING) or (complete and scan.tail is Tail.DAMAGED):
         damaged.append(data[start:])
         end = size
-    return Portion(payloads, damaged, end, finished=complete and end == size)
+    return Portion(payloads, damaged, end, exhausted=end == size, finished=complete and end == size)
