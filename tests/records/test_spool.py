@@ -216,6 +216,48 @@ def test_a_write_that_breaks_off_leaves_no_part_of_a_frame(tmp_path, monkeypatch
     assert next(tmp_path.glob("*.spool")).read_bytes() == b"whole again"
 
 
+def test_nothing_is_appended_behind_part_of_a_frame_that_stays(tmp_path, monkeypatch):
+    really, faults = os.write, iter(["part", "error"])
+
+    def write(descriptor, data):
+        fault = next(faults, None)
+        if fault == "error":
+            raise OSError(errno.EIO, "broken")
+        return really(descriptor, bytes(data)[:10] if fault == "part" else data)
+
+    def truncate(_descriptor, _size):
+        raise OSError(errno.EIO, "broken")
+
+    with Spooling(tmp_path / "spool") as spool, monkeypatch.context() as patch:
+        patch.setattr(os, "write", write)
+        patch.setattr(os, "ftruncate", truncate)
+        spool.put(an_end())
+        spool.told.wait()
+        spool.put(an_end())
+        spool.told.wait(2)
+        assert [len(read_portion(each, 0).payloads) for each in segments(spool.folder)] == [0, 2]
+    assert spool.tally.dropped == {}
+
+
+def test_what_may_not_have_reached_the_disk_is_written_again_elsewhere(tmp_path, monkeypatch):
+    """A disk that failed once may say the next time that all is well, though what failed is lost."""
+    really, failed = os.fdatasync, []
+
+    def fdatasync(descriptor):
+        if not failed:
+            failed.append(descriptor)
+            raise OSError(errno.EIO, "broken")
+        really(descriptor)
+
+    end = an_end()
+    with Spooling(tmp_path / "spool", durable=True) as spool, monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", fdatasync)
+        spool.put(end)
+        assert spool.told.wait() == [(end.id, True)]
+        contents = [[decode(payload) for payload in read_portion(each, 0).payloads] for each in segments(spool.folder)]
+        assert [[said.id for said in content] for content in contents] == [[end.id], [end.id]]
+
+
 def test_what_does_not_fit_into_memory_loses_content_first_and_is_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "MOST_FRAMES", 3)
     monkeypatch.setattr(writer, "MOST_BYTES", 10)

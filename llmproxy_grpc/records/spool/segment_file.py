@@ -30,31 +30,43 @@ class SegmentFile:
         self._synced = -1
         self._closing = threading.Lock()
         self._closed = False
+        self.sound = True
+        """Whether more may be appended: not behind part of a frame, nor when it is unknown what is on the disk."""
 
     def append(self, data: bytes) -> None:
-        """Appends all of the bytes; if that fails, the file is what it was.
+        """Appends all of the bytes; if that fails, the file is what it was, or not sound any more.
 
         Raises:
-            OSError: Nothing was appended.
+            OSError: They were not appended.
         """
         written = 0
         try:
             while written < len(data):
                 written += os.write(self._descriptor, memoryview(data)[written:] if written else data)
         except OSError:
+            self.sound = False
             os.ftruncate(self._descriptor, self.size)
+            self.sound = True
             raise
         self.size += written
 
     def sync(self) -> None:
-        """Makes what was appended before survive a power cut; nothing if that is so already, or the file is closed."""
+        """Makes what was appended before survive a power cut; nothing if that is so already, or the file is closed.
+
+        Raises:
+            OSError: It is unknown what would survive, now and later: the kernel may take what failed for written.
+        """
         with self._closing:
             size = self.size
             if self._closed or size == self._synced:
                 return
-            if self._synced < 0:
-                sync_folder(self._folder)
-            os.fdatasync(self._descriptor)
+            try:
+                if self._synced < 0:
+                    sync_folder(self._folder)
+                os.fdatasync(self._descriptor)
+            except OSError:
+                self.sound = False
+                raise
             self._synced = size
 
     def gone(self) -> bool:

@@ -169,6 +169,8 @@ class SpoolWriter:
 
     def _append(self, data: bytes) -> None:
         """Appends, and syncs if need be; begins a segment before and ends it behind if that is due."""
+        if self._segment is not None and not self._segment.sound:
+            self._renew()
         if self._segment is None:
             self._segment = self._begin()
         self._segment.append(data)
