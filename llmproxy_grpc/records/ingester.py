@@ -109,7 +109,7 @@ class Ingester:
         return len(dead)
 
     def _read(self) -> _Haul:
-        """Reads segments, but none of a worker of whose earlier one something is left: ends must not overtake begins."""
+        """Reads segments, but none behind one that is left half read: ends must not overtake begins."""
         haul = _Haul()
         held_up = None
         for segment in segments(self._spool):

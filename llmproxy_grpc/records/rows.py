@@ -13,22 +13,33 @@ COLUMNS: Final = Record.__struct_fields__
 _SEQ: Final = COLUMNS.index("seq")
 _INGESTED_AT: Final = COLUMNS.index("ingested_at")
 _FEEDBACK: Final = Feedback.__struct_fields__
+EVERY_TENANT: Final = ""
+"""Of a tombstone that keeps an id out whoever's it is."""
 
 _Kept = TypeVar("_Kept")
 
 
 def new_entries(
-    entries: Sequence[Entry], known: Container[bytes], erased: Container[bytes]
+    entries: Sequence[Entry], known: Container[bytes], erased: Mapping[bytes, str]
 ) -> tuple[list[Entry], int, int]:
-    """The records that are to be stored, each once; how many are there already, and how many had been erased."""
-    return _new([(entry.record.id, entry.record.id, entry) for entry in entries], known, erased)
+    """Tells the records that are to be stored from those that are not.
+
+    Args:
+        entries: Those that have come.
+        known: Ids of those that are there already.
+        erased: The tenant of each id that has a tombstone, EVERY_TENANT for all.
+
+    Returns:
+        Those to store, each once; how many are there already, and how many had been erased.
+    """
+    return _new([(entry.record.id, (entry.record.id, entry.record.tenant), entry) for entry in entries], known, erased)
 
 
 def new_feedback(
-    judgements: Sequence[Feedback], known: Container[bytes], erased: Container[bytes]
+    judgements: Sequence[Feedback], known: Container[bytes], erased: Mapping[bytes, str]
 ) -> tuple[list[Feedback], int, int]:
     """The same of judgements; they are erased with their records."""
-    return _new([(each.id, each.record_id, each) for each in judgements], known, erased)
+    return _new([(each.id, (each.record_id, each.tenant), each) for each in judgements], known, erased)
 
 
 def figures(entries: Sequence[Entry], first: int, now: int) -> Iterator[list[object]]:
@@ -129,12 +140,14 @@ def feedback_of(rows: Iterable[Sequence[object]]) -> dict[bytes, list[Feedback]]
 
 
 def _new(
-    rows: Sequence[tuple[bytes, bytes, _Kept]], known: Container[bytes], erased: Container[bytes]
+    rows: Sequence[tuple[bytes, tuple[bytes, str], _Kept]], known: Container[bytes], erased: Mapping[bytes, str]
 ) -> tuple[list[_Kept], int, int]:
-    """Rows of an id, the id that erasure goes by, and what is kept."""
+    """Rows of an id, the id and tenant that erasure goes by, and what is kept."""
     fresh: dict[bytes, _Kept] = {}
-    for own, erased_by, kept in rows:
-        if own not in known and erased_by not in erased:
+    void = 0
+    for own, (record_id, tenant), kept in rows:
+        if erased and erased.get(record_id) in (EVERY_TENANT, tenant):
+            void += 1
+        elif own not in known:
             fresh.setdefault(own, kept)
-    void = sum(1 for _, erased_by, _ in rows if erased_by in erased)
     return list(fresh.values()), len(rows) - len(fresh) - void, void

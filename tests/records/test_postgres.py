@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmproxy_grpc.records.postgres.connection import Connection, numbered
+from llmproxy_grpc.records.postgres.deletion import _EXPIRED
 from llmproxy_grpc.records.postgres.schema import MIGRATIONS
 from llmproxy_grpc.records.postgres.store import PostgresStore
 from llmproxy_grpc.records.record import Body, OpenCall
@@ -254,6 +255,35 @@ def test_erased_content_is_gone_from_the_tables_files(own_server):
     own_server.sql("CHECKPOINT", database="records")
     assert not _holds(own_server, secret)
     assert _holds(own_server, kept)
+    writer.close()
+
+
+def test_erasure_that_was_cut_off_is_made_up_for_by_the_next(own_server, monkeypatch):
+    secret = b"erase-me-0123456789abcdef"
+    writer = PostgresStore(own_server.address, spool="host", partition_rows=8).writer()
+    gone = [an_entry(Body(secret * 3, secret, secret), end_user="ann") for _ in range(20)]
+    writer.write(Batch(entries=gone))
+    with monkeypatch.context() as patch:
+        patch.setattr("llmproxy_grpc.records.postgres.deletion.REWRITE_TIMEOUT", 0.0)
+        with pytest.raises(StoreUnavailable):
+            writer.erase(Erase(end_user="ann"), "request")
+    own_server.sql("CHECKPOINT", database="records")
+    assert _holds(own_server, secret)
+    assert writer.erase(Erase(end_user="ann"), "request") == 0
+    own_server.sql("CHECKPOINT", database="records")
+    assert not _holds(own_server, secret)
+    assert own_server.sql("SELECT count(*) FROM llmproxy.rewriting", database="records").strip() == "0"
+    writer.close()
+
+
+def test_what_has_expired_is_found_by_the_index_of_time(postgres, postgres_store):
+    writer = postgres_store(partition_rows=8).writer()
+    writer.write(Batch(entries=[an_entry(started_at=number) for number in range(100, 130)]))
+    connection = Connection(postgres.address, postgres_store.schema, prepare=["SET enable_seqscan = off"])
+    plan = connection.query(f"EXPLAIN {_EXPIRED.replace('$1', '50').replace('$2', '10')}")
+    assert any("started_at_idx" in line and "Index" in line for (line,) in plan), plan
+    assert not any("Seq Scan on record" in line for (line,) in plan), plan
+    connection.close()
     writer.close()
 
 

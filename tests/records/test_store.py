@@ -230,6 +230,28 @@ def test_another_tenants_records_are_not_erased(writer, reader):
     assert reader.statistics().records == 1
 
 
+def test_an_id_of_another_tenant_is_left_alone_with_all_that_hangs_on_it(writer, reader):
+    entry = an_entry(tenant="a")
+    theirs, ours = (a_judgement(entry.record.id, tenant=tenant) for tenant in ("a", "b"))
+    writer.write(Batch(entries=[entry], feedback=[theirs, ours]))
+    assert writer.erase(Erase(tenant="b", id=entry.record.id), "request") == 0
+    assert [each.id for each in reader.feedback("a", [entry.record.id], 9)[entry.record.id]] == [theirs.id]
+    assert reader.feedback("b", [entry.record.id], 9) == {}
+    assert reader.statistics().tombstones == 0
+    assert writer.write(Batch(entries=[entry])).repeated == 1
+
+
+def test_an_id_that_one_tenant_keeps_out_is_stored_for_another_and_erased_by_it(writer, reader):
+    entry = an_entry(tenant="a")
+    assert writer.erase(Erase(tenant="b", id=entry.record.id), "request") == 0
+    judgements = [a_judgement(entry.record.id, tenant=tenant) for tenant in ("a", "b")]
+    written = writer.write(Batch(entries=[entry], feedback=judgements))
+    assert (written.records, written.erased, written.feedback, written.void) == (1, 0, 1, 1)
+    assert writer.erase(Erase(tenant="a", id=entry.record.id), "request") == 1
+    assert writer.write(Batch(entries=[entry])).erased == 1
+    assert [stone.id for stone in reader.tombstones("a", 0, 9)] == [entry.record.id]
+
+
 def test_records_without_an_end_user_are_not_erased_by_an_empty_one(writer, reader):
     writer.write(Batch(entries=[an_entry(end_user="")]))
     assert writer.erase(Erase(end_user=""), "request") == 0

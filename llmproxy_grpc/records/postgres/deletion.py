@@ -6,11 +6,29 @@ import asyncpg
 
 from llmproxy_grpc.records.postgres.connection import Connection, fit, numbered
 from llmproxy_grpc.records.postgres.schema import PARTITIONED, partition_of
+from llmproxy_grpc.records.rows import EVERY_TENANT
 from llmproxy_grpc.records.store import Erase
 
 Session: TypeAlias = asyncpg.Connection
 
 AT_ONCE: Final = 500
+REWRITE_TIMEOUT: Final = 24 * 3600.0
+"""Longest time for writing one table anew, in seconds: it depends on the table's size, and nothing waits for it."""
+
+_EXPIRED: Final = """
+SELECT old.seq, old.id, old.tenant FROM watermark CROSS JOIN LATERAL (
+    SELECT seq, id, tenant FROM record
+    WHERE record.tenant = watermark.tenant AND started_at < $1 ORDER BY started_at LIMIT $2
+) AS old LIMIT $2
+"""
+"""Tenant by tenant, as the index by time is."""
+
+_ENTOMB: Final = """
+INSERT INTO tombstone VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, seq = excluded.seq, reason = excluded.reason, at = excluded.at
+WHERE tombstone.seq = 0
+"""
+"""Leaves a tombstone; one of a record takes the place of one that kept an id out which had not come."""
 
 _FORLORN: Final = """
 DELETE FROM feedback WHERE fseq IN (
@@ -39,7 +57,7 @@ class Deletion:
                     gone = await _delete(
                         session,
                         await session.fetch(
-                            "SELECT seq, id, tenant FROM record WHERE started_at < $1 ORDER BY seq LIMIT $2",
+                            _EXPIRED,
                             before,
                             limit,
                         ),
@@ -57,34 +75,38 @@ class Deletion:
         What is left of them then is in the write-ahead log and in backups, until these are recycled.
         """
 
-        async def work(session: Session) -> tuple[int, set[int]]:
+        async def work(session: Session) -> int:
             erased = 0
-            partitions: set[int] = set()
             while True:
                 async with session.transaction():
                     rows = await _matching(session, what)
                     await session.executemany(
-                        "INSERT INTO tombstone VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING",
-                        [(row["id"], row["tenant"], row["seq"], fit(reason), now) for row in rows],
+                        _ENTOMB, [(row["id"], row["tenant"], row["seq"], fit(reason), now) for row in rows]
                     )
                     await _delete(session, rows)
                     if not rows and what.id is not None:
                         await _forbid(session, what, reason, now)
+                    if rows or what.id is not None:
+                        await self._note(session, rows)
                 if not rows:
-                    return erased, partitions
+                    return erased
                 erased += len(rows)
-                partitions |= {partition_of(row["seq"], self._rows) for row in rows}
 
-        async def rewrite(session: Session) -> None:
-            for number in sorted(partitions):
-                for table in PARTITIONED:
-                    await session.execute(f"VACUUM FULL {table}_{number}")
-            await session.execute("VACUUM FULL feedback")
-
-        erased, partitions = self._connection.run(work)
-        if erased or what.id is not None:
-            self._connection.run(rewrite)
+        erased = self._connection.run(work)
+        self._connection.run(_rewrite)
         return erased
+
+    async def _note(self, session: Session, rows: list[asyncpg.Record]) -> None:
+        """Notes the tables that are to be written anew, with what was deleted: a rewriting that fails is made up for.
+
+        Each note counts, so that one that comes while its table is written anew is not taken for done.
+        """
+        numbers = sorted({partition_of(row["seq"], self._rows) for row in rows})
+        tables = [f"{table}_{number}" for number in numbers for table in PARTITIONED]
+        await session.executemany(
+            "INSERT INTO rewriting VALUES ($1, 1) ON CONFLICT (name) DO UPDATE SET round = rewriting.round + 1",
+            [(name,) for name in (*tables, "feedback")],
+        )
 
     async def _drop_oldest(self, session: Session, before: int) -> int:
         """Drops the oldest partition, unless it is the one being filled or holds a younger record."""
@@ -126,14 +148,20 @@ async def _matching(session: Session, what: Erase) -> list[asyncpg.Record]:
 
 async def _forbid(session: Session, what: Erase, reason: str, now: int) -> None:
     """Leaves a tombstone of an id that has not come yet, so that it will not be stored when it does."""
+    tenant = EVERY_TENANT if what.tenant is None else fit(what.tenant)
+    if not await session.fetchval("SELECT 1 FROM record_key WHERE id = $1", what.id):
+        await session.execute(_ENTOMB, what.id, tenant, 0, fit(reason), now)
     await session.execute(
-        "INSERT INTO tombstone VALUES ($1, $2, 0, $3, $4) ON CONFLICT (id) DO NOTHING",
-        what.id,
-        fit(what.tenant or ""),
-        fit(reason),
-        now,
+        "DELETE FROM feedback WHERE record_id = $1 AND ($2 = $3 OR tenant = $2)", what.id, tenant, EVERY_TENANT
     )
-    await session.execute("DELETE FROM feedback WHERE record_id = $1", what.id)
+
+
+async def _rewrite(session: Session) -> None:
+    """Writes the tables anew that are noted, also by erasures before that did not get so far."""
+    for name, done in await session.fetch("SELECT name, round FROM rewriting ORDER BY name"):
+        if await session.fetchval("SELECT to_regclass($1)", name) is not None:  # else it was dropped as a whole
+            await session.execute(f"VACUUM FULL {name}", timeout=REWRITE_TIMEOUT)
+        await session.execute("DELETE FROM rewriting WHERE name = $1 AND round = $2", name, done)
 
 
 async def _delete(session: Session, rows: list[asyncpg.Record]) -> int:

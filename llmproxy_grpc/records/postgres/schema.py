@@ -155,7 +155,12 @@ CREATE POLICY own_tenant ON {table} USING (
     for table in _RULED
 )
 
-MIGRATIONS: Final = (_FIRST + _RULES,)
+_REWRITING: Final = """
+CREATE TABLE rewriting (name text PRIMARY KEY, round bigint NOT NULL);
+"""
+"""Names of tables whose deleted rows an erasure has still to overwrite, and how often that was asked for."""
+
+MIGRATIONS: Final = (_FIRST + _RULES, _REWRITING)
 """From version n to n + 1, at place n."""
 
 _LOCK: Final = 0x6C6C6D70

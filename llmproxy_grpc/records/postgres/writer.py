@@ -116,7 +116,7 @@ class PostgresWriter:
         """Stores what is new; tells how many were stored, were there already, and had been erased."""
         ids = [entry.record.id for entry in entries]
         known = await _known(session, "SELECT id FROM record_key WHERE id = ANY($1)", ids)
-        erased = await _known(session, "SELECT id FROM tombstone WHERE id = ANY($1)", ids)
+        erased = await _erased(session, ids)
         fresh, repeated, void = new_entries(entries, known, erased)
         if fresh:
             await self._insert(session, fresh)
@@ -142,8 +142,7 @@ class PostgresWriter:
 
     async def _feedback(self, session: Session, given: Sequence[Feedback]) -> tuple[int, int, int]:
         known = await _known(session, "SELECT id FROM feedback WHERE id = ANY($1)", [each.id for each in given])
-        about = [each.record_id for each in given]
-        erased = await _known(session, "SELECT id FROM tombstone WHERE id = ANY($1)", about)
+        erased = await _erased(session, [each.record_id for each in given])
         fresh, repeated, void = new_feedback(given, known, erased)
         if fresh:
             first = await _take(session, "fseq", len(fresh)) + 1
@@ -183,6 +182,12 @@ async def _copy(
 
 async def _known(session: Session, sql: str, ids: Sequence[bytes]) -> set[bytes]:
     return {row[0] for row in await session.fetch(sql, list(ids))} if ids else set()
+
+
+async def _erased(session: Session, ids: Sequence[bytes]) -> dict[bytes, str]:
+    """Those of the ids that have a tombstone, and whose it is."""
+    sql = "SELECT id, tenant FROM tombstone WHERE id = ANY($1)"
+    return {row["id"]: row["tenant"] for row in await session.fetch(sql, list(ids))} if ids else {}
 
 
 async def _take(session: Session, counter: str, count: int) -> int:

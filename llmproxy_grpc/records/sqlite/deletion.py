@@ -6,6 +6,7 @@ from typing import Final
 import apsw
 import msgspec
 
+from llmproxy_grpc.records.rows import EVERY_TENANT
 from llmproxy_grpc.records.sqlite.connection import transaction
 from llmproxy_grpc.records.store import Erase, Row, StoreUnavailable
 
@@ -20,6 +21,13 @@ DELETE FROM feedback WHERE fseq IN (
 )
 """
 """Deletes judgements of an age whose record never came, or has gone."""
+
+_ENTOMB: Final = """
+INSERT INTO tombstone VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, seq = excluded.seq, reason = excluded.reason, at = excluded.at
+WHERE tombstone.seq = 0
+"""
+"""Leaves a tombstone; one of a record takes the place of one that kept an id out which had not come."""
 
 
 class Deletion:
@@ -45,8 +53,7 @@ class Deletion:
             with transaction(self._connection):
                 self._delete(rows)
                 self._connection.executemany(
-                    "INSERT OR IGNORE INTO tombstone VALUES (?, ?, ?, ?, ?)",
-                    [(record_id, tenant, seq, reason, now) for seq, record_id, tenant, _ in rows],
+                    _ENTOMB, [(record_id, tenant, seq, reason, now) for seq, record_id, tenant, _ in rows]
                 )
             erased += len(rows)
         if what.id is not None:
@@ -88,11 +95,14 @@ class Deletion:
 
     def _forbid(self, what: Erase, reason: str, now: int) -> None:
         """Leaves a tombstone of an id that has not come yet, so that it will not be stored when it does."""
+        tenant = EVERY_TENANT if what.tenant is None else what.tenant
         with transaction(self._connection):
+            if not self._connection.execute("SELECT 1 FROM record WHERE id = ?", (what.id,)).fetchall():
+                self._connection.execute(_ENTOMB, (what.id, tenant, 0, reason, now))
             self._connection.execute(
-                "INSERT OR IGNORE INTO tombstone VALUES (?, ?, 0, ?, ?)", (what.id, what.tenant or "", reason, now)
+                "DELETE FROM feedback WHERE record_id = ?1 AND (?2 = ?3 OR tenant = ?2)",
+                (what.id, tenant, EVERY_TENANT),
             )
-            self._connection.execute("DELETE FROM feedback WHERE record_id = ?", (what.id,))
 
     def _delete(self, rows: Sequence[Row]) -> None:
         seqs = [(seq,) for seq, *_ in rows]

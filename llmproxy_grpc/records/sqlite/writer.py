@@ -1,7 +1,7 @@
 """The one connection that writes to the file: batches of rows, and what is deleted."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import apsw
@@ -99,8 +99,8 @@ class SqliteWriter:
 
     def _entries(self, entries: Sequence[Entry]) -> tuple[int, int, int]:
         """Stores what is new; tells how many were stored, were there already, and had been erased."""
-        known = self._known("record", "id", [entry.record.id for entry in entries])
-        erased = self._known("tombstone", "id", [entry.record.id for entry in entries])
+        known = self._known("record", [entry.record.id for entry in entries])
+        erased = self._erased([entry.record.id for entry in entries])
         fresh, repeated, void = new_entries(entries, known, erased)
         if fresh:
             self._insert(fresh)
@@ -118,8 +118,8 @@ class SqliteWriter:
         self._reached("seq", last_positions((entry.record.tenant for entry in entries), first))
 
     def _feedback(self, given: Sequence[Feedback]) -> tuple[int, int, int]:
-        known = self._known("feedback", "id", [each.id for each in given])
-        erased = self._known("tombstone", "id", [each.record_id for each in given])
+        known = self._known("feedback", [each.id for each in given])
+        erased = self._erased([each.record_id for each in given])
         fresh, repeated, void = new_feedback(given, known, erased)
         first = self._take("fseq", len(fresh)) + 1
         self._connection.executemany(
@@ -133,14 +133,19 @@ class SqliteWriter:
         self._connection.executemany("INSERT OR REPLACE INTO open_call VALUES (?, ?, ?, ?, ?, ?)", opened)
         self._connection.executemany("DELETE FROM open_call WHERE id = ?", [(each,) for each in batch.closed])
 
-    def _known(self, table: str, column: str, ids: Sequence[bytes]) -> set[bytes]:
+    def _known(self, table: str, ids: Sequence[bytes]) -> set[bytes]:
         """Those of the ids that the table has."""
-        found: set[bytes] = set()
+        return {row[0] for row in self._of("id", table, ids)}
+
+    def _erased(self, ids: Sequence[bytes]) -> dict[bytes, str]:
+        """Those of the ids that have a tombstone, and whose it is."""
+        return dict(self._of("id, tenant", "tombstone", ids))
+
+    def _of(self, columns: str, table: str, ids: Sequence[bytes]) -> Iterator[Row]:
         for start in range(0, len(ids), _IN_ONE_STATEMENT):
             some = ids[start : start + _IN_ONE_STATEMENT]
-            sql = f"SELECT {column} FROM {table} WHERE {column} IN ({', '.join('?' * len(some))})"  # noqa: S608 - our own names
-            found.update(row[0] for row in self._rows(sql, some))
-        return found
+            sql = f"SELECT {columns} FROM {table} WHERE id IN ({', '.join('?' * len(some))})"  # noqa: S608 - our own names
+            yield from self._rows(sql, some)
 
     def _take(self, counter: str, count: int) -> int:
         """Takes positions; gives the one before the first. What a failed transaction took was never taken."""
