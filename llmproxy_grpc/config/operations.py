@@ -44,7 +44,7 @@ class RetriesConfig(Section):
             ge=0,
             le=1,
             description="Credit for retries that each call adds to its provider's budget; a retry costs 1.4, after a "
-            "rate limit 0.5. Besides there is a credit of 1 a second.",
+            "rate limit or an overload 0.5. Besides there is a credit of 1 a second.",
         ),
     ] = 0.1
 

@@ -13,7 +13,7 @@ from llmproxy_grpc.records.decoding import Content, read_content, read_failure, 
 from llmproxy_grpc.records.record import Body, Feedback, FeedbackKind, Record, spell_id
 
 GOOD_SCORE = 0.5
-"""The least score of a wanted answer, where a format asks for yes or no and nobody gave thumbs."""
+"""The least score of a wanted answer, where a format asks for yes or no; scores come before thumbs."""
 
 
 class Source(Struct, frozen=True):
@@ -58,7 +58,7 @@ def demonstration_of(feedback: Sequence[Feedback], name: str) -> Message | None:
 
 
 def label_of(feedback: Sequence[Feedback], name: str) -> bool | None:
-    """Whether the answer is wanted, by thumbs or else by scores of that name; None if nobody said."""
+    """Whether the answer is wanted, by scores of that name or else by thumbs; None if nobody said."""
     score = score_of(feedback, name)
     return None if score is None else score >= GOOD_SCORE
 

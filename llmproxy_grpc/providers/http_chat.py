@@ -8,12 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from copy import copy
 from secrets import token_hex
-from typing import Final, Generic, Self
+from typing import Generic, Self
 
 from msgspec import Struct
 
 from llmproxy_grpc.errors import CapabilityNotSupported, ProxyError, UpstreamProtocolError
 from llmproxy_grpc.messages import (
+    MANY_MESSAGES,
     ChatRequest,
     EmbedRequest,
     EmbedResponse,
@@ -29,9 +30,6 @@ from llmproxy_grpc.providers.http import HttpResponse
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.streaming import Frame, Framing, StreamDecoder, StreamReader
 from llmproxy_grpc.providers.upstream import JSON, Upstream
-
-MANY_MESSAGES: Final = 256
-"""From so many on, others may run before a conversation is encoded: choosing who gets it took its time."""
 
 
 class Reply(Struct, frozen=True):

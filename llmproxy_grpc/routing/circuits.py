@@ -255,21 +255,23 @@ class Circuits:
         status = (error.fault or Fault()).http_status
         if status not in REFUSED:
             return  # there was none to be had, which has its own time to try again
-        until = self._clock() + BENCH
+        now = self._clock()
+        until = now + BENCH
         if status in EVERY_MODEL:
-            circuit.credential.benched_until = until
+            before, circuit.credential.benched_until = circuit.credential.benched_until, until
             target = Target(target.provider, "")
         else:
-            circuit.benched_until = until
-        circuit.credential.tried_at = self._clock()
-        log.error(
-            "credential_benched",
-            provider=target.provider,
-            upstream_model=target.upstream_model,
-            credential=circuit.credential.index,
-            http_status=status,
-            seconds=BENCH,
-        )
+            before, circuit.benched_until = circuit.benched_until, until
+        circuit.credential.tried_at = now
+        if before <= now:  # else calls that were under way, or a trial, hear the same again
+            log.error(
+                "credential_benched",
+                provider=target.provider,
+                upstream_model=target.upstream_model,
+                credential=circuit.credential.index,
+                http_status=status,
+                seconds=BENCH,
+            )
         self._tell(_outage(OutageKind.BENCHED, target, circuit, until))
 
     def _changed(self, target: Target, circuit: Circuit) -> None:

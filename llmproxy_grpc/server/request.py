@@ -3,20 +3,16 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Final
 
 from google.protobuf.message import Message as AnyMessage
 
 from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.errors import FeatureDisabled, FieldViolation, InvalidRequest, name_fields
-from llmproxy_grpc.messages import ChatRequest, EmbedRequest, Message, Warning
+from llmproxy_grpc.messages import MANY_MESSAGES, ChatRequest, EmbedRequest, Message, Warning
 from llmproxy_grpc.routing.router import Router
 from llmproxy_grpc.server.validation import features_off, unknown_fields, validate, validate_embed
 from llmproxy_grpc.wire import to_embed_request, to_messages, to_request
-
-MANY_MESSAGES: Final = 256
-"""From so many on, others may run between the steps of accepting: each takes up to a millisecond for 500 messages."""
 
 RouterLease = Callable[[], AbstractContextManager[Router]]
 """Lends the current router: a reload waits for the calls that hold the old one."""

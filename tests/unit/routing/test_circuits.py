@@ -5,6 +5,7 @@ from random import Random
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from structlog.testing import capture_logs
 
 from llmproxy_grpc import errors
 from llmproxy_grpc.calls import Attempt
@@ -133,6 +134,18 @@ def test_a_credential_that_is_refused_is_benched_for_every_model(status):
     assert circle.told == [Outage(OutageKind.BENCHED, "a", "", 0, circle.clock() + 300)]
     circle.clock.advance(300)
     assert {circle.attempt() for _ in range(2)} == {0, 1}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_credential_is_logged_once_and_not_by_every_call_that_was_under_way(status):
+    circle = Circle()
+    permits = [circle.circuits.admit(A) for _ in range(3)]
+    with capture_logs() as logged:
+        for permit in permits:
+            circle.circuits.ended(A, permit, Attempt("a", "m", 0.1, refused(status)), streaming=False, hurried=False)
+        circle.clock.advance(301)
+        assert circle.attempt(refused(status)) == 0
+    assert [(entry["event"], entry["http_status"]) for entry in logged] == [("credential_benched", status)] * 2
 
 
 def test_a_credential_that_may_not_use_a_model_is_benched_for_that_alone():
