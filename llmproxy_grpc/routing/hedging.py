@@ -85,12 +85,15 @@ class Runner:
         self._call.attempts.extend(self._copy.attempts)
 
     async def lose(self, *, beaten: bool) -> None:
-        """Ends the attempt because another was faster, or else because nobody waits any more."""
+        """Ends the attempt because another was faster, or else because nobody waits any more.
+
+        If it failed by itself at that very moment, that is how it ended.
+        """
         self._trying.beaten = beaten
         self.first.cancel()
         await asyncio.wait((self.first,))
         await self._batches.aclose()
-        self.fail(asyncio.CancelledError())
+        self.fail(self.error() or asyncio.CancelledError())
 
     @asynccontextmanager
     async def win(self) -> AsyncIterator[AsyncGenerator[Batch, None]]:

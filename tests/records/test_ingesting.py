@@ -1,5 +1,6 @@
 """The thread that ingests: one of all, that goes on whatever fails."""
 
+import asyncio
 import os
 import time
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.quarantine import Quarantine
 from llmproxy_grpc.records.spool.entries import encode
 from llmproxy_grpc.records.spool.frames import frame
-from llmproxy_grpc.records.spool.segments import segments
+from llmproxy_grpc.records.spool.segments import create_locked, segments
 from llmproxy_grpc.records.sqlite.store import SqliteStore
+from llmproxy_grpc.records.sqlite.writer import SqliteWriter
 from llmproxy_grpc.records.store import StoreFull, StoreUnavailable, StoreUnfit
 from llmproxy_grpc.records.tally import Tally
 from tests.fakes.kept import Kept
@@ -118,6 +120,39 @@ async def test_one_that_does_not_ingest_sees_that_nobody_does(tmp_path, monkeypa
         os.utime(old, (1, 1))
         await until(lambda: not one.available)
     os.close(held)
+
+
+async def test_a_segment_that_is_still_written_to_tells_nothing_however_old_it_is(tmp_path):
+    places = Places(tmp_path)
+    held = ingesting.lock(places.ingester_lock)
+    places.spool.mkdir(parents=True)
+    path = places.spool / "000-a-00000001.spool"
+    writing = create_locked(path)
+    os.utime(path, (1, 1))
+    with ingesting_in(places) as one:
+        await asyncio.sleep(0.2)
+        assert one.available
+        os.close(writing)
+        await until(lambda: not one.available)
+    os.close(held)
+
+
+async def test_deleting_what_is_old_does_not_keep_records_waiting_when_it_fails(tmp_path, monkeypatch):
+    places = Places(tmp_path)
+    tried = []
+
+    def expire(_writer, _before, _limit):
+        tried.append(len(Kept(tmp_path).records()))
+        raise StoreUnavailable("locked")
+
+    monkeypatch.setattr(SqliteWriter, "expire", expire)
+    for number in range(3):
+        spooled(places, an_end(started_at=now_us()), number=number)
+    with ingesting_in(places):
+        await Kept(tmp_path).wait(3)
+        spooled(places, an_end(started_at=now_us()), number=9)
+        await Kept(tmp_path).wait(4)
+    assert len(tried) == 1
 
 
 async def test_ballast_is_thrown_overboard_when_the_store_is_full(tmp_path):

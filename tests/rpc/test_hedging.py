@@ -1,6 +1,7 @@
 """A second attempt beside a stream that is slow to begin."""
 
 import asyncio
+import gc
 import time
 
 import grpc
@@ -106,6 +107,25 @@ async def test_what_every_target_would_refuse_ends_both(serve):
         providers["b"].streams.append([InvalidRequest("No.")])
         assert (await failure(server.stub.Stream(stream_request()))).reason == "INVALID_REQUEST"
         assert providers["a"].cancelled == 1
+
+
+async def test_two_that_fail_at_the_same_moment_are_both_told(serve):
+    providers = two()
+    unheard = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unheard.append(context))
+    both = asyncio.Event()
+    async with serve(HEDGED, providers=providers) as server:
+        await warmed(server)
+        providers["a"].streams.append([[UpstreamStart("u")], both.wait, InvalidRequest("No.")])
+        providers["b"].streams.append([[UpstreamStart("u")], both.wait, InvalidRequest("Neither.")])
+        ending = asyncio.create_task(failure(server.stub.Stream(stream_request())))
+        await until(lambda: len(providers["b"].requests) == 1)
+        both.set()
+        error = await ending
+        assert error.reason == "INVALID_REQUEST"
+        assert [(each.provider, each.grpc_code) for each in error.detail.attempts] == [("a", 3), ("b", 3)]
+        gc.collect()
+        assert unheard == []
 
 
 async def test_a_caller_that_leaves_ends_both(serve):
