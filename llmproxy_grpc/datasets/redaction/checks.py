@@ -38,6 +38,9 @@ _SHORTEST_PHONE: Final = 8
 _COMMON_PHONE: Final = 10
 _LONGEST_PHONE: Final = 15
 _DIGITS: Final = frozenset(b"0123456789")
+_LIKE_NAMES: Final = (b"sk-", b"pypi-", b"SG.", b"ya29.", b"Bearer ", b"bearer ")
+"""How keys begin, and names and prose as well: keys are random, and so long that they have a digit."""
+_CALL_IDS: Final = (b"call_", b"toolu_", b"tooluse_")
 _ALPHANUMERIC: Final = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -50,9 +53,10 @@ def _email(text: bytes, start: int, end: int) -> tuple[int, bytes] | None:
 
 
 def _api_key(text: bytes, start: int, end: int) -> tuple[int, bytes] | None:
-    # Keys are random: one without a digit is a name that begins like a key.
     value = text[start:end]
-    return (end, value) if not _DIGITS.isdisjoint(value) or value.startswith(b"-----") else None
+    if value.startswith(_LIKE_NAMES) and _DIGITS.isdisjoint(value):
+        return None
+    return end, value
 
 
 def _iban(text: bytes, start: int, end: int) -> tuple[int, bytes] | None:
@@ -65,7 +69,7 @@ def _iban(text: bytes, start: int, end: int) -> tuple[int, bytes] | None:
 
 
 def _card(text: bytes, start: int, end: int) -> tuple[int, bytes] | None:
-    if _within_number(text, start, end):
+    if _within_number(text, start, end) or text[max(start - 8, 0) : start].endswith(_CALL_IDS):
         return None
     digits = _kept(text[start:end], _DIGITS)
     for length in _card_lengths(digits):
@@ -108,7 +112,7 @@ def _us_ssn(text: bytes, start: int, end: int) -> tuple[int, bytes] | None:
 def _ip_address(text: bytes, start: int, end: int) -> tuple[int, bytes] | None:
     if _within_number(text, start, end):
         return None
-    value = text[start:end]
+    value = text[start:end].rstrip(b"_")
     if b":" in value:
         if text[end : end + 1].isalnum() or not any(digit in value for digit in _DIGITS):
             return None

@@ -44,7 +44,7 @@ _ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\
 _LETTERS: Final = f"[{''.join(character for character in _LOOK_ALIKES if character not in _DASHES + _SPACES)}]"
 _GAPS: Final = f"[{_DASHES}{_SPACES}]"
 _LOOK_ALIKE: Final = compiled(f"{_LETTERS}|{_GAPS}")
-_GAPS_OF_LINES: Final = tuple((b"\\" + letter, b"\n\n") for letter in (b"n", b"r", b"t", b"b", b"f"))
+_GAPS_OF_LINES: Final = ((b"\\t", b"\t\t"), *((b"\\" + letter, b"\n\n") for letter in (b"n", b"r", b"b", b"f")))
 _PIECES: Final = compiled(rf'\\+(?:u[0-9A-Fa-f]{{4}}|[nrtbf/"])|{_LETTERS}|{_GAPS}')
 
 HIDDEN: Final = (

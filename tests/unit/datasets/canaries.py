@@ -1,7 +1,7 @@
 """Values that nobody has, of every class, and every way to write them that is promised to be found."""
 
 import random
-from string import ascii_lowercase, ascii_uppercase, digits
+from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 
 from llmproxy_grpc.datasets.redaction.check_digits import cnpj, cpf, luhn, mod97
 
@@ -86,14 +86,14 @@ def jwt():
 def api_key():
     return RANDOM.choice(
         [
-            f"sk-{letters(40)}1",
-            f"sk-ant-api03-{letters(60)}1",
-            f"AKIA{letters(15, ascii_uppercase)}7",
-            f"AIza{letters(34)}3",
-            f"ghp_{letters(35)}9",
-            f"hf_{letters(33)}5",
+            f"sk-{letters(48)}",
+            f"sk-ant-api03-{letters(60)}",
+            f"AKIA{letters(16, ascii_uppercase + '234567')}",
+            f"AIza{letters(35)}",
+            f"ghp_{letters(36)}",
+            f"hf_{letters(34, ascii_letters)}",
             f"xoxb-{letters(11, digits)}-{letters(24)}",
-            f"Bearer {letters(40)}2",
+            f"Bearer {letters(64)}",
         ]
     )
 
