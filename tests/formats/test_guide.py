@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_every_format_and_class_is_explained():
 @pytest.mark.parametrize("command", commands(), ids=lambda command: " ".join(command[1:])[:50])
 def test_every_command_is_one(command):
     given = parser({}).parse_args(command)
-    assert isinstance(request_of(given).SerializeToString(), bytes)
+    assert isinstance(request_of(given, datetime.now(UTC)).SerializeToString(), bytes)
 
 
 def test_the_nested_filter_is_a_filter():

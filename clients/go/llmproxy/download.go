@@ -33,6 +33,7 @@ type download struct {
 	sequence  int64
 	headerDue bool
 	searching bool
+	between   bool // whether files and token belong together: not while a message is taken
 	unsynced  int64
 	syncedAt  time.Time
 }
@@ -46,7 +47,7 @@ func openDownload(request *llmproxyv1.ExportRequest, folder string) (*download, 
 	if err := free(folder); err != nil {
 		return nil, err
 	}
-	d := &download{folder: folder, partial: folder + ".partial", files: map[string]*partFile{}, syncedAt: time.Now()}
+	d := &download{folder: folder, partial: folder + ".partial", files: map[string]*partFile{}, between: true, syncedAt: time.Now()}
 	if err := os.MkdirAll(d.partial, 0o777); err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func openDownload(request *llmproxyv1.ExportRequest, folder string) (*download, 
 	}
 	d.lock = lock
 	d.state, err = readState(d.partial)
-	if err == nil && d.state == nil {
+	if err == nil && (d.state == nil || d.state.resumeToken == "") {
 		d.state = &state{request: request, parts: map[string]*partState{}}
 	} else if err == nil && !proto.Equal(d.state.request, request) {
 		err = ErrOtherExport
@@ -99,12 +100,15 @@ func (d *download) take(message *llmproxyv1.ExportResponse) error {
 	d.sequence++
 	d.headerDue = false
 	d.searching = message.GetHeartbeat() != nil
+	d.between = false
 	if err := d.payload(message); err != nil {
 		return err
 	}
-	if token := message.GetResumeToken(); token != "" {
+	// Not behind the summary: whoever has to finish once more needs it again.
+	if token := message.GetResumeToken(); token != "" && message.GetSummary() == nil {
 		d.state.resumeToken = token
 	}
+	d.between = true
 	if d.unsynced >= syncBytes || time.Since(d.syncedAt) >= syncEvery {
 		return d.sync()
 	}
@@ -203,8 +207,23 @@ func (d *download) progress() Progress {
 	return progress
 }
 
+// leave keeps what a later export can go on from: nothing, if nothing has come. Within a message, when files and token
+// do not belong together, what was kept last stays.
+func (d *download) leave() error {
+	if d.state.resumeToken == "" {
+		return os.RemoveAll(d.partial)
+	}
+	if !d.between {
+		return nil
+	}
+	return d.sync()
+}
+
 // sync puts first the data, then the token that goes on behind it, where a power cut does not reach them.
 func (d *download) sync() error {
+	if d.state.resumeToken == "" {
+		return nil
+	}
 	for _, file := range d.files {
 		if err := file.file.Sync(); err != nil {
 			return err

@@ -69,10 +69,10 @@ func (e *Exporter) Export(ctx context.Context, request *llmproxyv1.ExportRequest
 		}
 		failed++
 		if !passes(err, ctx, came) || failed >= mostTries {
-			return nil, errors.Join(err, files.sync())
+			return nil, errors.Join(err, files.leave())
 		}
 		if err := e.wait(ctx, pause(err, failed)); err != nil {
-			return nil, errors.Join(err, files.sync())
+			return nil, errors.Join(err, files.leave())
 		}
 	}
 	return files.finish()

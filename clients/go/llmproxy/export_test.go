@@ -232,6 +232,41 @@ func TestWhatIsWrongWithAnExportIsSaid(t *testing.T) {
 	}
 }
 
+func TestAnExportGoesOnBehindWhatWasWhole(t *testing.T) {
+	good, whole := dataset(plain)
+	spoiled, _ := dataset(plain)
+	spoiled[3].GetFile().Sha256 = make([]byte, 32)
+	folder := filepath.Join(t.TempDir(), "data")
+	client := &exporting{messages: spoiled}
+	if _, err := exporter(client).Export(t.Context(), &llmproxyv1.ExportRequest{}, folder); !errors.Is(err, ErrDamaged) {
+		t.Fatal(err)
+	}
+	client.messages = good
+	if _, err := exporter(client).Export(t.Context(), &llmproxyv1.ExportRequest{}, folder); err != nil {
+		t.Fatal(err)
+	}
+	if found, _ := os.ReadFile(filepath.Join(folder, "train.jsonl")); !bytes.Equal(found, whole) {
+		t.Errorf("%d bytes are in the file, %d were sent", len(found), len(whole))
+	}
+}
+
+func TestARefusedExportLeavesNothing(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "data")
+	client := &exporting{err: status.Error(codes.InvalidArgument, "no such class")}
+	wrong := &llmproxyv1.ExportRequest{MaxChunkBytes: 1}
+	if _, err := exporter(client).Export(t.Context(), wrong, folder); status.Code(err) != codes.InvalidArgument {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(folder)); len(left) > 1 { // the lock stays
+		t.Errorf("left: %v", left)
+	}
+	client.err = nil
+	client.messages, _ = dataset(plain)
+	if _, err := exporter(client).Export(t.Context(), &llmproxyv1.ExportRequest{}, folder); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAFolderBelongsToOneExport(t *testing.T) {
 	messages, _ := dataset(plain)
 	folder := filepath.Join(t.TempDir(), "data")

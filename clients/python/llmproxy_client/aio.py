@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Se
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 import grpc
 from grpc import aio
@@ -27,6 +27,9 @@ from llmproxy_client.v1.model_pb2 import CountTokensRequest, CountTokensResponse
 
 if TYPE_CHECKING:  # the asynchronous type of the stub exists for type checkers alone
     from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceAsyncStub
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 
 __all__ = ["connect", "stream", "collect", "text", "embed", "count_tokens", "export", "Client", "Metadata"]
 
@@ -102,13 +105,13 @@ async def export(
     metadata: Metadata = (),
 ) -> Manifest:
     """Exports recorded calls to a folder; as `llmproxy_client.export`. Files are written in a thread."""
-    with await asyncio.to_thread(Download, request, Path(folder), restart=restart) as download:
+    with await _done(Download, request, Path(folder), restart=restart) as download:
         tries = Tries(own_limit=timeout is None)
         while not download.complete:
             call = stub.Export(download.request(), timeout=timeout, metadata=tuple(metadata))
             try:
                 async for message in call:
-                    await asyncio.to_thread(download.take, message)
+                    await _done(download.take, message)
                     tries.succeeded()
                     if on_progress is not None:
                         on_progress(download.progress())
@@ -118,7 +121,17 @@ async def export(
                 await asyncio.sleep(tries.wait_after(error))
             finally:
                 call.cancel()
-        return await asyncio.to_thread(download.finish)
+        return await _done(download.finish)
+
+
+async def _done(work: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs) -> _Result:
+    """Does work in a thread; who is cancelled meanwhile leaves when it is done, for it cannot be stopped half-way."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *given, **named))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
 
 
 @asynccontextmanager

@@ -1,7 +1,10 @@
 """`llmproxyctl export` and `feedback`: options, what is printed, and how it ends."""
 
+import errno
+import hashlib
 import json
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 
 import grpc
 import pyarrow.parquet as pq
@@ -13,10 +16,11 @@ from llmproxy_client.ctl.export_filters import moment
 from llmproxy_client.ctl.export_options import request_of
 from llmproxy_client.ctl.progress import ProgressLine, duration
 from llmproxy_client.ctl.terminal import Terminal
-from llmproxy_client.dataset import Progress
+from llmproxy_client.dataset import Progress, plain
 from llmproxy_client.v1.export_pb2 import ExportRequest
 from llmproxy_client.v1.feedback_pb2 import RecordFeedbackRequest
 
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LINES = [
     json.dumps(
         {
@@ -58,7 +62,7 @@ LINES = [
             },
         ),
         (
-            "--label team --label team=a,b --label team!=c --label team^=x",
+            "--label team --label team=a,b --label team!=c --label team^=x --label none= --label u=a?b!=c",
             {
                 "filter": {
                     "labels": [
@@ -66,6 +70,8 @@ LINES = [
                         {"key": "team", "operator": 2, "values": ["a", "b"]},
                         {"key": "team", "operator": 3, "values": ["c"]},
                         {"key": "team", "operator": 4, "values": ["x"]},
+                        {"key": "none", "operator": 2, "values": [""]},
+                        {"key": "u", "operator": 2, "values": ["a?b!=c"]},
                     ]
                 },
                 "output": {"format": 2},
@@ -162,13 +168,13 @@ LINES = [
 def test_options_become_the_request(argv, request_json):
     given = arguments.parser({}).parse_args(["export", "-o", "x", *argv.split()])
 
-    assert request_of(given) == json_format.ParseDict(request_json, ExportRequest())
+    assert request_of(given, NOW) == json_format.ParseDict(request_json, ExportRequest())
 
 
 def test_a_filter_from_a_file_is_added(tmp_path):
     (tmp_path / "f.json").write_text('{"anyOf": [{"models": ["a"]}], "providers": ["p"]}')
     given = arguments.parser({}).parse_args(["export", "--model", "m", "--filter", str(tmp_path / "f.json")])
-    found = request_of(given).filter
+    found = request_of(given, NOW).filter
 
     assert (list(found.models), list(found.providers), len(found.any_of)) == (["m"], ["p"], 1)
 
@@ -183,7 +189,10 @@ def test_a_filter_from_a_file_is_added(tmp_path):
         (["export", "-o", "x", "--after-seq", "-1"], "as_of_seq"),
         (["export", "-o", "x", "--code", "fine"], "gRPC code"),
         (["export", "-o", "x", "--finish-reason", "bored"], "none of"),
-        (["export", "-o", "x", "--label", "=a"], "KEY=VALUE"),
+        (["export", "-o", "x", "--label", "=a"], "empty"),
+        (["export", "-o", "x", "--seed", "9223372036854775808"], "64 bits"),
+        (["export", "-o", "x", "--group-by", "record"], "--validation"),
+        (["export", "-o", "x", "--min-gap", "0.5"], "--pairs score"),
         (["export", "-o", "x", "--label", ""], "empty"),
         (["export", "-o", "x", "--feedback", "a=maybe"], "up, down"),
         (["export", "-o", "x", "--feedback", "a>=much"], "not a number"),
@@ -212,11 +221,38 @@ def test_wrong_usage_says_why_and_asks_nothing(ctl, script, capsys, argv, words)
 
 
 def test_times_are_so_long_ago_or_iso_8601():
-    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    given = arguments.parser({}).parse_args(
+        ["export", "--plan", "--since", "2w", "--until", "2026-01-01T00:00:00+01:00", "--seed", "-9223372036854775808"]
+    )
+    request = request_of(given, NOW)
 
-    assert moment("90m", now) == datetime(2026, 1, 31, 10, 30, tzinfo=UTC)
-    assert moment("2w", now) == datetime(2026, 1, 17, 12, tzinfo=UTC)
-    assert moment("2026-01-01T00:00:00+01:00", now) == datetime(2025, 12, 31, 23, tzinfo=UTC)
+    assert request.filter.start_time.ToDatetime(UTC) == datetime(2026, 1, 17, 12, tzinfo=UTC)
+    assert request.filter.end_time.ToDatetime(UTC) == datetime(2025, 12, 31, 23, tzinfo=UTC)
+    assert request.selection.seed == -(2**63)
+    assert moment("90m") == timedelta(minutes=90)
+
+
+def test_an_export_from_so_long_ago_goes_on_where_it_was_cut_off(ctl, script, dataset, tmp_path):
+    command = ["export", "-o", str(tmp_path / "data"), "--since", "30d"]
+    script.exported = dataset(*LINES)[:3]
+    assert ctl(*command) == 1
+    assert ctl(*command[:-1], "31d") == 1
+    assert "--restart" in ctl.err
+    script.exported = dataset(*LINES)
+    time.sleep(0.01)
+    assert ctl(*command) == 0
+
+    assert [asked.resume_token for asked in script.asked] == ["", "2"]
+    assert script.asked[0].filter == script.asked[1].filter
+
+
+def test_what_was_refused_before_anything_came_leaves_nothing(ctl, script, refusal, dataset, tmp_path):
+    script.error = refusal(grpc.StatusCode.INVALID_ARGUMENT, "no such class")
+    assert ctl("export", "-o", str(tmp_path / "data"), "--redact", "mask", "--redact-class", "email") == 1
+    assert list(tmp_path.iterdir()) == []
+
+    script.error, script.exported = None, dataset(*LINES)
+    assert ctl("export", "-o", str(tmp_path / "data"), "--redact", "mask", "--redact-class", "EMAIL") == 0
 
 
 def test_an_export_says_what_it_has_written_and_how_to_go_on(ctl, script, dataset, tmp_path):
@@ -305,6 +341,49 @@ def test_parquet_holds_the_messages_as_text_and_the_rest_as_json(ctl, script, da
     assert rows[1]["messages"][1]["content"] == "yes"
     assert json.loads(rows[1]["messages"][1]["tool_calls"]) == [{"id": "a"}]
     assert json.loads(rows[1]["tools"]) == [{"type": "function"}]
+    manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())
+    data = (tmp_path / "data" / "train.parquet").read_bytes()
+    assert manifest["parquet"] == [
+        {
+            "name": "train.parquet",
+            "split": "train",
+            "record_count": 5,
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+    ]
+    assert "train.parquet" in ctl.out
+
+
+def test_parquet_that_cannot_be_written_is_written_by_the_next_try(ctl, script, dataset, tmp_path, monkeypatch):
+    script.exported = dataset(*LINES)
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "ParquetWriter", lambda *_, **__: _full())
+        assert ctl("export", "-o", str(tmp_path / "data"), "--parquet") == 1
+    assert "No space left" in ctl.err
+    assert not (tmp_path / "data").exists()
+
+    assert ctl("export", "-o", str(tmp_path / "data"), "--parquet") == 0, ctl.err
+    assert pq.read_table(tmp_path / "data" / "train.parquet").num_rows == 5
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        "README.md",
+        "manifest.json",
+        "train.jsonl",
+        "train.parquet",
+    ]
+
+
+def test_parquet_of_zstandard_says_what_it_takes(ctl, script, capsys, monkeypatch):
+    monkeypatch.setattr(plain, "_zstandard", lambda: None)
+    with pytest.raises(SystemExit):
+        ctl("export", "-o", "x", "--parquet", "--compress", "zstd")
+
+    assert "pip install zstandard" in capsys.readouterr().err
+    assert not script.asked
+
+
+def _full():
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize(

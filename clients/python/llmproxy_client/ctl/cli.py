@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from io import TextIOWrapper
 from typing import BinaryIO, Final
 
@@ -12,10 +13,9 @@ import grpc
 from llmproxy_client.channel import EXPORT_OPTIONS, Tls, is_local
 from llmproxy_client.client import Client, connect
 from llmproxy_client.ctl import arguments, chat, count_tokens, embed, export, feedback, health, models, provider
-from llmproxy_client.ctl.export_options import request_of
+from llmproxy_client.ctl.export_options import check_export, request_of
 from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.dataset import DamagedExport, DifferentExport, FolderInUse
-from llmproxy_client.dataset.parquet import ParquetUnavailable, check_parquet
 from llmproxy_client.errors import BrokenStream, error_detail
 from llmproxy_client.inputs import inputs
 from llmproxy_client.v1.chat_pb2 import ChatRequest
@@ -86,25 +86,19 @@ def _embed(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: Bi
 
 
 def _export(parser: argparse.ArgumentParser, given: argparse.Namespace, _stdin: BinaryIO) -> Command:
-    request = request_of(given)
+    check_export(parser, given)
     if given.plan:
+        request = request_of(given, datetime.now(UTC))
         return lambda client, terminal: export.plan(
             client, request, terminal, as_json=given.json, timeout=given.timeout
         )
-    if given.output is None:
-        parser.error("export needs -o DIR, or --plan")
-    if given.parquet:
-        try:
-            check_parquet(given.format)
-        except ParquetUnavailable as error:
-            parser.error(str(error))
     return lambda client, terminal: export.write(
         client,
-        request,
+        lambda now: request_of(given, now),
         given.output,
         terminal,
         restart=given.restart,
-        parquet=given.parquet,
+        as_parquet=given.parquet,
         as_json=given.json,
         timeout=given.timeout,
     )

@@ -1,13 +1,16 @@
 """`llmproxyctl export`: writes recorded calls as a dataset, or says how much it would be."""
 
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from llmproxy_client.client import Client
 from llmproxy_client.ctl.progress import ProgressLine, size
 from llmproxy_client.ctl.terminal import Terminal
-from llmproxy_client.dataset import export
+from llmproxy_client.dataset import begun_at, export
 from llmproxy_client.dataset.manifest import Manifest
-from llmproxy_client.dataset.parquet import write_parquet
+from llmproxy_client.dataset.parquet import parquet
 from llmproxy_client.errors import BrokenStream
 from llmproxy_client.v1.export_pb2 import ExportHeader, ExportRequest, ExportResponse, ExportSummary
 
@@ -16,29 +19,39 @@ _HEAD = ("FILE", "SPLIT", "RECORDS", "SIZE", "SHA-256")
 
 def write(
     client: Client,
-    request: ExportRequest,
+    request_at: Callable[[datetime], ExportRequest],
     folder: Path,
     terminal: Terminal,
     *,
     restart: bool,
-    parquet: bool,
+    as_parquet: bool,
     as_json: bool,
     timeout: float | None,
 ) -> None:
-    """Writes the folder, and says what is in it."""
+    """Writes the folder, and says what is in it.
+
+    The request is made as of the time when the export began, be it in an earlier call: "seven days ago" stays the same.
+    """
+    began = time.time() if restart else begun_at(folder) or time.time()
     line = ProgressLine(terminal)
     try:
-        manifest = export(client.stub, request, folder, restart=restart, on_progress=line.show, timeout=timeout)
+        manifest = export(
+            client.stub,
+            request_at(datetime.fromtimestamp(began, UTC)),
+            folder,
+            restart=restart,
+            begun_at=began,
+            convert=parquet if as_parquet else None,
+            on_progress=line.show,
+            timeout=timeout,
+        )
     finally:
         line.end()
-    written = write_parquet(folder, manifest) if parquet else []
     if as_json:
         terminal.value(manifest)
         return
-    terminal.table([_HEAD, *(_row(file) for file in manifest["files"])])
+    terminal.table([_HEAD, *(_row(file) for file in (*manifest["files"], *manifest.get("parquet", ())))])
     terminal.line(_result(manifest, folder))
-    for path in written:
-        terminal.line(f"wrote {path}")
 
 
 def plan(client: Client, request: ExportRequest, terminal: Terminal, *, as_json: bool, timeout: float | None) -> None:

@@ -26,23 +26,21 @@ from llmproxy_client.v1.generation_pb2 import FinishReason
 
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _COMPARISON: Final = re.compile(r"(.+?)(>=|<=|=)(.+)", re.DOTALL)
+_LABEL: Final = re.compile(r"(.*?)(?:(!=|\^=|=)(.*))?", re.DOTALL)
+_LABEL_OPERATORS: Final = {"!=": LABEL_OPERATOR_NOT_IN, "^=": LABEL_OPERATOR_PREFIX, "=": LABEL_OPERATOR_IN}
 _NUMBERS: Final = {name.removeprefix("NUMBER_FIELD_").lower(): number for name, number in NumberField.items() if number}
 _CODES: Final = {code.name.lower(): code.value[0] for code in grpc.StatusCode}
 
 
-def add_filters(
-    parser: argparse.ArgumentParser, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> "argparse._ArgumentGroup":
+def add_filters(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
     """Adds the options, and returns their group; all that are given must hold, of a repeated one any."""
     group = parser.add_argument_group("which records", "All that is given must hold; of a repeated option, any.")
 
     def listed(name: str, help_: str, metavar: str, kind: Callable[[str], object] = str) -> None:
         group.add_argument(f"--{name}", action="append", default=[], metavar=metavar, type=kind, help=help_)
 
-    group.add_argument(
-        "--since", metavar="TIME", type=lambda text: moment(text, now()), help="started at or after: 7d, or ISO 8601"
-    )
-    group.add_argument("--until", metavar="TIME", type=lambda text: moment(text, now()), help="started before")
+    group.add_argument("--since", metavar="TIME", type=moment, help="started at or after: 7d, or ISO 8601")
+    group.add_argument("--until", metavar="TIME", type=moment, help="started before")
     group.add_argument(
         "--after-seq", metavar="N", type=position, default=0, help="as_of_seq of the export before: what is new since"
     )
@@ -77,8 +75,8 @@ def add_filters(
     return group
 
 
-def filter_of(given: argparse.Namespace) -> ExportFilter:
-    """The filter that the options mean."""
+def filter_of(given: argparse.Namespace, now: datetime) -> ExportFilter:
+    """The filter that the options mean; `7d` is so long before `now`."""
     found = ExportFilter(
         after_seq=given.after_seq,
         record_ids=given.record,
@@ -103,21 +101,25 @@ def filter_of(given: argparse.Namespace) -> ExportFilter:
         fell_back=given.fell_back,
     )
     if given.since is not None:
-        found.start_time.FromDatetime(given.since)
+        found.start_time.FromDatetime(_at(given.since, now))
     if given.until is not None:
-        found.end_time.FromDatetime(given.until)
+        found.end_time.FromDatetime(_at(given.until, now))
     return found
 
 
-def moment(text: str, now: datetime) -> datetime:
+def moment(text: str) -> datetime | timedelta:
     """A time: ISO 8601, in this machine's zone if it names none, or so long ago, such as `90m`, `12h`, `7d`, `2w`."""
     ago = re.fullmatch(r"(\d{1,6})([mhdw])", text)
     if ago:
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        return timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"not a time: {text!r}; say 7d or 2026-01-31T12:00:00Z") from None
+
+
+def _at(when: datetime | timedelta, now: datetime) -> datetime:
+    return now - when if isinstance(when, timedelta) else when
 
 
 def position(text: str) -> int:
@@ -138,15 +140,12 @@ def grpc_code(text: str) -> int:
 
 def label_condition(text: str) -> LabelCondition:
     """A condition on a label: `KEY`, `KEY=A,B`, `KEY!=A,B` or `KEY^=PREFIX`."""
-    for sign, operator in (("!=", LABEL_OPERATOR_NOT_IN), ("^=", LABEL_OPERATOR_PREFIX), ("=", LABEL_OPERATOR_IN)):
-        key, found, values = text.partition(sign)
-        if found and key and values:
-            return LabelCondition(key=key, operator=operator, values=values.split(","))
-        if found:
-            raise argparse.ArgumentTypeError(f"not a condition on a label: {text!r}; say KEY=VALUE")
-    if not text:
-        raise argparse.ArgumentTypeError("the label's key is empty")
-    return LabelCondition(key=text, operator=LABEL_OPERATOR_EXISTS)
+    key, sign, values = _LABEL.fullmatch(text).groups()  # type: ignore[union-attr]  # it matches every text
+    if not key:
+        raise argparse.ArgumentTypeError(f"the label's key is empty: {text!r}; say KEY, or KEY=VALUE")
+    if sign is None:
+        return LabelCondition(key=key, operator=LABEL_OPERATOR_EXISTS)
+    return LabelCondition(key=key, operator=_LABEL_OPERATORS[sign], values=values.split(","))
 
 
 def feedback_condition(text: str) -> FeedbackCondition:

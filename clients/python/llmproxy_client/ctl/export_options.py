@@ -2,12 +2,14 @@
 
 import argparse
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from google.protobuf.json_format import Parse, ParseError
 
 from llmproxy_client.ctl.export_filters import add_filters, filter_of
+from llmproxy_client.dataset.parquet import ParquetUnavailable, check_parquet
 from llmproxy_client.v1.export_pb2 import (
     DEDUPLICATION_EXACT,
     DEDUPLICATION_NEAR,
@@ -81,7 +83,7 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--sample", metavar="N", type=_sample, help="so many records, or a share such as 0.1 or 10%%")
     group.add_argument("--stratify-by", metavar="LABEL", default="", help="the same share of each of its values")
     group.add_argument("--shuffle", action="store_true", help="in an order by the seed")
-    group.add_argument("--seed", metavar="N", type=_whole, default=0, help="of every choice by chance")
+    group.add_argument("--seed", metavar="N", type=_seed, default=0, help="of every choice by chance")
     group.add_argument("--limit", metavar="N", type=_whole, default=0, help="most records")
     group.add_argument("--validation", metavar="SHARE", type=_share, default=0.0, help="share of the validation part")
     group.add_argument("--test", metavar="SHARE", type=_share, default=0.0, help="share of the test part")
@@ -104,9 +106,24 @@ def _add_output(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--fail-on-invalid", action="store_true", help="stop at a record that does not fit the format")
 
 
-def request_of(given: argparse.Namespace) -> ExportRequest:
-    """The request that the options mean."""
-    wanted = filter_of(given)
+def check_export(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """Ends with what is wrong about options that do not go together, before anything is asked."""
+    if given.output is None and not given.plan:
+        parser.error("export needs -o DIR, or --plan")
+    if given.group_by and not (given.validation or given.test):
+        parser.error("--group-by needs --validation or --test: it says what a split keeps together")
+    if given.min_gap and given.pairs != "score":
+        parser.error("--min-gap needs --pairs score: it is the least difference of two scores")
+    if given.parquet and not given.plan:
+        try:
+            check_parquet(given.format, zstandard=given.compress == "zstd")
+        except ParquetUnavailable as error:
+            parser.error(str(error))
+
+
+def request_of(given: argparse.Namespace, now: datetime) -> ExportRequest:
+    """The request that the options mean; what is said to be so long ago is so long before `now`."""
+    wanted = filter_of(given, now)
     if given.filter is not None:
         wanted.MergeFrom(given.filter)
     return ExportRequest(
@@ -189,6 +206,12 @@ def _share(text: str) -> float:
 def _whole(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) < 2**31):
         raise argparse.ArgumentTypeError(f"not a whole number: {text!r}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not (re.fullmatch(r"-?\d{1,19}", text, re.ASCII) and -(2**63) <= int(text) < 2**63):
+        raise argparse.ArgumentTypeError(f"not a whole number of 64 bits: {text!r}")
     return int(text)
 
 

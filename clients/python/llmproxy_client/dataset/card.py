@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from llmproxy_client.dataset.lasting import write_lasting
 from llmproxy_client.dataset.manifest import Manifest
 
 DATASET_INFO: Final = "dataset_info.json"
@@ -38,7 +39,7 @@ def write_dataset_info(folder: Path, manifest: Manifest) -> None:
     if columns is None:
         return
     entries = {file["split"]: {"file_name": file["name"], **columns} for file in manifest["files"]}
-    (folder / DATASET_INFO).write_text(f"{json.dumps(entries, indent=2)}\n", encoding="utf-8")
+    write_lasting(folder / DATASET_INFO, f"{json.dumps(entries, indent=2)}\n")
 
 
 def _front(manifest: Manifest) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Takes the messages of an export into a partial folder, and makes it the folder that was asked for at the end."""
 
+import json
 import shutil
 import sys
 import time
@@ -15,8 +16,9 @@ from google.protobuf.message import DecodeError
 from llmproxy_client.dataset.card import card, write_dataset_info
 from llmproxy_client.dataset.checksum import crc32c
 from llmproxy_client.dataset.faults import DamagedExport, DifferentExport, FolderInUse
-from llmproxy_client.dataset.manifest import Manifest, write_manifest
-from llmproxy_client.dataset.names import CARD, STATE, file_name
+from llmproxy_client.dataset.lasting import sync_folder, write_lasting
+from llmproxy_client.dataset.manifest import Manifest, manifest_of
+from llmproxy_client.dataset.names import CARD, MANIFEST, STATE, file_name, partial_folder
 from llmproxy_client.dataset.part import PartFile, PartState
 from llmproxy_client.dataset.state import State
 from llmproxy_client.errors import BrokenStream
@@ -29,6 +31,9 @@ from llmproxy_client.v1.export_pb2 import (
     ExportResponse,
     ExportSummary,
 )
+
+Convert = Callable[[Path, Manifest], Manifest]
+"""Writes further files beside the dataset's."""
 
 SYNC_SECONDS: Final = 1.0
 SYNC_BYTES: Final = 16 << 20
@@ -63,6 +68,7 @@ class Download:
         request: What to export, without a resume token.
         folder: Where the dataset shall be; it must not exist, or be empty.
         restart: Begin anew, whatever an earlier export has left.
+        begun_at: When the export begins, in Unix seconds, kept with what is left; see `begun_at`.
         clock: Monotonic seconds.
 
     Raises:
@@ -78,6 +84,7 @@ class Download:
         folder: Path,
         *,
         restart: bool = False,
+        begun_at: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if request.resume_token:
@@ -85,7 +92,7 @@ class Download:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FolderInUse(f"{folder} is there already; name another folder, or remove it")
         self._folder = folder
-        self._partial = folder.with_name(f"{folder.name}.partial")
+        self._partial = partial_folder(folder)
         self._clock = clock
         self._sequence = 0
         self._header_due = True
@@ -94,11 +101,14 @@ class Download:
         self._unsynced = 0
         self._synced_at = clock()
         self._searching = False
-        self._finished = False
+        self._synced = False
+        """Whether all is on the disk and the files are closed."""
+        self._between = True
+        """Whether files and token belong together: not while a message is being taken."""
         self._owned = ExitStack()
         try:
             self._lock()
-            self._state = self._begun(request, restart=restart)
+            self._state = self._begun(request, begun_at, restart=restart)
         except BaseException:
             self._owned.close()
             raise
@@ -110,8 +120,10 @@ class Download:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            if not self._finished and not isinstance(error, DamagedExport):
+            if self._between and not self._synced:
                 self._sync()
+            if not self._state.resume_token:
+                shutil.rmtree(self._partial, ignore_errors=True)  # nothing has come that could be gone on with
         finally:
             self._owned.close()
 
@@ -158,6 +170,7 @@ class Download:
             raise BrokenStream(f"message {message.sequence} came where {self._sequence} was due")
         if self._header_due != (payload == "header"):
             raise BrokenStream("the export does not begin with a header, or has two")
+        self._between = False
         self._sequence += 1
         self._searching = payload == "heartbeat"
         match payload:
@@ -171,12 +184,17 @@ class Download:
                 self._file(message.file.part).complete(message.file)
             case "summary":
                 self._summary = message.summary
-        if message.resume_token:
+        # Not behind the summary: whoever has to finish once more needs it again.
+        if message.resume_token and payload != "summary":
             self._state.resume_token = message.resume_token
+        self._between = True
         self._sync_sometimes()
 
-    def finish(self) -> Manifest:
+    def finish(self, convert: Convert | None = None) -> Manifest:
         """Writes manifest and card, and renames the folder; returns what the manifest says.
+
+        Args:
+            convert: Writes further files into the folder it is given; gives what the manifest shall say of them.
 
         Raises:
             BrokenStream: The summary has not come: the export is incomplete.
@@ -188,15 +206,20 @@ class Download:
         if written != self._summary.written_records:
             raise DamagedExport(f"{written} records are in the files, {self._summary.written_records} were sent")
         self._sync()
-        self._finished = True
+        self._synced = True
         for file in self._files.values():
             file.close()
-        manifest = write_manifest(self._partial, self._state, self._summary)
-        (self._partial / CARD).write_text(card(manifest), encoding="utf-8")
+        manifest = manifest_of(self._partial, self._state, self._summary)
+        if convert is not None:
+            manifest |= convert(self._partial, manifest)
+        write_lasting(self._partial / MANIFEST, f"{json.dumps(manifest, indent=2, ensure_ascii=False)}\n")
+        write_lasting(self._partial / CARD, card(manifest))
         write_dataset_info(self._partial, manifest)
         if self._folder.exists():
             self._folder.rmdir()  # it was empty when we began; if it is not any more, this says so
+        sync_folder(self._partial)
         self._partial.rename(self._folder)
+        sync_folder(self._folder.parent)
         (self._folder / STATE).unlink(missing_ok=True)
         return manifest
 
@@ -210,14 +233,14 @@ class Download:
             raise FolderInUse(f"another process exports to {self._folder}")
         self._owned.callback(path.unlink, missing_ok=True)
 
-    def _begun(self, request: ExportRequest, *, restart: bool) -> State:
+    def _begun(self, request: ExportRequest, begun_at: float, *, restart: bool) -> State:
         """What an earlier export has left, or a new beginning."""
         if restart and self._partial.exists():
             shutil.rmtree(self._partial)
         self._partial.mkdir(exist_ok=True)
         found = State.read(self._partial)
-        if found is None:
-            return State(request)
+        if found is None or not found.resume_token:
+            return State(request, begun_at=begun_at)
         if found.request != request:
             raise DifferentExport(
                 f"{self._partial} was begun with other filters or options; repeat those, or begin anew"
@@ -267,10 +290,24 @@ class Download:
 
     def _sync(self) -> None:
         """First the data, then the token that goes on behind it."""
+        if not self._state.resume_token:
+            return
         for file in self._files.values():
             file.sync()
         self._state.write(self._partial)
         self._unsynced, self._synced_at = 0, self._clock()
+
+
+def begun_at(folder: Path) -> float | None:
+    """When the export began that a folder waits for, as it was told; None if none was cut off.
+
+    A request that says "seven days ago" is made from that time again, so that it is the same request.
+
+    Raises:
+        DamagedExport: What it left cannot be read.
+    """
+    state = State.read(partial_folder(folder))
+    return state.begun_at if state is not None and state.resume_token else None
 
 
 def _locked(file: IO[Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 import grpc
 
-from llmproxy_client.dataset.download import Download, Progress
+from llmproxy_client.dataset.download import Convert, Download, Progress
 from llmproxy_client.dataset.manifest import Manifest
 from llmproxy_client.errors import BrokenStream, error_detail
 from llmproxy_client.v1.export_pb2 import ExportRequest
@@ -27,6 +27,8 @@ def export(
     folder: Path | str,
     *,
     restart: bool = False,
+    begun_at: float = 0.0,
+    convert: Convert | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     timeout: float | None = None,
     metadata: Metadata = (),
@@ -42,6 +44,8 @@ def export(
         request: Which records, as what.
         folder: Where the dataset shall be; it must not exist, or be empty.
         restart: Begin anew, whatever an earlier export has left.
+        begun_at: When the export begins, in Unix seconds; `begun_at(folder)` gives it back to a later call.
+        convert: Writes further files beside the dataset's before the folder appears, such as `parquet`.
         on_progress: Told how far it is, after every message.
         timeout: Seconds for each call; without one the server's own limit holds, and the export goes on behind it.
         metadata: Sent with every call.
@@ -57,7 +61,7 @@ def export(
         BrokenStream: A message is missing.
         grpc.RpcError: A call failed in a way that does not pass, or too often.
     """
-    with Download(request, Path(folder), restart=restart) as download:
+    with Download(request, Path(folder), restart=restart, begun_at=begun_at) as download:
         tries = Tries(own_limit=timeout is None)
         while not download.complete:
             call = stub.Export(download.request(), timeout=timeout, metadata=tuple(metadata))
@@ -73,7 +77,7 @@ def export(
                 sleep(tries.wait_after(error))
             finally:
                 call.cancel()
-        return download.finish()
+        return download.finish(convert)
 
 
 class Tries:

@@ -1,6 +1,5 @@
 """`manifest.json`: what an export holds, where it came from, and how to check it."""
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -9,7 +8,7 @@ from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
 
-from llmproxy_client.dataset.names import MANIFEST, split_of
+from llmproxy_client.dataset.names import split_of
 from llmproxy_client.dataset.part import PartState, sha256_of
 from llmproxy_client.dataset.state import State
 from llmproxy_client.v1.export_pb2 import EXPORT_FORMAT_OPENAI_CHAT, ExportFormat, ExportSummary
@@ -21,11 +20,11 @@ Manifest = dict[str, Any]
 """What `manifest.json` holds."""
 
 
-def write_manifest(folder: Path, state: State, summary: ExportSummary) -> Manifest:
-    """Writes the manifest of a whole export into its folder, and returns it."""
+def manifest_of(folder: Path, state: State, summary: ExportSummary) -> Manifest:
+    """The manifest of a whole export, whose files are in a folder."""
     header = state.header
     output = state.request.output
-    manifest: Manifest = {
+    return {
         "manifest_version": VERSION,
         "tool": f"llmproxy-client {metadata.version('llmproxy-client')}",
         "create_time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -40,9 +39,6 @@ def write_manifest(folder: Path, state: State, summary: ExportSummary) -> Manife
         "redacted_values": dict(sorted(summary.redacted_values.items())),
         "files": [_file(folder, part) for part in state.parts.values()],
     }
-    text = json.dumps(manifest, indent=2, ensure_ascii=False)
-    (folder / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
-    return manifest
 
 
 def _file(folder: Path, part: PartState) -> dict[str, Any]:

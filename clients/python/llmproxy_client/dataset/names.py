@@ -1,5 +1,6 @@
 """What the files of an export are called."""
 
+from pathlib import Path
 from typing import Final
 
 from llmproxy_client.v1.export_pb2 import (
@@ -27,6 +28,11 @@ def split_of(part: "SplitPart.ValueType") -> str:
     if part == SPLIT_PART_VALIDATION:
         return "validation"
     return "test" if part == SPLIT_PART_TEST else "train"
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where the files are until the export is whole."""
+    return folder.with_name(f"{folder.name}.partial")
 
 
 def file_name(part: "SplitPart.ValueType", output: ExportOutput) -> str:

@@ -5,13 +5,15 @@ content that is no text, tools and whatever else has a shape of its own stays JS
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from llmproxy_client.dataset.manifest import Manifest
-from llmproxy_client.dataset.plain import plain_blocks
+from llmproxy_client.dataset.part import sha256_of
+from llmproxy_client.dataset.plain import can_read, plain_blocks
 from llmproxy_client.v1.export_pb2 import (
     EXPORT_COMPRESSION_GZIP,
     EXPORT_COMPRESSION_UNSPECIFIED,
@@ -29,25 +31,45 @@ class ParquetUnavailable(Exception):
     """The package `pyarrow` is not installed, or the format has no lines of JSON."""
 
 
-def check_parquet(name: str) -> None:
-    """Raises ParquetUnavailable, before anything is exported: no pyarrow, or a format that is no JSON Lines."""
+def check_parquet(name: str, *, zstandard: bool = False) -> None:
+    """Says before anything is exported that it will not do.
+
+    Args:
+        name: The format.
+        zstandard: Whether the files are compressed so.
+
+    Raises:
+        ParquetUnavailable: There is no pyarrow, nothing that reads Zstandard, or the format is no JSON Lines.
+    """
     if name in {"records", "csv"}:
         raise ParquetUnavailable(f"--parquet takes a format of JSON Lines, which {name} is not")
     try:
         import pyarrow.parquet  # noqa: F401, PLC0415 - an optional package
     except ImportError:
         raise ParquetUnavailable("--parquet takes pyarrow: pip install pyarrow") from None
+    if zstandard and not can_read(EXPORT_COMPRESSION_ZSTD):
+        raise ParquetUnavailable("--parquet of --compress zstd takes zstandard: pip install zstandard")
 
 
-def write_parquet(folder: Path, manifest: Manifest) -> list[Path]:
-    """Writes a Parquet file beside each file of JSON Lines; returns their paths.
+def parquet(folder: Path, manifest: Manifest) -> Manifest:
+    """Writes a Parquet file beside each file of JSON Lines; returns what the manifest says of them.
 
     Raises:
-        ParquetUnavailable: As `check_parquet`.
         OSError: A file cannot be read or written.
     """
-    check_parquet(manifest["format"])
-    return [_convert(folder, file["name"], file["split"]) for file in manifest["files"]]
+    written = [(_convert(folder, file["name"], file["split"]), file) for file in manifest["files"]]
+    return {
+        "parquet": [
+            {
+                "name": path.name,
+                "split": file["split"],
+                "record_count": file["record_count"],
+                "size": path.stat().st_size,
+                "sha256": sha256_of(path),
+            }
+            for path, file in written
+        ]
+    }
 
 
 def _convert(folder: Path, name: str, split: str) -> Path:
@@ -57,12 +79,13 @@ def _convert(folder: Path, name: str, split: str) -> Path:
     source, target = folder / name, folder / f"{split}.parquet"
     columns = list(dict.fromkeys(key for row in _rows(source) for key in row))
     schema = pa.schema([pa.field(column, _type(column)) for column in columns])
-    fresh = target.with_name(f"{target.name}.new")
-    with pq.ParquetWriter(fresh, schema, compression="zstd") as writer:
+    with target.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         rows = _rows(source)
         while group := list(islice(rows, ROW_GROUP)):
             writer.write_table(pa.Table.from_pylist([_row(row, columns) for row in group], schema=schema))
-    fresh.replace(target)
+        writer.close()
+        file.flush()
+        os.fsync(file.fileno())
     return target
 
 

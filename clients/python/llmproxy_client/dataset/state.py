@@ -24,12 +24,14 @@ class State:
         header: What the proxy froze; None before the first header.
         resume_token: Goes on behind the last message that is in the files.
         parts: The files, by their names.
+        begun_at: When it began, in Unix seconds; 0 if nobody said.
     """
 
     request: ExportRequest
     header: ExportHeader | None = None
     resume_token: str = ""
     parts: dict[str, PartState] = field(default_factory=dict)
+    begun_at: float = 0.0
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -53,6 +55,7 @@ class State:
             "header": None if self.header is None else _text(self.header.SerializeToString()),
             "resume_token": self.resume_token,
             "parts": [part.to_json() for part in self.parts.values()],
+            "begun_at": self.begun_at,
         }
         fresh = folder / f"{STATE}.new"
         with fresh.open("wb") as file:
@@ -72,6 +75,7 @@ class State:
             None if header is None else ExportHeader.FromString(base64.b64decode(header)),
             value["resume_token"],
             {part.name: part for part in parts},
+            float(value.get("begun_at", 0)),
         )
 
 
