@@ -114,7 +114,10 @@ class RecordsConfig(Section):
     ] = "sqlite"
     content: Annotated[
         Literal["full", "metadata"],
-        Field(description="Whether prompts and answers are kept; a call's own `data` can only narrow it."),
+        Field(
+            description="Whether prompts, answers, comments and demonstrations are kept; a call's own `data` can only "
+            "narrow it."
+        ),
     ] = "full"
     end_user: Annotated[
         Literal["raw", "hash"],

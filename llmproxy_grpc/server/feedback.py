@@ -21,6 +21,8 @@ RETRY_AFTER: Final = 1.0
 FIRST: Final = "messages[0]"
 """Where the rules of a conversation see the demonstration."""
 
+WORDS: Final = frozenset({"comment", "demonstration"})
+
 Value = tuple[FeedbackKind, float | None, bytes | None]
 
 
@@ -29,11 +31,19 @@ class FeedbackServicer:
 
     Args:
         recorder: Takes the judgement; None if this deployment keeps no records.
+        words: Whether comments and demonstrations may be kept: they are content.
         wall_us: The wall clock, in microseconds.
     """
 
-    def __init__(self, recorder: Recorder | None, wall_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+    def __init__(
+        self,
+        recorder: Recorder | None,
+        *,
+        words: bool = True,
+        wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
         self._recorder = recorder
+        self._words = words
         self._wall_us = wall_us
 
     async def record_feedback(
@@ -45,6 +55,8 @@ class FeedbackServicer:
         violations = _violations(request)
         if violations:
             raise invalid(violations)
+        if not self._words:
+            _check_wordless(request)
         now = self._wall_us()
         kind, number, content = _value(request)
         judged = Judged(
@@ -63,6 +75,15 @@ class FeedbackServicer:
         response = feedback_pb2.RecordFeedbackResponse()
         response.create_time.FromMicroseconds(now)
         return response
+
+
+def _check_wordless(request: feedback_pb2.RecordFeedbackRequest) -> None:
+    kind = request.WhichOneof("value") or ""
+    if kind in WORDS:
+        raise FeatureDisabled(
+            f"This deployment keeps no content (records.content is metadata), and a {kind} is content.",
+            violations=(FieldViolation(kind, "cannot be kept here; give thumbs_up or a score"),),
+        )
 
 
 def _violations(request: feedback_pb2.RecordFeedbackRequest) -> list[FieldViolation]:

@@ -25,7 +25,7 @@ def recorded_servicers(
     places = keeping.places
     vault = Vault(keeping.open_store, places.plans, places.export_key, keeping.end_users.kept)
     return {
-        "RecordFeedback": FeedbackServicer(keeping.recorder).record_feedback,
+        "RecordFeedback": FeedbackServicer(keeping.recorder, words=keeping.terms.content).record_feedback,
         "Export": ExportServicer(vault, write_timeout=write_timeout, sent=exported).export,
     }
 

@@ -84,7 +84,7 @@ class Taking:
             fell_back=_fell_back(call, error),
             grpc_code=0 if error is None else code_of(error).value[0],
             error_reason="" if error is None else error.reason,
-            error=b"" if error is None else error_detail(error, call).SerializeToString(),
+            error=b"" if error is None else self._detail(error, words=content),
             usage=None if call.usage is None else _figures(call.usage),
             complete=error is None,
             data_policy=policy,
@@ -128,6 +128,13 @@ class Taking:
             return "", "", {}
         conversation = request.conversation_id if isinstance(request, chat_pb2.ChatRequest) else ""
         return self._rules.end_users.kept(request.end_user_id), conversation, dict(request.labels)
+
+    def _detail(self, error: ProxyError, *, words: bool) -> bytes:
+        """The story of a failure; without content also without the provider's words, which may repeat the prompt."""
+        detail = error_detail(error, self.rpc.call)
+        if not words:
+            detail.upstream_message = ""
+        return detail.SerializeToString()
 
     def _figures_of_answer(self, events: Sequence[bytes]) -> bytes:
         """Why an answer ended, without its words."""

@@ -20,8 +20,8 @@ def kept(tmp_path):
     return Kept(tmp_path / "records")
 
 
-def keeping(kept):
-    return {"records": {"enabled": True, "directory": str(kept.places.folder)}}
+def keeping(kept, **settings):
+    return {"records": {"enabled": True, "directory": str(kept.places.folder), **settings}}
 
 
 def judgement(record_id=RECORD, name="helpful", **value):
@@ -95,6 +95,15 @@ async def test_every_wrong_field_is_named(serve, kept, request_, fields):
         error = await refused(server.stub.RecordFeedback(request_))
     assert error.code == grpc.StatusCode.INVALID_ARGUMENT
     assert error.fields == fields
+
+
+@pytest.mark.parametrize("value", [{"comment": "why"}, {"demonstration": ANSWER}])
+async def test_words_are_refused_where_no_content_is_kept(serve, kept, value):
+    async with serve(keeping(kept, content="metadata")) as server:
+        error = await refused(server.stub.RecordFeedback(judgement(**value)))
+        await server.stub.RecordFeedback(judgement(thumbs_up=True))
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "FEATURE_DISABLED")
+    assert error.fields == list(value)
 
 
 async def test_without_records_there_is_no_feedback(serve):

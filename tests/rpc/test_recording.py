@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2, embed_pb2, health_pb2, model_pb2
-from llmproxy_grpc.errors import InvalidRequest, UpstreamServerError, UpstreamStreamBroken
+from llmproxy_grpc.errors import Fault, InvalidRequest, UpstreamServerError, UpstreamStreamBroken
 from llmproxy_grpc.messages import ReasoningDelta, TextDelta, ToolCallDelta, UpstreamStart, Usage
 from llmproxy_grpc.records.record import DataPolicy
 from llmproxy_grpc.records.spool.segments import segments
@@ -183,6 +183,20 @@ async def test_a_caller_can_have_figures_kept_alone(serve, kept, policy, streame
     assert (record.end_user, record.labels, record.input_tokens) == ("ann", '{"team":"a"}', 3)
     assert b"How are you" not in everything
     assert b"Hello" not in everything
+
+
+async def test_a_providers_words_are_content_too(serve, kept):
+    """They may repeat the prompt."""
+    fault = Fault(message="We do not answer: my canary prompt", code="nope")
+    async with serve(keeping(kept)) as server:
+        server.scripted.chats += [InvalidRequest("No.", fault=fault), InvalidRequest("No.", fault=fault)]
+        for policy in (chat_pb2.DATA_POLICY_METADATA_ONLY, chat_pb2.DATA_POLICY_FULL):
+            with pytest.raises(grpc.RpcError):
+                await server.stub.Chat(told(data=policy))
+        bare, whole = await kept.wait(2)
+    assert b"canary" in whole.error
+    assert b"canary" not in bare.error
+    assert b"nope" in bare.error
 
 
 async def test_a_caller_can_keep_a_call_out_of_training(serve, kept):
