@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llmproxy_grpc.records.postgres import writer as writing
 from llmproxy_grpc.records.postgres.connection import Connection, numbered
 from llmproxy_grpc.records.postgres.deletion import _EXPIRED
 from llmproxy_grpc.records.postgres.schema import MIGRATIONS
@@ -29,39 +30,75 @@ def test_question_marks_become_numbered_parameters():
     assert numbered("a = ? AND b IN (?, ?)") == "a = $1 AND b IN ($2, $3)"
 
 
-def test_two_hosts_write_at_once_and_no_reader_ever_misses_a_row(postgres_store):
-    """A tail by position sees every row once: positions become visible in their order."""
-    store = postgres_store(partition_rows=1000)
-    seen, written, stop = [], [], threading.Event()
+class Tail:
+    """Three hosts that write at once, and a reader that follows by position."""
 
-    def write(host):
-        writer = store.writer()
-        for _ in range(40):
+    def __init__(self, store, *, batches):
+        self.store = store
+        self.batches = batches
+        self.written = []
+        self.seen = []
+        self._stop = threading.Event()
+
+    def run(self):
+        with ThreadPoolExecutor() as pool:
+            tailing = pool.submit(self._follow)
+            for done in [pool.submit(self._write) for _ in range(3)]:
+                done.result()
+            self._stop.set()
+            tailing.result()
+
+    def _write(self):
+        writer = self.store.writer()
+        for _ in range(self.batches):
             entries = [an_entry() for _ in range(3)]
             assert writer.write(Batch(entries=entries, feedback=[a_judgement(entries[0].record.id)])).records == 3
-            written.extend(entry.record.id for entry in entries)
+            self.written.extend(entry.record.id for entry in entries)
         writer.close()
 
-    def tail():
-        reader, after = store.reader(), 0
-        while True:
-            last_look = stop.is_set()
+    def _follow(self):
+        reader, after, last_look = self.store.reader(), 0, False
+        while not last_look:
+            last_look = self._stop.is_set()
             upto = reader.watermarks("default").seq
             window = Page(tenant="default", after_seq=after, as_of_seq=upto, limit=10**6)
-            seen.extend((record.seq, record.id) for record in reader.page(window))
+            self.seen.extend((record.seq, record.id) for record in reader.page(window))
             after = upto
-            if last_look:
-                break
         reader.close()
 
-    with ThreadPoolExecutor() as pool:
-        tailing = pool.submit(tail)
-        for done in [pool.submit(write, host) for host in range(3)]:
-            done.result()
-        stop.set()
-        tailing.result()
-    assert [seq for seq, _ in seen] == list(range(1, 361))
-    assert {record_id for _, record_id in seen} == set(written)
+
+def test_several_hosts_write_at_once_and_no_reader_ever_misses_a_row(postgres_store):
+    """A tail by position sees every row once: positions become visible in their order."""
+    tail = Tail(postgres_store(partition_rows=1000), batches=40)
+    tail.run()
+    assert [seq for seq, _ in tail.seen] == list(range(1, 361))
+    assert {record_id for _, record_id in tail.seen} == set(tail.written)
+
+
+def test_a_reader_would_miss_rows_if_positions_came_from_a_sequence(postgres, postgres_store, monkeypatch):
+    """Nobody waits for a sequence, so a higher position may be visible first: the test above would notice."""
+    tail = Tail(postgres_store(partition_rows=1000), batches=1)
+    tail.run()  # makes the partition, which hosts that wait for nobody would make twice
+    tail = Tail(tail.store, batches=40)
+    schema, really = postgres_store.schema, writing._take
+    postgres.sql(
+        f"CREATE SEQUENCE {schema}.positions INCREMENT 3 START 12",
+        f"GRANT USAGE ON SEQUENCE {schema}.positions TO PUBLIC",
+        database="records",
+    )
+
+    async def take(session, counter, count):
+        if counter != "seq":
+            return await really(session, counter, count)
+        after = await session.fetchval("SELECT nextval('positions')")
+        await session.execute("SELECT pg_sleep(random() * 0.01)")
+        return after - count
+
+    monkeypatch.setattr(writing, "_take", take)
+    monkeypatch.setattr(writing, "_LOCK", "SELECT 1")
+    tail.run()
+    seen = {record_id for _, record_id in tail.seen}
+    assert not set(tail.written) <= seen
 
 
 def test_a_writer_that_is_cut_off_leaves_no_gap(postgres, postgres_store):
@@ -184,6 +221,26 @@ def test_a_newer_schema_and_another_programs_are_refused(postgres, postgres_stor
     postgres.sql(f"DROP TABLE {schema}.llmproxy_schema", database="records")
     with pytest.raises(StoreUnfit, match="another program"):
         postgres_store()
+
+
+def test_a_store_of_an_earlier_version_keeps_every_byte(postgres, postgres_store):
+    """As version 1 left it, which noted no tables that are to be written anew."""
+    store = postgres_store()
+    writer, reader = store.writer(), store.reader()
+    entries = [an_entry(body=Body(b"r%d" % n, b"s", b"l"), labels={"k": "v"}, end_user="ann") for n in range(20)]
+    writer.write(Batch(entries=entries, feedback=[a_judgement(entry.record.id) for entry in entries]))
+    before = reader.page(EVERYTHING), reader.bodies("default", list(range(1, 21)))
+    schema = postgres_store.schema
+    postgres.sql(
+        f"DROP TABLE {schema}.rewriting", f"UPDATE {schema}.llmproxy_schema SET version = 1", database="records"
+    )
+    for connection in (writer, reader):
+        connection.close()
+    writer, reader = (store := postgres_store()).writer(), store.reader()
+    assert (reader.page(EVERYTHING), reader.bodies("default", list(range(1, 21)))) == before
+    assert writer.erase(Erase(end_user="ann"), "request") == 20
+    for connection in (writer, reader):
+        connection.close()
 
 
 def test_hosts_that_start_at_once_migrate_once(postgres_store):

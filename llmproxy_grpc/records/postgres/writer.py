@@ -68,9 +68,7 @@ class PostgresWriter:
         async def work(session: Session) -> Written:
             async with session.transaction():
                 # First, and always in this order: hosts wait for each other here and nowhere else.
-                await session.execute(
-                    "SELECT value FROM counter WHERE name IN ('fseq', 'seq') ORDER BY name FOR UPDATE"
-                )
+                await session.execute(_LOCK)
                 records, repeated, erased = await self._entries(session, batch.entries)
                 feedback, again, void = await self._feedback(session, batch.feedback)
                 await self._calls(session, batch)
