@@ -18,7 +18,7 @@ from mistral_common.tokens.tokenizers.base import SpecialTokenPolicy
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
 from llmproxy_grpc.datasets.options import Format, ReasoningOutput
-from tests.fakes.examples import EVERY_SHAPE, PARALLEL_CALLS, REASONING, assistant, call, example, results, user
+from tests.fakes.examples import EVERY_SHAPE, PARALLEL_CALLS, REASONING, assistant, call, example, results, system, user
 
 BOTH = {"parallel calls": PARALLEL_CALLS}
 CALLS_ALONE = example(
@@ -59,6 +59,32 @@ def test_what_is_left_out_would_have_been_refused(write):
     (request,) = requests(path)
     with pytest.raises(MistralCommonException):
         validate(request)
+
+
+LATE = {
+    "behind the model": example(user("1?"), assistant("One."), system("Shorter."), user("2?"), assistant("Two.")),
+    "behind a tool": example(
+        user("W?"), assistant(call("abcdefgh9")), results(("abcdefgh9", "1")), system("Shorter."), assistant("Fine.")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_instructions_behind_the_model_or_a_tool_are_told_as_its_rules_refuse_them(write, name):
+    path, _, _ = write(Format.OPENAI_CHAT, {name: LATE[name]})
+    (request,) = requests(path)
+    with pytest.raises(MistralCommonException, match="Unexpected role 'system'"):
+        validate(request)
+    assert write(Format.MISTRAL, {name: LATE[name]})[2] == {name: "late_instructions"}
+    assert write(Format.MISTRAL, {name: LATE[name]}, drop_system=True)[1] == [name]
+
+
+def test_instructions_behind_the_user_are_kept_as_its_rules_allow_them(write):
+    late = example(system("Be brief."), system("And kind."), user("1?"), system("Shorter."), assistant("One."))
+    path, names, _ = write(Format.MISTRAL, {"late": late})
+    (request,) = requests(path)
+    assert names == ["late"]
+    assert validate(request)
 
 
 def test_ids_of_calls_are_nine_letters_and_digits_and_still_pair(write):

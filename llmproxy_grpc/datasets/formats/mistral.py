@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
@@ -14,10 +15,13 @@ from llmproxy_grpc.datasets.formats.lines import to_line
 from llmproxy_grpc.datasets.options import Options
 from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
 from llmproxy_grpc.datasets.turns import Turn
+from llmproxy_grpc.messages import Role
 
 _DIALECT: Final = Dialect(names=False, names_tools=True)
 _ID: Final = re.compile(r"[a-zA-Z0-9]{9}")
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_BEFORE_INSTRUCTIONS: Final = frozenset({Role.SYSTEM, Role.USER})
+"""Whom the system may follow: beside the beginning, it is not taken behind the model or a tool."""
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -41,6 +45,9 @@ def render(example: Example, options: Options) -> bytes:
 
 
 def _check(turns: Sequence[Turn]) -> None:
+    for before, turn in pairwise(turns):
+        if turn.role is Role.SYSTEM and before.role not in _BEFORE_INSTRUCTIONS:
+            raise Unfit(SkipReason.LATE_INSTRUCTIONS)
     for turn in turns:
         if turn.calls and turn.spoken:
             raise Unfit(SkipReason.TEXT_BESIDE_TOOL_CALL)
