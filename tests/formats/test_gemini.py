@@ -2,10 +2,11 @@
 
 import json
 
+import pytest
 from google.genai import types
 
 from llmproxy_grpc.datasets.options import Format, ReasoningOutput
-from llmproxy_grpc.messages import MediaKind, MediaPart, Message, Role, TextPart, ToolResultPart
+from llmproxy_grpc.messages import FunctionTool, MediaKind, MediaPart, Message, Role, TextPart, ToolResultPart
 from tests.fakes.examples import (
     EVERY_SHAPE,
     LONG_NUMBER,
@@ -85,3 +86,36 @@ def test_files_are_taken_from_cloud_storage(write):
     assert names == ["far"]
     assert set(reasons.values()) == {"media_not_supported"}
     assert read(path.read_text())[0].parts[1].file_data.file_uri == "gs://bucket/a.wav"
+
+
+PLAIN_SCHEMAS = {
+    "texts": {"type": "object", "properties": {"city": {"type": "string", "enum": ["Rome"]}}, "required": ["city"]},
+    "lists": {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}, "minItems": 1}}},
+    "nothing": {"type": "object", "properties": {}},
+}
+FULL_SCHEMAS = {
+    "several types": {"type": "object", "properties": {"a": {"type": ["string", "null"]}}},
+    "const": {"type": "object", "properties": {"a": {"type": "string", "const": "x"}}},
+    "$schema": {"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "properties": {}},
+    "oneOf": {"type": "object", "properties": {"a": {"oneOf": [{"type": "string"}, {"type": "integer"}]}}},
+    "$ref": {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"type": "string"}}},
+    "exclusiveMinimum": {"type": "object", "properties": {"a": {"type": "integer", "exclusiveMinimum": 0}}},
+    "enumerated numbers": {"type": "object", "properties": {"a": {"type": "integer", "enum": [1, 2]}}},
+    "true": {"type": "object", "properties": {"a": True}},
+    "no type": {"properties": {"a": {"type": "string"}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [(schema, "parameters") for schema in PLAIN_SCHEMAS.values()]
+    + [(schema, "parametersJsonSchema") for schema in FULL_SCHEMAS.values()],
+    ids=[*PLAIN_SCHEMAS, *FULL_SCHEMAS],
+)
+def test_a_schema_stands_where_it_can_be_read(write, schema, field):
+    tool = FunctionTool("weather", "", json.dumps(schema))
+    path, _, _ = write(Format.GEMINI, {"one": example(user("W?"), assistant(call("a")), tools=(tool,))})
+    line = path.read_text()
+    assert read(line)
+    [declaration] = json.loads(line)["tools"][0]["functionDeclarations"]
+    assert declaration == {"name": "weather", field: schema}

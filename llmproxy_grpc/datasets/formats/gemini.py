@@ -8,6 +8,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from llmproxy_grpc.datasets.conversation import conversation_of
 from llmproxy_grpc.datasets.example import Example
 from llmproxy_grpc.datasets.formats.chat_messages import functions_of
+from llmproxy_grpc.datasets.formats.gemini_schema import is_plain
 from llmproxy_grpc.datasets.formats.json_text import argument_object, parameters_of, plain_object
 from llmproxy_grpc.datasets.formats.lines import to_line
 from llmproxy_grpc.datasets.formats.media import media_type, stored_at
@@ -99,4 +100,6 @@ def _tools(request: ChatRequest) -> list[_Fields] | UnsetType:
 
 def _declaration(tool: FunctionTool) -> _Fields:
     described = {"description": tool.description} if tool.description else {}
-    return {"name": tool.name, **described, "parameters": parameters_of(tool)}
+    schema = parameters_of(tool)
+    field = "parameters" if is_plain(bytes(schema)) else "parametersJsonSchema"
+    return {"name": tool.name, **described, field: schema}
