@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from trl.data_utils import apply_chat_template, is_conversational
 
 from llmproxy_grpc.datasets.options import Format, ReasoningOutput
-from tests.fakes.examples import DEVELOPER, EVERY_SHAPE, LONG_NUMBER, PARALLEL_CALLS, PREFERENCE, REASONING
+from tests.fakes.examples import DEVELOPER, EVERY_SHAPE, LONG_NUMBER, PARALLEL_CALLS, PREFERENCE, REASONING, assistant
 
 # As strict as templates come, in that they know four roles and append texts, which fails for anything but a text.
 TEMPLATE = """
@@ -95,3 +95,17 @@ def test_the_developer_is_the_system_to_templates(write):
 def test_thinking_reaches_the_template_as_asked_for(write, tokenizer, reasoning, expected):
     path, _, _ = write(Format.TRL_PROMPT_COMPLETION, {"one": REASONING}, reasoning=reasoning)
     assert apply_chat_template(json.loads(path.read_text()), tokenizer)["completion"] == expected
+
+
+def test_a_demonstration_in_place_of_the_answer_is_wanted_whatever_the_answer_was(write):
+    shown = replace(PREFERENCE, demonstration=assistant("Good answer."), label=False)
+    examples = {"disliked": shown, "not judged": replace(shown, label=None), "none": replace(PREFERENCE, label=False)}
+    path, names, _ = write(Format.TRL_KTO, examples, prefer_demonstration=True)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {name: (row["completion"][0]["content"], row["label"]) for name, row in zip(names, rows, strict=True)} == {
+        "disliked": ("Good answer.", True),
+        "not judged": ("Good answer.", True),
+        "none": ("Hi.", False),
+    }
+    row = json.loads(write(Format.TRL_KTO, {"disliked": shown})[0].read_text())
+    assert (row["completion"][0]["content"], row["label"]) == ("Hi.", False)

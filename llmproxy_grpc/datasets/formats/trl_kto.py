@@ -12,6 +12,9 @@ def render(example: Example, options: Options) -> bytes:
     Raises:
         Unfit: Nobody judged it, or it has no valid line.
     """
+    if options.prefer_demonstration and example.demonstration is not None:
+        # The judgement was of the answer that the demonstration replaces.
+        return line(example, options, label=True)
     if example.label is None:
         raise Unfit(SkipReason.NO_LABEL)
     return line(example, options, label=example.label)

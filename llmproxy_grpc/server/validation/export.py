@@ -116,6 +116,10 @@ def _check_fit(found: Findings, asked: pb.ExportOutput) -> None:
             found.add("output.redaction.mode", "must be unset for RECORDS, which leave as they are")
     if asked.reasoning == pb.REASONING_OUTPUT_FIELD and asked.format in _WITHOUT_REASONING_FIELD:
         found.add("output.reasoning", "must not be FIELD for this format, which has none")
+    if asked.prefer_demonstration and asked.format in _PAIRED:
+        found.add(
+            "output.prefer_demonstration", "must be unset for this format, whose pairs say which answer is better"
+        )
 
 
 def _check_redaction(found: Findings, asked: pb.Redaction) -> None:

@@ -62,6 +62,8 @@ WRONG = [
     (Output(format=1, compression=1), "output.compression"),
     (Output(format=1, redaction=pb.Redaction(mode=1)), "output.redaction.mode"),
     (Output(format=7, reasoning=1), "output.reasoning"),
+    (Output(format=3, prefer_demonstration=True), "output.prefer_demonstration"),
+    (Output(format=5, prefer_demonstration=True), "output.prefer_demonstration"),
     (Output(max_tokens_per_record=-1), "output.max_tokens_per_record"),
     (Output(redaction=pb.Redaction(mode=9)), "output.redaction.mode"),
     (Output(redaction=pb.Redaction(classes=["EMAIL"])), "output.redaction.mode"),

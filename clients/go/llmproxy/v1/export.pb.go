@@ -1699,7 +1699,7 @@ type ExportOutput struct {
 	Reasoning ReasoningOutput `protobuf:"varint,3,opt,name=reasoning,proto3,enum=llmproxy.v1.ReasoningOutput" json:"reasoning,omitempty"`
 	// What becomes of personal data and secrets.
 	Redaction *Redaction `protobuf:"bytes,4,opt,name=redaction,proto3" json:"redaction,omitempty"`
-	// Writes the demonstration in place of the answer where there is one.
+	// Writes the demonstration in place of the answer where there is one; refused for preference pairs.
 	PreferDemonstration bool `protobuf:"varint,5,opt,name=prefer_demonstration,json=preferDemonstration,proto3" json:"prefer_demonstration,omitempty"`
 	// Leaves out system messages.
 	DropSystem bool `protobuf:"varint,6,opt,name=drop_system,json=dropSystem,proto3" json:"drop_system,omitempty"`

@@ -927,7 +927,7 @@ class ExportOutput(_message.Message):
     reasoning: Global___ReasoningOutput.ValueType
     """What becomes of the model's thinking."""
     prefer_demonstration: _builtins.bool
-    """Writes the demonstration in place of the answer where there is one."""
+    """Writes the demonstration in place of the answer where there is one; refused for preference pairs."""
     drop_system: _builtins.bool
     """Leaves out system messages."""
     merge_turns: _builtins.bool
