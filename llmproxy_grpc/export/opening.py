@@ -1,6 +1,6 @@
 """Opens an export: fixes what it sees of the store, and freezes its selection or finds it again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from llmproxy_grpc.datasets.formats import PAIRED
 from llmproxy_grpc.errors import FieldViolation, InvalidRequest, ResourceNotFound, ResumeTokenExpired
@@ -8,7 +8,7 @@ from llmproxy_grpc.export.export import Export
 from llmproxy_grpc.export.job import Job
 from llmproxy_grpc.export.planner import build
 from llmproxy_grpc.export.plans import LIFETIME, Frozen, Plan, Plans
-from llmproxy_grpc.export.spec import Output, PairSource
+from llmproxy_grpc.export.spec import Choice, Output, PairSource, Part
 from llmproxy_grpc.export.tokens import Position
 from llmproxy_grpc.records.filters import Window
 from llmproxy_grpc.records.store import RecordReader
@@ -96,8 +96,18 @@ def _made(
 def _check(frozen: Frozen, output: Output, resumed: Position | None) -> None:
     if resumed is not None and resumed.plan_digest != frozen.digest:
         raise ResumeTokenExpired(GONE)
-    by_score = frozen.choice.selection.pairs.source == PairSource.SCORE
-    if (by_score and output.format in PAIRED) != frozen.choice.pairs_of_records:
-        kind = "pairs of records" if frozen.choice.pairs_of_records else "single records"
-        violation = FieldViolation("output.format", f"does not fit the plan, which holds {kind}")
-        raise InvalidRequest("The request is not valid: output.format.", violations=[violation])
+    violations = list(_misfits(frozen.choice, output))
+    if violations:
+        fields = ", ".join(violation.field for violation in violations)
+        raise InvalidRequest(f"The request is not valid: {fields}.", violations=violations)
+
+
+def _misfits(choice: Choice, output: Output) -> Iterator[FieldViolation]:
+    """What the output asks of the frozen selection in vain; of a request without plan_id it is known before."""
+    selection = choice.selection
+    by_score = selection.pairs.source == PairSource.SCORE
+    if (by_score and output.format in PAIRED) != choice.pairs_of_records:
+        kind = "pairs of records" if choice.pairs_of_records else "single records"
+        yield FieldViolation("output.format", f"does not fit the plan, which holds {kind}")
+    if output.part != Part.ALL and selection.split is None:
+        yield FieldViolation("output.part", "must be unset for a plan that has no split")

@@ -3,6 +3,7 @@
 import random
 from collections import Counter, defaultdict
 
+import grpc
 import pytest
 
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
@@ -193,6 +194,26 @@ async def test_one_part_can_be_had_alone(server, writer):
         assert b"".join(chunk.data for chunk in everything.chunks if chunk.part == part) == got.data
         assert got.summary.skipped_records["other_part"] == 100 - got.summary.written_records
         assert got.header.plan_id == everything.header.plan_id
+
+
+async def refused(server, **fields):
+    """The wrong fields that an export is refused for."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await server.all(**fields)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    return caught.value.details()
+
+
+async def test_without_a_split_there_is_no_part_to_be_had(server, writer):
+    writer.write(Batch(entries=[a_chat("a", "x")]))
+    part = pb.ExportOutput(part=pb.SPLIT_PART_VALIDATION)
+    assert "output.part" in await refused(server, output=part)
+    shuffled = pb.ExportSelection(order=pb.EXPORT_ORDER_SHUFFLED)
+    for selection in (pb.ExportSelection(), shuffled):
+        whole = await server.all(selection=selection)
+        assert "output.part" in await refused(server, plan_id=whole.header.plan_id, output=part)
+    split = await server.all(selection=pb.ExportSelection(split=SPLIT), plan_only=True)
+    await server.all(plan_id=split.header.plan_id, output=part)
 
 
 async def test_users_and_records_can_be_kept_together_instead(server, writer):

@@ -29,6 +29,8 @@ def validate_export(request: pb.ExportRequest) -> list[FieldViolation]:
     _check_output(found, request.output)
     if request.plan_id:
         _check_plan(found, request)
+    elif request.output.part and not request.selection.HasField("split"):
+        found.add("output.part", "needs selection.split: without it there are no parts")
     if len(request.resume_token) > bounds.MAX_RESUME_TOKEN:
         found.add("resume_token", f"must be at most {bounds.MAX_RESUME_TOKEN} characters long")
     if request.max_chunk_bytes < 0:

@@ -1693,7 +1693,7 @@ type ExportOutput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The format.
 	Format ExportFormat `protobuf:"varint,1,opt,name=format,proto3,enum=llmproxy.v1.ExportFormat" json:"format,omitempty"`
-	// Which part of the split; unspecified writes all parts, one after the other.
+	// Which part of the split, which is needed then; unspecified writes all parts, one after the other.
 	Part SplitPart `protobuf:"varint,2,opt,name=part,proto3,enum=llmproxy.v1.SplitPart" json:"part,omitempty"`
 	// What becomes of the model's thinking.
 	Reasoning ReasoningOutput `protobuf:"varint,3,opt,name=reasoning,proto3,enum=llmproxy.v1.ReasoningOutput" json:"reasoning,omitempty"`

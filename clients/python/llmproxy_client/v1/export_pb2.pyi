@@ -923,7 +923,7 @@ class ExportOutput(_message.Message):
     format: Global___ExportFormat.ValueType
     """The format."""
     part: Global___SplitPart.ValueType
-    """Which part of the split; unspecified writes all parts, one after the other."""
+    """Which part of the split, which is needed then; unspecified writes all parts, one after the other."""
     reasoning: Global___ReasoningOutput.ValueType
     """What becomes of the model's thinking."""
     prefer_demonstration: _builtins.bool
