@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from llmproxy_grpc.datasets.formats import PAIRED
+from llmproxy_grpc.datasets.options import Format
 from llmproxy_grpc.errors import FieldViolation, InvalidRequest, ResourceNotFound, ResumeTokenExpired
 from llmproxy_grpc.export.export import Export
 from llmproxy_grpc.export.job import Job
@@ -109,5 +110,7 @@ def _misfits(choice: Choice, output: Output) -> Iterator[FieldViolation]:
     if (by_score and output.format in PAIRED) != choice.pairs_of_records:
         kind = "pairs of records" if choice.pairs_of_records else "single records"
         yield FieldViolation("output.format", f"does not fit the plan, which holds {kind}")
+    if output.format == Format.TRL_KTO and not selection.pairs.feedback_name:
+        yield FieldViolation("output.format", "needs a plan whose selection.pairs.feedback_name labels the answers")
     if output.part != Part.ALL and selection.split is None:
         yield FieldViolation("output.part", "must be unset for a plan that has no split")

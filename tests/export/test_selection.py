@@ -257,6 +257,19 @@ async def test_the_mean_of_several_sources_counts(server, writer):
     assert line["preferred_output"][0]["content"] == "two"
 
 
+async def test_labels_can_be_had_by_a_plan_that_names_their_feedback(server, writer):
+    good, bad = a_chat("Which?", "good"), a_chat("Which?", "bad")
+    writer.write(Batch(entries=[good, bad]))
+    writer.write(Batch(feedback=[graded(good, 1.0), graded(bad, 0.0)]))
+    kto = pb.ExportOutput(format=pb.EXPORT_FORMAT_TRL_KTO)
+    named = pb.ExportSelection(pairs=pb.PreferencePairs(feedback_name="grade"))
+    plan = await server.all(selection=named, output=kto, plan_only=True)
+    got = consistent(await server.all(plan_id=plan.header.plan_id, output=kto))
+    assert [(line["completion"][0]["content"], line["label"]) for line in got.lines] == [("good", True), ("bad", False)]
+    nameless = await server.all(plan_only=True)
+    assert "output.format" in await refused(server, plan_id=nameless.header.plan_id, output=kto)
+
+
 async def test_a_demonstration_is_preferred_to_the_answer(server, writer):
     shown, other = a_chat("How?", "badly"), a_chat("Why?", "so")
     content = message("assistant", "well").SerializeToString()

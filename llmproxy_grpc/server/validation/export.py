@@ -25,12 +25,12 @@ def validate_export(request: pb.ExportRequest) -> list[FieldViolation]:
     """Names every field that breaks a rule of the API, as `validate` does."""
     found = Findings()
     check_filter(found, "filter", request.filter)
-    _check_selection(found, request.selection, request.output.format)
+    _check_selection(found, request.selection)
     _check_output(found, request.output)
     if request.plan_id:
         _check_plan(found, request)
-    elif request.output.part and not request.selection.HasField("split"):
-        found.add("output.part", "needs selection.split: without it there are no parts")
+    else:
+        _check_needed(found, request.selection, request.output)
     if len(request.resume_token) > bounds.MAX_RESUME_TOKEN:
         found.add("resume_token", f"must be at most {bounds.MAX_RESUME_TOKEN} characters long")
     if request.max_chunk_bytes < 0:
@@ -48,7 +48,16 @@ def _check_plan(found: Findings, request: pb.ExportRequest) -> None:
             found.add(name, "must be empty with a plan_id, which has frozen it")
 
 
-def _check_selection(found: Findings, asked: pb.ExportSelection, form: int) -> None:
+def _check_needed(found: Findings, selection: pb.ExportSelection, output: pb.ExportOutput) -> None:
+    """What the output needs of the selection; a plan has frozen that, and is looked at when it is opened."""
+    if output.part and not selection.HasField("split"):
+        found.add("output.part", "needs selection.split: without it there are no parts")
+    by_score = output.format in _PAIRED and selection.pairs.source == pb.PAIR_SOURCE_SCORE
+    if not selection.pairs.feedback_name and (by_score or output.format == pb.EXPORT_FORMAT_TRL_KTO):
+        found.add("selection.pairs.feedback_name", "is required: the feedback that ranks or labels the answers")
+
+
+def _check_selection(found: Findings, asked: pb.ExportSelection) -> None:
     if asked.deduplication not in pb.Deduplication.values():
         found.add("selection.deduplication", "must be one that this version knows")
     if asked.order not in pb.ExportOrder.values():
@@ -59,7 +68,7 @@ def _check_selection(found: Findings, asked: pb.ExportSelection, form: int) -> N
         _check_sample(found, asked.sample)
     if asked.HasField("split"):
         _check_split(found, asked.split)
-    _check_pairs(found, asked.pairs, form)
+    _check_pairs(found, asked.pairs)
 
 
 def _check_sample(found: Findings, asked: pb.Sample) -> None:
@@ -82,13 +91,10 @@ def _check_split(found: Findings, asked: pb.Split) -> None:
         found.add("selection.split.group_by", "must be one that this version knows")
 
 
-def _check_pairs(found: Findings, asked: pb.PreferencePairs, form: int) -> None:
+def _check_pairs(found: Findings, asked: pb.PreferencePairs) -> None:
     if asked.source not in pb.PairSource.values():
         found.add("selection.pairs.source", "must be one that this version knows")
     check_word(found, "selection.pairs.feedback_name", asked.feedback_name, bounds.MAX_NAME)
-    by_score = form in _PAIRED and asked.source == pb.PAIR_SOURCE_SCORE
-    if not asked.feedback_name and (by_score or form == pb.EXPORT_FORMAT_TRL_KTO):
-        found.add("selection.pairs.feedback_name", "is required: the feedback that ranks or labels the answers")
     if not math.isfinite(asked.min_gap) or asked.min_gap < 0:
         found.add("selection.pairs.min_gap", "must be a finite number, not negative")
 

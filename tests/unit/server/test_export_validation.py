@@ -112,6 +112,8 @@ def test_pairs_by_score_need_the_name_of_the_feedback(form):
 def test_labels_of_kto_need_the_name_of_the_feedback():
     request = pb.ExportRequest(output=Output(format=pb.EXPORT_FORMAT_TRL_KTO))
     assert [violation.field for violation in validate_export(request)] == ["selection.pairs.feedback_name"]
+    request.plan_id = "a"
+    assert validate_export(request) == []
 
 
 @pytest.mark.parametrize(("asked", "given"), [(0, 65_536), (1, 4_096), (5_000, 5_000), (2**30, 1_048_576)])
