@@ -77,19 +77,23 @@ def _leave_out_duplicates(scratch: apsw.Connection) -> None:
 
 
 def _pair(scratch: apsw.Connection, pairs: Pairs) -> None:
-    """Pairs the best answer to a prompt with the worst, the second best with the second worst, and so on."""
+    """Pairs the best answer to a prompt with the worst, the second best with the second worst, and so on.
+
+    Both are of one part of the split: what is said in a conversation of one part is not to be read in another.
+    """
     scratch.execute(
         """
         CREATE TEMP TABLE pair AS
         WITH ranked AS MATERIALIZED (
-            SELECT seq, input_hash, score,
-                row_number() OVER (PARTITION BY input_hash ORDER BY score DESC, seq) AS best,
-                row_number() OVER (PARTITION BY input_hash ORDER BY score, seq DESC) AS worst,
-                count(*) OVER (PARTITION BY input_hash) AS answers
+            SELECT seq, input_hash, part, score,
+                row_number() OVER (PARTITION BY input_hash, part ORDER BY score DESC, seq) AS best,
+                row_number() OVER (PARTITION BY input_hash, part ORDER BY score, seq DESC) AS worst,
+                count(*) OVER (PARTITION BY input_hash, part) AS answers
             FROM candidate WHERE fault = '' AND score IS NOT NULL AND input_hash IS NOT NULL
         )
         SELECT a.seq AS chosen, b.seq AS rejected
-        FROM ranked AS a JOIN ranked AS b ON b.input_hash = a.input_hash AND b.worst = a.best
+        FROM ranked AS a
+        JOIN ranked AS b ON b.input_hash = a.input_hash AND b.part = a.part AND b.worst = a.best
         WHERE a.best * 2 <= a.answers AND a.score > b.score AND a.score - b.score >= ?
         """,
         (pairs.min_gap,),

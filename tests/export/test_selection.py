@@ -1,5 +1,6 @@
 """Which of the filtered records an export writes, in which order, and in which part."""
 
+import json
 import random
 from collections import Counter, defaultdict
 
@@ -255,6 +256,21 @@ async def test_the_mean_of_several_sources_counts(server, writer):
     )
     [line] = (await selected(server, PREFERENCES, pairs=BY_GRADE)).lines
     assert line["preferred_output"][0]["content"] == "two"
+
+
+async def test_both_sides_of_a_pair_are_of_the_part_that_their_conversations_are_in(server, writer):
+    chats = [a_chat(f"prompt {number % 10}", f"c{number}", conversation=f"c{number}") for number in range(80)]
+    writer.write(Batch(entries=chats))
+    writer.write(Batch(feedback=[graded(chat, number) for number, chat in enumerate(chats)]))
+    alone = parts(await selected(server, split=SPLIT))
+    part_of = {json.loads(line)["messages"][-1]["content"]: part for part, lines in alone.items() for line in lines}
+    assert len(set(part_of.values())) == 3
+    found = parts(await selected(server, PREFERENCES, pairs=BY_GRADE, split=SPLIT))
+    assert sum(map(len, found.values())) > 20
+    for part, lines in found.items():
+        for line in map(json.loads, lines):
+            sides = (line["preferred_output"], line["non_preferred_output"])
+            assert [part_of[side[0]["content"]] for side in sides] == [part, part]
 
 
 async def test_labels_can_be_had_by_a_plan_that_names_their_feedback(server, writer):
