@@ -5,7 +5,7 @@ Times are whole microseconds; `started_us` counts from 1970 in UTC.
 
 from msgspec import Struct
 
-from llmproxy_grpc.messages import Candidate, ChatRequest, JsonObject, Message, Usage, Warning
+from llmproxy_grpc.messages import Candidate, ChatRequest, FinishReason, JsonObject, Message, Usage, Warning
 
 
 class Feedback(Struct, frozen=True, kw_only=True):
@@ -64,6 +64,8 @@ class Figures(Struct, frozen=True, kw_only=True):
     cache_hit: bool = False
     failed_attempts: tuple[FailedAttempt, ...] = ()
     usage: Usage | None = None
+    finish_reasons: tuple[FinishReason, ...] = ()
+    """Each once, of all candidates: what is left of these where the content was not kept."""
     warnings: tuple[Warning, ...] = ()
     provider_metadata: JsonObject = {}
 
@@ -87,6 +89,7 @@ class Example(Struct, frozen=True, kw_only=True):
         demonstration: The answer that should have been given, if somebody gave one.
         pair: The two sides of a preference; None if the record makes none.
         label: Whether the answer is wanted, for formats of single judgements; None if nobody said.
+        content_kept: Whether what was said was kept; else request and candidates say nothing of it.
         figures: The rest.
     """
 
@@ -98,4 +101,5 @@ class Example(Struct, frozen=True, kw_only=True):
     demonstration: Message | None = None
     pair: Pair | None = None
     label: bool | None = None
+    content_kept: bool = True
     figures: Figures = Figures()

@@ -7,8 +7,9 @@ from msgspec import Struct
 
 from llmproxy_grpc.datasets import example as dataset
 from llmproxy_grpc.datasets.example import Example, Failure, Figures, Pair
+from llmproxy_grpc.export.reading import finish_reasons_of, labels_of
 from llmproxy_grpc.export.spec import Pairs, PairSource
-from llmproxy_grpc.messages import ChatRequest, Message, ProviderResponse, Usage, UsageSource
+from llmproxy_grpc.messages import ChatRequest, Cost, Message, ProviderResponse, Usage, UsageSource
 from llmproxy_grpc.records.decoding import Content, read_content, read_failure, read_message
 from llmproxy_grpc.records.record import Body, Feedback, FeedbackKind, Record, spell_id
 
@@ -47,6 +48,7 @@ def example_of(source: Source, pairs: Pairs, rejected: Body | None) -> Example:
         demonstration=shown,
         pair=_pair(content, pairs, shown, rejected),
         label=label_of(feedback, pairs.feedback_name),
+        content_kept=source.body is not None,
         figures=_figures(record, content),
     )
 
@@ -77,7 +79,7 @@ def _content(source: Source) -> Content:
     if source.body is not None:
         return read_content(source.body)
     record = source.record
-    request = ChatRequest(model=record.model, messages=(), end_user_id=record.end_user)
+    request = ChatRequest(model=record.model, messages=(), end_user_id=record.end_user, labels=labels_of(record))
     return Content(request, ProviderResponse(()))
 
 
@@ -127,6 +129,7 @@ def _figures(record: Record, content: Content) -> Figures:
         cache_hit=content.cache_hit,
         failed_attempts=content.failed_attempts,
         usage=response.usage or _usage(record),
+        finish_reasons=tuple(finish_reasons_of(record)),
         warnings=response.warnings,
         provider_metadata=response.relayed_metadata,
     )
@@ -139,7 +142,7 @@ def _failure(record: Record) -> Failure | None:
 
 
 def _usage(record: Record) -> Usage | None:
-    """Tokens as the record's figures say, where the response says nothing."""
+    """Tokens and cost as the record's figures say, where the response says nothing."""
     if record.total_tokens is None:
         return None
     sources = {source.value: source for source in UsageSource}
@@ -150,5 +153,6 @@ def _usage(record: Record) -> Usage | None:
         cached_input_tokens=record.cached_tokens,
         cache_write_input_tokens=record.cache_write_tokens,
         reasoning_tokens=record.reasoning_tokens,
+        cost=None if record.cost_nanos is None else Cost(record.cost_currency, record.cost_nanos),
         source=sources.get(record.usage_source, UsageSource.UNSPECIFIED),
     )

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from llmproxy_grpc.datasets.skipping import SkipReason
+from llmproxy_grpc.messages import FinishReason
 from llmproxy_grpc.records.record import Body, Record
 from llmproxy_grpc.records.store import RecordReader
 
@@ -50,6 +51,11 @@ def read_lines(reader: RecordReader, tenant: str, seqs: Sequence[int]) -> Mappin
 def labels_of(record: Record) -> Mapping[str, str]:
     """A record's labels."""
     return _LABELS.decode(record.labels) if record.labels else {}
+
+
+def finish_reasons_of(record: Record) -> list[FinishReason]:
+    """Why a record's candidates ended, each reason once."""
+    return [reason for reason in FinishReason if reason and record.finish_reasons >> reason & 1]
 
 
 def _each_if_need_be(

@@ -6,7 +6,7 @@ from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc._gen.v1 import generation_pb2
 from llmproxy_grpc.export.job import Header, Summary
 from llmproxy_grpc.export.output import Chunk, File, Piece, Typed, TypedRecord
-from llmproxy_grpc.export.reading import labels_of
+from llmproxy_grpc.export.reading import finish_reasons_of, labels_of
 from llmproxy_grpc.records.record import Feedback, FeedbackKind, Record, spell_id
 from llmproxy_grpc.wire.scalars import count, fill_duration, int64
 
@@ -106,9 +106,14 @@ def _fill_content(target: pb.ExportRecord, source: TypedRecord) -> None:
     target.request.labels.update(labels_of(record))
     target.response.id = target.id
     target.response.model = record.model
+    _fill_time(target.response.create_time, record.started_at)
     target.response.route.provider = record.provider
     target.response.route.upstream_model = record.upstream_model
-    _fill_usage(target.response.usage, record)
+    for place, reason in enumerate(finish_reasons_of(record)):
+        # Their numbers are not kept: one for each reason.
+        target.response.candidates.add(index=place, finish_reason=reason)
+    if record.total_tokens is not None:
+        _fill_usage(target.response.usage, record)
 
 
 def _fill_usage(target: generation_pb2.Usage, record: Record) -> None:

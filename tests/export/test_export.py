@@ -8,8 +8,10 @@ import google_crc32c
 import grpc
 import pytest
 import zstandard
+from google.protobuf import json_format
 
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
+from llmproxy_grpc._gen.v1 import generation_pb2
 from llmproxy_grpc.export import assembly
 from llmproxy_grpc.records.store import Batch
 from tests.fakes.exports import a_chat
@@ -130,6 +132,22 @@ async def test_records_themselves_come_whole(server, writer):
     assert not figures.request.messages
     assert figures.request.model == "m"
     assert got.files == []
+
+
+async def test_of_records_without_content_the_figures_come_in_every_format_that_has_them(server, writer):
+    used = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5, "cost_nanos": 1_234_567, "cost_currency": "USD"}
+    writer.write(Batch(entries=[a_chat(keep=False, labels={"team": "x"}, finish_reasons=1 << 3, **used)]))
+    formats = (pb.EXPORT_FORMAT_RECORDS, pb.EXPORT_FORMAT_FULL_JSON, pb.EXPORT_FORMAT_CSV)
+    typed, json_lines, figures = [await server.all(output=pb.ExportOutput(format=form)) for form in formats]
+    [record] = typed.records
+    assert record == json_format.ParseDict(json_lines.lines[0], pb.ExportRecord())
+    assert dict(record.request.labels) == {"team": "x"}
+    assert record.response.usage.cost == generation_pb2.Cost(currency_code="USD", amount_nanos=1_234_567)
+    assert [candidate.finish_reason for candidate in record.response.candidates] == [3]
+    [row] = csv.DictReader(figures.data.decode().splitlines())
+    assert (row["labels"], row["cost"], row["currency"]) == ('{"team":"x"}', "0.001234567", "USD")
+    assert (row["finish_reason"], row["total_tokens"]) == ("MAX_TOKENS", "5")
+    assert (row["cache_hit"], row["failed_attempts"], row["messages"], row["tool_calls"]) == ("",) * 4
 
 
 async def test_a_limit_ends_the_search(server, writer):

@@ -66,15 +66,11 @@ def test_no_cell_is_a_formula_and_none_has_two_lines(write):
 
 
 def test_what_is_unknown_is_empty(write):
-    bare = replace(PLAIN, request=ChatRequest("m", ()), candidates=())
+    bare = replace(PLAIN, request=ChatRequest("m", ()), candidates=(), content_kept=False)
     row = only_row(write(Format.CSV, {"one": bare})[0])
     assert {name: value for name, value in row.items() if value} == {
         "id": "0193",
         "seq": "7",
         "model": "m",
-        "cache_hit": "false",
-        "failed_attempts": "0",
         "grpc_code": "0",
-        "messages": "0",
-        "tool_calls": "0",
     }

@@ -29,19 +29,28 @@ def render(example: Example, options: Options) -> bytes:  # noqa: ARG001 - the f
     request, figures = example.request, example.figures
     failure = figures.failure
     answers = [candidate.message for candidate in example.candidates]
+    calls = sum(isinstance(part, ToolCallPart) for message in answers for part in message.parts)
+    kept = example.content_kept
     cells: tuple[_Cell, ...] = (
         *(example.id, example.seq, time_json(figures.started_us)),
         *(_seconds(figures.latency_us), _seconds(figures.first_token_us)),
-        *(figures.method, request.model, figures.provider, figures.upstream_model, figures.cache_hit),
-        *(len(figures.failed_attempts), figures.grpc_code, "" if failure is None else failure.reason),
-        example.candidates[0].finish_reason.name if example.candidates else "",
-        len(request.messages) + len(answers[:1]),
-        sum(isinstance(part, ToolCallPart) for message in answers for part in message.parts),
+        *(figures.method, request.model, figures.provider, figures.upstream_model, figures.cache_hit if kept else None),
+        *(len(figures.failed_attempts) if kept else None, figures.grpc_code),
+        *("" if failure is None else failure.reason, _finish_reason(example)),
+        *(len(request.messages) + len(answers[:1]) if kept else None, calls if kept else None),
         *_usage(figures.usage),
         *(figures.caller_key_id, request.end_user_id, figures.conversation_id or request.conversation_id),
         *(_json(request.labels), _json(_judgements(example.feedback))),
     )
     return ",".join(map(_cell, cells)).encode() + b"\n"
+
+
+def _finish_reason(example: Example) -> str:
+    """Of the first candidate; which of several reasons that was is not known without the content."""
+    if example.candidates:
+        return example.candidates[0].finish_reason.name
+    reasons = example.figures.finish_reasons
+    return reasons[0].name if len(reasons) == 1 else ""
 
 
 def _usage(usage: Usage | None) -> tuple[_Cell, ...]:

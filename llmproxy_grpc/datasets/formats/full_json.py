@@ -52,12 +52,16 @@ def _response(example: Example) -> Fields:
         cache_hit=figures.cache_hit,
         failed_attempts=[_attempt(each) for each in figures.failed_attempts],
     )
-    if not (route or example.candidates or figures.usage):
+    candidates = [_candidate(each) for each in example.candidates] or [
+        filled(index=place, finish_reason=enum_json("FINISH_REASON", reason))
+        for place, reason in enumerate(figures.finish_reasons)
+    ]
+    if not (route or candidates or figures.usage):
         return {}
     return filled(
         id=example.id,
         model=example.request.model,
-        candidates=[_candidate(each) for each in example.candidates],
+        candidates=candidates,
         usage=_usage(figures.usage),
         create_time=time_json(figures.started_us),
         route=route,
