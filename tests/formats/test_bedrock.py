@@ -1,13 +1,14 @@
 """botocore checks every line against the shape of a Converse request."""
 
 import json
+import re
 
 import pytest
 from botocore.session import Session
 from botocore.validate import ParamValidator
 
 from llmproxy_grpc.datasets.options import Format, ReasoningOutput
-from llmproxy_grpc.messages import MediaKind, MediaPart, Message, Role, TextPart, ToolResultPart
+from llmproxy_grpc.messages import FunctionTool, MediaKind, MediaPart, Message, Role, TextPart, ToolResultPart
 from tests.fakes.examples import (
     EVERY_SHAPE,
     LONG_NUMBER,
@@ -135,3 +136,46 @@ def test_the_model_does_not_begin_and_instructions_do_not_come_late(write):
         "unknown type": "media_not_supported",
     }
     assert write(Format.BEDROCK_CONVERSE, {"several": MULTI_TURN})[2] == {}
+
+
+@pytest.mark.parametrize("name", ["weather.now", "my tool!", "x" * 65, ""])
+def test_names_that_bedrock_refuses_are_told(write, name):
+    offered = example(user("W?"), assistant("x"), tools=(FunctionTool(name),))
+    called = example(user("W?"), assistant(call("a", name=name)))
+    _, _, reasons = write(Format.BEDROCK_CONVERSE, {"offered": offered, "called": called})
+    assert reasons == {"offered": "tool_name_invalid", "called": "tool_name_invalid"}
+
+
+def test_ids_that_bedrock_refuses_are_others_and_still_pair(write):
+    long, odd = "x" * 200, "call|1 \u00e9"
+    made = example(
+        user("W?"),
+        assistant(call(long), call(odd), call("toolu_01.a:b-c")),
+        results((odd, "2"), (long, "1"), ("toolu_01.a:b-c", "3")),
+        assistant(call(long)),
+        results((long, "4")),
+        assistant("Fine."),
+    )
+    path, names, _ = write(Format.BEDROCK_CONVERSE, {"one": made})
+    first = path.read_bytes()
+    messages = json.loads(first)["messages"]
+    asked = [[block["toolUse"]["toolUseId"] for block in messages[place]["content"]] for place in (1, 3)]
+    answered = [[block["toolResult"]["toolUseId"] for block in messages[place]["content"]] for place in (2, 4)]
+    assert names == ["one"]
+    assert asked == answered
+    assert asked[0][2] == "toolu_01.a:b-c"
+    every = [*asked[0], *asked[1]]
+    assert all(re.fullmatch("[a-zA-Z0-9_.:-]{1,64}", identifier) for identifier in every)
+    assert len(set(every)) == 4
+    assert write(Format.BEDROCK_CONVERSE, {"one": made})[0].read_bytes() == first
+
+
+def test_tools_that_were_called_are_offered_where_the_caller_offered_none(write, objections):
+    made = example(
+        user("W?"), assistant(call("a"), call("b", name="time")), results(("a", "1"), ("b", "2")), assistant("x")
+    )
+    path, _, _ = write(Format.BEDROCK_CONVERSE, {"one": made, "none": MULTI_TURN})
+    row, plain = [json.loads(line) for line in path.read_text().splitlines()]
+    assert objections(row) == ""
+    assert [tool["toolSpec"]["name"] for tool in row["toolConfig"]["tools"]] == ["weather", "time"]
+    assert "toolConfig" not in plain

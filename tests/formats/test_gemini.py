@@ -119,3 +119,15 @@ def test_a_schema_stands_where_it_can_be_read(write, schema, field):
     assert read(line)
     [declaration] = json.loads(line)["tools"][0]["functionDeclarations"]
     assert declaration == {"name": "weather", field: schema}
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"), [("weather.now:v-1", True), ("my tool!", False), ("1st", False), ("x" * 129, False)]
+)
+def test_names_that_gemini_refuses_are_told(write, name, taken):
+    made = {
+        "offered": example(user("W?"), assistant("x"), tools=(FunctionTool(name),)),
+        "called": example(user("W?"), assistant(call("a", name=name))),
+    }
+    _, _, reasons = write(Format.GEMINI, made)
+    assert reasons == ({} if taken else dict.fromkeys(made, "tool_name_invalid"))

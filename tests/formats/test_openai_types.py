@@ -7,8 +7,10 @@ from msgspec.structs import replace
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from pydantic import TypeAdapter
 
+from llmproxy_grpc.datasets.example import Pair
 from llmproxy_grpc.datasets.options import Format
-from tests.fakes.examples import EVERY_SHAPE, PREFERENCE
+from llmproxy_grpc.messages import FunctionTool
+from tests.fakes.examples import EVERY_SHAPE, PREFERENCE, assistant, call, example, user
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +24,8 @@ def check():
             list(message.get("tool_calls", []))
         tools.validate_python(row.get("tools", []))
         for message in row["messages"]:
-            for call in message.get("tool_calls", []):
-                assert isinstance(json.loads(call["function"]["arguments"]), dict)
+            for asked in message.get("tool_calls", []):
+                assert isinstance(json.loads(asked["function"]["arguments"]), dict)
 
     return checked
 
@@ -49,3 +51,15 @@ def test_every_preference_has_one_message_a_side(write, check):
         for side in ("preferred_output", "non_preferred_output"):
             check({"messages": row[side]})
             assert [message["role"] for message in row[side]] == ["assistant"]
+
+
+@pytest.mark.parametrize("name", ["weather.now", "my tool!", "x" * 65])
+def test_names_that_fine_tuning_refuses_are_told(write, name):
+    odd, good = assistant(call("a", name=name)), assistant("Good.")
+    offered = example(user("W?"), assistant("x"), tools=(FunctionTool(name),))
+    made = {
+        "offered": replace(offered, pair=Pair(good, assistant("Bad."))),
+        "called": replace(example(user("W?"), odd), pair=Pair(good, odd)),
+    }
+    for form in (Format.OPENAI_CHAT, Format.OPENAI_PREFERENCE):
+        assert write(form, made)[2] == dict.fromkeys(made, "tool_name_invalid")

@@ -7,10 +7,12 @@ from msgspec import UNSET, Struct, UnsetType
 
 from llmproxy_grpc.datasets.conversation import conversation_of
 from llmproxy_grpc.datasets.example import Example
+from llmproxy_grpc.datasets.formats.bedrock_ids import with_known_ids
 from llmproxy_grpc.datasets.formats.chat_messages import functions_of
 from llmproxy_grpc.datasets.formats.json_text import argument_object, parameters_of
 from llmproxy_grpc.datasets.formats.lines import to_line
 from llmproxy_grpc.datasets.formats.media import media_type, stored_at
+from llmproxy_grpc.datasets.formats.tool_names import check_tool_names
 from llmproxy_grpc.datasets.options import Options
 from llmproxy_grpc.datasets.sides import sides_of
 from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
@@ -50,16 +52,13 @@ def render(example: Example, options: Options) -> bytes:
     Raises:
         Unfit: It has no valid line.
     """
-    sides = sides_of(conversation_of(example, options).turns, merge_turns=options.merge_turns)
+    turns = list(with_known_ids(conversation_of(example, options).turns))
+    sides = sides_of(turns, merge_turns=options.merge_turns)
     system: list[_Fields] = [{"text": _text(turn)} for turn in sides.instructions]
-    return to_line(
-        _Line(
-            "bedrock-conversation-2024",
-            system or UNSET,
-            [_message(side) for side in sides.turns],
-            _tools(example.request),
-        )
-    )
+    messages = [_message(side) for side in sides.turns]
+    tools = _tools(example.request, turns)
+    check_tool_names(example.request, turns)
+    return to_line(_Line("bedrock-conversation-2024", system or UNSET, messages, tools))
 
 
 def _message(side: Sequence[Turn]) -> _Message:
@@ -96,10 +95,11 @@ def _text(turn: Turn) -> str:
     return turn.text
 
 
-def _tools(request: ChatRequest) -> _Fields | UnsetType:
-    if not request.tools:
-        return UNSET
-    return {"tools": [{"toolSpec": _spec(tool)} for tool in functions_of(request)]}
+def _tools(request: ChatRequest, turns: Sequence[Turn]) -> _Fields | UnsetType:
+    # Converse refuses calls without tools: those that were called stand for themselves then.
+    called = dict.fromkeys(call.name for turn in turns for call in turn.calls)
+    tools = functions_of(request) or [FunctionTool(name) for name in called]
+    return {"tools": [{"toolSpec": _spec(tool)} for tool in tools]} if tools else UNSET
 
 
 def _spec(tool: FunctionTool) -> _Fields:

@@ -1,7 +1,8 @@
 """GEMINI: {"systemInstruction": {...}, "contents": [...], "tools": [...]}, for tuning at Vertex AI."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
@@ -12,6 +13,7 @@ from llmproxy_grpc.datasets.formats.gemini_schema import is_plain
 from llmproxy_grpc.datasets.formats.json_text import argument_object, parameters_of, plain_object
 from llmproxy_grpc.datasets.formats.lines import to_line
 from llmproxy_grpc.datasets.formats.media import media_type, stored_at
+from llmproxy_grpc.datasets.formats.tool_names import check_tool_names
 from llmproxy_grpc.datasets.options import Options
 from llmproxy_grpc.datasets.sides import sides_of
 from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
@@ -19,6 +21,8 @@ from llmproxy_grpc.datasets.turns import Turn
 from llmproxy_grpc.messages import ChatRequest, FunctionTool, MediaPart, Role
 
 _Fields = dict[str, Any]
+
+_NAMES: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}")
 
 
 class _Content(Struct, gc=False):
@@ -42,13 +46,10 @@ def render(example: Example, options: Options) -> bytes:
     names = {call.id: call.name for turn in turns for call in turn.calls}
     sides = sides_of(turns, merge_turns=options.merge_turns)
     system = [{"text": _text(turn)} for turn in sides.instructions]
-    return to_line(
-        _Line(
-            _Content("system", system) if system else UNSET,
-            [_content(side, names) for side in sides.turns],
-            _tools(example.request),
-        )
-    )
+    tools = _tools(example.request)
+    check_tool_names(example.request, turns, _NAMES)
+    contents = [_content(side, names) for side in sides.turns]
+    return to_line(_Line(_Content("system", system) if system else UNSET, contents, tools))
 
 
 def _content(side: Sequence[Turn], names: Mapping[str, str]) -> _Content:

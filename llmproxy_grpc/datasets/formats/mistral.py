@@ -1,7 +1,7 @@
 """MISTRAL: {"messages": [...], "tools": [...]}, by the rules of mistral-common for fine-tuning."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Final
@@ -12,6 +12,7 @@ from llmproxy_grpc.datasets.conversation import conversation_of
 from llmproxy_grpc.datasets.example import Example
 from llmproxy_grpc.datasets.formats.chat_messages import ChatMessage, Dialect, Tool, chat_messages, chat_tools
 from llmproxy_grpc.datasets.formats.lines import to_line
+from llmproxy_grpc.datasets.formats.tool_names import USUAL, check_tool_names
 from llmproxy_grpc.datasets.options import Options
 from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
 from llmproxy_grpc.datasets.turns import Turn
@@ -19,7 +20,6 @@ from llmproxy_grpc.messages import Role
 
 _DIALECT: Final = Dialect(names=False, names_tools=True)
 _ID: Final = re.compile(r"[a-zA-Z0-9]{9}")
-_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _BEFORE_INSTRUCTIONS: Final = frozenset({Role.SYSTEM, Role.USER})
 """Whom the system may follow: beside the beginning, it is not taken behind the model or a tool."""
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -39,8 +39,7 @@ def render(example: Example, options: Options) -> bytes:
     turns = conversation_of(example, options).turns
     _check(turns)
     tools = chat_tools(example.request)
-    if tools is not UNSET:
-        _check_names(tool.function.name for tool in tools)
+    check_tool_names(example.request, turns)
     return to_line(_Line(chat_messages(turns, _DIALECT, _ids(turns)), tools))
 
 
@@ -51,13 +50,8 @@ def _check(turns: Sequence[Turn]) -> None:
     for turn in turns:
         if turn.calls and turn.spoken:
             raise Unfit(SkipReason.TEXT_BESIDE_TOOL_CALL)
-        _check_names(call.name for call in turn.calls)
-        _check_names([turn.tool] if turn.tool else [])
-
-
-def _check_names(names: Iterable[str]) -> None:
-    if not all(_NAME.fullmatch(name) for name in names):
-        raise Unfit(SkipReason.TOOL_NAME_INVALID)
+        if turn.tool and not USUAL.fullmatch(turn.tool):
+            raise Unfit(SkipReason.TOOL_NAME_INVALID)
 
 
 def _ids(turns: Sequence[Turn]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from llmproxy_grpc.datasets.conversation import conversation_of
 from llmproxy_grpc.datasets.example import Example
 from llmproxy_grpc.datasets.formats.chat_messages import ChatMessage, Tool, chat_messages, chat_tools
 from llmproxy_grpc.datasets.formats.lines import to_line
+from llmproxy_grpc.datasets.formats.tool_names import check_tool_names
 from llmproxy_grpc.datasets.options import Options
 from llmproxy_grpc.messages import ChatRequest, Role
 
@@ -24,7 +25,9 @@ def render(example: Example, options: Options) -> bytes:
     """
     conversation = conversation_of(example, options, developer=Role.DEVELOPER)
     messages = chat_messages(conversation.turns)
-    return to_line(_Line(messages, chat_tools(example.request), parallel_tool_calls(example.request)))
+    tools = chat_tools(example.request)
+    check_tool_names(example.request, conversation.turns)
+    return to_line(_Line(messages, tools, parallel_tool_calls(example.request)))
 
 
 def parallel_tool_calls(request: ChatRequest) -> bool | UnsetType:

@@ -7,6 +7,7 @@ from llmproxy_grpc.datasets.example import Example
 from llmproxy_grpc.datasets.formats.chat_messages import ChatMessage, Tool, chat_messages, chat_tools
 from llmproxy_grpc.datasets.formats.lines import to_line
 from llmproxy_grpc.datasets.formats.openai_chat import parallel_tool_calls
+from llmproxy_grpc.datasets.formats.tool_names import check_tool_names
 from llmproxy_grpc.datasets.options import Options
 from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
 from llmproxy_grpc.messages import Role
@@ -34,9 +35,11 @@ def render(example: Example, options: Options) -> bytes:
     if any(turn.pieces for turn in choice.prompt):
         raise Unfit(SkipReason.MEDIA_NOT_SUPPORTED)
     request = example.request
+    tools = chat_tools(request)
+    check_tool_names(request, [*choice.prompt, choice.chosen, choice.rejected])
     return to_line(
         _Line(
-            _Input(chat_messages(choice.prompt), chat_tools(request), parallel_tool_calls(request)),
+            _Input(chat_messages(choice.prompt), tools, parallel_tool_calls(request)),
             chat_messages([choice.chosen]),
             chat_messages([choice.rejected]),
         )

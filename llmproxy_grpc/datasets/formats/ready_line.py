@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
+from llmproxy_grpc.datasets.formats.tool_names import USUAL
 from llmproxy_grpc.datasets.skipping import Skipped, SkipReason
 
 
@@ -63,6 +64,8 @@ def _check_tool_calls(messages: list[_Message]) -> Skipped | None:
             waiting = {call.id for call in message.tool_calls}
             if len(waiting) != len(message.tool_calls):
                 return Skipped(SkipReason.DUPLICATE_TOOL_CALL)
+            if not all(USUAL.fullmatch(call.function.name) for call in message.tool_calls):
+                return Skipped(SkipReason.TOOL_NAME_INVALID)
         elif bytes(message.content) in {b'""', b"null"}:
             return Skipped(SkipReason.EMPTY_MESSAGE)
     return None

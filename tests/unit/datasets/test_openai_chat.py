@@ -261,6 +261,11 @@ DAMAGES = {
     "too deep": (b'{"messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n", SkipReason.DAMAGED),
     "no answer": (b'{"messages":[{"role":"user","content":"a"}]}\n', SkipReason.NO_ANSWER),
     "nothing said": (b'{"messages":[{"role":"assistant","content":""}]}\n', SkipReason.EMPTY_MESSAGE),
+    "a name that fine-tuning refuses": (
+        b'{"messages":[{"role":"assistant","content":null,"tool_calls":[%b]}]}\n'
+        % b'{"id":"a","type":"function","function":{"name":"a.b","arguments":"{}"}}',
+        SkipReason.TOOL_NAME_INVALID,
+    ),
     "orphan": (
         b'{"messages":[{"role":"tool","content":"a","tool_call_id":"x"},{"role":"assistant","content":"a"}]}\n',
         SkipReason.ORPHAN_TOOL_RESULT,
