@@ -83,6 +83,7 @@ class Filter(Struct, frozen=True):
     end_us: int | None = None
     """Started before."""
     record_ids: tuple[str, ...] = ()
+    """In lower case, as `spell_id` writes them."""
     models: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
     upstream_models: tuple[str, ...] = ()

@@ -88,6 +88,7 @@ def digest(request: pb.ExportRequest) -> bytes:
 def to_filter(asked: pb.ExportFilter, end_user: Callable[[str], str], *, outermost: bool = True) -> Filter:
     """Gives a filter; the outermost one asks for successful chats where it does not say otherwise."""
     lists: dict[str, tuple[Any, ...]] = {name: tuple(getattr(asked, name)) for name in _LISTS}
+    lists["record_ids"] = tuple(record_id.lower() for record_id in asked.record_ids)
     lists["end_user_ids"] = tuple(map(end_user, asked.end_user_ids))
     if outermost:
         lists["grpc_codes"] = lists["grpc_codes"] or OK_ALONE

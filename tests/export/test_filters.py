@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc.export.scan import Scanner
 from llmproxy_grpc.messages import Role
 from llmproxy_grpc.records.decoding import read_texts
@@ -23,8 +24,9 @@ from llmproxy_grpc.records.matching import Facts, matches
 from llmproxy_grpc.records.record import FeedbackKind, spell_id
 from llmproxy_grpc.records.sql import condition
 from llmproxy_grpc.records.store import Batch
+from llmproxy_grpc.server.export_request import to_filter
 from tests.fakes.exports import a_chat
-from tests.fakes.records import a_judgement
+from tests.fakes.records import a_judgement, an_id
 
 LABELS = ["", "a", "ab", "abc", "b", "é", "\ud7ff", "\U0010ffff", "\U0010ffffz"]
 WORDS = ["Straße", "tea", "TEA", "tea pot", "é", "100%", "_", "'"]
@@ -143,14 +145,15 @@ texts = st.builds(
 )
 
 
-def filters(depth):
-    inner = filters(depth - 1) if depth else st.nothing()
+def filters(depth, ids):
+    inner = filters(depth - 1, ids) if depth else st.nothing()
     nested = st.lists(inner, max_size=2).map(tuple) if depth else st.just(())
     rarely = lambda strategy: st.one_of(st.just(()), st.just(()), strategy)  # noqa: E731 - most conditions are unset
     return st.builds(
         Filter,
         start_us=st.one_of(st.none(), st.none(), st.integers(0, 400)),
         end_us=st.one_of(st.none(), st.none(), st.integers(0, 400)),
+        record_ids=rarely(some(ids, 30)),
         models=rarely(some(["m0", "m1", "zz"])),
         providers=rarely(some(["p0", "p1"])),
         upstream_models=rarely(some(["u0", "u1", "u2"])),
@@ -202,9 +205,10 @@ def found_by_hand(reader, asked, window):
 
 def test_any_filter_finds_what_plain_comparison_finds(stored, request):
     last = stored.watermarks("default").feedback_seq
+    ids = [spell_id(record.id) for record in stored.records("default", list(range(1, COUNT + 1))).values()]
 
     @settings(max_examples=60 if "postgres" in request.node.name else 250, deadline=None, database=None)
-    @given(filters(2), st.integers(0, COUNT), st.integers(0, COUNT), st.integers(0, last))
+    @given(filters(2, ids), st.integers(0, COUNT), st.integers(0, COUNT), st.integers(0, last))
     def agrees(asked, after, until, judged):
         window = Window("default", min(after, until), max(after, until), judged)
         assert found_by_scan(stored, asked, window) == found_by_hand(stored, asked, window)
@@ -218,6 +222,16 @@ def test_records_are_found_by_their_ids(stored):
     asked = Filter(record_ids=tuple(spell_id(record.id) for record in records.values()))
     assert found_by_scan(stored, asked, window) == [3, 5]
     assert found_by_hand(stored, asked, window) == [3, 5]
+
+
+@pytest.mark.parametrize("words", [[], [pb.TextCondition(contains="t")]], ids=["alone", "beside words"])
+def test_records_are_found_by_ids_in_upper_case(writer, reader, words):
+    chats = [a_chat("tea", id=an_id(0xABC + number)) for number in range(3)]
+    writer.write(Batch(entries=chats))
+    window = Window("default", 0, 3, 0)
+    spelled = [spell_id(chat.record.id).upper() for chat in chats[1:]]
+    asked = to_filter(pb.ExportFilter(record_ids=spelled, texts=words), str, outermost=False)
+    assert found_by_scan(reader, asked, window) == found_by_hand(reader, asked, window) == [2, 3]
 
 
 def test_another_tenants_records_are_never_found(stored):
