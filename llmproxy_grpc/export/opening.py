@@ -114,3 +114,5 @@ def _misfits(choice: Choice, output: Output) -> Iterator[FieldViolation]:
         yield FieldViolation("output.format", "needs a plan whose selection.pairs.feedback_name labels the answers")
     if output.part != Part.ALL and selection.split is None:
         yield FieldViolation("output.part", "must be unset for a plan that has no split")
+    if output.format is None and output.part == Part.ALL and selection.split is not None:
+        yield FieldViolation("output.part", "is required for RECORDS of a plan with a split")

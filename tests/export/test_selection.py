@@ -217,6 +217,20 @@ async def test_without_a_split_there_is_no_part_to_be_had(server, writer):
     await server.all(plan_id=split.header.plan_id, output=part)
 
 
+async def test_records_themselves_come_of_one_part_at_a_time(server, writer):
+    writer.write(Batch(entries=[a_chat(f"{number}", "x") for number in range(40)]))
+    plan = (await server.all(selection=pb.ExportSelection(split=SPLIT), plan_only=True)).header.plan_id
+    whole = pb.ExportOutput(format=pb.EXPORT_FORMAT_RECORDS)
+    assert "output.part" in await refused(server, plan_id=plan, output=whole)
+    assert "output.part" in await refused(server, selection=pb.ExportSelection(split=SPLIT), output=whole)
+    seqs = []
+    for part in (pb.SPLIT_PART_TRAIN, pb.SPLIT_PART_VALIDATION, pb.SPLIT_PART_TEST):
+        got = consistent(await server.all(plan_id=plan, output=pb.ExportOutput(format=whole.format, part=part)))
+        assert got.records
+        seqs += [record.seq for record in got.records]
+    assert sorted(seqs) == list(range(1, 41))
+
+
 async def test_users_and_records_can_be_kept_together_instead(server, writer):
     writer.write(Batch(entries=[a_chat(f"{number}", "x", end_user=f"u{number % 9}") for number in range(90)]))
     for group in (pb.SPLIT_GROUP_END_USER, pb.SPLIT_GROUP_RECORD):

@@ -923,17 +923,17 @@ class ExportOutput(_message.Message):
     format: Global___ExportFormat.ValueType
     """The format."""
     part: Global___SplitPart.ValueType
-    """Which part of the split, which is needed then; unspecified writes all parts, one after the other."""
+    """Which part of the split, which is needed then; unspecified writes all parts, one after the other (RECORDS need one named)."""
     reasoning: Global___ReasoningOutput.ValueType
-    """What becomes of the model's thinking."""
+    """What becomes of the model's thinking; refused for RECORDS, FULL_JSON and CSV, which tell what was recorded."""
     prefer_demonstration: _builtins.bool
-    """Writes the demonstration in place of the answer where there is one; refused for preference pairs."""
+    """Writes the demonstration in place of the answer where there is one; refused for preference pairs, RECORDS, FULL_JSON and CSV."""
     drop_system: _builtins.bool
-    """Leaves out system messages."""
+    """Leaves out system messages; refused for RECORDS, FULL_JSON and CSV."""
     merge_turns: _builtins.bool
-    """Joins consecutive messages of one role, for formats that refuse them."""
+    """Joins consecutive messages of one role, for formats that refuse them; refused for RECORDS, FULL_JSON and CSV."""
     max_tokens_per_record: _builtins.int
-    """Leaves out records with more tokens; 0 means no limit."""
+    """Leaves out records with more tokens; 0 means no limit; refused for RECORDS."""
     compression: Global___ExportCompression.ValueType
     """Compression of the chunks, each a member of its own: their concatenation is a valid file."""
     fail_on_invalid: _builtins.bool

@@ -18,6 +18,9 @@ REDACTION_CLASSES: Final = frozenset(
 _WITHOUT_REASONING_FIELD: Final = frozenset(map(int, WITHOUT_REASONING_FIELD))
 _LARGEST: Final = 2**62
 _PAIRED: Final = frozenset({pb.EXPORT_FORMAT_OPENAI_PREFERENCE, pb.EXPORT_FORMAT_TRL_PREFERENCE})
+_AS_RECORDED: Final = frozenset({pb.EXPORT_FORMAT_RECORDS, pb.EXPORT_FORMAT_FULL_JSON, pb.EXPORT_FORMAT_CSV})
+_OF_CONVERSATIONS: Final = ("reasoning", "prefer_demonstration", "drop_system", "merge_turns")
+"""What changes the conversation that is written, where one is."""
 _PLAN_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -52,6 +55,8 @@ def _check_needed(found: Findings, selection: pb.ExportSelection, output: pb.Exp
     """What the output needs of the selection; a plan has frozen that, and is looked at when it is opened."""
     if output.part and not selection.HasField("split"):
         found.add("output.part", "needs selection.split: without it there are no parts")
+    if output.format == pb.EXPORT_FORMAT_RECORDS and selection.HasField("split") and not output.part:
+        found.add("output.part", "is required for RECORDS with a split: records do not tell their part")
     by_score = output.format in _PAIRED and selection.pairs.source == pb.PAIR_SOURCE_SCORE
     if not selection.pairs.feedback_name and (by_score or output.format == pb.EXPORT_FORMAT_TRL_KTO):
         found.add("selection.pairs.feedback_name", "is required: the feedback that ranks or labels the answers")
@@ -122,6 +127,11 @@ def _check_fit(found: Findings, asked: pb.ExportOutput) -> None:
             found.add("output.compression", "must be unset for RECORDS, which are no bytes of a file")
         if asked.redaction.mode:
             found.add("output.redaction.mode", "must be unset for RECORDS, which leave as they are")
+    for name in _OF_CONVERSATIONS if asked.format in _AS_RECORDED else ():
+        if getattr(asked, name):
+            found.add(f"output.{name}", "must be unset for RECORDS, FULL_JSON and CSV, which tell what was recorded")
+    if asked.format == pb.EXPORT_FORMAT_RECORDS and asked.max_tokens_per_record > 0:
+        found.add("output.max_tokens_per_record", "must be unset for RECORDS, which leave as they are")
     if asked.reasoning == pb.REASONING_OUTPUT_FIELD and asked.format in _WITHOUT_REASONING_FIELD:
         found.add("output.reasoning", "must not be FIELD for this format, which has none")
     if asked.prefer_demonstration and asked.format in _PAIRED:

@@ -62,6 +62,13 @@ WRONG = [
     (Output(compression=9), "output.compression"),
     (Output(format=1, compression=1), "output.compression"),
     (Output(format=1, redaction=pb.Redaction(mode=1)), "output.redaction.mode"),
+    (Output(format=1, max_tokens_per_record=5), "output.max_tokens_per_record"),
+    *[
+        (Output(format=form, **{name: 1}), f"output.{name}")
+        for form in (1, 12, 13)
+        for name in ("reasoning", "prefer_demonstration", "drop_system", "merge_turns")
+    ],
+    (pb.ExportRequest(output=Output(format=1), selection=Selection(split=pb.Split())), "output.part"),
     (Output(format=7, reasoning=1), "output.reasoning"),
     (Output(format=3, prefer_demonstration=True), "output.prefer_demonstration"),
     (Output(format=5, prefer_demonstration=True), "output.prefer_demonstration"),

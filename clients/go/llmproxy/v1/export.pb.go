@@ -1693,19 +1693,19 @@ type ExportOutput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The format.
 	Format ExportFormat `protobuf:"varint,1,opt,name=format,proto3,enum=llmproxy.v1.ExportFormat" json:"format,omitempty"`
-	// Which part of the split, which is needed then; unspecified writes all parts, one after the other.
+	// Which part of the split, which is needed then; unspecified writes all parts, one after the other (RECORDS need one named).
 	Part SplitPart `protobuf:"varint,2,opt,name=part,proto3,enum=llmproxy.v1.SplitPart" json:"part,omitempty"`
-	// What becomes of the model's thinking.
+	// What becomes of the model's thinking; refused for RECORDS, FULL_JSON and CSV, which tell what was recorded.
 	Reasoning ReasoningOutput `protobuf:"varint,3,opt,name=reasoning,proto3,enum=llmproxy.v1.ReasoningOutput" json:"reasoning,omitempty"`
 	// What becomes of personal data and secrets.
 	Redaction *Redaction `protobuf:"bytes,4,opt,name=redaction,proto3" json:"redaction,omitempty"`
-	// Writes the demonstration in place of the answer where there is one; refused for preference pairs.
+	// Writes the demonstration in place of the answer where there is one; refused for preference pairs, RECORDS, FULL_JSON and CSV.
 	PreferDemonstration bool `protobuf:"varint,5,opt,name=prefer_demonstration,json=preferDemonstration,proto3" json:"prefer_demonstration,omitempty"`
-	// Leaves out system messages.
+	// Leaves out system messages; refused for RECORDS, FULL_JSON and CSV.
 	DropSystem bool `protobuf:"varint,6,opt,name=drop_system,json=dropSystem,proto3" json:"drop_system,omitempty"`
-	// Joins consecutive messages of one role, for formats that refuse them.
+	// Joins consecutive messages of one role, for formats that refuse them; refused for RECORDS, FULL_JSON and CSV.
 	MergeTurns bool `protobuf:"varint,7,opt,name=merge_turns,json=mergeTurns,proto3" json:"merge_turns,omitempty"`
-	// Leaves out records with more tokens; 0 means no limit.
+	// Leaves out records with more tokens; 0 means no limit; refused for RECORDS.
 	MaxTokensPerRecord int32 `protobuf:"varint,8,opt,name=max_tokens_per_record,json=maxTokensPerRecord,proto3" json:"max_tokens_per_record,omitempty"`
 	// Compression of the chunks, each a member of its own: their concatenation is a valid file.
 	Compression ExportCompression `protobuf:"varint,9,opt,name=compression,proto3,enum=llmproxy.v1.ExportCompression" json:"compression,omitempty"`
