@@ -42,15 +42,20 @@ def jaccard(one: Iterable[int], other: Iterable[int]) -> float:
     return len(first & second) / either if either else 1.0
 
 
-def keys(hashes: Sequence[int]) -> list[int]:
-    """The keys of a set of hashes: numbers of 64 bits, with their sign."""
+def keys(hashes: Sequence[int], apart: int = 0) -> list[int]:
+    """The keys of a set of hashes: numbers of 64 bits, with their sign.
+
+    Args:
+        hashes: The set, ordered.
+        apart: What must be the same; sets of which it differs share no key.
+    """
     bins: list[int | None] = [None] * BINS
     for value in reversed(hashes):  # they are ordered, so that the least of a bin comes last
         bins[value & (BINS - 1)] = value
     if not hashes:
         return []
     filled = [_lent(bins, place) if value is None else value for place, value in enumerate(bins)]
-    return [hash((band, *filled[band * ROWS : (band + 1) * ROWS])) for band in range(BANDS)]
+    return [hash((apart, band, *filled[band * ROWS : (band + 1) * ROWS])) for band in range(BANDS)]
 
 
 def _lent(bins: Sequence[int | None], place: int) -> int:

@@ -6,14 +6,16 @@
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
 from typing import IO, Final, Self
 
 import msgspec
 from msgspec import Struct
 
 from llmproxy_grpc.export.similarity import keys, shingles
-from llmproxy_grpc.records.decoding import Unreadable, read_texts
+from llmproxy_grpc.messages import MediaPart, Message, Part, ToolCallPart, ToolResultPart
+from llmproxy_grpc.records.decoding import Unreadable, read_content, texts_of
 from llmproxy_grpc.records.record import Body
 
 _LENGTH: Final = 4
@@ -78,11 +80,33 @@ def sketch(content: tuple[bytes, bytes] | None) -> Sketch:
     if content is None:
         return Sketch(b"", [])
     try:
-        texts = [text for _, text in read_texts(Body(*content))]
+        messages = read_content(Body(*content)).messages
     except Unreadable:
         return Sketch(b"", [])
-    hashes = shingles(texts)
-    return Sketch(hashes.tobytes(), keys(hashes))
+    hashes = shingles(text for message in messages for text in texts_of(message.parts))
+    return Sketch(hashes.tobytes(), keys(hashes, _apart(messages)))
+
+
+def _apart(messages: Sequence[Message]) -> int:
+    """A number of what has no words: other pictures, or calls of other tools, are another record."""
+    found = blake2b(digest_size=8)
+    for message in messages:
+        for thing in _things(message.parts):
+            found.update(len(thing).to_bytes(8) + thing)
+    return int.from_bytes(found.digest())
+
+
+def _things(parts: Sequence[Part]) -> Iterator[bytes]:
+    for part in parts:
+        match part:
+            case MediaPart(data=data, uri=uri, file_id=file_id):
+                yield (uri or file_id or "").encode(errors="replace") if data is None else data
+            case ToolCallPart(name=name):
+                yield name.encode(errors="replace")
+            case ToolResultPart(content=content):
+                yield from _things(content)
+            case _:
+                pass
 
 
 def _write(pipe: IO[bytes], data: bytes) -> None:

@@ -36,6 +36,11 @@ class Content(Struct, frozen=True):
     upstream_request_id: str = ""
     cache_hit: bool = False
 
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """Prompt and answers."""
+        return (*self.request.messages, *[candidate.message for candidate in self.response.candidates])
+
 
 def read_content(body: Body) -> Content:
     """Request and response of a record.
@@ -116,12 +121,11 @@ def read_texts(body: Body) -> list[tuple[Role, str]]:
     Raises:
         Unreadable: The content cannot be read.
     """
-    content = read_content(body)
-    answers = [candidate.message for candidate in content.response.candidates]
-    return [(message.role, text) for message in (*content.request.messages, *answers) for text in _texts(message.parts)]
+    return [(message.role, text) for message in read_content(body).messages for text in texts_of(message.parts)]
 
 
-def _texts(parts: tuple[Part, ...]) -> Iterator[str]:
+def texts_of(parts: tuple[Part, ...]) -> Iterator[str]:
+    """What is said in parts of a message."""
     for part in parts:
         match part:
             case TextPart() | RefusalPart():
@@ -129,7 +133,7 @@ def _texts(parts: tuple[Part, ...]) -> Iterator[str]:
             case ToolCallPart():
                 yield part.arguments_json
             case ToolResultPart():
-                yield from _texts(part.content)
+                yield from texts_of(part.content)
             case _:
                 pass
 

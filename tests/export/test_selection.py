@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 
 import grpc
 import pytest
+from msgspec.structs import replace
 
+from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc.export.selecting import quotas_of
 from llmproxy_grpc.export.similarity import jaccard, shingles
 from llmproxy_grpc.export.spec import Sample
-from llmproxy_grpc.records.record import FeedbackKind
+from llmproxy_grpc.records.record import Body, FeedbackKind
 from llmproxy_grpc.records.store import Batch, Erase
 from tests.fakes.exports import a_chat, message
 from tests.fakes.records import a_judgement
@@ -104,6 +106,27 @@ async def test_near_repeats_are_found_and_others_are_not(server, writer):
     assert right > 30
     assert right / (right + missed) >= 0.95
     assert right / (right + wrong) >= 0.95
+
+
+def with_parts(chat, *parts):
+    """A recorded conversation whose answer has more parts."""
+    response = chat_pb2.ChatResponse.FromString(chat.body.response)
+    response.candidates[0].message.parts.extend(parts)
+    return replace(chat, body=Body(chat.body.request, response.SerializeToString()))
+
+
+async def test_what_differs_in_pictures_or_tools_alone_is_no_repeat(server, writer):
+    words = " ".join(f"word{number}" for number in range(50))
+    pictures = [content_pb2.ContentPart(image=content_pb2.Media(data=data)) for data in (b"one", b"two", b"two")]
+    calls = [
+        content_pb2.ContentPart(tool_call=content_pb2.ToolCall(id="a", name=name, arguments_json=f'{{"a": "{words}"}}'))
+        for name in ("get_weather", "delete_city", "delete_city")
+    ]
+    chats = [with_parts(a_chat("Which?", words), part) for part in (*pictures, *calls)]
+    writer.write(Batch(entries=[replace(chat, record=replace(chat.record, dkey=None)) for chat in chats]))
+    got = await selected(server, pb.ExportOutput(format=pb.EXPORT_FORMAT_FULL_JSON), deduplication=NEAR)
+    assert [line["seq"] for line in got.lines] == [1, 2, 4, 5]
+    assert dict(got.summary.skipped_records) == {"near_duplicate": 2}
 
 
 async def test_a_sample_is_of_the_size_asked_for_and_the_same_each_time(server, writer):

@@ -140,7 +140,7 @@ class _DeduplicationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Dedupli
     DEDUPLICATION_EXACT: _Deduplication.ValueType  # 1
     """Same prompt and answer, white space and case folded."""
     DEDUPLICATION_NEAR: _Deduplication.ValueType  # 2
-    """Nearly the same prompt and answer (MinHash, Jaccard 0.85)."""
+    """Nearly the same prompt and answer (MinHash, Jaccard 0.85), with the same media and names of called tools."""
 
 class Deduplication(_Deduplication, metaclass=_DeduplicationEnumTypeWrapper):
     """How repeats are found; of several, the oldest is kept."""
@@ -150,7 +150,7 @@ DEDUPLICATION_UNSPECIFIED: Deduplication.ValueType  # 0
 DEDUPLICATION_EXACT: Deduplication.ValueType  # 1
 """Same prompt and answer, white space and case folded."""
 DEDUPLICATION_NEAR: Deduplication.ValueType  # 2
-"""Nearly the same prompt and answer (MinHash, Jaccard 0.85)."""
+"""Nearly the same prompt and answer (MinHash, Jaccard 0.85), with the same media and names of called tools."""
 Global___Deduplication: _TypeAlias = Deduplication  # noqa: Y015
 
 class _ExportOrder:

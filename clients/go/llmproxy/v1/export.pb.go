@@ -224,7 +224,7 @@ const (
 	Deduplication_DEDUPLICATION_UNSPECIFIED Deduplication = 0
 	// Same prompt and answer, white space and case folded.
 	Deduplication_DEDUPLICATION_EXACT Deduplication = 1
-	// Nearly the same prompt and answer (MinHash, Jaccard 0.85).
+	// Nearly the same prompt and answer (MinHash, Jaccard 0.85), with the same media and names of called tools.
 	Deduplication_DEDUPLICATION_NEAR Deduplication = 2
 )
 
