@@ -50,6 +50,8 @@ _INSERT: Final = """
 INSERT INTO candidate (seq, size, fault, part, chance, place, stratum, dkey, input_hash, full_hash, score)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_FAULT: Final = 2
+"""Where a candidate's fault stands."""
 _LABELS: Final = msgspec.json.Decoder(dict[str, str])
 
 
@@ -94,9 +96,12 @@ def _gather(
         reached = block.reached
         matched += len(block.rows)
         scores = _scores(reader, choice, window, block.rows)
-        scratch.executemany(_INSERT, [_candidate(choice, row, scores.get(row[4])) for row in block.rows])
+        candidates = [_candidate(choice, row, scores.get(row[4])) for row in block.rows]
+        scratch.executemany(_INSERT, candidates)
         if choice.selection.leaves_only:
-            _note_ancestors(scratch, [row[11] for row in block.rows])
+            # What may not be used itself stands for nothing.
+            sound = [row for row, candidate in zip(block.rows, candidates, strict=True) if not candidate[_FAULT]]
+            _note_ancestors(scratch, [row[11] for row in sound])
     scratch.execute("COMMIT")
     return matched
 

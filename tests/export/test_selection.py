@@ -69,6 +69,16 @@ async def test_a_record_whose_continuation_the_filter_leaves_out_is_a_leaf(serve
     assert (await selected(server, leaves_only=True)).answers == ["2"]
 
 
+async def test_a_leaf_that_may_not_be_used_hides_nothing(server, writer):
+    writer.write(Batch(entries=[a_chat("a", "1"), a_chat("a", "1", "b", "2"), a_chat("a", "1", "b", "2", "c", "3")]))
+    private = a_chat("d", "1", "e", "2", training_ok=False)
+    writer.write(Batch(entries=[a_chat("d", "1"), private]))
+    got = await selected(server, leaves_only=True)
+    assert got.answers == ["3", "1"]
+    assert dict(got.summary.skipped_records) == {"superseded": 2, "no_training": 1}
+    assert (await selected(server, leaves_only=True, include_no_training=True)).answers == ["3", "2"]
+
+
 async def test_of_repeats_the_oldest_is_kept(server, writer):
     writer.write(
         Batch(entries=[a_chat("Hello", "x"), a_chat(" hello ", "X"), a_chat("Hello", "y"), a_chat("Hello", "x")])
