@@ -116,7 +116,7 @@ class Production(Generic[_M]):
                 continue
             self._writer.extend(picks[index - len(run) : index], run)
             run = []
-            if made.selected and self._fail_on_invalid:
+            if made.invalid and self._fail_on_invalid:
                 self._writer.flush()
                 self._invalid = Invalid(picks[index].seq, made.reason)
                 return

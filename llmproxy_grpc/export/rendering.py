@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from llmproxy_grpc.datasets.formats import ready_line, render
 from llmproxy_grpc.datasets.redaction import Redacted
-from llmproxy_grpc.datasets.skipping import Skipped
+from llmproxy_grpc.datasets.skipping import Skipped, SkipReason
 from llmproxy_grpc.export.examples import Source, example_of
 from llmproxy_grpc.export.output import TypedRecord
 from llmproxy_grpc.export.picks import Pick
@@ -21,6 +21,10 @@ from llmproxy_grpc.records.store import RecordReader
 
 ERASED: Final = "erased"
 """The record, or its content, was deleted after it had been chosen."""
+_AS_ASKED: Final = frozenset(
+    {ERASED, SkipReason.REDACTED, SkipReason.TOO_MANY_TOKENS, SkipReason.NO_PAIR, SkipReason.NO_LABEL}
+)
+"""Somebody wanted the record left out, or there is nothing in it to be written; its content is not at fault."""
 
 _Out_co = TypeVar("_Out_co", covariant=True)
 
@@ -37,6 +41,11 @@ class Left(Struct, frozen=True):
 
     reason: str
     selected: bool = True
+
+    @property
+    def invalid(self) -> bool:
+        """Whether it does not fit the format."""
+        return self.selected and self.reason not in _AS_ASKED
 
 
 class Renderer(Protocol[_Out_co]):

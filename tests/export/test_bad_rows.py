@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc.records.record import Body, Entry, spell_id
-from llmproxy_grpc.records.store import Batch
+from llmproxy_grpc.records.store import Batch, Erase
 from tests.fakes.exports import a_chat
 
 
@@ -73,6 +73,31 @@ async def test_the_first_record_that_does_not_fit_is_named_if_that_is_to_be_the_
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert spell_id(entries[10].record.id) in caught.value.details()
     assert sum(answer.chunk.record_count for answer in got) == 10
+
+
+async def test_what_was_to_be_left_out_is_not_the_end(server, writer):
+    chats = [a_chat("ann@example.org", "0"), *[a_chat("a", str(number), total_tokens=number) for number in range(1, 6)]]
+    writer.write(Batch(entries=chats))
+    plan = (await server.all(plan_only=True)).header.plan_id
+    writer.erase(Erase(tenant="default", id=chats[1].record.id), "asked")
+    output = pb.ExportOutput(
+        fail_on_invalid=True,
+        max_tokens_per_record=4,
+        redaction=pb.Redaction(mode=pb.REDACTION_MODE_DROP_RECORD),
+    )
+    got = await server.all(plan_id=plan, output=output)
+    assert got.answers == ["2", "3", "4"]
+    assert dict(got.summary.skipped_records) == {"redacted": 1, "erased": 1, "too_many_tokens": 1}
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"), [(pb.EXPORT_FORMAT_TRL_PREFERENCE, "no_pair"), (pb.EXPORT_FORMAT_TRL_KTO, "no_label")]
+)
+async def test_that_nobody_judged_a_record_is_not_the_end(server, writer, form, reason):
+    writer.write(Batch(entries=[a_chat("a", "1")]))
+    named = pb.ExportSelection(pairs=pb.PreferencePairs(feedback_name="grade"))
+    got = await server.all(selection=named, output=pb.ExportOutput(format=form, fail_on_invalid=True))
+    assert dict(got.summary.skipped_records) == {reason: 1}
 
 
 async def test_records_of_more_tokens_are_left_out_if_asked_for(server, writer):

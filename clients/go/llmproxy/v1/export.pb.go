@@ -1709,7 +1709,7 @@ type ExportOutput struct {
 	MaxTokensPerRecord int32 `protobuf:"varint,8,opt,name=max_tokens_per_record,json=maxTokensPerRecord,proto3" json:"max_tokens_per_record,omitempty"`
 	// Compression of the chunks, each a member of its own: their concatenation is a valid file.
 	Compression ExportCompression `protobuf:"varint,9,opt,name=compression,proto3,enum=llmproxy.v1.ExportCompression" json:"compression,omitempty"`
-	// Stops at a record that does not fit the format; otherwise it is left out and counted.
+	// Stops at a record that does not fit the format; otherwise it is left out and counted. What was erased, has too many tokens, is left out by redaction, or has no pair or label does not stop it.
 	FailOnInvalid bool `protobuf:"varint,10,opt,name=fail_on_invalid,json=failOnInvalid,proto3" json:"fail_on_invalid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

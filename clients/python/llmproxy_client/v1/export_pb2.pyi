@@ -937,7 +937,7 @@ class ExportOutput(_message.Message):
     compression: Global___ExportCompression.ValueType
     """Compression of the chunks, each a member of its own: their concatenation is a valid file."""
     fail_on_invalid: _builtins.bool
-    """Stops at a record that does not fit the format; otherwise it is left out and counted."""
+    """Stops at a record that does not fit the format; otherwise it is left out and counted. What was erased, has too many tokens, is left out by redaction, or has no pair or label does not stop it."""
     @_builtins.property
     def redaction(self) -> Global___Redaction:
         """What becomes of personal data and secrets."""
