@@ -1,10 +1,8 @@
 """Which of the filtered records an export writes, in which order, and in which part."""
 
-import json
 import random
 from collections import Counter, defaultdict
 
-import grpc
 import pytest
 from msgspec.structs import replace
 
@@ -13,23 +11,11 @@ from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc.export.selecting import quotas_of
 from llmproxy_grpc.export.similarity import jaccard, shingles
 from llmproxy_grpc.export.spec import Sample
-from llmproxy_grpc.records.record import Body, FeedbackKind
+from llmproxy_grpc.records.record import Body
 from llmproxy_grpc.records.store import Batch, Erase
-from tests.fakes.exports import a_chat, message
-from tests.fakes.records import a_judgement
+from tests.fakes.exports import SPLIT, a_chat, consistent, parts, refused, selected
 
 EXACT, NEAR = pb.DEDUPLICATION_EXACT, pb.DEDUPLICATION_NEAR
-
-
-def consistent(got):
-    """What was matched is what was written and what was left out, to the record."""
-    summary = got.summary
-    assert summary.matched_records == summary.written_records + sum(summary.skipped_records.values())
-    return got
-
-
-async def selected(server, output=None, **fields):
-    return consistent(await server.all(selection=pb.ExportSelection(**fields), output=output))
 
 
 def conversations(chance, count):
@@ -184,17 +170,6 @@ async def test_shuffled_records_are_the_same_ones_in_another_order(server, write
     assert some.answers == got.answers[:5]
 
 
-def parts(got):
-    """By part, what was written there."""
-    found = defaultdict(list)
-    for chunk in got.chunks:
-        found[chunk.part].extend(chunk.data.splitlines())
-    return found
-
-
-SPLIT = pb.Split(validation_fraction=0.25, test_fraction=0.25)
-
-
 async def test_new_records_move_no_old_one_between_parts_and_no_conversation_straddles(server, writer):
     chats = [a_chat(f"question {number}", f"{number % 30}", conversation=f"c{number % 30}") for number in range(150)]
     writer.write(Batch(entries=chats[:100]))
@@ -228,14 +203,6 @@ async def test_one_part_can_be_had_alone(server, writer):
         assert b"".join(chunk.data for chunk in everything.chunks if chunk.part == part) == got.data
         assert got.summary.skipped_records["other_part"] == 100 - got.summary.written_records
         assert got.header.plan_id == everything.header.plan_id
-
-
-async def refused(server, **fields):
-    """The wrong fields that an export is refused for."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await server.all(**fields)
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    return caught.value.details()
 
 
 async def test_without_a_split_there_is_no_part_to_be_had(server, writer):
@@ -272,81 +239,6 @@ async def test_users_and_records_can_be_kept_together_instead(server, writer):
         users = {part: {int(line.split(b'"')[9]) % 9 for line in lines} for part, lines in got.items()}
         straddling = users[pb.SPLIT_PART_TRAIN] & users[pb.SPLIT_PART_VALIDATION]
         assert bool(straddling) == (group == pb.SPLIT_GROUP_RECORD)
-
-
-def graded(entry, score, source="grader", name="grade"):
-    return a_judgement(entry.record.id, name=name, kind=FeedbackKind.SCORE, number=score, source=source)
-
-
-PREFERENCES = pb.ExportOutput(format=pb.EXPORT_FORMAT_OPENAI_PREFERENCE)
-BY_GRADE = pb.PreferencePairs(source=pb.PAIR_SOURCE_SCORE, feedback_name="grade", min_gap=0.2)
-
-
-async def test_the_best_answer_to_a_prompt_is_paired_with_the_worst(server, writer):
-    scores = {"a": 0.9, "b": 0.1, "c": 0.5, "d": 0.6, "e": 0.55}
-    chats = {name: a_chat("Which?", name) for name in scores}
-    lonely, ungraded = a_chat("Other?", "x"), a_chat("Which?", "y")
-    writer.write(Batch(entries=[*chats.values(), lonely, ungraded]))
-    writer.write(Batch(feedback=[graded(chats[name], score) for name, score in scores.items()] + [graded(lonely, 1.0)]))
-    got = await selected(server, PREFERENCES, pairs=BY_GRADE)
-    assert [
-        (line["preferred_output"][0]["content"], line["non_preferred_output"][0]["content"]) for line in got.lines
-    ] == [("a", "b")]
-    assert dict(got.summary.skipped_records) == {"paired": 1, "no_pair": 5}
-
-
-async def test_the_mean_of_several_sources_counts(server, writer):
-    one, two = a_chat("Which?", "one"), a_chat("Which?", "two")
-    writer.write(Batch(entries=[one, two]))
-    writer.write(
-        Batch(feedback=[graded(one, 1.0, "a"), graded(one, 0.0, "b"), graded(two, 0.8, "a"), graded(two, 0.8, "b")])
-    )
-    [line] = (await selected(server, PREFERENCES, pairs=BY_GRADE)).lines
-    assert line["preferred_output"][0]["content"] == "two"
-
-
-async def test_both_sides_of_a_pair_are_of_the_part_that_their_conversations_are_in(server, writer):
-    chats = [a_chat(f"prompt {number % 10}", f"c{number}", conversation=f"c{number}") for number in range(80)]
-    writer.write(Batch(entries=chats))
-    writer.write(Batch(feedback=[graded(chat, number) for number, chat in enumerate(chats)]))
-    alone = parts(await selected(server, split=SPLIT))
-    part_of = {json.loads(line)["messages"][-1]["content"]: part for part, lines in alone.items() for line in lines}
-    assert len(set(part_of.values())) == 3
-    found = parts(await selected(server, PREFERENCES, pairs=BY_GRADE, split=SPLIT))
-    assert sum(map(len, found.values())) > 20
-    for part, lines in found.items():
-        for line in map(json.loads, lines):
-            sides = (line["preferred_output"], line["non_preferred_output"])
-            assert [part_of[side[0]["content"]] for side in sides] == [part, part]
-
-
-async def test_labels_can_be_had_by_a_plan_that_names_their_feedback(server, writer):
-    good, bad = a_chat("Which?", "good"), a_chat("Which?", "bad")
-    writer.write(Batch(entries=[good, bad]))
-    writer.write(Batch(feedback=[graded(good, 1.0), graded(bad, 0.0)]))
-    kto = pb.ExportOutput(format=pb.EXPORT_FORMAT_TRL_KTO)
-    named = pb.ExportSelection(pairs=pb.PreferencePairs(feedback_name="grade"))
-    plan = await server.all(selection=named, output=kto, plan_only=True)
-    got = consistent(await server.all(plan_id=plan.header.plan_id, output=kto))
-    assert [(line["completion"][0]["content"], line["label"]) for line in got.lines] == [("good", True), ("bad", False)]
-    nameless = await server.all(plan_only=True)
-    assert "output.format" in await refused(server, plan_id=nameless.header.plan_id, output=kto)
-
-
-async def test_a_demonstration_is_preferred_to_the_answer(server, writer):
-    shown, other = a_chat("How?", "badly"), a_chat("Why?", "so")
-    content = message("assistant", "well").SerializeToString()
-    writer.write(Batch(entries=[shown, other]))
-    writer.write(
-        Batch(feedback=[a_judgement(shown.record.id, kind=FeedbackKind.DEMONSTRATION, number=None, content=content)])
-    )
-    got = await selected(server, PREFERENCES)
-    assert [
-        (line["preferred_output"][0]["content"], line["non_preferred_output"][0]["content"]) for line in got.lines
-    ] == [("well", "badly")]
-    assert dict(got.summary.skipped_records) == {"no_pair": 1}
-    instead = await server.all(output=pb.ExportOutput(prefer_demonstration=True))
-    assert instead.answers == ["well", "so"]
 
 
 async def test_a_plan_can_be_looked_at_and_streamed_later(server, writer):

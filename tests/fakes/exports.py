@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
 from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2, export_pb2
 from llmproxy_grpc._gen.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
@@ -22,6 +24,7 @@ from llmproxy_grpc.server.service import proxy_service
 from tests.fakes.records import a_record
 
 ROLES = {"system": 1, "developer": 2, "user": 3, "assistant": 4}
+SPLIT = export_pb2.Split(validation_fraction=0.25, test_fraction=0.25)
 
 
 def message(role: str, text: str) -> content_pb2.Message:
@@ -123,6 +126,34 @@ class Got:
     @property
     def records(self) -> list[export_pb2.ExportRecord]:
         return [record for answer in self.messages for record in answer.records.records]
+
+
+def consistent(got: Got) -> Got:
+    """What was matched is what was written and what was left out, to the record."""
+    summary = got.summary
+    assert summary.matched_records == summary.written_records + sum(summary.skipped_records.values())
+    return got
+
+
+async def selected(server: Exporting, output: export_pb2.ExportOutput | None = None, **fields: Any) -> Got:
+    """What a selection gives."""
+    return consistent(await server.all(selection=export_pb2.ExportSelection(**fields), output=output))
+
+
+async def refused(server: Exporting, **fields: Any) -> str:
+    """The wrong fields that an export is refused for."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await server.all(**fields)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    return caught.value.details()
+
+
+def parts(got: Got) -> dict[int, list[bytes]]:
+    """By part, what was written there."""
+    found: dict[int, list[bytes]] = defaultdict(list)
+    for chunk in got.chunks:
+        found[chunk.part].extend(chunk.data.splitlines())
+    return found
 
 
 @asynccontextmanager

@@ -1,0 +1,86 @@
+"""Preference pairs and labels: of which records an export makes them."""
+
+import json
+
+from llmproxy_grpc._gen.v1 import export_pb2 as pb
+from llmproxy_grpc.records.record import FeedbackKind
+from llmproxy_grpc.records.store import Batch
+from tests.fakes.exports import SPLIT, a_chat, consistent, message, parts, refused, selected
+from tests.fakes.records import a_judgement
+
+
+def graded(entry, score, source="grader", name="grade"):
+    return a_judgement(entry.record.id, name=name, kind=FeedbackKind.SCORE, number=score, source=source)
+
+
+def shown(entry):
+    content = message("assistant", "well").SerializeToString()
+    return a_judgement(entry.record.id, kind=FeedbackKind.DEMONSTRATION, number=None, content=content)
+
+
+PREFERENCES = pb.ExportOutput(format=pb.EXPORT_FORMAT_OPENAI_PREFERENCE)
+BY_GRADE = pb.PreferencePairs(source=pb.PAIR_SOURCE_SCORE, feedback_name="grade", min_gap=0.2)
+
+
+async def test_the_best_answer_to_a_prompt_is_paired_with_the_worst(server, writer):
+    scores = {"a": 0.9, "b": 0.1, "c": 0.5, "d": 0.6, "e": 0.55}
+    chats = {name: a_chat("Which?", name) for name in scores}
+    lonely, ungraded = a_chat("Other?", "x"), a_chat("Which?", "y")
+    writer.write(Batch(entries=[*chats.values(), lonely, ungraded]))
+    writer.write(Batch(feedback=[graded(chats[name], score) for name, score in scores.items()] + [graded(lonely, 1.0)]))
+    got = await selected(server, PREFERENCES, pairs=BY_GRADE)
+    assert [
+        (line["preferred_output"][0]["content"], line["non_preferred_output"][0]["content"]) for line in got.lines
+    ] == [("a", "b")]
+    assert dict(got.summary.skipped_records) == {"paired": 1, "no_pair": 5}
+
+
+async def test_the_mean_of_several_sources_counts(server, writer):
+    one, two = a_chat("Which?", "one"), a_chat("Which?", "two")
+    writer.write(Batch(entries=[one, two]))
+    writer.write(
+        Batch(feedback=[graded(one, 1.0, "a"), graded(one, 0.0, "b"), graded(two, 0.8, "a"), graded(two, 0.8, "b")])
+    )
+    [line] = (await selected(server, PREFERENCES, pairs=BY_GRADE)).lines
+    assert line["preferred_output"][0]["content"] == "two"
+
+
+async def test_both_sides_of_a_pair_are_of_the_part_that_their_conversations_are_in(server, writer):
+    chats = [a_chat(f"prompt {number % 10}", f"c{number}", conversation=f"c{number}") for number in range(80)]
+    writer.write(Batch(entries=chats))
+    writer.write(Batch(feedback=[graded(chat, number) for number, chat in enumerate(chats)]))
+    alone = parts(await selected(server, split=SPLIT))
+    part_of = {json.loads(line)["messages"][-1]["content"]: part for part, lines in alone.items() for line in lines}
+    assert len(set(part_of.values())) == 3
+    found = parts(await selected(server, PREFERENCES, pairs=BY_GRADE, split=SPLIT))
+    assert sum(map(len, found.values())) > 20
+    for part, lines in found.items():
+        for line in map(json.loads, lines):
+            sides = (line["preferred_output"], line["non_preferred_output"])
+            assert [part_of[side[0]["content"]] for side in sides] == [part, part]
+
+
+async def test_labels_can_be_had_by_a_plan_that_names_their_feedback(server, writer):
+    good, bad = a_chat("Which?", "good"), a_chat("Which?", "bad")
+    writer.write(Batch(entries=[good, bad]))
+    writer.write(Batch(feedback=[graded(good, 1.0), graded(bad, 0.0)]))
+    kto = pb.ExportOutput(format=pb.EXPORT_FORMAT_TRL_KTO)
+    named = pb.ExportSelection(pairs=pb.PreferencePairs(feedback_name="grade"))
+    plan = await server.all(selection=named, output=kto, plan_only=True)
+    got = consistent(await server.all(plan_id=plan.header.plan_id, output=kto))
+    assert [(line["completion"][0]["content"], line["label"]) for line in got.lines] == [("good", True), ("bad", False)]
+    nameless = await server.all(plan_only=True)
+    assert "output.format" in await refused(server, plan_id=nameless.header.plan_id, output=kto)
+
+
+async def test_a_demonstration_is_preferred_to_the_answer(server, writer):
+    bad, other = a_chat("How?", "badly"), a_chat("Why?", "so")
+    writer.write(Batch(entries=[bad, other]))
+    writer.write(Batch(feedback=[shown(bad)]))
+    got = await selected(server, PREFERENCES)
+    assert [
+        (line["preferred_output"][0]["content"], line["non_preferred_output"][0]["content"]) for line in got.lines
+    ] == [("well", "badly")]
+    assert dict(got.summary.skipped_records) == {"no_pair": 1}
+    instead = await server.all(output=pb.ExportOutput(prefer_demonstration=True))
+    assert instead.answers == ["well", "so"]
