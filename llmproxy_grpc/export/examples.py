@@ -59,6 +59,11 @@ def demonstration_of(feedback: Sequence[Feedback], name: str) -> Message | None:
     return read_message(shown[-1].content or b"") if shown else None
 
 
+def has_demonstration(feedback: Sequence[Feedback], name: str) -> bool:
+    """Whether there is a demonstration, of one name or, if that is empty, of any."""
+    return any(each.kind == FeedbackKind.DEMONSTRATION and name in ("", each.name) for each in feedback)
+
+
 def label_of(feedback: Sequence[Feedback], name: str) -> bool | None:
     """Whether the answer is wanted, by scores of that name or else by thumbs; None if nobody said."""
     score = score_of(feedback, name)

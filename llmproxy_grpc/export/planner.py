@@ -14,15 +14,15 @@ import apsw
 import msgspec
 
 from llmproxy_grpc.export.chance import number, part_of
-from llmproxy_grpc.export.examples import score_of
+from llmproxy_grpc.export.examples import has_demonstration, label_of, score_of
 from llmproxy_grpc.export.near import leave_out_near_duplicates
 from llmproxy_grpc.export.picks import NO_TRAINING
 from llmproxy_grpc.export.plans import PlanWriter
 from llmproxy_grpc.export.scan import Scanner
-from llmproxy_grpc.export.selecting import SCHEMA, select
+from llmproxy_grpc.export.selecting import NO_LABEL, NO_PAIR, SCHEMA, select
 from llmproxy_grpc.export.spec import Choice, Part, SplitGroup
 from llmproxy_grpc.records.filters import Window
-from llmproxy_grpc.records.record import spell_id
+from llmproxy_grpc.records.record import Feedback, spell_id
 from llmproxy_grpc.records.store import RecordReader, Row
 
 COLUMNS: Final = (
@@ -95,8 +95,8 @@ def _gather(
         block = scanner.block(reached, _BLOCK)
         reached = block.reached
         matched += len(block.rows)
-        scores = _scores(reader, choice, window, block.rows)
-        candidates = [_candidate(choice, row, scores.get(row[4])) for row in block.rows]
+        judged = _judgements(reader, choice, window, block.rows)
+        candidates = [_candidate(choice, row, judged.get(row[4], ())) for row in block.rows]
         scratch.executemany(_INSERT, candidates)
         if choice.selection.leaves_only:
             # What may not be used itself stands for nothing.
@@ -106,7 +106,7 @@ def _gather(
     return matched
 
 
-def _candidate(choice: Choice, row: Row, score: float | None) -> tuple[Any, ...]:
+def _candidate(choice: Choice, row: Row, judged: Sequence[Feedback]) -> tuple[Any, ...]:
     seq, size, training_ok, messages, record_id, conversation, end_user, labels, *hashes, _ = row
     selection = choice.selection
     name = bytes(record_id)
@@ -122,23 +122,35 @@ def _candidate(choice: Choice, row: Row, score: float | None) -> tuple[Any, ...]
     return (
         seq,
         size if messages else 0,
-        "" if training_ok or selection.include_no_training else NO_TRAINING,
+        _unjudged(choice, judged) if training_ok or selection.include_no_training else NO_TRAINING,
         int(part),
         number(selection.seed, "sample", name) - _HALF if selection.sample is not None else 0,
         number(selection.seed, "order", name) - _HALF if selection.shuffled else seq,
         stratum,
         *hashes,
-        score,
+        score_of(judged, selection.pairs.feedback_name) if choice.pairs_of_records else None,
     )
 
 
-def _scores(reader: RecordReader, choice: Choice, window: Window, rows: Sequence[Row]) -> Mapping[bytes, float | None]:
-    """How good the answers are, by record id, if that matters."""
-    if not choice.pairs_of_records or not rows:
-        return {}
-    feedback = reader.feedback(window.tenant, [row[4] for row in rows], window.as_of_feedback_seq)
+def _unjudged(choice: Choice, judged: Sequence[Feedback]) -> str:
+    """Why a record makes no pair, or has no label, if one is needed; else nothing."""
+    if not (choice.needs_demonstration or choice.needs_label):
+        return ""
     name = choice.selection.pairs.feedback_name
-    return {record_id: score_of(judgements, name) for record_id, judgements in feedback.items()}
+    if choice.needs_demonstration and has_demonstration(judged, name):
+        return ""
+    if choice.needs_label and label_of(judged, name) is not None:
+        return ""
+    return NO_LABEL if choice.needs_label else NO_PAIR
+
+
+def _judgements(
+    reader: RecordReader, choice: Choice, window: Window, rows: Sequence[Row]
+) -> Mapping[bytes, Sequence[Feedback]]:
+    """What was said of the records, by their ids, if that matters."""
+    if not rows or not (choice.pairs_of_records or choice.needs_demonstration or choice.needs_label):
+        return {}
+    return reader.feedback(window.tenant, [row[4] for row in rows], window.as_of_feedback_seq)
 
 
 def _note_ancestors(scratch: apsw.Connection, chains: Sequence[bytes]) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 import apsw
 
+from llmproxy_grpc.datasets.skipping import SkipReason
 from llmproxy_grpc.export.spec import Choice, Deduplication, Pairs, Sample
 
 SCHEMA: Final = """
@@ -31,7 +32,8 @@ SUPERSEDED: Final = "superseded"
 """A longer record of the same conversation contains it."""
 DUPLICATE: Final = "duplicate"
 NEAR_DUPLICATE: Final = "near_duplicate"
-NO_PAIR: Final = "no_pair"
+NO_PAIR: Final = SkipReason.NO_PAIR.value
+NO_LABEL: Final = SkipReason.NO_LABEL.value
 PAIRED: Final = "paired"
 """It is the worse side of a pair, and written with the better one."""
 NOT_SAMPLED: Final = "not_sampled"

@@ -120,11 +120,21 @@ class Output(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """What a plan freezes: the filter and the selection, and whether pairs of records are made of it."""
+    """What a plan freezes: the filter and the selection, and what the format makes of it.
+
+    Attributes:
+        filter: Which records match.
+        selection: Which of those.
+        pairs_of_records: Whether pairs of records are made of them.
+        needs_demonstration: Whether a record without a demonstration cannot be written.
+        needs_label: Whether one that was not judged cannot be; with both, either will do.
+    """
 
     filter: Filter = Filter()
     selection: Selection = Selection()
     pairs_of_records: bool = False
+    needs_demonstration: bool = False
+    needs_label: bool = False
 
     @property
     def needs_plan(self) -> bool:

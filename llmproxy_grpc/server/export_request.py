@@ -62,11 +62,10 @@ def to_job(request: pb.ExportRequest, tenant: str, end_user: Callable[[str], str
     output = to_output(request.output)
     asked = request.filter
     selection = to_selection(request.selection)
-    by_score = selection.pairs.source == PairSource.SCORE
     chunk = request.max_chunk_bytes or USUAL_CHUNK
     return Job(
         tenant=tenant,
-        choice=Choice(to_filter(asked, end_user), selection, pairs_of_records=by_score and output.format in PAIRED),
+        choice=to_choice(to_filter(asked, end_user), selection, output),
         plan_id=request.plan_id,
         output=output,
         after_seq=asked.after_seq,
@@ -83,6 +82,19 @@ def digest(request: pb.ExportRequest) -> bytes:
     bare.CopyFrom(request)
     bare.ClearField("resume_token")
     return sha256(bare.SerializeToString(deterministic=True)).digest()
+
+
+def to_choice(asked: Filter, selection: Selection, output: Output) -> Choice:
+    """Gives what a plan freezes of filter, selection and format."""
+    paired, labelled = output.format in PAIRED, output.format == Format.TRL_KTO
+    by_score = selection.pairs.source == PairSource.SCORE
+    return Choice(
+        asked,
+        selection,
+        pairs_of_records=paired and by_score,
+        needs_demonstration=(paired and not by_score) or (labelled and output.options.prefer_demonstration),
+        needs_label=labelled,
+    )
 
 
 def to_filter(asked: pb.ExportFilter, end_user: Callable[[str], str], *, outermost: bool = True) -> Filter:

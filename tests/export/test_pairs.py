@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc.records.record import FeedbackKind
 from llmproxy_grpc.records.store import Batch
@@ -84,3 +86,35 @@ async def test_a_demonstration_is_preferred_to_the_answer(server, writer):
     assert dict(got.summary.skipped_records) == {"no_pair": 1}
     instead = await server.all(output=pb.ExportOutput(prefer_demonstration=True))
     assert instead.answers == ["well", "so"]
+
+
+@pytest.mark.parametrize(
+    ("form", "judge", "reason"),
+    [
+        (pb.EXPORT_FORMAT_TRL_PREFERENCE, shown, "no_pair"),
+        (pb.EXPORT_FORMAT_TRL_KTO, lambda chat: graded(chat, 1.0, name="helpful"), "no_label"),
+    ],
+    ids=["pairs", "labels"],
+)
+async def test_what_nobody_judged_is_not_chosen(server, writer, form, judge, reason):
+    chats = [a_chat("How?", str(number)) for number in range(60)]
+    writer.write(Batch(entries=chats))
+    writer.write(Batch(feedback=[judge(chat) for chat in chats[::2]]))
+    output, pairs = pb.ExportOutput(format=form), pb.PreferencePairs(feedback_name="helpful")
+    plan = await server.all(output=output, selection=pb.ExportSelection(pairs=pairs), plan_only=True)
+    assert (plan.header.matched_records, plan.header.selected_records) == (60, 30)
+    assert dict(plan.summary.skipped_records) == {reason: 30}
+    got = await selected(server, output, pairs=pairs, sample=pb.Sample(count=20))
+    assert got.summary.written_records == 20
+    assert dict(got.summary.skipped_records) == {reason: 30, "not_sampled": 10}
+
+
+async def test_a_demonstration_in_place_of_the_answer_is_as_good_as_a_label(server, writer):
+    chats = [a_chat("How?", str(number)) for number in range(3)]
+    writer.write(Batch(entries=chats))
+    writer.write(Batch(feedback=[shown(chats[0]), graded(chats[1], 0.0, name="helpful")]))
+    output = pb.ExportOutput(format=pb.EXPORT_FORMAT_TRL_KTO, prefer_demonstration=True)
+    pairs = pb.PreferencePairs(feedback_name="helpful")
+    got = await selected(server, output, pairs=pairs, sample=pb.Sample(fraction=1))
+    assert [(line["completion"][0]["content"], line["label"]) for line in got.lines] == [("well", True), ("1", False)]
+    assert dict(got.summary.skipped_records) == {"no_label": 1}

@@ -2053,7 +2053,7 @@ type ExportHeader struct {
 	AsOfSeq int64 `protobuf:"varint,2,opt,name=as_of_seq,json=asOfSeq,proto3" json:"as_of_seq,omitempty"`
 	// Records that the filter matched; -1 if not counted.
 	MatchedRecords int64 `protobuf:"varint,3,opt,name=matched_records,json=matchedRecords,proto3" json:"matched_records,omitempty"`
-	// Records that the selection kept; -1 if not counted.
+	// Records that the selection kept; -1 if not counted. Those that do not fit the format are found when they are written.
 	SelectedRecords int64 `protobuf:"varint,4,opt,name=selected_records,json=selectedRecords,proto3" json:"selected_records,omitempty"`
 	// Estimated bytes; -1 if not known.
 	EstimatedBytes int64 `protobuf:"varint,5,opt,name=estimated_bytes,json=estimatedBytes,proto3" json:"estimated_bytes,omitempty"`

@@ -1078,7 +1078,7 @@ class ExportHeader(_message.Message):
     matched_records: _builtins.int
     """Records that the filter matched; -1 if not counted."""
     selected_records: _builtins.int
-    """Records that the selection kept; -1 if not counted."""
+    """Records that the selection kept; -1 if not counted. Those that do not fit the format are found when they are written."""
     estimated_bytes: _builtins.int
     """Estimated bytes; -1 if not known."""
     as_of_feedback_seq: _builtins.int
