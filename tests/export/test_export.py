@@ -154,7 +154,10 @@ async def test_a_limit_ends_the_search(server, writer):
     writer.write(Batch(entries=[a_chat("a", str(number)) for number in range(50)]))
     got = await server.all(selection=pb.ExportSelection(limit=7))
     assert got.answers == [str(number) for number in range(7)]
-    assert got.summary.written_records == 7
+    assert got.summary == pb.ExportSummary(matched_records=7, written_records=7, file_count=1)
+    counted = await server.all(selection=pb.ExportSelection(limit=7), plan_only=True)
+    assert (counted.header.matched_records, counted.header.selected_records) == (50, 7)
+    assert dict(counted.summary.skipped_records) == {"over_limit": 43}
 
 
 async def test_every_wrong_field_is_named(server):

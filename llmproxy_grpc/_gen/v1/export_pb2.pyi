@@ -776,7 +776,7 @@ class ExportSelection(_message.Message):
     seed: _builtins.int
     """Seed of every random choice; the same seed gives the same bytes."""
     limit: _builtins.int
-    """Most records; 0 means all."""
+    """Most records; 0 means all. Unless a plan is made, the search ends there, and what lies behind is not counted."""
     include_no_training: _builtins.bool
     """Includes records whose DataPolicy excludes training."""
     @_builtins.property
@@ -1220,7 +1220,7 @@ class ExportSummary(_message.Message):
     REDACTED_VALUES_FIELD_NUMBER: _builtins.int
     FILE_COUNT_FIELD_NUMBER: _builtins.int
     matched_records: _builtins.int
-    """Records that the filter matched."""
+    """Records that the filter matched; with a limit and no plan, those up to where it was reached."""
     written_records: _builtins.int
     """Records written."""
     file_count: _builtins.int

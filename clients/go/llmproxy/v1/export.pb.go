@@ -1359,7 +1359,7 @@ type ExportSelection struct {
 	Order ExportOrder `protobuf:"varint,4,opt,name=order,proto3,enum=llmproxy.v1.ExportOrder" json:"order,omitempty"`
 	// Seed of every random choice; the same seed gives the same bytes.
 	Seed int64 `protobuf:"varint,5,opt,name=seed,proto3" json:"seed,omitempty"`
-	// Most records; 0 means all.
+	// Most records; 0 means all. Unless a plan is made, the search ends there, and what lies behind is not counted.
 	Limit int64 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Splits the records.
 	Split *Split `protobuf:"bytes,7,opt,name=split,proto3" json:"split,omitempty"`
@@ -2275,7 +2275,7 @@ func (x *ExportChunk) GetFileIndex() int32 {
 // What came, over the whole export, resumes included.
 type ExportSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Records that the filter matched.
+	// Records that the filter matched; with a limit and no plan, those up to where it was reached.
 	MatchedRecords int64 `protobuf:"varint,1,opt,name=matched_records,json=matchedRecords,proto3" json:"matched_records,omitempty"`
 	// Records written.
 	WrittenRecords int64 `protobuf:"varint,2,opt,name=written_records,json=writtenRecords,proto3" json:"written_records,omitempty"`
