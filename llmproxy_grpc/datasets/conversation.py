@@ -134,5 +134,9 @@ def _answer_turn(answer: Message, options: Options) -> Turn:
 def _continued(begun: Turn, answer: Turn) -> Turn:
     # The answer goes on where the prompt's last words, a prefill, end.
     return replace(
-        answer, text=begun.text + answer.text, pieces=begun.pieces + answer.pieces, calls=begun.calls + answer.calls
+        answer,
+        text=begun.text + answer.text,
+        pieces=begun.pieces + answer.pieces,
+        calls=begun.calls + answer.calls,
+        name=answer.name if answer.name == begun.name else "",
     )

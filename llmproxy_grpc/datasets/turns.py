@@ -147,19 +147,14 @@ def _said(parts: Sequence[Part], *, between: str = "\n") -> tuple[str, tuple[str
 
 
 def _together(first: Turn, second: Turn) -> Turn:
-    if first.pieces or second.pieces:
-        return replace(
-            first,
-            text="",
-            pieces=(*_pieces(first), *_pieces(second)),
-            reasoning=_paragraphs(first.reasoning, second.reasoning),
-            calls=first.calls + second.calls,
-        )
+    mixed = bool(first.pieces or second.pieces)
     return replace(
         first,
-        text=_paragraphs(first.text, second.text),
+        text="" if mixed else _paragraphs(first.text, second.text),
+        pieces=(*_pieces(first), *_pieces(second)) if mixed else (),
         reasoning=_paragraphs(first.reasoning, second.reasoning),
         calls=first.calls + second.calls,
+        name=first.name if first.name == second.name else "",  # what two participants said is neither's
     )
 
 

@@ -127,6 +127,17 @@ def test_consecutive_turns_stay_unless_they_are_to_be_merged():
     assert chat(TWO_USERS, merge_turns=True)["messages"][0]["content"] == "Hello?\n\nAnybody?"
 
 
+@pytest.mark.parametrize("more", [(), PICTURE.request.messages[0].parts], ids=["text", "pictures"])
+def test_merged_turns_of_two_participants_are_neithers(more):
+    ann, bob = replace(user("Hello?"), name="ann"), replace(user("Anybody?", *more), name="bob")
+    both = chat(example(ann, bob, assistant("Hi.")), merge_turns=True)["messages"]
+    assert [message["role"] for message in both] == ["user", "assistant"]
+    assert "name" not in both[0]
+    again = replace(bob, name="ann")
+    assert chat(example(ann, again, assistant("Hi.")), merge_turns=True)["messages"][0]["name"] == "ann"
+    assert chat(example(ann, bob, again, assistant("Hi.")), merge_turns=True)["messages"][0].get("name") is None
+
+
 def test_an_answer_goes_on_where_a_prefill_ends():
     made = example(user("Count."), assistant("One, "), assistant("two."))
     assert chat(made, merge_turns=True)["messages"][1:] == [{"role": "assistant", "content": "One, two."}]
