@@ -1,13 +1,10 @@
 """`llmproxyctl export` and `feedback`: options, what is printed, and how it ends."""
 
-import errno
-import hashlib
 import json
 import time
 from datetime import UTC, datetime, timedelta
 
 import grpc
-import pyarrow.parquet as pq
 import pytest
 from google.protobuf import json_format
 
@@ -16,9 +13,8 @@ from llmproxy_client.ctl.export_filters import moment
 from llmproxy_client.ctl.export_options import request_of
 from llmproxy_client.ctl.progress import ProgressLine, duration
 from llmproxy_client.ctl.terminal import Terminal
-from llmproxy_client.dataset import Progress, plain
+from llmproxy_client.dataset import Progress
 from llmproxy_client.v1.export_pb2 import ExportRequest
-from llmproxy_client.v1.feedback_pb2 import RecordFeedbackRequest
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LINES = [
@@ -329,85 +325,6 @@ def test_a_failed_call_is_reported_with_its_reason(ctl, script, refusal, tmp_pat
 
     assert ctl("export", "-o", str(tmp_path / "data")) == 1
     assert "needs the export scope" in ctl.err
-
-
-def test_parquet_holds_the_messages_as_text_and_the_rest_as_json(ctl, script, dataset, tmp_path):
-    script.exported = dataset(*LINES)
-    assert ctl("export", "-o", str(tmp_path / "data"), "--parquet") == 0
-
-    rows = pq.read_table(tmp_path / "data" / "train.parquet").to_pylist()
-    assert len(rows) == 5
-    assert rows[1]["messages"][0]["content"] == '[{"type":"text","text":"ü1"}]'
-    assert rows[1]["messages"][1]["content"] == "yes"
-    assert json.loads(rows[1]["messages"][1]["tool_calls"]) == [{"id": "a"}]
-    assert json.loads(rows[1]["tools"]) == [{"type": "function"}]
-    manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())
-    data = (tmp_path / "data" / "train.parquet").read_bytes()
-    assert manifest["parquet"] == [
-        {
-            "name": "train.parquet",
-            "split": "train",
-            "record_count": 5,
-            "size": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-        }
-    ]
-    assert "train.parquet" in ctl.out
-
-
-def test_parquet_that_cannot_be_written_is_written_by_the_next_try(ctl, script, dataset, tmp_path, monkeypatch):
-    script.exported = dataset(*LINES)
-    with monkeypatch.context() as patch:
-        patch.setattr(pq, "ParquetWriter", lambda *_, **__: _full())
-        assert ctl("export", "-o", str(tmp_path / "data"), "--parquet") == 1
-    assert "No space left" in ctl.err
-    assert not (tmp_path / "data").exists()
-
-    assert ctl("export", "-o", str(tmp_path / "data"), "--parquet") == 0, ctl.err
-    assert pq.read_table(tmp_path / "data" / "train.parquet").num_rows == 5
-    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
-        "README.md",
-        "manifest.json",
-        "train.jsonl",
-        "train.parquet",
-    ]
-
-
-def test_parquet_of_zstandard_says_what_it_takes(ctl, script, capsys, monkeypatch):
-    monkeypatch.setattr(plain, "_zstandard", lambda: None)
-    with pytest.raises(SystemExit):
-        ctl("export", "-o", "x", "--parquet", "--compress", "zstd")
-
-    assert "pip install zstandard" in capsys.readouterr().err
-    assert not script.asked
-
-
-def _full():
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-@pytest.mark.parametrize(
-    ("argv", "value"),
-    [
-        (["--up"], {"thumbs_up": True}),
-        (["--down"], {"thumbs_up": False}),
-        (["--score", "-0.5"], {"score": -0.5}),
-        (["--comment", "größer"], {"comment": "größer"}),
-        (["--demonstration", "Paris."], {"demonstration": {"role": "ROLE_ASSISTANT", "parts": [{"text": "Paris."}]}}),
-    ],
-)
-def test_feedback_gives_one_judgement(ctl, script, argv, value):
-    assert ctl("feedback", "r1", "--name", "n", "--source", "s", *argv) == 0
-
-    expected = {"record_id": "r1", "name": "n", "source": "s", **value}
-    assert script.asked == [json_format.ParseDict(expected, RecordFeedbackRequest())]
-    assert ctl.out == "recorded 2026-01-01T00:00:00Z\n"
-
-
-def test_feedback_in_json_prints_the_response(ctl):
-    ctl("feedback", "r1", "--up", "--json")
-
-    assert json.loads(ctl.out) == {"createTime": "2026-01-01T00:00:00Z"}
 
 
 def test_the_progress_line_has_rate_and_time_left(screens):
