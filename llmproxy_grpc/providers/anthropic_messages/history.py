@@ -60,6 +60,7 @@ class History:
                 continue
             self._say("assistant" if message.role is Role.ASSISTANT else "user", blocks)
         self._instruct()
+        self._put_results_first()
 
     def _say(self, role: str, blocks: list[Block]) -> None:
         if role == "assistant":
@@ -68,9 +69,12 @@ class History:
             self.turns[-1]["content"] += blocks
         else:
             self.turns.append({"role": role, "content": blocks})
-        if role == "user":
-            # Results stand first, whatever the user said before them.
-            self.turns[-1]["content"].sort(key=lambda block: block["type"] != "tool_result")
+
+    def _put_results_first(self) -> None:
+        """Results begin their turn, whatever the user said before them."""
+        for turn in self.turns:
+            if turn["role"] == "user":
+                turn["content"].sort(key=lambda block: block["type"] != "tool_result")
 
     def _instruct(self) -> None:
         if not self._waiting:

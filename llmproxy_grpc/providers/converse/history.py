@@ -1,8 +1,8 @@
 """The conversation so far as `system` and `messages` of a request."""
 
 import re
-from collections.abc import Callable, Iterable
-from itertools import chain, count
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from typing import Any, Final
 
 from llmproxy_grpc.messages import (
@@ -53,7 +53,7 @@ class History:
         self._messages = messages
         self._thinks = thinks
         self._ids = CallIds()
-        self._names: set[str] = set()
+        self._names: dict[str, Iterator[int]] = {}
 
     def system(self) -> list[Block]:
         """The instructions, which stand outside the conversation on this wire, wherever in it they came."""
@@ -122,10 +122,12 @@ class History:
 
     def _name(self, filename: str) -> str:
         """A name out of the few characters that are allowed, and of which no request may have two."""
-        name = _NOT_IN_NAMES.sub(" ", filename).strip()[:_LONGEST_NAME] or "document"
-        names = chain((name,), (f"{name} {number}" for number in count(2)))
-        unique = next(each for each in names if each.lower() not in self._names)
-        self._names.add(unique.lower())
+        name = unique = _NOT_IN_NAMES.sub(" ", filename).strip()[:_LONGEST_NAME] or "document"
+        # Each name goes on where its last number was: ten thousand documents may have the same.
+        numbers = self._names.get(name.lower(), count(2))
+        while unique.lower() in self._names:
+            unique = f"{name} {next(numbers)}"
+        self._names[unique.lower()] = count(2)
         return unique
 
 
