@@ -31,17 +31,27 @@ DENIED_OPTIONS = frozenset(
 
 
 def add_options(body: dict[str, Any], options: Mapping[str, JsonObject], names: Collection[str]) -> None:
-    """Merges the options that are meant for this provider into a request's body, one level deep.
+    """Merges the options that are meant for this provider into a request's body.
+
+    An object adds to the object of its name, and its fields win; anything else replaces what is there.
 
     Args:
-        body: The request so far; an option of the same name wins over it.
+        body: The request so far.
         options: The caller's options, by provider kind.
         names: Which of them are meant: the kind's name, then the vendor's, which wins.
     """
     for name in names:
         for option, value in options.get(name, {}).items():
             if option not in DENIED_OPTIONS:
-                body[option] = whole_numbers(value)
+                body[option] = _merged(body.get(option), whole_numbers(value))
+
+
+def _merged(ours: Any, theirs: Any) -> Any:
+    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
+        return theirs
+    # Of two types, such as json_object and json_schema, the fields of one mean nothing to the other.
+    other_type = "type" in ours and "type" in theirs and ours["type"] != theirs["type"]
+    return theirs if other_type else {**ours, **theirs}
 
 
 def whole_numbers(value: Any) -> Any:

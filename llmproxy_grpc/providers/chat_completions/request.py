@@ -9,7 +9,7 @@ from llmproxy_grpc.messages import ChatRequest, ToolChoice, ToolMode
 from llmproxy_grpc.providers.chat_completions.generation import add_generation
 from llmproxy_grpc.providers.chat_completions.history import History
 from llmproxy_grpc.providers.chat_completions.quirks import PrefillStyle, Quirks
-from llmproxy_grpc.providers.chat_completions.speech import add_speech, add_voice
+from llmproxy_grpc.providers.chat_completions.speech import add_speech
 from llmproxy_grpc.providers.options import add_options
 from llmproxy_grpc.providers.tools import tool_json
 
@@ -55,9 +55,7 @@ class RequestEncoder:
         if request.end_user_id and self._quirks.user_field:
             body[self._quirks.user_field] = request.end_user_id
         if request.provider_options:
-            speech = body.get("audio")
             add_options(body, request.provider_options, self._names)
-            add_voice(body, speech)
         return _ENCODER.encode(body)
 
 

@@ -36,13 +36,6 @@ def add_speech(body: dict[str, Any], config: GenerationConfig, *, stream: bool) 
         body["audio"] = {"voice": VOICE, "format": _STREAMED if stream else _WHOLE}
 
 
-def add_voice(body: dict[str, Any], wanted: Mapping[str, Any] | None) -> None:
-    """Keeps what `add_speech` set beside what the call's options say of the sound."""
-    options = body.get("audio")
-    if wanted is not None and options is not wanted and isinstance(options, Mapping):
-        body["audio"] = {**wanted, **options}
-
-
 def type_of(request: ChatRequest, names: Collection[str], *, stream: bool) -> str:
     """The media type of the sound that answers a request."""
     wanted: Any = _STREAMED if stream else _WHOLE

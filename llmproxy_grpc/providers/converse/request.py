@@ -37,7 +37,7 @@ def encode_request(request: ChatRequest, model: str) -> bytes:
     if more:
         body[_MORE] = more
     if request.provider_options:
-        _add_options(body, request)
+        add_options(body, request.provider_options, NAMES)
     if maker_of(model).claude:
         _ask_back(body, request.generation)
     return _ENCODER.encode(body)
@@ -134,15 +134,6 @@ def _parallel(choice: ToolChoice) -> dict[str, Any]:
     told: dict[str, Any] = {"disable_parallel_tool_use": not choice.parallel_tool_calls}
     said = choice.function_name or choice.mode is not ToolMode.UNSPECIFIED
     return told if said else {"type": "auto", **told}
-
-
-def _add_options(body: dict[str, Any], request: ChatRequest) -> None:
-    """Merges the caller's options; an object adds to one of ours that stands there."""
-    options: dict[str, Any] = {}
-    add_options(options, request.provider_options, NAMES)
-    for name, value in options.items():
-        ours = body.get(name)
-        body[name] = {**ours, **value} if isinstance(ours, dict) and isinstance(value, dict) else value
 
 
 def _ask_back(body: dict[str, Any], config: GenerationConfig) -> None:

@@ -27,8 +27,6 @@ _ENCODER = Encoder()
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 _MODES: Mapping[ToolMode, str] = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "required"}
 _COUNTED: Final = ("model", "input", "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning")
-_MERGED: Final = ("text", "reasoning")
-"""Objects of which options may set one field, and the request another."""
 
 
 class RequestEncoder:
@@ -142,12 +140,9 @@ def _reasoning(reasoning: ReasoningConfig, *, hidden: bool) -> dict[str, Any]:
 
 
 def _add_options(body: dict[str, Any], options: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Merges the options, which add to what the request itself asks to be included, and to the objects that it sets."""
-    before = {name: body[name] for name in (*_MERGED, "include") if name in body}
+    """Merges the options, which add to what the request itself asks to be included."""
+    ours = body.get("include", [])
     add_options(body, options, names)
-    for name, ours in before.items():
-        theirs = body[name]
-        if isinstance(ours, dict) and isinstance(theirs, dict):
-            body[name] = ours | theirs
-        elif isinstance(ours, list) and isinstance(theirs, list):
-            body[name] = [*ours, *(item for item in theirs if item not in ours)]
+    theirs = body.get("include")
+    if isinstance(theirs, list):
+        body["include"] = [*ours, *(item for item in theirs if item not in ours)]
