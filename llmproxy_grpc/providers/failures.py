@@ -241,7 +241,7 @@ def failure(
         return kind(MESSAGES[kind], fault=fault, violations=_violations(said))
     wait = None
     if issubclass(kind, UpstreamError) and kind.retryable:
-        wait = retry_after(headers, now)
+        wait = retry_after(headers, now, rate_limited=issubclass(kind, UpstreamRateLimited))
         wait = said.retry_delay if wait is None else wait
     return kind(MESSAGES[kind], fault=fault, retry_after=wait, metadata=_metadata(kind, said))
 

@@ -22,7 +22,7 @@ _LIMITS = (
 )
 
 
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+def retry_after(headers: Mapping[str, str], now: datetime, *, rate_limited: bool) -> float | None:
     """Seconds to wait, from 0 to a day; None if the headers do not say.
 
     `retry-after-ms`, `retry-after` as seconds or as a date, and as a last resort the time at which a rate limit resets.
@@ -31,6 +31,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     Args:
         headers: The answer's; names in any case, or in lower case if the mapping tells cases apart.
         now: The wall clock, with a time zone.
+        rate_limited: Whether a rate limit is what failed; else its reset, which every answer tells, says nothing.
     """
     seconds = _number(headers.get("retry-after-ms", ""))
     if seconds is not None:
@@ -39,7 +40,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     seconds = _number(given)
     if seconds is None:
         seconds = _until(given, now)
-    if seconds is None:
+    if seconds is None and rate_limited:
         seconds = _reset(headers, now)
     return None if seconds is None else _bounded(seconds)
 

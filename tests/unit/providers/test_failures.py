@@ -268,6 +268,20 @@ def test_the_wait_of_the_body_is_second_to_that_of_the_headers():
     assert fail(429, body, retry_after="3").retry_after == 3
 
 
+@pytest.mark.parametrize("status", [500, 503, 529])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"x_ratelimit_remaining_requests": "9999", "x_ratelimit_reset_requests": "6m0s"},
+        {"anthropic_ratelimit_tokens_remaining": "9999", "anthropic_ratelimit_tokens_reset": "2026-01-01T00:06:00Z"},
+    ],
+)
+def test_a_limit_of_the_rate_says_nothing_of_other_errors(status, limits):
+    assert fail(status, **limits).retry_after is None
+    assert fail(status, **limits, retry_after="3").retry_after == 3
+    assert fail(429, **limits).retry_after == 360
+
+
 @pytest.mark.parametrize(
     ("message", "seconds"),
     [

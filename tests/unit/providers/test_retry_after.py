@@ -66,11 +66,11 @@ DAY = 86400.0
     ],
 )
 def test_the_wait_that_headers_ask_for(headers, seconds):
-    assert retry_after(headers, NOW) == pytest.approx(seconds)
+    assert retry_after(headers, NOW, rate_limited=True) == pytest.approx(seconds)
 
 
 def test_names_are_found_in_any_case():
-    assert retry_after(CIMultiDict({"Retry-After": "3"}), NOW) == 3
+    assert retry_after(CIMultiDict({"Retry-After": "3"}), NOW, rate_limited=True) == 3
 
 
 @pytest.mark.parametrize("text", ["", "s", "5", "-5s", "5 s", "5x", "1.s", "1e3s", "\u0665s", "5s "])
@@ -80,5 +80,5 @@ def test_what_is_no_duration(text):
 
 @given(st.text(), st.sampled_from(["retry-after", "retry-after-ms", "x-ratelimit-reset-tokens"]))
 def test_no_header_whatever_gives_more_than_a_day_or_less_than_nothing(text, name):
-    seconds = retry_after({name: text}, NOW)
+    seconds = retry_after({name: text}, NOW, rate_limited=True)
     assert seconds is None or 0 <= seconds <= DAY
