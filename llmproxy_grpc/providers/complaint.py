@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy_grpc.providers.retry_after import duration
+from llmproxy_grpc.providers.retry_after import duration, said_wait
 from llmproxy_grpc.providers.scrubbing import identifier
 
 _READ_AT_MOST = 65536
@@ -18,8 +18,6 @@ _TOKENS = (
     re.compile(r"maximum context length (?:is|of) (?P<limit>\d+)[^\d]*?(?:requested|resulted in) (?P<requested>\d+)"),
     re.compile(r"maximum context length (?:is|of) (?P<limit>\d+)(?P<requested>)"),
 )
-
-_RETRY = re.compile(r"(?i)(?:try again in|retry after) (?P<number>[0-9]{1,6}(?:\.[0-9]{1,6})?) ?(?P<unit>ms|s)")
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -40,6 +38,8 @@ class Complaint(msgspec.Struct, frozen=True):
     requested: str = ""
     """The tokens that fit the context, and those that were asked for, as digits."""
     retry_delay: float | None = None
+    headers: Mapping[str, str] = {}
+    """Of the answer of who stands behind the provider, names in lower case."""
     request_id: str = ""
 
 
@@ -64,6 +64,7 @@ def complaint(headers: Mapping[str, str], body: bytes) -> Complaint:
         limit=limit,
         requested=requested,
         retry_delay=_retry_delay(error, message),
+        headers=_headers(error),
         request_id=request_id(headers) or identifier(document.get("request_id")),
     )
 
@@ -194,8 +195,14 @@ def _retry_delay(error: dict[str, Any], message: str) -> float | None:
     named = next((duration(delay) for delay in delays if isinstance(delay, str)), None)
     if named is not None:
         return named
-    words = _RETRY.search(message[:_READ_AT_MOST])
-    return None if words is None else float(words["number"]) * (0.001 if words["unit"] == "ms" else 1.0)
+    return said_wait(message[:_READ_AT_MOST])
+
+
+def _headers(error: dict[str, Any]) -> Mapping[str, str]:
+    """OpenRouter's: it hands on the limits of the vendor behind it, or tells its own, within the body."""
+    metadata = error.get("metadata")
+    headers = metadata.get("headers") if isinstance(metadata, dict) else None
+    return {name.lower(): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
 
 
 def _details(error: dict[str, Any]) -> Iterator[dict[str, Any]]:

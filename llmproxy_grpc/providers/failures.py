@@ -239,11 +239,15 @@ def failure(
     )
     if issubclass(kind, InvalidRequest):
         return kind(MESSAGES[kind], fault=fault, violations=_violations(said))
-    wait = None
-    if issubclass(kind, UpstreamError) and kind.retryable:
-        wait = retry_after(headers, now, rate_limited=issubclass(kind, UpstreamRateLimited))
-        wait = said.retry_delay if wait is None else wait
+    wait = _wait(kind, headers, said, now) if issubclass(kind, UpstreamError) and kind.retryable else None
     return kind(MESSAGES[kind], fault=fault, retry_after=wait, metadata=_metadata(kind, said))
+
+
+def _wait(kind: type[ProxyError], headers: Mapping[str, str], said: Complaint, now: datetime) -> float | None:
+    """What the headers ask for, else those that the body tells of, else its words."""
+    limited = issubclass(kind, UpstreamRateLimited)
+    told = (retry_after(each, now, rate_limited=limited) for each in (headers, said.headers))
+    return next((wait for wait in told if wait is not None), said.retry_delay)
 
 
 def _unless_secret(text: str, secrets: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""How long a provider asks us to wait, out of the headers of its answer."""
+"""How long a provider asks us to wait, out of the headers of its answer or its words."""
 
 import math
 import re
@@ -7,14 +7,21 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 _LONGEST = 86400.0
+_SECONDS, _MILLISECONDS = 1e9, 1e11
+"""From these numbers on they are times since 1970."""
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,12})?(?:h|ms|us|µs|ns|m|s))+")
 _DURATION_PART = re.compile(r"([0-9.]+)(h|ms|us|µs|ns|m|s)")
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}(?:Z|[+-][0-9]{2}:[0-9]{2})")
+_WORDS = re.compile(
+    r"(?i)(?:try again in|retry (?:after|in)):? (?P<wait>(?:[0-9]{1,6}(?:\.[0-9]{1,12})? ?"
+    r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)(?![a-z]) ?)+)"
+)
+_WORD = re.compile(r"(?i)([0-9.]+) ?(ms|milli|s|m|h)")
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
 # Where limits are told: what is left, and when it is full again, by what is limited.
 _LIMITS = (
-    *((f"x-ratelimit-remaining-{name}", f"x-ratelimit-reset-{name}") for name in ("requests", "tokens")),
+    *((f"x-ratelimit-remaining{name}", f"x-ratelimit-reset{name}") for name in ("-requests", "-tokens", "")),
     *(
         (f"anthropic-ratelimit-{name}-remaining", f"anthropic-ratelimit-{name}-reset")
         for name in ("requests", "tokens", "input-tokens", "output-tokens")
@@ -25,8 +32,8 @@ _LIMITS = (
 def retry_after(headers: Mapping[str, str], now: datetime, *, rate_limited: bool) -> float | None:
     """Seconds to wait, from 0 to a day; None if the headers do not say.
 
-    `retry-after-ms`, `retry-after` as seconds or as a date, and as a last resort the time at which a rate limit resets.
-    Negative and unreadable values say nothing, dates gone by say 0.
+    `retry-after-ms`, `retry-after` as seconds, a duration or a date, and as a last resort the time at which a rate
+    limit resets. Negative and unreadable values say nothing, dates gone by say 0.
 
     Args:
         headers: The answer's; names in any case, or in lower case if the mapping tells cases apart.
@@ -39,7 +46,7 @@ def retry_after(headers: Mapping[str, str], now: datetime, *, rate_limited: bool
     given = headers.get("retry-after", "").strip()
     seconds = _number(given)
     if seconds is None:
-        seconds = _until(given, now)
+        seconds = _until(given, now) if given[:1].isalpha() else _span(given, now)
     if seconds is None and rate_limited:
         seconds = _reset(headers, now)
     return None if seconds is None else _bounded(seconds)
@@ -52,14 +59,23 @@ def duration(text: str) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
 
 
+def said_wait(text: str) -> float | None:
+    """Seconds that a message names, from 0 to a day, as in `Please try again in 1m30.5s`; None if it names none."""
+    found = _WORDS.search(text)
+    if found is None:
+        return None
+    units = {**_UNITS, "milli": _UNITS["ms"]}
+    parts = _WORD.findall(found["wait"])
+    return _bounded(sum(float(number) * units[unit.lower()] for number, unit in parts))
+
+
 def _number(text: str) -> float | None:
     text = text.strip()
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _until(text: str, now: datetime) -> float | None:
-    if not text[:1].isalpha():
-        return None
+    """Seconds until a time as HTTP writes it."""
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
@@ -75,19 +91,30 @@ def _reset(headers: Mapping[str, str], now: datetime) -> float | None:
     used_up = []
     for left, reset in _LIMITS:
         text = headers.get(reset, "").strip()
-        seconds = duration(text)
+        seconds = _span(text, now)
         if seconds is None:
-            seconds = _until_timestamp(text, now)
-        if seconds is None:
-            # Azure writes seconds without their unit; a larger number is a time of day.
-            seconds = _number(text)
-            seconds = None if seconds is None or seconds > _LONGEST else seconds
+            seconds = _until_number(text, now)
         if seconds is None:
             continue
         resets.append(seconds)
         if headers.get(left, "").strip() == "0":
             used_up.append(seconds)
     return max(used_up) if used_up else min(resets, default=None)
+
+
+def _span(text: str, now: datetime) -> float | None:
+    """Seconds of a duration, or until a time as RFC 3339 writes it."""
+    seconds = duration(text)
+    return _until_timestamp(text, now) if seconds is None else seconds
+
+
+def _until_number(text: str, now: datetime) -> float | None:
+    """Azure writes seconds without their unit; OpenRouter milliseconds since 1970, and others seconds since then."""
+    number = _number(text)
+    if number is None or number < _SECONDS:
+        return number
+    since = number / 1000 if number >= _MILLISECONDS else number
+    return max(0.0, since - now.timestamp())
 
 
 def _until_timestamp(text: str, now: datetime) -> float | None:

@@ -247,55 +247,6 @@ def test_a_validation_names_its_field():
     assert error.violations == (FieldViolation("generation.top_k", "The provider does not accept this value."),)
 
 
-# When to try again.
-
-
-@pytest.mark.parametrize(
-    ("status", "seconds"),
-    [(429, 3.0), (503, 3.0), (529, 3.0), (500, 3.0), (408, 3.0), (402, None), (400, None), (401, None)],
-)
-def test_a_wait_belongs_only_to_errors_that_pass(status, seconds):
-    assert fail(status, retry_after="3").retry_after == seconds
-
-
-def test_503_with_a_wait_is_overload():
-    assert type(fail(503, retry_after="3")) is UpstreamOverloaded
-
-
-def test_the_wait_of_the_body_is_second_to_that_of_the_headers():
-    body = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [{"retryDelay": "22.5s"}]}}
-    assert fail(429, body).retry_after == 22.5
-    assert fail(429, body, retry_after="3").retry_after == 3
-
-
-@pytest.mark.parametrize("status", [500, 503, 529])
-@pytest.mark.parametrize(
-    "limits",
-    [
-        {"x_ratelimit_remaining_requests": "9999", "x_ratelimit_reset_requests": "6m0s"},
-        {"anthropic_ratelimit_tokens_remaining": "9999", "anthropic_ratelimit_tokens_reset": "2026-01-01T00:06:00Z"},
-    ],
-)
-def test_a_limit_of_the_rate_says_nothing_of_other_errors(status, limits):
-    assert fail(status, **limits).retry_after is None
-    assert fail(status, **limits, retry_after="3").retry_after == 3
-    assert fail(429, **limits).retry_after == 360
-
-
-@pytest.mark.parametrize(
-    ("message", "seconds"),
-    [
-        ("Rate limit reached. Please try again in 11.054s.", 11.054),
-        ("Limit reached, try again in 250ms.", 0.25),
-        ("Requests have exceeded the rate limit. Please retry after 6 seconds.", 6.0),
-        ("Please try again later.", None),
-        ("Please try again in a minute.", None),
-    ],
-)
-def test_a_wait_may_stand_in_the_words_alone(message, seconds):
-    assert fail(200, {"error": {"code": "rate_limit_exceeded", "message": message}}).retry_after == seconds
-
-
 # Errors that come with 200 or within a stream.
 
 

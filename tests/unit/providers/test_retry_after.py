@@ -38,7 +38,14 @@ DAY = 86400.0
         ({"x-ratelimit-reset-requests": "7.66s"}, 7.66),
         ({"x-ratelimit-reset-requests": "1h2m3s"}, 3723.0),
         ({"x-ratelimit-reset-requests": "6"}, 6.0),
-        ({"x-ratelimit-reset-requests": "1767225600"}, None),
+        ({"retry-after": "20s"}, 20.0),
+        ({"retry-after": "1m30s"}, 90.0),
+        ({"retry-after": "2026-01-01T12:00:05Z"}, 5.0),
+        ({"x-ratelimit-reset-requests": "1767268830"}, 30.0),
+        ({"x-ratelimit-reset": "1767268830000"}, 30.0),
+        ({"x-ratelimit-reset": "1767225600"}, 0.0),
+        ({"x-ratelimit-reset": "100000"}, DAY),
+        ({"x-ratelimit-reset": "12", "x-ratelimit-remaining": "0", "x-ratelimit-reset-tokens": "1s"}, 12.0),
         ({"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-reset-tokens": "120ms"}, 0.12),
         (
             {
