@@ -89,6 +89,9 @@ class ProxyError(Exception):
     failover: ClassVar[bool] = False
     """Whether another target may succeed now."""
 
+    again: bool = True
+    """Whether the same target may be asked again: its provider may say that this is of no use."""
+
     usage: object = None
     """What the failed attempt used, if the provider says so: a `Usage`, of `messages` a layer above."""
 

@@ -240,7 +240,10 @@ def failure(
     if issubclass(kind, InvalidRequest):
         return kind(MESSAGES[kind], fault=fault, violations=_violations(said))
     wait = _wait(kind, headers, said, now) if issubclass(kind, UpstreamError) and kind.retryable else None
-    return kind(MESSAGES[kind], fault=fault, retry_after=wait, metadata=_metadata(kind, said))
+    error = kind(MESSAGES[kind], fault=fault, retry_after=wait, metadata=_metadata(kind, said))
+    # OpenAI's and Anthropic's word, which counts more than the status.
+    error.again = headers.get("x-should-retry", "").strip().lower() != "false"
+    return error
 
 
 def _wait(kind: type[ProxyError], headers: Mapping[str, str], said: Complaint, now: datetime) -> float | None:

@@ -158,10 +158,11 @@ class Retries:
             remaining: Seconds that the call has left.
 
         Returns:
-            None if it must not be asked again: by the error's class, or because it wants more time than there is.
+            None if it must not be asked again: by the error's class, by its provider's word, or because it wants more
+            time than there is.
         """
         treatment = TREATMENTS[class_of(error)]
-        if not treatment.again:
+        if not (treatment.again and error.again):
             return None
         asked = error.retry_after
         if asked is None:

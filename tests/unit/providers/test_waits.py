@@ -83,3 +83,13 @@ def test_a_wait_may_stand_in_the_headers_that_a_body_tells_of():
     assert fail(429, body).retry_after == 7
     body["error"]["metadata"] = {"headers": [1]}
     assert fail(429, body).retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("told", "again"), [({}, True), ({"x_should_retry": "true"}, True), ({"x_should_retry": "False"}, False)]
+)
+@pytest.mark.parametrize("status", [429, 500, 529])
+def test_a_provider_may_say_that_asking_again_is_of_no_use(status, told, again):
+    error = fail(status, **told)
+    assert error.again is again
+    assert error.retryable

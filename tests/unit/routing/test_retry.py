@@ -110,6 +110,12 @@ def test_some_targets_are_never_asked_again(error):
     assert retries().wait(error, 1, 100.0) is None
 
 
+def test_a_target_is_not_asked_again_if_its_provider_says_so():
+    error = UpstreamServerError("It failed.")
+    error.again = False
+    assert retries().wait(error, 1, 100.0) is None
+
+
 def test_a_budget_starts_with_ten_and_a_retry_that_cannot_be_paid_costs_nothing():
     budget = RetryBudget(0.1)
     assert [budget.withdraw(1.4, 1000.0) for _ in range(8)] == [True] * 7 + [False]
