@@ -40,6 +40,8 @@ class Usage(Struct, frozen=True):
     source: UsageSource = UsageSource.PROVIDER
     cache_write_1h_input_tokens: int = 0
     """What of `cache_write_input_tokens` is kept for an hour, which costs more; callers are not told."""
+    at_other_rates: bool = False
+    """Whether the vendor charges other than its standard rates, or for more than tokens; callers are not told."""
 
 
 class TokenCount(Struct, frozen=True):

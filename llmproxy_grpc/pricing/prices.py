@@ -11,7 +11,7 @@ from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.messages import Price, Usage
 from llmproxy_grpc.pricing.cost import cost_of
 from llmproxy_grpc.pricing.shipped import Vendor
-from llmproxy_grpc.pricing.table import PriceTable
+from llmproxy_grpc.pricing.table import FREE, PriceTable
 from llmproxy_grpc.pricing.vendors import vendor_of
 
 DAY: Final = 86_400
@@ -30,7 +30,9 @@ class Quote(Struct, frozen=True):
         """The usage with its cost, or without one: an unknown price is no price, never zero."""
         if self.reported and usage.cost is not None:
             return usage
-        cost = None if self.price is None else cost_of(usage, self.price)
+        # A wrong price is worse than none; what is free is so at any rates.
+        price = None if usage.at_other_rates and self.price != FREE else self.price
+        cost = None if price is None else cost_of(usage, price)
         return usage if cost == usage.cost else structs.replace(usage, cost=cost)
 
 

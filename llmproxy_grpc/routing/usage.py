@@ -108,6 +108,7 @@ def sum_of(one: Usage | None, other: Usage) -> Usage:
         _both(one.cost, other.cost),
         max(one.source, other.source),
         one.cache_write_1h_input_tokens + other.cache_write_1h_input_tokens,
+        one.at_other_rates or other.at_other_rates,
     )
 
 

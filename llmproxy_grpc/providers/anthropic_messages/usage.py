@@ -1,10 +1,13 @@
 """The arithmetic of token counts: what was read from or written to the cache is counted beside the input here."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from llmproxy_grpc.messages import Usage
 from llmproxy_grpc.providers.counts import LARGEST_COUNT, count
+from llmproxy_grpc.providers.tiers import is_other_tier
+
+_CHARGED: Final = ("web_search_requests", "code_execution_requests")
 
 
 def read_usage(raw: Any) -> Usage | None:
@@ -28,6 +31,7 @@ def read_usage(raw: Any) -> Usage | None:
         cache_write_input_tokens=min(written, input_tokens),
         reasoning_tokens=min(thinking, output_tokens),
         cache_write_1h_input_tokens=min(for_an_hour, written, input_tokens),
+        at_other_rates=_at_other_rates(raw),
     )
 
 
@@ -36,6 +40,12 @@ def merged(before: Any, news: Any) -> Mapping[str, Any]:
     known = before if isinstance(before, dict) else {}
     newer = news if isinstance(news, dict) else {}
     return {**known, **{name: value for name, value in newer.items() if value is not None}}
+
+
+def _at_other_rates(raw: Mapping[str, Any]) -> bool:
+    """Whether the call was served otherwise than usual, or used tools that cost a fee each time."""
+    served = any(is_other_tier(raw.get(name)) for name in ("service_tier", "speed", "inference_geo"))
+    return served or any(_part(raw, "server_tool_use", name) for name in _CHARGED)
 
 
 def _compactions(iterations: Any) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from llmproxy_grpc.providers.chat_completions.tool_calls import whole_calls
 from llmproxy_grpc.providers.chat_completions.usage import read_usage
 from llmproxy_grpc.providers.jsonio import joined
 from llmproxy_grpc.providers.logprobs import read_logprobs
+from llmproxy_grpc.providers.tiers import is_other_tier
 
 
 class ResponseReader:
@@ -54,7 +55,7 @@ class ResponseReader:
             raise UpstreamProtocolError("The provider's answer has no candidate.")
         return ProviderResponse(
             candidates=tuple(self._candidate(choice, position) for position, choice in enumerate(choices)),
-            usage=read_usage(answer.reported_usage()),
+            usage=read_usage(answer.reported_usage(), at_other_rates=is_other_tier(answer.service_tier)),
             upstream_request_id=request_id or (answer.id if isinstance(answer.id, str) else ""),
             provider_metadata=metadata(answer, model),
         )

@@ -16,6 +16,7 @@ from llmproxy_grpc.providers.chat_completions.usage import read_usage
 from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from llmproxy_grpc.providers.streaming import StreamDecoder
+from llmproxy_grpc.providers.tiers import is_other_tier
 
 _DONE = b"[DONE]"
 
@@ -54,6 +55,7 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         self._ended = 0
         self._usage: Any = None
         self._has_news_of_usage = False
+        self._at_other_rates = False
         self._metadata: JsonObject | None = None
 
     @property
@@ -83,7 +85,7 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         """Gives our events for all that was fed since the last time."""
         if self._has_news_of_usage:
             self._has_news_of_usage = False
-            usage = read_usage(self._usage)
+            usage = read_usage(self._usage, at_other_rates=self._at_other_rates)
             if usage is not None:
                 self.batch.add(UsageSoFar(usage))
         return self.batch.take()
@@ -95,7 +97,8 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         for index in sorted(self._candidates):
             self._candidates[index].end()
         self._has_news_of_usage = False
-        self.batch.add(UpstreamEnd(read_usage(self._usage), self._metadata or {}))
+        usage = read_usage(self._usage, at_other_rates=self._at_other_rates)
+        self.batch.add(UpstreamEnd(usage, self._metadata or {}))
 
     def _take(self, answer: Answer, event: ServerSentEvent) -> None:
         choices = answer.choices
@@ -108,6 +111,8 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         if choices:
             for choice in choices:
                 self._take_choice(choice)
+        if answer.service_tier is not None:
+            self._at_other_rates = is_other_tier(answer.service_tier)
         usage = answer.reported_usage()
         if usage is not None:
             # Counts are cumulative where they come with every chunk: the last one holds.

@@ -16,10 +16,14 @@ _MODALITIES = (
 )
 
 
-def read_usage(raw: Any) -> Usage | None:
+def read_usage(raw: Any, *, at_other_rates: bool = False) -> Usage | None:
     """Reads a `usage` object as liberally as possible; None if it holds no count.
 
     Counts that are negative, no numbers or beyond 32 bits are clipped to what the API can say.
+
+    Args:
+        raw: The object.
+        at_other_rates: Whether the rest of the answer says that the standard rates do not hold.
     """
     if not isinstance(raw, dict):
         return None
@@ -41,6 +45,7 @@ def read_usage(raw: Any) -> Usage | None:
         reasoning_tokens=min(reasoning, output_tokens),
         modality_tokens=_modalities(prompt, completion) if prompt or completion else (),
         cost=read_cost(raw),
+        at_other_rates=at_other_rates,
     )
 
 

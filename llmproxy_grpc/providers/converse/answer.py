@@ -7,6 +7,7 @@ from llmproxy_grpc.messages import Citation, FinishReason, Usage
 from llmproxy_grpc.providers.converse.shapes import Answer, Event
 from llmproxy_grpc.providers.counts import LARGEST_COUNT, count
 from llmproxy_grpc.providers.jsonio import joined
+from llmproxy_grpc.providers.tiers import is_other_tier
 
 FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
     "end_turn": FinishReason.STOP,
@@ -31,13 +32,14 @@ def matched_stop_sequence(reason: FinishReason, more: Any) -> str:
     return _text(more, "stop_sequence")
 
 
-def read_usage(raw: Any, more: Any) -> Usage | None:
+def read_usage(said: Answer | Event, more: Any) -> Usage | None:
     """Reads the counts: what was read from or written to the cache is counted beside the input here.
 
     Args:
-        raw: Converse's counts.
+        said: What Converse says, with its counts.
         more: The model's own fields, which know how much of the output is thinking, if they were asked for it.
     """
+    raw = said.usage
     if not isinstance(raw, dict):
         return None
     cached, written = count(raw, "cacheReadInputTokens"), count(raw, "cacheWriteInputTokens")
@@ -53,6 +55,7 @@ def read_usage(raw: Any, more: Any) -> Usage | None:
         cache_write_input_tokens=min(written, input_tokens),
         reasoning_tokens=min(_thinking_tokens(more), output_tokens),
         cache_write_1h_input_tokens=min(_written_for_an_hour(raw), written, input_tokens),
+        at_other_rates=_is_other(said.serviceTier, "type") or _is_other(said.performanceConfig, "latency"),
     )
 
 
@@ -92,6 +95,10 @@ def _address(raw: dict[str, Any]) -> str:
 def _text(raw: dict[str, Any], name: str) -> str:
     value = raw.get(name)
     return joined(value) if isinstance(value, str) else ""
+
+
+def _is_other(raw: Any, name: str) -> bool:
+    return isinstance(raw, dict) and is_other_tier(raw.get(name))
 
 
 def _written_for_an_hour(raw: dict[str, Any]) -> int:

@@ -53,7 +53,7 @@ def read_answer(data: bytes, reply: Reply) -> ProviderResponse:
     matched = matched_stop_sequence(reason, more)
     return ProviderResponse(
         candidates=(Candidate(0, Message(Role.ASSISTANT, parts), reason, answer.stopReason, matched),),
-        usage=read_usage(answer.usage, more),
+        usage=read_usage(answer, more),
         upstream_request_id=reply.request_id,
         provider_metadata=metadata(answer, more),
     )

@@ -80,7 +80,7 @@ class FrameDecoder(StreamDecoder[Frame]):
         self._end_block()
         reason = finish_reason(self._stop_reason)
         self._writer.finish(reason, self._stop_reason, matched_stop_sequence(reason, self._more))
-        self.batch.add(UpstreamEnd(read_usage(self._last.usage, self._more), metadata(self._last, self._more)))
+        self.batch.add(UpstreamEnd(read_usage(self._last, self._more), metadata(self._last, self._more)))
 
     def _enter(self, index: int | None) -> None:
         """Begins another block, unless it is the open one: blocks of text have no head."""

@@ -55,6 +55,12 @@ class CandidateReader:
         """Whether any output has come."""
         return self._writer.started
 
+    @property
+    def searched(self) -> bool:
+        """Whether the provider searched for it."""
+        grounding = self.told.get("groundingMetadata")
+        return isinstance(grounding, dict) and bool(grounding.get("webSearchQueries"))
+
     def take(self, candidate: Candidate[Any], document: bytes, position: int) -> None:
         """Takes a chunk's piece of the candidate, which stands at a position of the chunk's candidates."""
         content = candidate.content

@@ -114,7 +114,8 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
         for index in sorted(self._candidates):
             self._candidates[index].end()
         self._has_news_of_usage = False
-        self.batch.add(UpstreamEnd(read_usage(self._usage), self._told()))
+        searched = any(candidate.searched for candidate in self._candidates.values())
+        self.batch.add(UpstreamEnd(read_usage(self._usage, searched=searched), self._told()))
 
     def broken(self) -> ProxyError:
         """The error of a stream that ends too early."""

@@ -5,6 +5,7 @@ from typing import Any
 from llmproxy_grpc.messages import Modality, ModalityTokens, Usage
 from llmproxy_grpc.providers.counts import LARGEST_COUNT, clipped
 from llmproxy_grpc.providers.generate_content.shapes import UsageMetadata
+from llmproxy_grpc.providers.tiers import is_other_tier
 
 _TEXT = "TEXT"
 _MODALITIES = {
@@ -15,8 +16,8 @@ _MODALITIES = {
 }
 
 
-def read_usage(counts: UsageMetadata | None) -> Usage | None:
-    """Reads the counts; None if there are none."""
+def read_usage(counts: UsageMetadata | None, *, searched: bool = False) -> Usage | None:
+    """Reads the counts; None if there are none. Searches, if the provider did any, cost a fee each."""
     if counts is None:
         return None
     thoughts = clipped(counts.thoughtsTokenCount)
@@ -31,6 +32,7 @@ def read_usage(counts: UsageMetadata | None) -> Usage | None:
         cached_input_tokens=min(clipped(counts.cachedContentTokenCount), input_tokens),
         reasoning_tokens=thoughts,
         modality_tokens=_modalities(counts),
+        at_other_rates=searched or is_other_tier(counts.serviceTier) or is_other_tier(counts.trafficType),
     )
 
 

@@ -21,6 +21,7 @@ PROVIDER_KIND: Final = "openai"
 _MESSAGE: Final = "message"
 _REASONING: Final = "reasoning"
 _CALLS: Final = frozenset({"function_call", CUSTOM_CALL})
+_CHARGED: Final = frozenset({"web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"})
 _BETWEEN_THOUGHTS: Final = "\n\n"
 
 
@@ -70,6 +71,8 @@ class ItemWriter:
         self._by_id: dict[str, OpenItem] = {}
         self.refused = False
         """Whether the model refused."""
+        self.charged = False
+        """Whether the provider's own tools did something that it charges for beside the tokens."""
 
     @property
     def whole(self) -> bool:
@@ -180,6 +183,7 @@ class ItemWriter:
         elif opened.kind == _REASONING:
             self._end_thinking(opened, item)
         else:
+            self.charged = self.charged or opened.kind in _CHARGED
             value = {name: value for name, value in item.items() if name != "type"}
             self.writer.add_part(OpaquePart(provider_kind=PROVIDER_KIND, type=joined(opened.kind), value=value))
         self.writer.leave()

@@ -3,7 +3,7 @@
 from typing import Final
 
 from llmproxy_grpc.errors import UpstreamProtocolError
-from llmproxy_grpc.messages import ProviderResponse, RefusalDelta, TextDelta, UpstreamEnd, UsageSoFar
+from llmproxy_grpc.messages import ProviderResponse, RefusalDelta, TextDelta, UpstreamEnd, Usage, UsageSoFar
 from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.chat_completions.usage import read_usage
 from llmproxy_grpc.providers.http_chat import Reply
@@ -14,6 +14,7 @@ from llmproxy_grpc.providers.responses_api.shapes import ANSWER, EVENT, LAST_EVE
 from llmproxy_grpc.providers.scrubbing import identifier
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from llmproxy_grpc.providers.streaming import StreamDecoder
+from llmproxy_grpc.providers.tiers import is_other_tier
 
 _LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _DONE: Final = b"[DONE]"
@@ -89,7 +90,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         if error is None:
             self._ending = ending
             return
-        usage = read_usage(ending.usage)
+        usage = self._used(ending)
         if usage is not None:
             self.batch.add(UsageSoFar(usage))
         raise self._reply.failed(error)
@@ -99,11 +100,14 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         ending = self._ending
         if ending is None:
             raise self.broken()
-        writer, usage = self.items.writer, read_usage(ending.usage)
+        writer, usage = self.items.writer, self._used(ending)
         cut = self._limit is not None and usage is not None and usage.output_tokens >= self._limit
         reason, raw = finish(ending, calls_tools=writer.calls_tools, refused=self.items.refused, cut=cut)
         writer.finish(reason, raw)
         self.batch.add(UpstreamEnd(usage, metadata(ending, self._reply.model)))
+
+    def _used(self, ending: Ending) -> Usage | None:
+        return read_usage(ending.usage, at_other_rates=self.items.charged or is_other_tier(ending.service_tier))
 
     def _read_rare(self, kind: str, event: Event) -> None:
         if kind == "response.output_item.added":

@@ -1,5 +1,7 @@
 from datetime import UTC, date, datetime
 
+from msgspec.structs import replace
+
 from llmproxy_grpc.config.schema import PriceConfig, ProviderConfig
 from llmproxy_grpc.messages import Cost, Usage
 from llmproxy_grpc.pricing.prices import DAY, MOST_TARGETS, UNKNOWN, Prices, Quote
@@ -54,6 +56,15 @@ def test_the_cost_is_put_on_the_usage():
     usage = prices().quote("acme-1", "m").put_on(USED)
     assert usage.cost == Cost("USD", 3_000_000_000)
     assert (usage.input_tokens, usage.output_tokens) == (1_000_000, 1_000_000)
+
+
+def test_what_is_charged_at_other_rates_has_no_cost_unless_its_vendor_tells_it():
+    used = replace(USED, at_other_rates=True)
+    told = replace(used, cost=Cost("USD", 7))
+    assert prices().quote("acme-1", "m").put_on(used).cost is None
+    assert prices().quote("acme-1", "m").put_on(told).cost is None
+    assert prices().quote("teller-1", "m").put_on(told).cost == Cost("USD", 7)
+    assert prices().quote("free-1", "m").put_on(used).cost == Cost("USD", 0)
 
 
 def test_an_unknown_price_leaves_the_cost_unset():

@@ -44,7 +44,7 @@ def test_the_cache_is_counted_beside_the_input_and_by_how_long_it_is_kept():
         "cacheDetails": [{"ttl": "1h", "inputTokens": 7}, {"ttl": "5m", "inputTokens": 3}, None, {"ttl": "1h"}],
     }
     more = {"usage": {"output_tokens_details": {"thinking_tokens": 4}}}
-    assert read_usage(raw, more) == Usage(
+    assert read_usage(Event(usage=raw), more) == Usage(
         input_tokens=33,
         output_tokens=9,
         total_tokens=42,
@@ -58,12 +58,12 @@ def test_the_cache_is_counted_beside_the_input_and_by_how_long_it_is_kept():
 @pytest.mark.parametrize("more", [None, 1, {}, {"usage": None}, {"usage": {"output_tokens_details": 3}}])
 @pytest.mark.parametrize("raw", [None, 1, {}, {"inputTokens": -1, "outputTokens": None}, {"cacheDetails": 3}])
 def test_counts_that_are_none_tell_nothing(raw: Any, more: Any):
-    assert read_usage(raw, more) is None
+    assert read_usage(Event(usage=raw), more) is None
 
 
 def test_details_do_not_exceed_what_they_are_details_of():
     raw = {"inputTokens": 1, "outputTokens": 2, "cacheDetails": [{"ttl": "1h", "inputTokens": 5}]}
-    usage = read_usage(raw, {"usage": {"output_tokens_details": {"thinking_tokens": 99}}})
+    usage = read_usage(Event(usage=raw), {"usage": {"output_tokens_details": {"thinking_tokens": 99}}})
     assert usage is not None
     assert (usage.reasoning_tokens, usage.cache_write_1h_input_tokens) == (2, 0)
 
