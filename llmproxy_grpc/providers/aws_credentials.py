@@ -11,9 +11,12 @@ from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.providers.credentials import has_credential
 from llmproxy_grpc.providers.expiring import EARLY, Expiring
 from llmproxy_grpc.providers.sigv4 import AwsCredentials
+from llmproxy_grpc.providers.token_trouble import Absent
 
 Keys = Callable[[], Awaitable[AwsCredentials]]
 
+_OF_THE_MACHINE: Final = "iam-role"
+"""What botocore calls keys of the metadata service of EC2."""
 _LOOK_AGAIN: Final = 60.0
 """Seconds after which botocore is asked again: it renews what expires by rules of its own."""
 
@@ -78,10 +81,19 @@ class _Chain:
 
             self._found = Session(profile=self._profile).get_credentials()
         if self._found is None:
-            raise LookupError("AWS's tools find no keys")
-        keys = self._found.get_frozen_credentials()
+            raise Absent("AWS's tools find no keys")
+        keys = self._keys()
         credentials = AwsCredentials(keys.access_key, keys.secret_key, keys.token or "")
         return credentials, self._now() + EARLY + _LOOK_AGAIN
+
+    def _keys(self) -> Any:
+        try:
+            return self._found.get_frozen_credentials()
+        except Exception as error:
+            if self._found.method != _OF_THE_MACHINE:
+                raise
+            # Whatever was wrong with the machine's metadata service, botocore says that it told no keys.
+            raise Absent("the machine's metadata service tells no keys") from error
 
 
 def _constant(access_key_id: str, secret_access_key: str, session_token: str) -> Keys:

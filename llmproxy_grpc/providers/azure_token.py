@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from llmproxy_grpc.providers.expiring import Expiring
+from llmproxy_grpc.providers.token_trouble import Absent
 
 SCOPE: Final = "https://cognitiveservices.azure.com/.default"
 
@@ -17,10 +18,11 @@ def azure_token() -> Expiring[str]:
     """
     if find_spec("azure") is None or find_spec("azure.identity") is None:
         raise ValueError("credentials of Entra ID need the extra `azure` of llmproxy-grpc; or give an api_key")
-    return Expiring(_fetch)
+    return Expiring(fetch_token)
 
 
-def _fetch() -> tuple[str, float]:
+def fetch_token() -> tuple[str, float]:
+    """Gives a token, and when it ends, in seconds since 1970; blocks, and raises whatever azure-identity raises."""
     # Its imports take a while, and many have no use for them.
     from azure.identity import CredentialUnavailableError, DefaultAzureCredential  # noqa: PLC0415
 
@@ -30,7 +32,8 @@ def _fetch() -> tuple[str, float]:
             token: Any = credential.get_token(SCOPE)
         except Exception as error:  # noqa: BLE001 - of its parts' errors it tells the words alone
             broke = heard[-1] if heard else error
-            failure = error if isinstance(broke, CredentialUnavailableError) else broke
+            gone = Absent("azure-identity finds no credential")
+            failure = gone if isinstance(broke, CredentialUnavailableError) else broke
         else:
             return token.token, float(token.expires_on)
     raise failure

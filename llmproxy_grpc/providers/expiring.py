@@ -59,7 +59,7 @@ class Expiring(Generic[T]):
         try:
             self._value, self._ends_at = await asyncio.to_thread(self._fetch)
         except Exception as error:  # noqa: BLE001 - libraries of clouds raise anything; what they say may hold secrets
-            self._trouble = trouble(error) or _none_valid
+            self._trouble = trouble(error, had=self._value is not None) or _none_valid
             self._ask_again_at = self._now() + _RETRY
         finally:
             self._fetching = None

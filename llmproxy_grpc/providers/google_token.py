@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from llmproxy_grpc.providers.expiring import Expiring
+from llmproxy_grpc.providers.token_trouble import Absent
 
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -25,9 +26,14 @@ def fetch_token() -> tuple[str, float]:
     """Gives a token, and when it ends, in seconds since 1970; blocks, and raises whatever google-auth raises."""
     # Its imports take a while, and many have no use for them.
     import google.auth  # noqa: PLC0415
+    from google.auth.exceptions import DefaultCredentialsError  # noqa: PLC0415
     from google.auth.transport.requests import Request  # noqa: PLC0415
 
-    credentials: Any = google.auth.default(scopes=[SCOPE])[0]
+    try:
+        credentials: Any = google.auth.default(scopes=[SCOPE])[0]
+    except DefaultCredentialsError as error:
+        # It looks each time whether the machine has a metadata service, and says no if that does not answer.
+        raise Absent("google-auth finds no credentials") from error
     credentials.refresh(Request())
     ends: datetime | None = credentials.expiry
     # google-auth's times are in UTC, and say nothing of it.

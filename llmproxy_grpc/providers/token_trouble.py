@@ -21,11 +21,19 @@ _TOO_MANY: Final = 429
 _SERVER_ERRORS: Final = range(500, 600)
 
 
-def trouble(error: BaseException) -> Callable[[], ProxyError] | None:
+class Absent(LookupError):
+    """No credential is to be found: there never was one, or who has it is away; a library does not tell which."""
+
+
+def trouble(error: BaseException, *, had: bool) -> Callable[[], ProxyError] | None:
     """What makes the error that a caller gets, in words of ours; None if it is a refusal, or nobody knows.
 
     The libraries of the clouds have errors of their own for everything, but each raises them from, or while handling,
-    those of Python's own sockets: these tell.
+    those of Python's own sockets: these tell. Of services that tell a machine who it is, the libraries swallow them.
+
+    Args:
+        error: What was raised in place of a credential.
+        had: Whether there was a credential before: one that is absent is not to be reached then.
     """
     for cause in _causes(error):
         if isinstance(cause, TimeoutError):
@@ -38,6 +46,8 @@ def trouble(error: BaseException) -> Callable[[], ProxyError] | None:
         # google-auth keeps no status, but says which ones are worth another try.
         if status in _SERVER_ERRORS or getattr(cause, "retryable", False) is True:
             return partial(UpstreamServerError, "Where the provider's credentials come from has trouble of its own.")
+    if had and isinstance(error, Absent):
+        return partial(UpstreamUnreachable, "Where the provider's credentials came from is not to be reached.")
     return None
 
 

@@ -22,6 +22,8 @@ from llmproxy_grpc.errors import (
 )
 from llmproxy_grpc.messages import EmbedRequest, MediaKind, MediaPart, Message, Role, TextPart
 from llmproxy_grpc.providers.azure import AzureProvider
+from llmproxy_grpc.providers.azure_token import fetch_token
+from llmproxy_grpc.providers.expiring import Expiring
 from tests.fakes.faulty_upstream import Answer
 from tests.providers.conversations import ask
 from tests.providers.kinds.azure import KIND
@@ -202,6 +204,16 @@ async def test_a_directory_that_is_not_to_be_reached_refuses_nobody(upstream, ht
         await azure.chat(ask(), "m")
     assert type(caught.value) is kind
     assert not upstream.requests
+
+
+async def test_a_credential_that_is_no_longer_there_refuses_nobody(identity):
+    ahead = 0.0
+    tokens = Expiring(fetch_token, now=lambda: ahead)
+    assert await tokens.get() == "test-entra-token"
+    identity.failures.extend([identity.CredentialUnavailableError("not here")] * 2)
+    ahead = 4102444800.0
+    with pytest.raises(UpstreamUnreachable):
+        await tokens.get()
 
 
 async def test_a_token_is_in_no_error(upstream, http, identity):

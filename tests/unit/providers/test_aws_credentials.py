@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.credentials import RefreshableCredentials
 
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import CredentialsRejected, UpstreamUnreachable
@@ -105,6 +106,30 @@ async def test_keys_that_cannot_be_fetched_for_want_of_a_network_are_no_refusal(
     monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0)
     with pytest.raises(UpstreamUnreachable):
         await aws_credentials(config(), {})()
+
+
+async def test_a_machine_whose_metadata_service_never_answered_has_no_keys(files, monkeypatch):
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(CredentialsRejected):
+        await aws_credentials(config(), {})()
+
+
+async def test_a_machine_s_keys_that_are_no_longer_told_are_no_refusal(files, monkeypatch):
+    def told(**changes: str) -> dict[str, str]:
+        soon = datetime.now(UTC) + timedelta(minutes=5)
+        pair = {"access_key": "test-role-id", "secret_key": "test-secret", "token": "test-session"}
+        return {**pair, "expiry_time": soon.isoformat(), **changes}
+
+    answers = [told(), {}]
+    machine = RefreshableCredentials.create_from_metadata(told(), lambda: answers.pop(0), "iam-role")
+    monkeypatch.setattr("botocore.session.Session.get_credentials", lambda _: machine)
+    time = 0.0
+    keys = aws_credentials(config(), {}, now=lambda: time)
+    assert (await keys()).access_key_id == "test-role-id"
+    time = 1000.0
+    with pytest.raises(UpstreamUnreachable):
+        await keys()
 
 
 def process_in(folder, *, minutes: int):

@@ -16,6 +16,7 @@ from llmproxy_grpc.errors import (
     UpstreamUnreachable,
 )
 from llmproxy_grpc.providers.expiring import EARLY, Expiring
+from llmproxy_grpc.providers.token_trouble import Absent
 
 
 class Source:
@@ -164,6 +165,22 @@ async def test_what_was_wrong_last_is_what_is_told():
     with pytest.raises(UpstreamUnreachable):
         await expiring.get()
     source.failure = answered(400)
+    with pytest.raises(CredentialsRejected):
+        await expiring.get()
+
+
+async def test_what_is_absent_was_never_there_unless_it_was():
+    source = Source()
+    source.failing, source.failure = True, Absent("none")
+    expiring = source.expiring()
+    with pytest.raises(CredentialsRejected):
+        await expiring.get()
+    source.failing = False
+    await expiring.get()
+    source.failing, source.time = True, 3600
+    with pytest.raises(UpstreamUnreachable):
+        await expiring.get()
+    source.failure, source.time = RuntimeError("refused"), 3700
     with pytest.raises(CredentialsRejected):
         await expiring.get()
 

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from llmproxy_grpc.errors import CredentialsRejected, UpstreamServerError, UpstreamUnreachable
+from llmproxy_grpc.providers.expiring import EARLY, Expiring
 from llmproxy_grpc.providers.google_token import fetch_token, google_token
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream
 
@@ -72,6 +73,21 @@ async def test_a_token_endpoint_that_is_in_trouble_refuses_nobody(endpoint):
     endpoint.default = Answer.json(b"{}", status=503)
     with pytest.raises(UpstreamServerError):
         await google_token().get()
+
+
+async def test_a_machine_that_no_longer_tells_who_it_is_refuses_nobody(endpoint, monkeypatch):
+    endpoint.default = token(EARLY - 1)  # which is due at once, and has ended soon
+    tokens = Expiring(fetch_token, now=lambda: time.time() + ahead)
+    ahead = 0.0
+    assert await tokens.get() == "test-token"
+    monkeypatch.setattr("google.auth._default._get_explicit_environ_credentials", lambda **_: (None, None))
+    monkeypatch.setattr("google.auth._default._get_gcloud_sdk_credentials", lambda **_: (None, None))
+    monkeypatch.setattr("google.auth.compute_engine._metadata.is_on_gce", lambda **_: False)
+    with pytest.raises(CredentialsRejected):
+        await google_token().get()
+    ahead = EARLY
+    with pytest.raises(UpstreamUnreachable):
+        await tokens.get()
 
 
 async def test_a_token_endpoint_that_hangs_up_refuses_nobody(endpoint):
