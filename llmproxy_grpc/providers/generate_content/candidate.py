@@ -45,7 +45,7 @@ class CandidateReader:
         self._reply = reply
         self._show = reply.request.shows_thinking
         self._said: list[tuple[int, str]] = []
-        self._cited: list[Cited] = []
+        self._cited: dict[Cited, None] = {}
         self.raw_finish = ""
         self.told: Fields = {}
         """What the candidate says beyond the API."""
@@ -101,7 +101,7 @@ class CandidateReader:
                 before = self.told.get(name)
                 self.told[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
         if candidate.citationMetadata:
-            self._cited += [each for each in sources_of(candidate.citationMetadata) if each not in self._cited]
+            self._cited |= dict.fromkeys(sources_of(candidate.citationMetadata))
 
     def _part(self, part: Part[Any]) -> bool:
         """Takes a part; whether it is one that is known."""
