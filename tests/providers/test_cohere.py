@@ -55,6 +55,29 @@ async def test_models_are_listed_page_by_page(upstream, http):
     assert upstream.requests[1].path == "/v1/models?page_size=1000&page_token=n%2F1"
 
 
+async def test_a_source_that_comes_behind_its_text_belongs_to_it(upstream, http):
+    def event(kind: str, **message: Any) -> bytes:
+        return sse({"type": kind, "index": 0, "delta": {"message": message}})
+
+    source = {"start": 0, "end": 2, "sources": [{"type": "document", "id": "d"}]}
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    frames = [
+        event("content-start", content={"type": "text", "text": ""}),
+        event("content-delta", content={"text": "So."}),
+        sse({"type": "content-end", "index": 0}),
+        event("citation-start", citations=source),
+        event("tool-call-start", tool_calls=call),
+        event("citation-start", citations={**source, "end": 3}),
+        sse({"type": "message-end", "delta": {"finish_reason": "TOOL_CALL"}}),
+    ]
+    upstream.script(KIND.streaming(frames))
+    cohere = await KIND.provider(upstream, http)
+    answer = assembled(await collected(cohere.stream(ask(tools=(FunctionTool("f"),)), "m")))
+    text, called = answer.candidates[0].message.parts
+    assert (text.text, called.name) == ("So.", "f")
+    assert [(each.uri, each.start_offset, each.end_offset) for each in text.citations] == [("d", 0, 2), ("d", 0, 3)]
+
+
 async def test_vectors_come_from_models_that_make_them(upstream, http):
     cohere = await KIND.provider(upstream, http)
     request = EmbedRequest("m", (TextPart(text="a"), TextPart(text="bb")))

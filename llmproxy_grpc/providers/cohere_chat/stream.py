@@ -57,6 +57,8 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         self._thinks = ""
         """What thinking is open: `thinking`, `plan`, or none."""
         self._hidden: list[str] = []
+        self._said: int | None = None
+        """The last part of text."""
         self._joiner = SurrogateJoiner()
         self._finish = ""
         self._usage: Any = None
@@ -138,6 +140,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         if content.text:
             self._end_thinking()
             self._writer.say(TextDelta, content.text)
+            self._said = self._writer.last_part
 
     def _think(self, kind: str, text: str) -> None:
         if not text:
@@ -163,7 +166,12 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
 
     def _cite(self, raw: Any) -> None:
         self._end_thinking()
-        self._writer.annotate(citations=read_citations(raw))
+        citations = read_citations(raw)
+        if citations and self._said is not None:
+            # They may come when their text has ended, and what stands behind it has begun.
+            self._writer.cite(self._said, citations)
+        else:
+            self._writer.annotate(citations=citations)
 
     def _leave(self) -> None:
         self._end_thinking()
