@@ -1,10 +1,10 @@
-"""Tools in the shape of Chat Completions, which other APIs have taken over."""
+"""Tools in the shape of Chat Completions, which other APIs have taken over, and what forbids to call any."""
 
 from typing import Any
 
 from msgspec import Raw
 
-from llmproxy_grpc.messages import FunctionTool, ProviderTool
+from llmproxy_grpc.messages import FunctionTool, ProviderTool, ToolChoice, ToolMode
 from llmproxy_grpc.providers.options import whole_numbers
 
 
@@ -26,3 +26,8 @@ def tool_json(tool: FunctionTool | ProviderTool, *, strict: bool = False) -> dic
     if strict and tool.strict is not None:
         function["strict"] = tool.strict
     return {"type": "function", "function": function}
+
+
+def forbids_calls(choice: ToolChoice | None) -> bool:
+    """Whether no tool may be called: where there is no word for it, the tools are left out, so that none is."""
+    return choice is not None and choice.mode is ToolMode.NONE and not choice.function_name

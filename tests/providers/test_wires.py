@@ -33,6 +33,8 @@ from llmproxy_grpc.messages import (
     TextDelta,
     TextPart,
     ToolCallPart,
+    ToolChoice,
+    ToolMode,
     UpstreamEnd,
 )
 from llmproxy_grpc.providers.http import HttpClient
@@ -310,6 +312,16 @@ async def test_a_complete_stream_gives_its_connection_back(kind, provider, upstr
         upstream.script(kind.streaming(kind.stream(TEXTS, ("5", "7"))))
         await collected(provider.stream(ask(), kind.model))
     assert upstream.connections == 1
+
+
+async def test_calls_can_be_forbidden(kind, provider, upstream):
+    upstream.handler = kind.respond
+    request = ask(tools=(FunctionTool("f"),), tool_choice=ToolChoice(ToolMode.NONE))
+    adapted = provider.adapt(request, kind.model)
+    assert adapted.unsupported == ()
+    await provider.chat(adapted.request, kind.model)
+    sent = upstream.requests[-1].body
+    assert b'"none"' in sent.lower() or b'"f"' not in sent
 
 
 async def test_how_closely_to_look_at_a_picture_is_sent_or_named(kind, provider, upstream):

@@ -10,6 +10,7 @@ from llmproxy_grpc.providers.features import Features, MediaFeature, Place, Sour
 
 _AUDIO = MediaFeature(prompts=Source.DATA, types=frozenset(AUDIO_FORMATS))
 _MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
+_UNTOLD = frozenset({ToolMode.AUTO, ToolMode.NONE})
 _VIDEO = MediaFeature(prompts=Source.DATA | Source.URI)
 
 
@@ -27,7 +28,7 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         cache_hints=quirks.cache_hints is not CacheStyle.UNSUPPORTED,
         tools=quirks.tools,
         strict_tools=True,
-        tool_modes=_MODES if quirks.tool_choice else frozenset({ToolMode.AUTO}),
+        tool_modes=_MODES if quirks.tool_choice else _UNTOLD,
         named_tool=quirks.tool_choice,
         parallel_tool_calls=quirks.parallel_tool_calls,
         settings=_settings(quirks),

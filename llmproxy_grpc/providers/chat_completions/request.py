@@ -11,7 +11,7 @@ from llmproxy_grpc.providers.chat_completions.history import History
 from llmproxy_grpc.providers.chat_completions.quirks import PrefillStyle, Quirks
 from llmproxy_grpc.providers.chat_completions.speech import add_speech
 from llmproxy_grpc.providers.options import add_options
-from llmproxy_grpc.providers.tools import tool_json
+from llmproxy_grpc.providers.tools import forbids_calls, tool_json
 
 TOOL_MODES: Mapping[ToolMode, str] = {
     ToolMode.AUTO: "auto",
@@ -48,10 +48,8 @@ class RequestEncoder:
         add_generation(body, request.generation, self._quirks)
         if request.generation.output_modalities:
             add_speech(body, request.generation, stream=stream)
-        if request.tools:
-            body["tools"] = [tool_json(tool, strict=True) for tool in request.tools]
-        if request.tool_choice is not None:
-            _add_choice(body, request.tool_choice)
+        if self._quirks.tool_choice or not forbids_calls(request.tool_choice):
+            _add_tools(body, request)
         if request.end_user_id and self._quirks.user_field:
             body[self._quirks.user_field] = request.end_user_id
         if request.provider_options:
@@ -65,6 +63,13 @@ def _go_on(body: dict[str, Any], quirks: Quirks) -> None:
         body["messages"][-1]["prefix"] = True
     elif quirks.prefill is PrefillStyle.CONTINUE:
         body |= {"continue_final_message": True, "add_generation_prompt": False}
+
+
+def _add_tools(body: dict[str, Any], request: ChatRequest) -> None:
+    if request.tools:
+        body["tools"] = [tool_json(tool, strict=True) for tool in request.tools]
+    if request.tool_choice is not None:
+        _add_choice(body, request.tool_choice)
 
 
 def _add_choice(body: dict[str, Any], choice: ToolChoice) -> None:

@@ -21,6 +21,7 @@ from llmproxy_grpc.providers.anthropic_messages.thinking import add_thinking, th
 from llmproxy_grpc.providers.converse.history import History, called_tools
 from llmproxy_grpc.providers.converse.makers import NAMES, maker_of
 from llmproxy_grpc.providers.options import add_options, whole_numbers
+from llmproxy_grpc.providers.tools import forbids_calls
 
 _ENCODER = Encoder()
 _NO_PARAMETERS: Final = {"type": "object", "properties": {}}
@@ -70,9 +71,8 @@ def _thinks(request: ChatRequest, model: str) -> bool:
 
 
 def _tools(request: ChatRequest) -> list[dict[str, Any]]:
-    choice = request.tool_choice
-    if choice is not None and choice.mode is ToolMode.NONE and not choice.function_name:
-        return []  # there is no word for it; without tools, none is called
+    if forbids_calls(request.tool_choice):
+        return []
     if request.tools:
         return [_tool(tool) for tool in request.tools]
     # A conversation with calls is refused without tools; those that were called stand for themselves.

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from llmproxy_grpc.messages import MediaKind
+from llmproxy_grpc.messages import MediaKind, ToolMode
 from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Source
 
 NAMES: Final = ("ollama",)
@@ -11,6 +11,7 @@ FEATURES: Final = Features(
     names=NAMES,
     media={MediaKind.IMAGE: MediaFeature(prompts=Source.DATA)},
     tools=True,
+    tool_modes=frozenset({ToolMode.AUTO, ToolMode.NONE}),
     settings=frozenset(
         {
             "max_output_tokens",

@@ -25,7 +25,7 @@ from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.ollama_chat.features import NAMES
 from llmproxy_grpc.providers.options import add_options
 from llmproxy_grpc.providers.tool_arguments import as_object
-from llmproxy_grpc.providers.tools import tool_json
+from llmproxy_grpc.providers.tools import forbids_calls, tool_json
 
 _ENCODER = Encoder()
 _ROLES: Mapping[Role, str] = {
@@ -59,7 +59,7 @@ def encode_request(request: ChatRequest, model: str, *, stream: bool) -> bytes:
     """Encodes an adapted request; `model` is Ollama's own name."""
     # Streaming is what Ollama does unless it is told otherwise.
     body: dict[str, Any] = {"model": model, "messages": list(_messages(request.messages)), "stream": stream}
-    if request.tools:
+    if request.tools and not forbids_calls(request.tool_choice):
         body["tools"] = [tool_json(tool) for tool in request.tools]
     _add_generation(body, request.generation)
     add_options(body, request.provider_options, NAMES)

@@ -7,6 +7,7 @@ from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks, 
 from llmproxy_grpc.providers.features import Features, MediaFeature, Place, Source
 
 _MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
+_UNTOLD = frozenset({ToolMode.AUTO, ToolMode.NONE})
 
 
 def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
@@ -23,7 +24,7 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         cache_hints=quirks.cache_hints is not CacheStyle.UNSUPPORTED,
         tools=quirks.tools,
         strict_tools=True,
-        tool_modes=_MODES if quirks.tool_choice else frozenset({ToolMode.AUTO}),
+        tool_modes=_MODES if quirks.tool_choice else _UNTOLD,
         named_tool=quirks.tool_choice,
         parallel_tool_calls=quirks.parallel_tool_calls,
         settings=frozenset(settings | {"top_logprobs"} if quirks.logprobs else settings),

@@ -22,6 +22,7 @@ from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.openai_models import thinks
 from llmproxy_grpc.providers.options import add_options, whole_numbers
 from llmproxy_grpc.providers.responses_api.history import History
+from llmproxy_grpc.providers.tools import forbids_calls
 
 _ENCODER = Encoder()
 _NO_PARAMETERS = {"type": "object", "properties": {}}
@@ -67,10 +68,8 @@ class RequestEncoder:
             "model": self._deployment or model,
             "input": self._history.encode(request.messages),
         }
-        if request.tools:
-            body["tools"] = [_tool(tool) for tool in request.tools]
-        if request.tool_choice is not None:
-            _add_choice(body, request.tool_choice)
+        if self._quirks.tool_choice or not forbids_calls(request.tool_choice):
+            _add_tools(body, request)
         _add_generation(body, request.generation, hidden=self._hides_thinking(request.generation, model))
         return body
 
@@ -80,6 +79,13 @@ class RequestEncoder:
             return True
         effort = ReasoningEffort.UNSPECIFIED if config.reasoning is None else config.reasoning.effort
         return self._quirks.openai_models and effort > ReasoningEffort.NONE
+
+
+def _add_tools(body: dict[str, Any], request: ChatRequest) -> None:
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+    if request.tool_choice is not None:
+        _add_choice(body, request.tool_choice)
 
 
 def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:

@@ -175,7 +175,7 @@ def test_tools_that_the_vendor_cannot_call_are_named():
     ("choice", "named"),
     [
         (ToolChoice(ToolMode.AUTO), []),
-        (ToolChoice(ToolMode.NONE), ["tool_choice.mode"]),
+        (ToolChoice(ToolMode.NONE), []),
         (ToolChoice(ToolMode.REQUIRED), ["tool_choice.mode"]),
         (ToolChoice(function_name="f"), ["tool_choice.function_name"]),
         (ToolChoice(parallel_tool_calls=False), ["tool_choice.parallel_tool_calls"]),

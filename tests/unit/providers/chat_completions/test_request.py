@@ -94,6 +94,13 @@ def test_options_never_change_whom_is_asked_what(option):
     assert body(request) == body(replace(request, provider_options={}))
 
 
+@pytest.mark.parametrize("choice", [ToolChoice(ToolMode.NONE), ToolChoice(ToolMode.NONE, parallel_tool_calls=False)])
+def test_calls_are_forbidden_without_their_tools_where_there_is_no_word_for_it(choice):
+    request = ask("Hi", tools=(TOOL,), tool_choice=choice)
+    assert body(request, Quirks(tool_choice=False)) == body(ask("Hi"))
+    assert body(request)["tools"]
+
+
 def test_a_vendor_that_calls_no_tools_is_sent_none():
     assert "tools" not in body(ask(tools=(TOOL,), tool_choice=ToolChoice(ToolMode.AUTO)), Quirks(tools=False))
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from llmproxy_grpc.messages import (
     CacheHint,
@@ -217,6 +218,11 @@ def test_open_models_show_their_thinking_unasked():
     sent = body(ask(generation=config), "qwen3", quirks=COMPATIBLE_RESPONSES)
     assert sent["reasoning"] == {"effort": "low"}
     assert "include" not in sent
+
+
+def test_calls_are_forbidden_without_their_tools_where_there_is_no_word_for_it():
+    request = ask("Hi", tools=(FunctionTool("f"),), tool_choice=ToolChoice(ToolMode.NONE))
+    assert body(request, quirks=replace(OPENAI_RESPONSES, tool_choice=False)) == body(ask("Hi"))
 
 
 def test_options_add_to_what_the_request_sets_itself():
