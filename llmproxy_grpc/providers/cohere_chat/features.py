@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import ChatRequest, EmbedPurpose, MediaKind, ToolMode
+from llmproxy_grpc.messages import ChatRequest, EmbedPurpose, MediaKind, ReasoningEffort, ToolMode
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Place, Source
 from llmproxy_grpc.providers.provider import Adapted, Unsupported
@@ -55,8 +55,14 @@ def features_of(model: str) -> Features:
 
 
 def adapt_chat(request: ChatRequest, model: str) -> Adapted:
-    """Adapts a request to a model; of log probabilities there are those of the sampled tokens alone."""
-    adapted = adapt(request, features_of(model))
+    """Adapts a request to a model.
+
+    Of log probabilities there are those of the sampled tokens alone, and of efforts to think none at all.
+    """
+    features, reasoning = features_of(model), request.generation.reasoning
+    if reasoning is not None and reasoning.effort is ReasoningEffort.NONE:
+        features = replace(features, reasoning_effort=True)
+    adapted = adapt(request, features)
     config = adapted.request.generation
     if not config.top_logprobs:
         return adapted

@@ -17,6 +17,7 @@ from llmproxy_grpc.messages import (
     MediaPart,
     Message,
     Part,
+    ReasoningEffort,
     ReasoningPart,
     RefusalPart,
     Role,
@@ -139,5 +140,8 @@ def _add_generation(body: dict[str, Any], config: GenerationConfig) -> None:
         if isinstance(config.response_format, JsonSchemaFormat):
             wanted["json_schema"] = Raw(config.response_format.schema_json.encode())
         body["response_format"] = wanted
-    if config.reasoning is not None and config.reasoning.budget_tokens is not None:
-        body["thinking"] = {"type": "enabled", "token_budget": config.reasoning.budget_tokens}
+    reasoning = config.reasoning
+    if reasoning is not None and reasoning.effort is ReasoningEffort.NONE:
+        body["thinking"] = {"type": "disabled"}
+    elif reasoning is not None and reasoning.budget_tokens is not None:
+        body["thinking"] = {"type": "enabled", "token_budget": reasoning.budget_tokens}
