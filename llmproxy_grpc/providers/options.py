@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import JsonObject
 
 DENIED_OPTIONS = frozenset(
@@ -44,6 +45,27 @@ def add_options(body: dict[str, Any], options: Mapping[str, JsonObject], names: 
         for option, value in options.get(name, {}).items():
             if option not in DENIED_OPTIONS:
                 body[option] = _merged(body.get(option), whole_numbers(value))
+
+
+def counted_options(
+    options: Mapping[str, JsonObject], names: Collection[str], taken: Collection[str], *, untaken: Collection[str] = ()
+) -> Mapping[str, JsonObject]:
+    """Gives the options that a prompt to be counted may have.
+
+    Args:
+        options: The caller's options, by provider kind.
+        names: Which of them are meant.
+        taken: Those that the provider takes where it counts.
+        untaken: Those that change the prompt, and that it does not take.
+
+    Raises:
+        CapabilityNotSupported: One of these is set: what the provider would count is another prompt.
+    """
+    if any(option in options.get(name, {}) for name in names for option in untaken):
+        raise CapabilityNotSupported("The provider does not count a prompt with these options.")
+    return {
+        name: {option: value for option, value in options.get(name, {}).items() if option in taken} for name in names
+    }
 
 
 def _merged(ours: Any, theirs: Any) -> Any:

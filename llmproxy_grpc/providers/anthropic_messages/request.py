@@ -20,9 +20,10 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation, generation_of
 from llmproxy_grpc.providers.anthropic_messages.history import History
 from llmproxy_grpc.providers.anthropic_messages.thinking import add_thinking, output_limit, thinks
-from llmproxy_grpc.providers.options import add_options, whole_numbers
+from llmproxy_grpc.providers.options import add_options, counted_options, whole_numbers
 
 _ENCODER = Encoder()
+_NAMES: Final = ("anthropic",)
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 _MODES: Mapping[ToolMode, str] = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "any"}
 _COUNTED_OPTIONS: Final = frozenset({"mcp_servers", "output_config", "system", "thinking", "tool_choice", "tools"})
@@ -39,16 +40,14 @@ def encode_request(request: ChatRequest, model: str, *, stream: bool) -> bytes:
     _add_settings(body, request.generation)
     if request.end_user_id:
         body["metadata"] = {"user_id": request.end_user_id}
-    add_options(body, request.provider_options, ("anthropic",))
+    add_options(body, request.provider_options, _NAMES)
     return _ENCODER.encode(body)
 
 
 def encode_count(request: ChatRequest, model: str) -> bytes:
     """Encodes a prompt that is to be counted, without the settings, which would be an error here."""
     body = _prompt(request, model, generation_of(model))
-    options = request.provider_options.get("anthropic", {})
-    counted = {name: value for name, value in options.items() if name in _COUNTED_OPTIONS}
-    add_options(body, {"anthropic": counted}, ("anthropic",))
+    add_options(body, counted_options(request.provider_options, _NAMES, _COUNTED_OPTIONS), _NAMES)
     return _ENCODER.encode(body)
 
 

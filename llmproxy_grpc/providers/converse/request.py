@@ -20,12 +20,14 @@ from llmproxy_grpc.providers.anthropic_messages.generations import generation_of
 from llmproxy_grpc.providers.anthropic_messages.thinking import add_thinking, thinks
 from llmproxy_grpc.providers.converse.history import History, called_tools
 from llmproxy_grpc.providers.converse.makers import NAMES, maker_of
-from llmproxy_grpc.providers.options import add_options, whole_numbers
+from llmproxy_grpc.providers.options import add_options, counted_options, whole_numbers
 from llmproxy_grpc.providers.tools import forbids_calls
 
 _ENCODER = Encoder()
 _NO_PARAMETERS: Final = {"type": "object", "properties": {}}
 _MORE: Final = "additionalModelRequestFields"
+_COUNTED: Final = frozenset({"system", "toolConfig", _MORE})
+"""The options that a prompt to be counted may have as well."""
 _PATHS: Final = "additionalModelResponseFieldPaths"
 _INFERENCE: Final = (("max_output_tokens", "maxTokens"), ("temperature", "temperature"), ("top_p", "topP"))
 
@@ -45,8 +47,13 @@ def encode_request(request: ChatRequest, model: str) -> bytes:
 
 
 def encode_count(request: ChatRequest, model: str) -> bytes:
-    """Encodes a prompt that is to be counted."""
-    return _ENCODER.encode({"input": {"converse": _prompt(request, model)}})
+    """Encodes a prompt that is to be counted; raises as `counted_options` does."""
+    body = _prompt(request, model)
+    options = counted_options(request.provider_options, NAMES, _COUNTED, untaken=("promptVariables",))
+    if any(_MORE in own for own in options.values()):
+        body[_MORE] = _of_the_model(request, model)
+    add_options(body, options, NAMES)
+    return _ENCODER.encode({"input": {"converse": body}})
 
 
 def _prompt(request: ChatRequest, model: str) -> dict[str, Any]:

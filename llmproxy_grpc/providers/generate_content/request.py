@@ -21,7 +21,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.generate_content.features import NAMES
 from llmproxy_grpc.providers.generate_content.generations import Generation, generation_of, thinking_by_effort
 from llmproxy_grpc.providers.generate_content.history import History
-from llmproxy_grpc.providers.options import add_options, whole_numbers
+from llmproxy_grpc.providers.options import add_options, counted_options, whole_numbers
 
 _ENCODER = Encoder()
 _MODES: Mapping[ToolMode, str] = {ToolMode.AUTO: "AUTO", ToolMode.NONE: "NONE", ToolMode.REQUIRED: "ANY"}
@@ -48,7 +48,8 @@ def encode_count(request: ChatRequest, model: str, *, name: str) -> bytes:
 
 
 def encode_vertex_count(request: ChatRequest, model: str) -> bytes:
-    """The same as Vertex AI takes it: the fields of the prompt by themselves."""
+    """The same as Vertex AI takes it: the fields of the prompt by themselves; raises as `counted_options` does."""
+    counted_options(request.provider_options, NAMES, (), untaken=("cachedContent",))
     body = _body(request, model, vertex=True)
     wanted = ("contents", "systemInstruction", "tools", "generationConfig")
     return _ENCODER.encode({name: body[name] for name in wanted if name in body})

@@ -20,7 +20,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.openai_models import thinks
-from llmproxy_grpc.providers.options import add_options, whole_numbers
+from llmproxy_grpc.providers.options import add_options, counted_options, whole_numbers
 from llmproxy_grpc.providers.responses_api.history import History
 from llmproxy_grpc.providers.tools import forbids_calls
 
@@ -28,6 +28,8 @@ _ENCODER = Encoder()
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 _MODES: Mapping[ToolMode, str] = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "required"}
 _COUNTED: Final = ("model", "input", "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning")
+_COUNTED_OPTIONS: Final = frozenset({*_COUNTED, "instructions", "previous_response_id", "conversation", "truncation"})
+"""The options that a prompt to be counted may have as well."""
 
 
 class RequestEncoder:
@@ -59,9 +61,12 @@ class RequestEncoder:
         return _ENCODER.encode(body)
 
     def encode_count(self, request: ChatRequest, model: str) -> bytes:
-        """Encodes a prompt that is to be counted."""
-        body = self._prompt(request, model)
-        return _ENCODER.encode({name: body[name] for name in _COUNTED if name in body})
+        """Encodes a prompt that is to be counted; raises as `counted_options` does."""
+        prompt = self._prompt(request, model)
+        body: dict[str, Any] = {name: prompt[name] for name in _COUNTED if name in prompt}
+        options = counted_options(request.provider_options, self._names, _COUNTED_OPTIONS, untaken=("prompt",))
+        add_options(body, options, self._names)
+        return _ENCODER.encode(body)
 
     def _prompt(self, request: ChatRequest, model: str) -> dict[str, Any]:
         body: dict[str, Any] = {

@@ -160,7 +160,9 @@ async def test_what_we_send_is_valid_to_the_sdk_which_sends_the_same(client, ups
 async def test_a_prompt_to_count_is_valid_to_the_sdk(client, upstream, http):
     upstream.default = Answer.json(b'{"inputTokens":42}')
     bedrock = await KIND.provider(upstream, http, **STATIC)
-    request = bedrock.adapt(ask(messages=EVERYTHING, tools=(WEATHER,)), CLAUDE).request
+    own = {"system": [{"text": "Be brief."}], "additionalModelRequestFields": {"anthropic_beta": ["b"]}}
+    asked = ask(messages=EVERYTHING, tools=(WEATHER,), provider_options={"bedrock": own})
+    request = bedrock.adapt(asked, CLAUDE).request
     assert await bedrock.count_tokens(request, CLAUDE) == 42
     ours = upstream.requests[0]
     model = CLAUDE.removeprefix("eu.")

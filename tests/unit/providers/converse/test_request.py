@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import (
     CacheHint,
     ChatRequest,
@@ -329,3 +330,27 @@ def test_earlier_thinking_stays_away_where_the_model_does_not_think():
 def test_a_prompt_to_count_is_the_conversation_alone():
     request = ask("x", tools=(FunctionTool("f"),), generation=GenerationConfig(max_output_tokens=1))
     assert json.loads(encode_count(request, CLAUDE))["input"]["converse"].keys() == {"messages", "toolConfig"}
+
+
+def test_a_prompt_to_count_has_the_options_that_change_it():
+    more = {"anthropic_beta": ["b"], "thinking": {"type": "enabled", "budget_tokens": 2000.0}}
+    own = {
+        "system": [{"text": "Be brief."}],
+        "toolConfig": {"x": 1.0},
+        "additionalModelRequestFields": more,
+        "inferenceConfig": {"maxTokens": 9.0},
+        "guardrailConfig": {},
+        "messages": [],
+    }
+    config = GenerationConfig(top_k=3)
+    request = ask("x", tools=(FunctionTool("f"),), generation=config, provider_options={"bedrock": own})
+    counted, sent = json.loads(encode_count(request, CLAUDE))["input"]["converse"], body(request)
+    assert counted.keys() == {"messages", "system", "toolConfig", "additionalModelRequestFields"}
+    assert {name: sent[name] for name in counted} == counted
+    assert counted["additionalModelRequestFields"]["top_k"] == 3
+
+
+def test_a_prompt_with_variables_is_not_counted():
+    request = ask(provider_options={"bedrock": {"promptVariables": {}}})
+    with pytest.raises(CapabilityNotSupported):
+        encode_count(request, CLAUDE)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import (
     FunctionTool,
     JsonObjectFormat,
@@ -124,3 +125,7 @@ def test_a_prompt_to_count_is_the_whole_request_or_what_vertex_takes_of_it():
     counted = json.loads(encode_count(request, TWO, name="models/m"))
     assert counted == {"generateContentRequest": {"model": "models/m", **body(request)}}
     assert json.loads(encode_vertex_count(request, TWO)).keys() == {"contents", "tools"}
+    cached = ask("x", provider_options={"gemini": {"cachedContent": "cachedContents/c"}})
+    assert b"cachedContents/c" in encode_count(cached, TWO, name="models/m")
+    with pytest.raises(CapabilityNotSupported):
+        encode_vertex_count(cached, TWO)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import (
     CacheHint,
     ChatRequest,
@@ -261,6 +262,23 @@ def test_a_prompt_to_count_has_no_settings():
     request = ask("x", tools=(FunctionTool("f"),), generation=GenerationConfig(max_output_tokens=1))
     encoder = RequestEncoder(OPENAI_RESPONSES, NAMES)
     assert json.loads(encoder.encode_count(request, "m")).keys() == {"model", "input", "tools"}
+
+
+def test_a_prompt_to_count_has_the_options_that_change_it():
+    own = {"instructions": "Be brief.", "text": {"verbosity": "low"}, "tools": [], "store": True, "include": [], "x": 1}
+    config = GenerationConfig(response_format=JsonObjectFormat())
+    request = ask("x", tools=(FunctionTool("f"),), generation=config, provider_options={"openai": own})
+    counted = json.loads(RequestEncoder(OPENAI_RESPONSES, NAMES).encode_count(request, "m"))
+    assert counted.keys() == {"model", "input", "tools", "text", "instructions"}
+    assert {name: body(request)[name] for name in counted if name != "model"} == {
+        name: counted[name] for name in counted if name != "model"
+    }
+
+
+def test_a_prompt_of_a_template_is_not_counted():
+    request = ask(provider_options={"openai": {"prompt": {"id": "pmpt_1"}}})
+    with pytest.raises(CapabilityNotSupported):
+        RequestEncoder(OPENAI_RESPONSES, NAMES).encode_count(request, "m")
 
 
 def test_neighbouring_texts_are_one_message_and_phases_come_back():
