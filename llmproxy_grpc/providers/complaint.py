@@ -6,9 +6,12 @@ from typing import Any
 
 import msgspec
 
+from llmproxy_grpc.errors import UpstreamProtocolError
+from llmproxy_grpc.providers.jsonio import decode_whole
 from llmproxy_grpc.providers.retry_after import duration, said_wait
 from llmproxy_grpc.providers.scrubbing import identifier
 
+_ANYTHING: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _READ_AT_MOST = 65536
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-generation-id")
 _TOKENS = (
@@ -79,8 +82,8 @@ def request_id(headers: Mapping[str, str]) -> str:
 
 def _json(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(body)
-    except (ValueError, RecursionError):
+        return decode_whole(body, _ANYTHING)
+    except UpstreamProtocolError:
         return None
 
 

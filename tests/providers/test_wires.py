@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +40,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.provider import Provider
+from tests.fakes import eventstream
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, Framing, Step
 from tests.providers.conversations import ask, assembled, collect, collected
 from tests.providers.http_kind import HttpKind
@@ -138,6 +140,44 @@ async def test_every_frame_that_comes_alone_is_given_alone(kind, provider, upstr
 async def test_half_a_character_waits_for_its_other_half(kind, provider, upstream):
     outcome = await streamed(kind, provider, upstream, kind.stream(["a\ud83e", "\udd9c", "b\ud83e"], None))
     assert outcome.candidates[0].message.parts[0].text == "a🦜b\ufffd"
+
+
+def spelled(body: bytes, call: ToolCallPart) -> bytes:
+    """The body with a call's arguments as an object, on the wires whose own are text."""
+    return body.replace(json.dumps(call.arguments_json).encode(), call.arguments_json.encode())
+
+
+# The wire of one vendor alone, whose arguments are text.
+LIBERAL_KINDS = [kind for kind in HTTP_KINDS if kind.name != "cohere"]
+
+
+@pytest.mark.parametrize("kind", LIBERAL_KINDS, ids=lambda kind: kind.name)
+async def test_half_a_character_in_arguments_that_are_an_object_fails_no_call(kind, provider, upstream):
+    call = ToolCallPart(id="call_1", name="f", arguments_json='{"x":"a\\ud83d"}')
+    answer = Answer.json(spelled(kind.calls_answer([call]), call))
+    upstream.script(answer, answer)
+    request = ask(tools=(FunctionTool("f"),))
+    in_pieces = assembled(await collected(provider.stream(request, kind.model)))
+    for answered in (in_pieces, await provider.chat(request, kind.model)):
+        (part,) = answered.candidates[0].message.parts
+        assert json.loads(part.arguments_json) == {"x": "a\ufffd"}
+
+
+def halved(told: bytes) -> bytes:
+    """An error with half a character in its message."""
+    return re.sub(rb'("(?:message|error)": ?"[^"]+)"', rb'\1 \\ud83d"', told)
+
+
+async def test_half_a_character_in_an_error_is_the_error_all_the_same(kind, provider, upstream):
+    told = halved(kind.error_frame)
+    if kind.name == "bedrock":  # whose frames say how long they are
+        told = eventstream.frame("serviceUnavailableException", b'{"message":"\\ud83d"}', message_type="exception")
+    error, _ = await streamed(kind, provider, upstream, [kind.stream(["One"], None)[0], told])
+    assert isinstance(error, UpstreamOverloaded | UpstreamServerError | UpstreamRateLimited | UpstreamStreamBroken)
+    if kind.error_body:
+        upstream.script(Answer.json(halved(kind.error_body)))
+        with pytest.raises(UpstreamRateLimited):
+            await provider.chat(ask(), kind.model)
 
 
 async def test_a_very_long_frame_arrives_whole(kind, provider, upstream):

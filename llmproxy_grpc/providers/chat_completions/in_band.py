@@ -5,6 +5,7 @@ from typing import Any
 from msgspec.json import encode
 
 from llmproxy_grpc.providers.chat_completions.shapes import Answer
+from llmproxy_grpc.providers.jsonio import joined_deeply
 
 
 def in_band_error(answer: Answer, data: bytes, event: str = "") -> bytes | None:
@@ -19,7 +20,7 @@ def in_band_error(answer: Answer, data: bytes, event: str = "") -> bytes | None:
         return data
     if answer.choices:
         error: Any = next((choice.error for choice in answer.choices if choice.error), None)
-        return None if error is None else encode({"error": error})
+        return None if error is None else encode(joined_deeply({"error": error}))
     if answer.object == "error" or event == "error" or (answer.detail and answer.choices is None):
         return data
     return None

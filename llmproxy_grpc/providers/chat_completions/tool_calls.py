@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from msgspec.json import encode
-
 from llmproxy_grpc.messages import ToolCallPart
 from llmproxy_grpc.providers.candidate import CallWriter
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
 from llmproxy_grpc.providers.chat_completions.shapes import Content, ToolCall
 from llmproxy_grpc.providers.jsonio import joined
+from llmproxy_grpc.providers.tool_arguments import as_text
 
 _LEGACY_INDEX = -1
 
@@ -143,6 +142,4 @@ def call_arguments(call: ToolCall) -> str:
 
 
 def _text(arguments: Any) -> str:
-    if isinstance(arguments, str):
-        return arguments
-    return "" if arguments is None else encode(arguments).decode()
+    return "" if arguments is None else as_text(arguments)

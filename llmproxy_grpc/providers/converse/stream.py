@@ -18,7 +18,7 @@ from llmproxy_grpc.providers.converse.blocks import Block, Thought, opened
 from llmproxy_grpc.providers.converse.shapes import EVENT, OPAQUE, Delta, Event
 from llmproxy_grpc.providers.eventstream import Frame
 from llmproxy_grpc.providers.http_chat import Reply
-from llmproxy_grpc.providers.jsonio import decode
+from llmproxy_grpc.providers.jsonio import decode, joined
 from llmproxy_grpc.providers.streaming import StreamDecoder
 
 
@@ -113,5 +113,5 @@ def _error(frame: Frame) -> bytes:
         said = decode(frame.payload or b"{}", OPAQUE).get("message")
     except UpstreamProtocolError:  # whatever it says, it is an error
         said = None
-    message = said if isinstance(said, str) else frame.words
+    message = joined(said) if isinstance(said, str) else frame.words
     return encode({"error": {"code": frame.name or "internalServerException", "message": message}})

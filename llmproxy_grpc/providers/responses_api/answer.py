@@ -6,6 +6,7 @@ from typing import Final
 from msgspec.json import encode
 
 from llmproxy_grpc.messages import FinishReason, JsonObject
+from llmproxy_grpc.providers.jsonio import joined_deeply
 from llmproxy_grpc.providers.responses_api.shapes import Ending, Event
 
 _INCOMPLETE: Mapping[str, FinishReason] = {
@@ -22,7 +23,7 @@ UNFINISHED: Final = frozenset({"queued", "in_progress"})
 def error_in(answer: Ending) -> bytes | None:
     """The JSON of the error that a response is; None if it is none."""
     if answer.error:
-        return encode({"error": answer.error})
+        return encode(joined_deeply({"error": answer.error}))
     if answer.status in _FAILED:
         return encode({"error": {"message": f"The response was {answer.status}.", "code": "server_error"}})
     return None
@@ -31,7 +32,7 @@ def error_in(answer: Ending) -> bytes | None:
 def error_of(event: Event) -> bytes:
     """The JSON of the error that an event is: its fields stand at its top, or below `error`."""
     told = {"code": event.code, "message": event.message, "param": event.param}
-    return encode({"error": event.error or told})
+    return encode(joined_deeply({"error": event.error or told}))
 
 
 def finish(answer: Ending, *, calls_tools: bool, refused: bool, cut: bool) -> tuple[FinishReason, str]:

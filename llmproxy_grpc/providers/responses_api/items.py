@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from msgspec.json import encode
-
 from llmproxy_grpc.messages import OpaquePart, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 from llmproxy_grpc.providers.batch import Batch, TextKind
 from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
@@ -13,6 +11,7 @@ from llmproxy_grpc.providers.logprobs import read_positions
 from llmproxy_grpc.providers.responses_api.citations import read_annotation, read_annotations
 from llmproxy_grpc.providers.responses_api.continuity import CUSTOM_CALL, call_token, message_token, thinking_token
 from llmproxy_grpc.providers.responses_api.shapes import Event
+from llmproxy_grpc.providers.tool_arguments import as_text
 
 Item = dict[str, Any]
 
@@ -248,9 +247,7 @@ def _kind(item: Item) -> str:
 def _arguments(item: Item) -> str:
     """The arguments of a whole call: the model's own text, or the object that a server made of it."""
     arguments = item.get("input") if item.get("type") == CUSTOM_CALL else item.get("arguments")
-    if isinstance(arguments, str):
-        return arguments
-    return "" if arguments is None else encode(arguments).decode()
+    return "" if arguments is None else as_text(arguments)
 
 
 def _thoughts(item: Item) -> tuple[str, bool]:
