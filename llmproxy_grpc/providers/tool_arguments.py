@@ -27,16 +27,26 @@ def as_object(arguments_json: str) -> Raw:
     return Raw(data)
 
 
-def as_text(arguments: Any) -> str:
-    """The arguments as text: the bytes of the object where the decoder kept them, so that numbers keep their digits."""
-    if isinstance(arguments, Raw):
-        text = bytes(arguments).decode("utf-8", "replace")
-        return "{}" if text == "null" else text
+def as_text(arguments: Any, *, absent: str = "{}") -> str:
+    """The arguments as text: the bytes of the object where the decoder kept them, so that numbers keep their digits.
+
+    Args:
+        arguments: Text, or what was decoded of an object.
+        absent: What stands for none.
+    """
     if isinstance(arguments, str):
         return arguments
+    if isinstance(arguments, Raw):
+        return _as_written(bytes(arguments).decode("utf-8", "replace"), absent)
     if arguments is None:
-        return "{}"
+        return absent
     try:
         return msgspec.json.encode(arguments).decode()
     except UnicodeEncodeError:  # half a character, whose other half does not come
         return msgspec.json.encode(decode_whole(json.dumps(arguments).encode(), _ANYTHING)).decode()
+
+
+def _as_written(document: str, absent: str) -> str:
+    if document == "null":
+        return absent
+    return str(_ANYTHING.decode(document)) if document.startswith('"') else document

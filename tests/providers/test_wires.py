@@ -163,6 +163,21 @@ async def test_half_a_character_in_arguments_that_are_an_object_fails_no_call(ki
         assert json.loads(part.arguments_json) == {"x": "a\ufffd"}
 
 
+@pytest.mark.parametrize("kind", LIBERAL_KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "text", ['{"x":1.10,"z":1e2,"w":100000000000000000000.0}', '{"a":1,"a":2}', '{ "n" : 9007199254740993 }', "{}"]
+)
+async def test_arguments_that_are_an_object_arrive_to_the_byte(kind, text, provider, upstream):
+    call = ToolCallPart(id="call_1", name="f", arguments_json=text)
+    answer = Answer.json(spelled(kind.calls_answer([call]), call))
+    upstream.script(answer, answer)
+    request = ask(tools=(FunctionTool("f"),))
+    in_pieces = assembled(await collected(provider.stream(request, kind.model)))
+    for answered in (in_pieces, await provider.chat(request, kind.model)):
+        (part,) = answered.candidates[0].message.parts
+        assert part.arguments_json == text
+
+
 def halved(told: bytes) -> bytes:
     """An error with half a character in its message."""
     return re.sub(rb'("(?:message|error)": ?"[^"]+)"', rb'\1 \\ud83d"', told)

@@ -47,7 +47,7 @@ class CandidateDecoder:
         """Whether any output has come."""
         return self._writer.started
 
-    def feed(self, choice: Choice) -> None:
+    def feed(self, choice: Choice[Any]) -> None:
         """Takes one chunk's piece of the candidate."""
         delta = choice.delta
         if delta is None and not self.started:
@@ -77,7 +77,7 @@ class CandidateDecoder:
         ended = finish(self.raw_finish, tool_calls=bool(calls), refused=self._refused, matched=self._matched)
         self._writer.finish(ended.reason, ended.raw, ended.matched_stop_sequence)
 
-    def _take(self, delta: Content) -> None:
+    def _take(self, delta: Content[Any]) -> None:
         if delta.reasoning_content or delta.reasoning:
             self._think(thinking(delta))
         content = delta.content
@@ -128,7 +128,7 @@ class CandidateDecoder:
         else:
             self._writer.sign_part(self._thought, token)
 
-    def _call(self, fragment: ToolCall) -> None:
+    def _call(self, fragment: ToolCall[Any]) -> None:
         self._writer.leave()
         call = self._calls.call_of(fragment)
         if call.writer is not None:

@@ -7,7 +7,7 @@ from llmproxy_grpc.messages import Citation
 from llmproxy_grpc.providers.chat_completions.shapes import Content
 
 
-def thinking(content: Content) -> str:
+def thinking(content: Content[Any]) -> str:
     """The message's thinking, by either name of its field; servers that send both send the same twice."""
     for text in (content.reasoning_content, content.reasoning):
         if isinstance(text, str) and text:

@@ -8,7 +8,7 @@ from llmproxy_grpc.providers.chat_completions.shapes import Answer
 from llmproxy_grpc.providers.jsonio import joined_deeply
 
 
-def in_band_error(answer: Answer, data: bytes, event: str = "") -> bytes | None:
+def in_band_error(answer: Answer[Any], data: bytes, event: str = "") -> bytes | None:
     """Gives the JSON of the error that an answer, or a piece of one, is; None if it is none.
 
     Args:

@@ -44,7 +44,7 @@ class ResponseReader:
         self._new_id = new_id
         self._show_thinking = show_thinking
 
-    def read(self, answer: Answer, *, model: str, request_id: str) -> ProviderResponse:
+    def read(self, answer: Answer[Any], *, model: str, request_id: str) -> ProviderResponse:
         """Reads an answer that is no error.
 
         Raises:
@@ -60,7 +60,7 @@ class ResponseReader:
             provider_metadata=metadata(answer, model),
         )
 
-    def _candidate(self, choice: Choice, position: int) -> Candidate:
+    def _candidate(self, choice: Choice[Any], position: int) -> Candidate:
         message = choice.message or Content()
         parts = self._parts(message)
         calls = whole_calls(message, self._new_id)
@@ -80,7 +80,7 @@ class ResponseReader:
             logprobs=read_logprobs(choice.logprobs) if choice.logprobs is not None else (),
         )
 
-    def _parts(self, message: Content) -> list[Part]:
+    def _parts(self, message: Content[Any]) -> list[Part]:
         parts: list[Part] = []
         sources = citations(message.annotations) if message.annotations is not None else ()
         if self._show_thinking and (thought := thinking(message)):
@@ -131,7 +131,7 @@ def _with_token(parts: list[Part], token: bytes) -> list[Part]:
     return [*parts[:first], replace(parts[first], continuity_token=token), *parts[first + 1 :]]
 
 
-def metadata(answer: Answer, model: str) -> JsonObject:
+def metadata(answer: Answer[Any], model: str) -> JsonObject:
     """What an answer says beyond the API, as far as somebody may need it."""
     found: dict[str, Any] = {}
     if answer.model is not None and answer.model != model:

@@ -1,16 +1,22 @@
 """The JSON that comes back, as far as it matters: liberal shapes, in which almost anything may be missing or null."""
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
+from llmproxy_grpc.errors import UpstreamProtocolError
+from llmproxy_grpc.providers.jsonio import decode, decode_whole
 
-class Function(Struct, gc=False):
-    """The function of a tool call; `arguments` is text, and an object at some servers."""
+Arguments = TypeVar("Arguments")
+_NO_ARGUMENTS: Any = None
+
+
+class Function(Struct, Generic[Arguments], gc=False):
+    """The function of a tool call; `arguments` is text, and an object at some servers, of which the bytes are kept."""
 
     name: str | None = None
-    arguments: Any = None
+    arguments: Arguments = _NO_ARGUMENTS
 
 
 class CustomTool(Struct, gc=False):
@@ -20,16 +26,16 @@ class CustomTool(Struct, gc=False):
     input: str | None = None
 
 
-class ToolCall(Struct, gc=False):
+class ToolCall(Struct, Generic[Arguments], gc=False):
     """A tool call, or a fragment of one."""
 
     index: int | float | None = None
     id: Any = None
-    function: Function | None = None
+    function: Function[Arguments] | None = None
     custom: CustomTool | None = None
 
 
-class Content(Struct, gc=False):
+class Content(Struct, Generic[Arguments], gc=False):
     """A message, or the delta of one: both have the same fields."""
 
     content: str | list[Any] | None = None
@@ -38,17 +44,17 @@ class Content(Struct, gc=False):
     reasoning_details: Any = None
     refusal: str | None = None
     audio: Any = None
-    tool_calls: list[ToolCall] | None = None
-    function_call: Function | None = None
+    tool_calls: list[ToolCall[Arguments]] | None = None
+    function_call: Function[Arguments] | None = None
     annotations: Any = None
 
 
-class Choice(Struct, gc=False):
+class Choice(Struct, Generic[Arguments], gc=False):
     """A candidate, or a piece of one; `stop_reason` and `matched_stop` are vLLM's and SGLang's."""
 
     index: int | float | None = None
-    message: Content | None = None
-    delta: Content | None = None
+    message: Content[Arguments] | None = None
+    delta: Content[Arguments] | None = None
     finish_reason: str | None = None
     logprobs: Any = None
     stop_reason: Any = None
@@ -67,13 +73,13 @@ class Vendor(Struct, gc=False):
     usage: Any = None
 
 
-class Answer(Struct, gc=False):
+class Answer(Struct, Generic[Arguments], gc=False):
     """A whole answer, a chunk of one, or an error: the wire does not tell them apart beforehand."""
 
     id: Any = None
     object: Any = None
     model: Any = None
-    choices: list[Choice] | None = None
+    choices: list[Choice[Arguments]] | None = None
     usage: Any = None
     x_groq: Vendor | None = None
     system_fingerprint: Any = None
@@ -92,7 +98,29 @@ class Answer(Struct, gc=False):
         return self.choices[0].usage if self.choices else None
 
 
-ANSWER = Decoder(Answer)
+_TEXTS: Decoder[Answer[str | None]] = Decoder(Answer[str | None])
+_OBJECTS: Decoder[Answer[Raw]] = Decoder(Answer[Raw])
+
+
+def decode_answer(data: bytes) -> Answer[Any]:
+    """Decodes an answer, or a chunk of one; lone surrogates may be left in it as `decode` leaves them.
+
+    Arguments are text in nearly all of them: only what cannot be read so is read again, for the bytes of objects.
+
+    Raises:
+        UpstreamProtocolError: It is none.
+    """
+    try:
+        return _TEXTS.decode(data)
+    except (ValueError, RecursionError):
+        return _decode_rare(data)
+
+
+def _decode_rare(data: bytes) -> Answer[Any]:
+    try:
+        return decode(data, _TEXTS)
+    except UpstreamProtocolError:
+        return decode_whole(data, _OBJECTS)
 
 
 class ListedModel(Struct, gc=False):

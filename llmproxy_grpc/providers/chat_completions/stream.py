@@ -11,9 +11,8 @@ from llmproxy_grpc.providers.chat_completions.candidate import CandidateDecoder
 from llmproxy_grpc.providers.chat_completions.finish import BROKEN
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
 from llmproxy_grpc.providers.chat_completions.response import metadata
-from llmproxy_grpc.providers.chat_completions.shapes import ANSWER, Answer, Choice
+from llmproxy_grpc.providers.chat_completions.shapes import Answer, Choice, decode_answer
 from llmproxy_grpc.providers.chat_completions.usage import read_usage
-from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from llmproxy_grpc.providers.streaming import StreamDecoder
 from llmproxy_grpc.providers.tiers import is_other_tier
@@ -79,7 +78,7 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         if data == _DONE or data.strip() == _DONE:
             self.done = True
         elif data:
-            self._take(decode(data, ANSWER), frame)
+            self._take(decode_answer(data), frame)
 
     def take(self) -> list[StreamEvent]:
         """Gives our events for all that was fed since the last time."""
@@ -100,7 +99,7 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         usage = read_usage(self._usage, at_other_rates=self._at_other_rates)
         self.batch.add(UpstreamEnd(usage, self._metadata or {}))
 
-    def _take(self, answer: Answer, event: ServerSentEvent) -> None:
+    def _take(self, answer: Answer[Any], event: ServerSentEvent) -> None:
         choices = answer.choices
         if answer.error or event.event or not choices or choices[0].error:
             error = in_band_error(answer, event.data, event.event)
@@ -119,7 +118,7 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
             self._usage = usage
             self._has_news_of_usage = True
 
-    def _take_choice(self, choice: Choice) -> None:
+    def _take_choice(self, choice: Choice[Any]) -> None:
         if choice.finish_reason == BROKEN:
             raise self._failed()
         index = choice.number(0)

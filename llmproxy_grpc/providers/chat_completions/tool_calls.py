@@ -55,7 +55,7 @@ class OpenCalls:
         self._by_id: dict[str, OpenCall] = {}
         self.calls: list[OpenCall] = []
 
-    def fragments(self, delta: Content) -> Sequence[ToolCall]:
+    def fragments(self, delta: Content[Any]) -> Sequence[ToolCall[Any]]:
         """The fragments in a delta; the old `function_call` counts only where no `tool_calls` ever come."""
         if delta.tool_calls:
             self._modern = True
@@ -64,7 +64,7 @@ class OpenCalls:
             return ()
         return (ToolCall(index=_LEGACY_INDEX, function=delta.function_call),)
 
-    def call_of(self, fragment: ToolCall) -> OpenCall:
+    def call_of(self, fragment: ToolCall[Any]) -> OpenCall:
         """Finds the call that a fragment continues, or opens a new one."""
         index = None if fragment.index is None else int(fragment.index)
         provider_id = call_id(fragment)
@@ -96,7 +96,7 @@ class OpenCalls:
         return call
 
 
-def whole_calls(message: Content, new_id: Callable[[], str]) -> list[ToolCallPart]:
+def whole_calls(message: Content[Any], new_id: Callable[[], str]) -> list[ToolCallPart]:
     """Reads the tool calls of a whole message: each entry is a call of its own, with an id of its own."""
     calls = message.tool_calls or []
     if not calls and message.function_call is not None:
@@ -120,7 +120,7 @@ def whole_calls(message: Content, new_id: Callable[[], str]) -> list[ToolCallPar
     return parts
 
 
-def call_id(call: ToolCall) -> str:
+def call_id(call: ToolCall[Any]) -> str:
     """The server's id of a call, which is a number at some; empty if there is none."""
     identifier = call.id
     if isinstance(identifier, str):
@@ -128,18 +128,14 @@ def call_id(call: ToolCall) -> str:
     return "" if identifier is None else str(identifier)
 
 
-def call_name(call: ToolCall) -> str:
+def call_name(call: ToolCall[Any]) -> str:
     """The name in a call or fragment; empty if it has none."""
     named = call.function or call.custom
     return joined(named.name or "") if named is not None else ""
 
 
-def call_arguments(call: ToolCall) -> str:
+def call_arguments(call: ToolCall[Any]) -> str:
     """The arguments in a call or fragment: the model's own text, or the object that a server made of it."""
     if call.function is not None:
-        return _text(call.function.arguments)
+        return as_text(call.function.arguments, absent="")
     return (call.custom.input or "") if call.custom is not None else ""
-
-
-def _text(arguments: Any) -> str:
-    return "" if arguments is None else as_text(arguments)

@@ -16,13 +16,12 @@ from llmproxy_grpc.providers.chat_completions.models import MAX_MODELS, read_pag
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
-from llmproxy_grpc.providers.chat_completions.shapes import ANSWER
+from llmproxy_grpc.providers.chat_completions.shapes import decode_answer
 from llmproxy_grpc.providers.chat_completions.speech import type_of
 from llmproxy_grpc.providers.chat_completions.stream import ChunkDecoder, Expectation
 from llmproxy_grpc.providers.complaint import request_id
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
-from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
@@ -95,7 +94,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
     def read(self, data: bytes, reply: Reply) -> ProviderResponse:
         """Reads an answer in one piece."""
         # Some keep the connection alive by blank lines before the JSON, which its decoder skips.
-        answer = decode(data, ANSWER)
+        answer = decode_answer(data)
         complaint = in_band_error(answer, data)
         if complaint is not None:
             raise reply.failed(complaint)

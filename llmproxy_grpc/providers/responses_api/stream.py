@@ -9,6 +9,7 @@ from llmproxy_grpc.providers.chat_completions.usage import read_usage
 from llmproxy_grpc.providers.http_chat import Reply
 from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.responses_api.answer import UNFINISHED, error_in, error_of, finish, metadata
+from llmproxy_grpc.providers.responses_api.arguments import write_out
 from llmproxy_grpc.providers.responses_api.items import ItemWriter
 from llmproxy_grpc.providers.responses_api.shapes import ANSWER, EVENT, LAST_EVENT, Ending, Event
 from llmproxy_grpc.providers.scrubbing import identifier
@@ -35,6 +36,7 @@ def read_answer(data: bytes, reply: Reply, *, limit: int | None = None) -> Provi
     decoder.finish(answer)
     if answer.output is None or answer.status in UNFINISHED:
         raise UpstreamProtocolError("The provider's answer is not whole.")
+    write_out(answer.output, data)
     decoder.items.complete(answer.output)
     decoder.end()
     collected = Collected()
@@ -78,7 +80,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         elif kind == "error" or (event.error and not kind.startswith("response.")):
             raise self._reply.failed(error_of(event))
         else:
-            self._read_rare(kind, event)
+            self._read_rare(kind, event, frame.data)
 
     def finish(self, ending: Ending) -> None:
         """Takes the response as it stands at its end.
@@ -109,10 +111,11 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
     def _used(self, ending: Ending) -> Usage | None:
         return read_usage(ending.usage, at_other_rates=self.items.charged or is_other_tier(ending.service_tier))
 
-    def _read_rare(self, kind: str, event: Event) -> None:
+    def _read_rare(self, kind: str, event: Event, data: bytes) -> None:
         if kind == "response.output_item.added":
             self.items.begin(event)
         elif kind == "response.output_item.done":
+            write_out([event.item], data)
             self.items.end(event)
         elif kind == "response.refusal.delta":
             self.items.say(event, RefusalDelta)
@@ -128,5 +131,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         self.finish(ending)
         if not self.items.whole:
             # Gateways that make up a stream of an answer in one piece may send nothing but its end.
-            self.items.complete(decode(data, LAST_EVENT).response.output or [])
+            output = decode(data, LAST_EVENT).response.output or []
+            write_out(output, data)
+            self.items.complete(output)
         self.done = True

@@ -30,6 +30,7 @@ def test_text_that_is_no_object_is_one_entry_of_an_object(text):
         (None, "{}"),
         (Raw(b"null"), "{}"),
         ("{", "{"),
+        (Raw(b'"{\\"a\\": 1.0"'), '{"a": 1.0'),
         ({"n": 9007199254740993}, '{"n":9007199254740993}'),
         ({"half": "a\ud83e", "whole": "\U0001f99c"}, '{"half":"a\ufffd","whole":"\U0001f99c"}'),
     ],

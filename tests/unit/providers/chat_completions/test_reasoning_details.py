@@ -8,7 +8,7 @@ from llmproxy_grpc.messages import Message, ReasoningPart, Role, TextPart, ToolC
 from llmproxy_grpc.providers.chat_completions.history import History
 from llmproxy_grpc.providers.chat_completions.reasoning_details import ReasoningDetails, details_of, details_token
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
-from llmproxy_grpc.providers.chat_completions.shapes import ANSWER
+from llmproxy_grpc.providers.chat_completions.shapes import decode_answer
 from llmproxy_grpc.providers.presets import PRESETS
 from tests.unit.providers.chat_completions.chunks import delta, fragment, parts
 
@@ -81,7 +81,7 @@ def read(show=True, **message):
     answer = {"choices": [{"message": message, "finish_reason": "tool_calls"}]}
     reader = ResponseReader(new_id=lambda: "new", show_thinking=show)
     return (
-        reader.read(ANSWER.decode(json.dumps(answer).encode()), model="m", request_id="r").candidates[0].message.parts
+        reader.read(decode_answer(json.dumps(answer).encode()), model="m", request_id="r").candidates[0].message.parts
     )
 
 

@@ -18,9 +18,8 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
-from llmproxy_grpc.providers.chat_completions.shapes import ANSWER
+from llmproxy_grpc.providers.chat_completions.shapes import decode_answer
 from llmproxy_grpc.providers.events import events_of
-from llmproxy_grpc.providers.jsonio import decode
 from tests.providers.conversations import assembled
 
 
@@ -28,7 +27,7 @@ def read(answer: Any, *, request_id: str = "", show_thinking: bool = True) -> Pr
     numbers = count()
     reader = ResponseReader(new_id=lambda: f"call_new{next(numbers)}", show_thinking=show_thinking)
     data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    return reader.read(decode(data, ANSWER), model="test-model", request_id=request_id)
+    return reader.read(decode_answer(data), model="test-model", request_id=request_id)
 
 
 def parts(message: dict[str, Any], **options: Any) -> tuple[Any, ...]:
@@ -111,7 +110,7 @@ def test_arguments_are_kept_to_the_byte():
 
 
 def test_arguments_that_came_as_an_object_are_written_as_json():
-    assert parts({"tool_calls": [call(arguments={"a": [1, 2.5]}, id="c")]})[0].arguments_json == '{"a":[1,2.5]}'
+    assert parts({"tool_calls": [call(arguments={"a": [1, 2.5]}, id="c")]})[0].arguments_json == '{"a": [1, 2.5]}'
 
 
 @pytest.mark.parametrize("absent", [{}, {"id": ""}, {"id": None}])

@@ -20,7 +20,7 @@ from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.quirks import OPENAI, OPENAI_RESPONSES
 from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
-from llmproxy_grpc.providers.chat_completions.shapes import ANSWER
+from llmproxy_grpc.providers.chat_completions.shapes import decode_answer
 from llmproxy_grpc.providers.chat_completions.speech import speaks, type_of
 from llmproxy_grpc.providers.openai_models import adapt_to_model
 from llmproxy_grpc.providers.responses_api.features import features_of as responses_features_of
@@ -101,7 +101,7 @@ STREAM = (
 def whole(audio):
     said = {"choices": [{"message": {"content": None, "audio": audio}, "finish_reason": "stop"}]}
     reader = ResponseReader(new_id=lambda: "new", show_thinking=True)
-    return reader.read(ANSWER.decode(json.dumps(said).encode()), model="m", request_id="r").candidates[0].message
+    return reader.read(decode_answer(json.dumps(said).encode()), model="m", request_id="r").candidates[0].message
 
 
 def test_a_stream_gives_each_piece_of_sound_as_it_comes_and_one_text():

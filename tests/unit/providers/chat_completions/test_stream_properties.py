@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from llmproxy_grpc.messages import ReasoningDelta, TextDelta
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
-from llmproxy_grpc.providers.chat_completions.shapes import ANSWER
-from llmproxy_grpc.providers.jsonio import decode
+from llmproxy_grpc.providers.chat_completions.shapes import decode_answer
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
 from tests.providers.conversations import assembled
 from tests.unit.providers.chat_completions.chunks import COUNTS, DONE, decoder, delta, event, fragment, run
@@ -54,7 +53,7 @@ def test_a_stream_says_the_same_as_an_answer_in_one_piece(message, data):
         "usage": COUNTS,
     }
     reader = ResponseReader(new_id=str, show_thinking=True)
-    expected = reader.read(decode(json.dumps(whole).encode(), ANSWER), model="test-model", request_id="")
+    expected = reader.read(decode_answer(json.dumps(whole).encode()), model="test-model", request_id="")
     assert assembled(run(*chunks_of(data, message))) == expected
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from llmproxy_grpc.messages import FinishReason, ToolCallDelta, ToolCallPart
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
+from llmproxy_grpc.providers.sse import ServerSentEvent
 from tests.unit.providers.chat_completions.chunks import answer, delta, fragment, parts, run
 
 
@@ -91,7 +92,31 @@ def test_a_call_without_arguments_has_none():
 
 
 def test_arguments_may_come_as_an_object():
-    assert parts(fragment({"x": 1}, id="a", name="f")) == (ToolCallPart(id="a", name="f", arguments_json='{"x":1}'),)
+    assert parts(fragment({"x": 1}, id="a", name="f")) == (ToolCallPart(id="a", name="f", arguments_json='{"x": 1}'),)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"x":1.10,"z":1e2}', '{"a":1,"a":2}', '{"whole": "\\ud83e\\udd9c"}', "[ 1.0 ]", "7.0"]
+)
+def test_arguments_that_came_as_an_object_keep_their_bytes(text):
+    chunk = fragment("@", id="a", name="f")
+    chunk = ServerSentEvent("", chunk.data.replace(b'"@"', text.encode()))
+    assert parts(chunk) == (ToolCallPart(id="a", name="f", arguments_json=text),)
+
+
+def test_an_object_beside_text_and_nothing():
+    calls = [{"index": index, "id": name, "function": {"name": name}} for index, name in enumerate("abc")]
+    calls[0]["function"]["arguments"] = {"x": 1}
+    calls[1]["function"]["arguments"] = '{"y": '
+    calls[2]["function"]["arguments"] = None
+    called = parts(delta(tool_calls=calls), fragment("2}", index=1))
+    assert [part.arguments_json for part in called] == ['{"x": 1}', '{"y": 2}', ""]
+
+
+def test_half_a_character_beside_an_object_is_replaced():
+    call = {"index": 0, "id": "a", "function": {"name": "f", "arguments": {"x": "\ud83d"}}}
+    text, called = parts(delta(content="a\ud83d", tool_calls=[call]))
+    assert (text.text, called.arguments_json) == ("a\ufffd", '{"x": "\\ufffd"}')
 
 
 def test_a_legacy_call_beside_the_new_form_counts_once():

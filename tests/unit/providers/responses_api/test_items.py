@@ -4,7 +4,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy_grpc.messages import RefusalPart, TextPart, ToolCallPart
-from tests.unit.providers.responses_api.events import CALL, added, arguments, done, event, message, parts, text, whole
+from tests.unit.providers.responses_api.events import (
+    CALL,
+    added,
+    answer,
+    arguments,
+    done,
+    ended,
+    event,
+    message,
+    parts,
+    text,
+    whole,
+)
 
 
 def test_texts_by_their_number_by_their_id_or_by_neither():
@@ -92,9 +104,20 @@ def test_a_call_that_comes_at_once_has_its_arguments():
     assert whole(call) == expected
 
 
-def test_arguments_that_a_server_made_an_object_of_are_text_again():
-    assert whole({**CALL, "arguments": {"a": 1}})[0].arguments_json == '{"a":1}'
-    assert whole({**CALL, "arguments": None})[0].arguments_json == ""
+def test_arguments_that_a_server_made_an_object_of_are_text_of_the_same_bytes():
+    call = {**CALL, "arguments": {"a": 1}}
+    expected = (ToolCallPart(id="call_1", name="f", arguments_json='{"a": 1}'),)
+    assert whole(call) == expected
+    assert parts(added(CALL), done(call)) == answer(ended(output=[call])).candidates[0].message.parts == expected
+
+
+def test_arguments_beside_what_is_no_item_are_text_all_the_same():
+    assert whole("no item", {**CALL, "arguments": {"a": 1}})[0].arguments_json == '{"a":1}'
+
+
+def test_half_a_character_beside_arguments_that_are_an_object_is_replaced():
+    call = {**CALL, "arguments": {"a": "\ud83d"}}
+    assert parts(added(CALL), done(call))[0].arguments_json == '{"a": "\\ufffd"}'
 
 
 def test_a_call_without_an_id_gets_one_and_odd_ids_are_kept():
