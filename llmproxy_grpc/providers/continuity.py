@@ -1,12 +1,14 @@
-"""Continuity tokens of the APIs of OpenAI's family: JSON objects of what a part has no place for."""
+"""Continuity tokens of the APIs of OpenAI's family and Ollama's: JSON objects of what a part has no place for."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from llmproxy_grpc.messages import ReasoningPart
 from llmproxy_grpc.providers.jsonio import joined_deeply
 
+_HIDDEN: Final = "hidden_thinking"
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -27,3 +29,14 @@ def fields_of(token: bytes) -> dict[str, Any]:
         return _OBJECT.decode(token) if token else {}
     except ValueError:
         return {}
+
+
+def hidden_token(thinking: str) -> bytes:
+    """The token of thinking that the caller does not see but that has to come back; empty without any."""
+    return token_of({_HIDDEN: thinking}, _HIDDEN) if thinking else b""
+
+
+def thinking_of(part: ReasoningPart) -> str:
+    """What goes back of thinking as text: what the caller saw, or what its token holds."""
+    hidden = "" if part.text else fields_of(part.continuity_token).get(_HIDDEN)
+    return hidden if isinstance(hidden, str) and hidden else part.text

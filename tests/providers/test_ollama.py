@@ -3,9 +3,9 @@
 import pytest
 
 from llmproxy_grpc.errors import InvalidRequest, ModelNotFound, UpstreamProtocolError
-from llmproxy_grpc.messages import Capability, EmbedRequest, Modality, TextPart
+from llmproxy_grpc.messages import Capability, EmbedRequest, GenerationConfig, Modality, ReasoningConfig, TextPart
 from tests.fakes.faulty_upstream import Answer
-from tests.providers.conversations import ask
+from tests.providers.conversations import ask, assembled, collected
 from tests.providers.kinds.ollama import KIND
 
 TAGS = b'{"models":[{"name":"llava:7b","model":"llava:7b","digest":"d1"},{"name":"odd"},{}]}'
@@ -54,3 +54,27 @@ async def test_fewer_vectors_than_inputs_cannot_be_read(upstream, http):
         await (await KIND.provider(upstream, http)).embed(
             EmbedRequest("m", (TextPart(text="a"), TextPart(text="b"))), "m"
         )
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("include", [None, False])
+async def test_thinking_goes_back_whether_it_was_shown_or_not(upstream, http, stream, include):
+    ollama = await KIND.provider(upstream, http)
+    question = ask(generation=GenerationConfig(reasoning=ReasoningConfig(include=include)))
+    thought = b'{"message":{"thinking":"Hm, \\ud83e\\udd9c."},"done":false}\n'
+    last = b'{"message":{"content":"Hi"},"done":true,"done_reason":"stop"}\n'
+    if stream:
+        upstream.script(KIND.streaming([thought, last]))
+        answer = assembled(await collected(ollama.stream(question, "m")))
+    else:
+        upstream.script(Answer.json(last.replace(b'"content"', b'"thinking":"Hm, \\ud83e\\udd9c.","content"')))
+        answer = await ollama.chat(question, "m")
+    said = answer.candidates[0].message
+    assert ("Hm" in "".join(part.text for part in said.parts)) is (include is not False)
+    upstream.script(Answer.json(KIND.answer("Bye")))
+    await ollama.chat(ask(messages=(*question.messages, said)), "m")
+    assert upstream.requests[-1].json()["messages"][1] == {
+        "role": "assistant",
+        "content": "Hi",
+        "thinking": "Hm, \U0001f99c.",
+    }

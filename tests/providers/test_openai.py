@@ -1,13 +1,25 @@
 """The kind openai: addresses, keys and headers, and what only it has."""
 
+import json
+
 import pytest
 
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import CredentialsRejected, InvalidRequest, UpstreamProtocolError, UpstreamServerError
-from llmproxy_grpc.messages import GenerationConfig, ReasoningConfig, TextPart, UpstreamStart
+from llmproxy_grpc.messages import (
+    GenerationConfig,
+    Message,
+    ReasoningConfig,
+    ReasoningPart,
+    Role,
+    TextPart,
+    ToolResultPart,
+    UpstreamStart,
+)
 from llmproxy_grpc.providers.openai import OpenAiProvider, preset_of
-from tests.fakes.faulty_upstream import Answer, FaultyUpstream, openai_answer, openai_stream
+from tests.fakes.faulty_upstream import Answer, FaultyUpstream, Framing, openai_answer, openai_stream
 from tests.providers.conversations import ask, assembled, collected
+from tests.providers.http_kind import sse
 
 
 def config(**fields: object) -> ProviderConfig:
@@ -226,3 +238,43 @@ async def test_closing_a_provider_leaves_the_connections_to_their_owner(upstream
     await provider.aclose()
     await provider.aclose()
     assert (await provider.chat(ask(), "m")).candidates
+
+
+THOUGHT = {"reasoning_content": "Let me \U0001f99c look."}
+CALLED = {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "look", "arguments": "{}"}}]}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("include", [None, True, False])
+async def test_a_loop_of_tools_takes_the_thinking_back_whether_it_was_shown_or_not(upstream, http, stream, include):
+    provider = OpenAiProvider.from_config(config(preset="deepseek", base_url=upstream.url, api_key="test-key"), http)
+    generation = GenerationConfig(reasoning=ReasoningConfig(include=include))
+    question = ask("Where?", generation=generation)
+    if stream:
+        deltas = ({"reasoning_content": "Let me \ud83e"}, {"reasoning_content": "\udd9c look."}, CALLED)
+        frames = [sse({"choices": [{"index": 0, "delta": delta}]}) for delta in deltas]
+        frames.append(sse({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}))
+        upstream.script(Answer(headers={"content-type": "text/event-stream"}, body=frames, framing=Framing.CHUNKED))
+        answer = assembled(await collected(provider.stream(question, "m")))
+    else:
+        choice = {"index": 0, "message": {"content": None, **THOUGHT, **CALLED}, "finish_reason": "tool_calls"}
+        upstream.script(Answer.json(json.dumps({"choices": [choice]}).encode()))
+        answer = await provider.chat(question, "m")
+    said = answer.candidates[0].message
+    shown = "".join(part.text for part in said.parts if isinstance(part, ReasoningPart))
+    assert shown == ("" if include is False else THOUGHT["reasoning_content"])
+    result = Message(Role.TOOL, (ToolResultPart(tool_call_id="c1", content=(TextPart(text="Here."),)),))
+    upstream.script(Answer.json(openai_answer("Here.")))
+    await provider.chat(ask(messages=(*question.messages, said, result)), "m")
+    sent = upstream.requests[-1].json()["messages"][1]
+    assert sent["reasoning_content"] == THOUGHT["reasoning_content"]
+    assert sent["tool_calls"][0]["id"] == "c1"
+
+
+async def test_hidden_thinking_is_gone_where_nobody_wants_it_back(upstream, http):
+    provider = OpenAiProvider.from_config(config(base_url=upstream.url), http)
+    message = {"content": "Hi", **THOUGHT}
+    upstream.script(Answer.json(json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()))
+    hidden = GenerationConfig(reasoning=ReasoningConfig(include=False))
+    answer = await provider.chat(ask(generation=hidden), "m")
+    assert answer.candidates[0].message.parts == (TextPart(text="Hi"),)

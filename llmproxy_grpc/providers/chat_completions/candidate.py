@@ -7,11 +7,13 @@ from llmproxy_grpc.messages import ReasoningDelta, RefusalDelta, TextDelta
 from llmproxy_grpc.providers.batch import Batch
 from llmproxy_grpc.providers.candidate import CandidateWriter
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, thinking
+from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.finish import finish
 from llmproxy_grpc.providers.chat_completions.reasoning_details import ReasoningDetails
 from llmproxy_grpc.providers.chat_completions.shapes import Choice, Content, ToolCall
 from llmproxy_grpc.providers.chat_completions.speech import id_of, sound_of, transcript_of
 from llmproxy_grpc.providers.chat_completions.tool_calls import OpenCall, OpenCalls, call_arguments, call_name
+from llmproxy_grpc.providers.continuity import hidden_token
 from llmproxy_grpc.providers.logprobs import read_logprobs
 
 
@@ -22,19 +24,18 @@ class CandidateDecoder:
         index: The candidate's number.
         batch: Takes the events.
         new_id: Makes ids for tool calls that have none.
-        show_thinking: Whether the caller wants to see the thinking.
-        audio_type: The media type of sound.
+        expectation: What was asked for.
     """
 
-    def __init__(
-        self, index: int, batch: Batch, *, new_id: Callable[[], str], show_thinking: bool, audio_type: str
-    ) -> None:
+    def __init__(self, index: int, batch: Batch, *, new_id: Callable[[], str], expectation: Expectation) -> None:
         self._writer = CandidateWriter(index, batch)
-        self._show_thinking = show_thinking
+        self._show_thinking = expectation.show_thinking
+        self._keep_thinking = expectation.keep_thinking
+        self._hidden: list[str] = []
         self._calls = OpenCalls(new_id)
         self._details: ReasoningDetails | None = None
         self._thought = -1
-        self._audio_type = audio_type
+        self._audio_type = expectation.audio_type
         self._audio_id = ""
         self._transcript = -1
         self._refused = False
@@ -72,8 +73,7 @@ class CandidateDecoder:
         for call in calls:
             if call.writer is None:
                 self._open(call)
-        if self._details is not None:
-            self._keep(self._details.token())
+        self._keep((b"" if self._details is None else self._details.token()) or hidden_token("".join(self._hidden)))
         ended = finish(self.raw_finish, tool_calls=bool(calls), refused=self._refused, matched=self._matched)
         self._writer.finish(ended.reason, ended.raw, ended.matched_stop_sequence)
 
@@ -103,6 +103,8 @@ class CandidateDecoder:
             self._writer.say(ReasoningDelta, text)
             if self._thought < 0:
                 self._thought = self._writer.last_part
+        elif self._keep_thinking:
+            self._hidden.append(text)
 
     def _hear(self, audio: Any) -> None:
         """Takes a piece of sound, and of what is said in it: that is one text, whatever comes between."""

@@ -19,6 +19,7 @@ from llmproxy_grpc.providers.chat_completions.media import content_part
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.chat_completions.reasoning_details import FIELD, details_of
 from llmproxy_grpc.providers.chat_completions.speech import spoken_before
+from llmproxy_grpc.providers.continuity import thinking_of
 from llmproxy_grpc.providers.options import whole_numbers
 
 CUSTOM_CALL = b"custom"
@@ -78,7 +79,7 @@ class History:
         if details:
             fields[FIELD] = details
         elif self._quirks.reasoning_replay:
-            thinking = "".join(part.text for part in parts if isinstance(part, ReasoningPart))
+            thinking = "".join(thinking_of(part) for part in parts if isinstance(part, ReasoningPart))
             if thinking:
                 fields[self._quirks.reasoning_replay] = thinking
         return fields

@@ -19,12 +19,14 @@ from llmproxy_grpc.messages import (
     TextPart,
 )
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, thinking
+from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.finish import finish
 from llmproxy_grpc.providers.chat_completions.reasoning_details import details_token
 from llmproxy_grpc.providers.chat_completions.shapes import Answer, Choice, Content
 from llmproxy_grpc.providers.chat_completions.speech import id_of, sound_of, transcript_of
 from llmproxy_grpc.providers.chat_completions.tool_calls import whole_calls
 from llmproxy_grpc.providers.chat_completions.usage import read_usage
+from llmproxy_grpc.providers.continuity import hidden_token
 from llmproxy_grpc.providers.jsonio import joined
 from llmproxy_grpc.providers.logprobs import read_logprobs
 from llmproxy_grpc.providers.tiers import is_other_tier
@@ -34,17 +36,15 @@ class ResponseReader:
     """Reads whole answers to one request.
 
     Args:
+        expectation: What was asked for.
         new_id: Makes ids for tool calls that have none.
-        show_thinking: Whether the caller wants to see the thinking.
-        audio_type: The media type of sound.
     """
 
-    def __init__(self, *, new_id: Callable[[], str], show_thinking: bool, audio_type: str = "audio/wav") -> None:
-        self._audio_type = audio_type
+    def __init__(self, expectation: Expectation, *, new_id: Callable[[], str]) -> None:
+        self._expectation = expectation
         self._new_id = new_id
-        self._show_thinking = show_thinking
 
-    def read(self, answer: Answer[Any], *, model: str, request_id: str) -> ProviderResponse:
+    def read(self, answer: Answer[Any], *, request_id: str) -> ProviderResponse:
         """Reads an answer that is no error.
 
         Raises:
@@ -57,14 +57,14 @@ class ResponseReader:
             candidates=tuple(self._candidate(choice, position) for position, choice in enumerate(choices)),
             usage=read_usage(answer.reported_usage(), at_other_rates=is_other_tier(answer.service_tier)),
             upstream_request_id=request_id or (answer.id if isinstance(answer.id, str) else ""),
-            provider_metadata=metadata(answer, model),
+            provider_metadata=metadata(answer, self._expectation.model),
         )
 
     def _candidate(self, choice: Choice[Any], position: int) -> Candidate:
         message = choice.message or Content()
         parts = self._parts(message)
         calls = whole_calls(message, self._new_id)
-        parts = _with_token([*parts, *calls], details_token(message.reasoning_details))
+        parts = _with_token([*parts, *calls], details_token(message.reasoning_details) or self._hidden_token(message))
         ended = finish(
             choice.finish_reason or "",
             tool_calls=bool(calls),
@@ -83,7 +83,7 @@ class ResponseReader:
     def _parts(self, message: Content[Any]) -> list[Part]:
         parts: list[Part] = []
         sources = citations(message.annotations) if message.annotations is not None else ()
-        if self._show_thinking and (thought := thinking(message)):
+        if self._expectation.show_thinking and (thought := thinking(message)):
             parts.append(ReasoningPart(text=joined(thought)))
         content = message.content
         if isinstance(content, str):
@@ -97,11 +97,17 @@ class ResponseReader:
             parts.append(RefusalPart(text=joined(message.refusal)))
         return parts
 
+    def _hidden_token(self, message: Content[Any]) -> bytes:
+        if self._expectation.show_thinking or not self._expectation.keep_thinking:
+            return b""
+        pieces_of_it = pieces(message.content) if isinstance(message.content, list) else ()
+        return hidden_token(thinking(message) + "".join(text for is_thinking, text in pieces_of_it if is_thinking))
+
     def _sound(self, audio: Any) -> Iterator[Part]:
         words = transcript_of(audio)
         if words:
             yield TextPart(text=joined(words))
-        sound = sound_of(audio, named=id_of(audio), media_type=self._audio_type)
+        sound = sound_of(audio, named=id_of(audio), media_type=self._expectation.audio_type)
         if sound is not None:
             yield sound
 
@@ -109,7 +115,7 @@ class ResponseReader:
         """Content that came as a list: neighbours of one kind are one part, as they are in a stream."""
         runs: list[tuple[bool, str]] = []
         for is_thinking, text in pieces(content):
-            if not text or (is_thinking and not self._show_thinking):
+            if not text or (is_thinking and not self._expectation.show_thinking):
                 continue
             if runs and runs[-1][0] is is_thinking:
                 runs[-1] = (is_thinking, runs[-1][1] + text)

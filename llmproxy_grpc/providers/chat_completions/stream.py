@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct
-
 from llmproxy_grpc.errors import ProxyError, UpstreamServerError, UpstreamStreamBroken
 from llmproxy_grpc.messages import JsonObject, StreamEvent, UpstreamEnd, UsageSoFar
 from llmproxy_grpc.providers.chat_completions.candidate import CandidateDecoder
+from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.finish import BROKEN
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
 from llmproxy_grpc.providers.chat_completions.response import metadata
@@ -18,16 +17,6 @@ from llmproxy_grpc.providers.streaming import StreamDecoder
 from llmproxy_grpc.providers.tiers import is_other_tier
 
 _DONE = b"[DONE]"
-
-
-class Expectation(Struct, frozen=True, kw_only=True):
-    """What was asked for, as far as reading the answer needs it."""
-
-    model: str
-    candidates: int = 1
-    show_thinking: bool = True
-    audio_type: str = "audio/wav"
-    """The media type of sound."""
 
 
 class ChunkDecoder(StreamDecoder[ServerSentEvent]):
@@ -131,8 +120,7 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
                 index,
                 self.batch,
                 new_id=self._new_id,
-                show_thinking=self._expectation.show_thinking,
-                audio_type=self._expectation.audio_type,
+                expectation=self._expectation,
             )
         if choice.finish_reason and not candidate.raw_finish:
             self._ended += 1

@@ -10,6 +10,7 @@ from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, Pro
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.chat_completions.counting import NOT_THERE, read_count
 from llmproxy_grpc.providers.chat_completions.embeddings import embed_failure, encode_embed, read_embed
+from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
 from llmproxy_grpc.providers.chat_completions.models import MAX_MODELS, read_page
@@ -18,7 +19,7 @@ from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
 from llmproxy_grpc.providers.chat_completions.shapes import decode_answer
 from llmproxy_grpc.providers.chat_completions.speech import type_of
-from llmproxy_grpc.providers.chat_completions.stream import ChunkDecoder, Expectation
+from llmproxy_grpc.providers.chat_completions.stream import ChunkDecoder
 from llmproxy_grpc.providers.complaint import request_id
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
@@ -98,12 +99,8 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         complaint = in_band_error(answer, data)
         if complaint is not None:
             raise reply.failed(complaint)
-        reader = ResponseReader(
-            new_id=reply.new_id,
-            show_thinking=reply.request.shows_thinking,
-            audio_type=type_of(reply.request, self._dialect.names, stream=False),
-        )
-        return reader.read(answer, model=reply.model, request_id=reply.request_id)
+        reader = ResponseReader(self._expectation(reply, stream=False), new_id=reply.new_id)
+        return reader.read(answer, request_id=reply.request_id)
 
     def framing(self) -> SseReader:
         """Chunks come as server-sent events."""
@@ -111,13 +108,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
 
     def decoder(self, reply: Reply) -> ChunkDecoder:
         """Reads the chunks of one stream."""
-        expectation = Expectation(
-            model=reply.model,
-            candidates=reply.request.generation.candidate_count or 1,
-            show_thinking=reply.request.shows_thinking,
-            audio_type=type_of(reply.request, self._dialect.names, stream=True),
-        )
-        return ChunkDecoder(expectation, new_id=reply.new_id, failed=reply.failed)
+        return ChunkDecoder(self._expectation(reply, stream=True), new_id=reply.new_id, failed=reply.failed)
 
     async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:
         """Turns texts into vectors; raises as every provider does."""
@@ -167,3 +158,12 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
             # 404: an upstream without a list has nothing small to ask for, and answers all the same.
             if self._dialect.models_path:
                 raise
+
+    def _expectation(self, reply: Reply, *, stream: bool) -> Expectation:
+        return Expectation(
+            model=reply.model,
+            candidates=reply.request.generation.candidate_count or 1,
+            show_thinking=reply.request.shows_thinking,
+            keep_thinking=bool(self._dialect.quirks.reasoning_replay),
+            audio_type=type_of(reply.request, self._dialect.names, stream=stream),
+        )

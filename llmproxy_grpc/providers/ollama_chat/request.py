@@ -21,6 +21,7 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from llmproxy_grpc.providers.continuity import thinking_of
 from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.ollama_chat.features import NAMES
 from llmproxy_grpc.providers.options import add_options
@@ -92,7 +93,7 @@ def _message(message: Message) -> dict[str, Any]:
     pictures = [base64_of(part) for part in parts if isinstance(part, MediaPart)]
     if pictures:
         fields["images"] = pictures
-    thinking = "".join(part.text for part in parts if isinstance(part, ReasoningPart))
+    thinking = "".join(thinking_of(part) for part in parts if isinstance(part, ReasoningPart))
     if thinking:
         fields["thinking"] = thinking
     calls = [_call(part) for part in parts if isinstance(part, ToolCallPart)]

@@ -6,6 +6,7 @@ from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import FinishReason, ProviderResponse, ReasoningDelta, TextDelta, UpstreamEnd, Usage
 from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.candidate import CandidateWriter
+from llmproxy_grpc.providers.continuity import hidden_token
 from llmproxy_grpc.providers.counts import LARGEST_COUNT, clipped
 from llmproxy_grpc.providers.http_chat import Reply
 from llmproxy_grpc.providers.jsonio import decode_piece, decode_whole
@@ -47,6 +48,7 @@ class LineDecoder(StreamDecoder[bytes]):
         self._reply = reply
         self._show = reply.request.shows_thinking
         self._writer = CandidateWriter(0, self.batch)
+        self._hidden: list[str] = []
         self._last: Answer[Any] = Answer()
 
     @property
@@ -78,12 +80,17 @@ class LineDecoder(StreamDecoder[bytes]):
         reason = FINISH_REASONS.get(raw, FinishReason.OTHER)
         if reason is FinishReason.STOP and self._writer.calls_tools:
             reason = FinishReason.TOOL_CALLS
+        token = hidden_token("".join(self._hidden))
+        if token:
+            self._writer.redact(token)
         self._writer.finish(reason, raw)
         self.batch.add(UpstreamEnd(_usage(self._last), self._told()))
 
     def _take(self, message: Message[Any]) -> None:
         if message.thinking and self._show:
             self._writer.say(ReasoningDelta, message.thinking)
+        elif message.thinking:
+            self._hidden.append(message.thinking)
         if message.content:
             self._writer.say(TextDelta, message.content)
         for call in message.tool_calls or ():

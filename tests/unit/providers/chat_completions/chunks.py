@@ -6,7 +6,8 @@ from itertools import count
 from typing import Any
 
 from llmproxy_grpc.messages import ProviderResponse, StreamEvent
-from llmproxy_grpc.providers.chat_completions.stream import ChunkDecoder, Expectation
+from llmproxy_grpc.providers.chat_completions.expectation import Expectation
+from llmproxy_grpc.providers.chat_completions.stream import ChunkDecoder
 from llmproxy_grpc.providers.failures import failure
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from tests.providers.conversations import assembled

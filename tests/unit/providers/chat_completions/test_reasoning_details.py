@@ -5,6 +5,7 @@ import json
 import pytest
 
 from llmproxy_grpc.messages import Message, ReasoningPart, Role, TextPart, ToolCallPart, ToolResultPart
+from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.history import History
 from llmproxy_grpc.providers.chat_completions.reasoning_details import ReasoningDetails, details_of, details_token
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
@@ -79,10 +80,8 @@ WHOLE = [{**TEXT, "text": "Let me.", "signature": "sig"}]
 
 def read(show=True, **message):
     answer = {"choices": [{"message": message, "finish_reason": "tool_calls"}]}
-    reader = ResponseReader(new_id=lambda: "new", show_thinking=show)
-    return (
-        reader.read(decode_answer(json.dumps(answer).encode()), model="m", request_id="r").candidates[0].message.parts
-    )
+    reader = ResponseReader(Expectation(model="m", show_thinking=show), new_id=lambda: "new")
+    return reader.read(decode_answer(json.dumps(answer).encode()), request_id="r").candidates[0].message.parts
 
 
 CALLS = [{"id": "c1", "function": {"name": "look", "arguments": '{"a":1}'}}]

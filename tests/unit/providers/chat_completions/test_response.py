@@ -16,6 +16,7 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     Usage,
 )
+from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
 from llmproxy_grpc.providers.chat_completions.shapes import decode_answer
@@ -23,11 +24,12 @@ from llmproxy_grpc.providers.events import events_of
 from tests.providers.conversations import assembled
 
 
-def read(answer: Any, *, request_id: str = "", show_thinking: bool = True) -> ProviderResponse:
+def read(answer: Any, *, request_id: str = "", **expected: bool) -> ProviderResponse:
     numbers = count()
-    reader = ResponseReader(new_id=lambda: f"call_new{next(numbers)}", show_thinking=show_thinking)
+    expectation = Expectation(model="test-model", **expected)
+    reader = ResponseReader(expectation, new_id=lambda: f"call_new{next(numbers)}")
     data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    return reader.read(decode_answer(data), model="test-model", request_id=request_id)
+    return reader.read(decode_answer(data), request_id=request_id)
 
 
 def parts(message: dict[str, Any], **options: Any) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from llmproxy_grpc.messages import (
     TextPart,
 )
 from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.quirks import OPENAI, OPENAI_RESPONSES
 from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
@@ -100,8 +101,8 @@ STREAM = (
 
 def whole(audio):
     said = {"choices": [{"message": {"content": None, "audio": audio}, "finish_reason": "stop"}]}
-    reader = ResponseReader(new_id=lambda: "new", show_thinking=True)
-    return reader.read(decode_answer(json.dumps(said).encode()), model="m", request_id="r").candidates[0].message
+    reader = ResponseReader(Expectation(model="m"), new_id=lambda: "new")
+    return reader.read(decode_answer(json.dumps(said).encode()), request_id="r").candidates[0].message
 
 
 def test_a_stream_gives_each_piece_of_sound_as_it_comes_and_one_text():

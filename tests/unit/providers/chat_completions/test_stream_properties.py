@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy_grpc.messages import ReasoningDelta, TextDelta
+from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
 from llmproxy_grpc.providers.chat_completions.shapes import decode_answer
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
@@ -52,8 +53,8 @@ def test_a_stream_says_the_same_as_an_answer_in_one_piece(message, data):
         "choices": [{"index": 0, "message": {**message, "tool_calls": calls}, "finish_reason": "stop"}],
         "usage": COUNTS,
     }
-    reader = ResponseReader(new_id=str, show_thinking=True)
-    expected = reader.read(decode_answer(json.dumps(whole).encode()), model="test-model", request_id="")
+    reader = ResponseReader(Expectation(model="test-model"), new_id=str)
+    expected = reader.read(decode_answer(json.dumps(whole).encode()), request_id="")
     assert assembled(run(*chunks_of(data, message))) == expected
 
 

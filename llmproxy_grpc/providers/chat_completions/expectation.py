@@ -1,0 +1,16 @@
+"""What was asked for, as far as reading the answer needs it."""
+
+from msgspec import Struct
+
+
+class Expectation(Struct, frozen=True, kw_only=True):
+    """What is expected of the answer to one request."""
+
+    model: str
+    candidates: int = 1
+    show_thinking: bool = True
+    """Whether the caller wants to see the thinking."""
+    keep_thinking: bool = False
+    """Whether thinking that is not shown has to come back in the next turn."""
+    audio_type: str = "audio/wav"
+    """The media type of sound."""
