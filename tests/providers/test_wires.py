@@ -330,6 +330,14 @@ async def test_absurd_counts_are_clipped_and_never_fail_a_call(kind, provider, u
         assert all(isinstance(number, int) and 0 <= number <= LARGEST for number in numbers)
 
 
+@pytest.mark.parametrize("prompt", ["0", "-5", "0.4", "null", '"5"', "[]", "true"])
+@pytest.mark.parametrize("answered", ["0", "7"])
+async def test_counts_without_the_prompt_are_no_usage(kind, provider, upstream, prompt, answered):
+    answer = await streamed(kind, provider, upstream, kind.stream(TEXTS, (prompt, answered)))
+    assert answer.candidates[0].message.parts[0].text == FULL
+    assert answer.usage is None
+
+
 async def test_a_stream_without_usage_says_none(kind, provider, upstream):
     answer = await streamed(kind, provider, upstream, kind.stream(TEXTS, None))
     assert answer.candidates[0].message.parts[0].text == FULL

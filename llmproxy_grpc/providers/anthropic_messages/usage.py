@@ -11,7 +11,7 @@ _CHARGED: Final = ("web_search_requests", "code_execution_requests")
 
 
 def read_usage(raw: Any) -> Usage | None:
-    """Reads a `usage` object; None if it holds no count."""
+    """Reads a `usage` object; None if it counts nothing of the prompt."""
     if not isinstance(raw, dict) or not ("input_tokens" in raw or "output_tokens" in raw):
         return None
     entries = [raw, *_compactions(raw.get("iterations"))]
@@ -19,7 +19,7 @@ def read_usage(raw: Any) -> Usage | None:
     written = sum(count(entry, "cache_creation_input_tokens") for entry in entries)
     input_tokens = min(sum(count(entry, "input_tokens") for entry in entries) + cached + written, LARGEST_COUNT)
     output_tokens = min(sum(count(entry, "output_tokens") for entry in entries), LARGEST_COUNT)
-    if not input_tokens and not output_tokens:
+    if not input_tokens:
         return None
     thinking = _part(raw, "output_tokens_details", "thinking_tokens")
     for_an_hour = sum(_part(entry, "cache_creation", "ephemeral_1h_input_tokens") for entry in entries)

@@ -17,7 +17,7 @@ _MODALITIES = (
 
 
 def read_usage(raw: Any, *, at_other_rates: bool = False) -> Usage | None:
-    """Reads a `usage` object as liberally as possible; None if it holds no count.
+    """Reads a `usage` object as liberally as possible; None if it counts nothing of the prompt.
 
     Counts that are negative, no numbers or beyond 32 bits are clipped to what the API can say.
 
@@ -34,7 +34,7 @@ def read_usage(raw: Any, *, at_other_rates: bool = False) -> Usage | None:
     total = count(raw, "total_tokens")
     input_tokens = _input(raw, cached, total)
     output_tokens = _output(raw, input_tokens, reasoning, total)
-    if not input_tokens and not output_tokens and "prompt_tokens" not in raw:
+    if not input_tokens:
         return None
     return Usage(
         input_tokens=input_tokens,

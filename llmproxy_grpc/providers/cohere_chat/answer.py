@@ -33,7 +33,7 @@ def finish_reason(raw: str, *, output: bool) -> FinishReason:
 
 
 def read_usage(raw: Any) -> Usage | None:
-    """Reads the counts of tokens; those of what is billed stand in where there are none."""
+    """Reads the counts of tokens, else of what is billed; None if nothing of the prompt is counted."""
     if not isinstance(raw, dict):
         return None
     tokens = raw.get("tokens")
@@ -42,7 +42,7 @@ def read_usage(raw: Any) -> Usage | None:
     if not isinstance(tokens, dict):
         return None
     input_tokens, output_tokens = count(tokens, "input_tokens"), count(tokens, "output_tokens")
-    if not input_tokens and not output_tokens:
+    if not input_tokens:
         return None
     return Usage(
         input_tokens=input_tokens,

@@ -35,6 +35,8 @@ def matched_stop_sequence(reason: FinishReason, more: Any) -> str:
 def read_usage(said: Answer | Event, more: Any) -> Usage | None:
     """Reads the counts: what was read from or written to the cache is counted beside the input here.
 
+    None if nothing of the prompt is counted.
+
     Args:
         said: What Converse says, with its counts.
         more: The model's own fields, which know how much of the output is thinking, if they were asked for it.
@@ -45,7 +47,7 @@ def read_usage(said: Answer | Event, more: Any) -> Usage | None:
     cached, written = count(raw, "cacheReadInputTokens"), count(raw, "cacheWriteInputTokens")
     input_tokens = min(count(raw, "inputTokens") + cached + written, LARGEST_COUNT)
     output_tokens = count(raw, "outputTokens")
-    if not input_tokens and not output_tokens:
+    if not input_tokens:
         return None
     return Usage(
         input_tokens=input_tokens,

@@ -17,13 +17,13 @@ _MODALITIES = {
 
 
 def read_usage(counts: UsageMetadata | None, *, searched: bool = False) -> Usage | None:
-    """Reads the counts; None if there are none. Searches, if the provider did any, cost a fee each."""
+    """Reads the counts; None if nothing of the prompt is counted. Searches, if there were any, cost a fee each."""
     if counts is None:
         return None
     thoughts = clipped(counts.thoughtsTokenCount)
     input_tokens = min(clipped(counts.promptTokenCount) + clipped(counts.toolUsePromptTokenCount), LARGEST_COUNT)
     output_tokens = min(clipped(counts.candidatesTokenCount) + thoughts, LARGEST_COUNT)
-    if not input_tokens and not output_tokens:
+    if not input_tokens:
         return None
     return Usage(
         input_tokens=input_tokens,

@@ -109,9 +109,7 @@ class LineDecoder(StreamDecoder[bytes]):
 
 def _usage(answer: Answer[Any]) -> Usage | None:
     """The counts; None without that of the prompt, which is left out where all of it was cached."""
-    if answer.prompt_eval_count is None:
-        return None
     input_tokens, output_tokens = clipped(answer.prompt_eval_count), clipped(answer.eval_count)
-    if not input_tokens and not output_tokens:
+    if not input_tokens:
         return None
     return Usage(input_tokens, output_tokens, min(input_tokens + output_tokens, LARGEST_COUNT))
