@@ -135,6 +135,7 @@ ROWS: Mapping[str, Callable[[Features], str]] = {
     "`tool_choice.parallel_tool_calls`": _flag("parallel_tool_calls"),
     **{f"`{kind.name.lower()}` in prompts": _media(kind, "prompts") for kind in MediaKind},
     **{f"`{kind.name.lower()}` in results of tools": _media(kind, "results") for kind in MediaKind},
+    "`tool_result.is_error`": _flag("result_errors"),
     "`detail` of media": _looks,
     "`messages[].name`": _flag("message_name"),
     "`parts[].cache_hint`": _flag("cache_hints"),

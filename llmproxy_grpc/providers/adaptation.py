@@ -168,10 +168,18 @@ class _Adaptation:
             self._leave_out(f"{path}.opaque", "this block belongs to another kind of provider")
             return None
         if isinstance(part, ToolResultPart):
-            each = partial(self._part, place=Place.RESULT)
-            content = self._kept(part.content, each, f"{path}.tool_result.content")
-            return part if content is part.content else replace(part, content=content)
+            return self._result(part, f"{path}.tool_result")
         return part
+
+    def _result(self, part: ToolResultPart, path: str) -> ToolResultPart:
+        content = self._kept(part.content, partial(self._part, place=Place.RESULT), f"{path}.content")
+        part = part if content is part.content else replace(part, content=content)
+        if not part.is_error or self._features.result_errors:
+            return part
+        # No reason to refuse: nearly always the text says so as well.
+        why = "this provider cannot be told that a tool failed; the result has to say so"
+        self.changes.append(Change(f"{path}.is_error", why, dropped=True))
+        return replace(part, is_error=False)
 
     def _media(self, part: MediaPart, path: str, place: Place) -> MediaPart | None:
         part, path = with_bytes(part), f"{path}.{part.kind.name.lower()}"

@@ -45,6 +45,7 @@ _FEATURES = Features(
     names=("echo",),
     message_name=True,
     cache_hints=True,
+    result_errors=True,
     settings=frozenset(PLAIN_SETTINGS) - {"top_logprobs"},
     max_stop_sequences=1000,
     many_candidates=True,

@@ -90,6 +90,8 @@ class Features(Struct, frozen=True, kw_only=True):
     """Whether one function by name can be demanded."""
     parallel_tool_calls: bool = False
     """Whether the caller may allow or forbid several calls at once."""
+    result_errors: bool = False
+    """Whether it can be told that a tool failed, beside what the result's text says."""
     settings: frozenset[str] = frozenset()
     """The plain fields of GenerationConfig that it knows, such as `top_k`; see `PLAIN_SETTINGS`."""
     max_stop_sequences: int = 0

@@ -30,10 +30,14 @@ class Unsupported(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """A set field that a provider honours with another value than it has: its path, and what it gets and why."""
+    """A set field that a provider honours with another value than it has: its path, and what it gets and why.
+
+    One that is `dropped` is not honoured at all, which is no reason to turn to another target.
+    """
 
     field: str
     message: str
+    dropped: bool = False
 
 
 class Adapted(Struct, frozen=True):
@@ -42,7 +46,7 @@ class Adapted(Struct, frozen=True):
     Attributes:
         request: What the provider gets.
         unsupported: The set fields that were left out: a reason to turn to another target.
-        changes: The fields whose values were changed: the caller is warned of them.
+        changes: The fields whose values were changed, or that were left out for all that: the caller is warned of them.
     """
 
     request: ChatRequest

@@ -158,7 +158,10 @@ def _dropped(unsupported: Iterable[Unsupported]) -> Iterator[Warning]:
 
 
 def _changed(changes: Iterable[Change]) -> Iterator[Warning]:
-    return (Warning("PARAMETER_CHANGED", each.field, each.message) for each in changes)
+    return (
+        Warning("PARAMETER_DROPPED" if each.dropped else "PARAMETER_CHANGED", each.field, each.message)
+        for each in changes
+    )
 
 
 CHAT: Final = Operation[ChatRequest, ProviderResponse](

@@ -24,7 +24,7 @@ from llmproxy_grpc.messages import (
     Usage,
 )
 from llmproxy_grpc.providers.features import EmbedFeatures, Features
-from llmproxy_grpc.providers.provider import Adapted, Unsupported, UpstreamModel
+from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported, UpstreamModel
 
 T = TypeVar("T")
 
@@ -79,6 +79,7 @@ class ScriptedProvider:
         self.can = Features(names=("scripted",), embed=EmbedFeatures(dimensions=True), count_tokens=True)
         self.models: list[str] = ["m"]
         self.unsupported_fields: list[Unsupported] = []
+        self.changes: list[Change] = []
         self.probe_error: Exception | None = None
         self.probes = 0
         self.cancelled = 0
@@ -89,7 +90,7 @@ class ScriptedProvider:
         return self.can
 
     def adapt(self, request: ChatRequest, upstream_model: str) -> Adapted:
-        return Adapted(request, tuple(self.unsupported_fields))
+        return Adapted(request, tuple(self.unsupported_fields), tuple(self.changes))
 
     async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
         self.requests.append(request)

@@ -36,6 +36,7 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolChoice,
     ToolMode,
+    ToolResultPart,
     UpstreamEnd,
 )
 from llmproxy_grpc.providers.http import HttpClient
@@ -385,6 +386,23 @@ async def test_calls_can_be_forbidden(kind, provider, upstream):
     await provider.chat(adapted.request, kind.model)
     sent = upstream.requests[-1].body
     assert b'"none"' in sent.lower() or b'"f"' not in sent
+
+
+async def test_that_a_tool_failed_is_sent_or_named_but_no_reason_to_refuse(kind, provider, upstream):
+    told = provider.features(kind.model).result_errors
+    called = Message(Role.ASSISTANT, (ToolCallPart(id="call_1", name="f", arguments_json="{}"),))
+    bodies = []
+    for failed in (False, True):
+        result = ToolResultPart(tool_call_id="call_1", content=(TextPart(text="No."),), is_error=failed)
+        messages = (*ask().messages, called, Message(Role.TOOL, (result,)))
+        adapted = provider.adapt(ask(messages=messages, tools=(FunctionTool("f"),)), kind.model)
+        assert adapted.unsupported == ()
+        named = [found.field for found in adapted.changes if found.dropped]
+        assert named == (["messages[2].parts[0].tool_result.is_error"] if failed and not told else [])
+        upstream.script(Answer.json(kind.answer(FULL)))
+        await provider.chat(adapted.request, kind.model)
+        bodies.append(upstream.requests[-1].body)
+    assert (bodies[0] != bodies[1]) is told
 
 
 async def test_how_closely_to_look_at_a_picture_is_sent_or_named(kind, provider, upstream):

@@ -4,7 +4,7 @@ import grpc
 
 from llmproxy_grpc._gen.v1 import chat_pb2, generation_pb2
 from llmproxy_grpc.errors import UpstreamRateLimited, UpstreamServerError, UpstreamUnreachable
-from llmproxy_grpc.providers.provider import Unsupported
+from llmproxy_grpc.providers.provider import Change, Unsupported
 from tests.fakes.polling import until
 from tests.fakes.requests import chat_request, failure
 from tests.fakes.scripted_provider import ScriptedProvider, never, response
@@ -142,6 +142,19 @@ async def test_unsupported_fields_are_refused_by_name_or_dropped_with_a_warning(
         assert [(warning.code, warning.field) for warning in answer.warnings] == [
             ("PARAMETER_DROPPED", "generation.top_k")
         ]
+
+
+async def test_what_is_no_reason_to_refuse_is_answered_with_a_warning(serve):
+    async with serve() as server:
+        server.scripted.changes = [
+            Change("generation.reasoning.effort", "It gets LOW."),
+            Change("messages[2].parts[0].tool_result.is_error", "It cannot be told.", dropped=True),
+        ]
+        answer = await server.stub.Chat(chat_request())
+    assert [(warning.code, warning.field) for warning in answer.warnings] == [
+        ("PARAMETER_CHANGED", "generation.reasoning.effort"),
+        ("PARAMETER_DROPPED", "messages[2].parts[0].tool_result.is_error"),
+    ]
 
 
 async def test_a_target_that_cannot_honour_the_request_is_passed_over(serve):

@@ -62,6 +62,7 @@ def features_of(model: str, *, vertex: bool = False) -> Features:
         strict_tools=True,
         tool_modes=frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED}),
         named_tool=True,
+        result_errors=True,
         settings=_settings(generation, vertex=vertex),
         max_stop_sequences=5,
         many_candidates=generation.many_candidates,

@@ -20,6 +20,7 @@ FEATURES: Final = Features(
     tool_modes=frozenset(ToolMode) - {ToolMode.UNSPECIFIED},
     named_tool=True,
     parallel_tool_calls=True,
+    result_errors=True,
     settings=frozenset(PLAIN_SETTINGS),
     max_stop_sequences=1000,
     many_candidates=True,

@@ -95,6 +95,19 @@ def test_everything_that_a_bare_model_lacks_is_named_and_gone():
     )
 
 
+@pytest.mark.parametrize("content", [(TEXT,), (TEXT, PICTURE), ()])
+def test_that_a_tool_failed_is_told_or_the_caller_is_warned_but_never_refused(content):
+    failed = ToolResultPart(tool_call_id="c", content=content, is_error=True)
+    adapted = adapt(ask(messages=(Message(Role.TOOL, (failed,)),)), BARE)
+    assert [(found.field, found.dropped) for found in adapted.changes] == [
+        ("messages[0].parts[0].tool_result.is_error", True)
+    ]
+    assert not any("is_error" in found.field for found in adapted.unsupported)
+    assert adapted.request.messages[0].parts == (replace(failed, content=content[:1], is_error=False),)
+    told = ask(messages=(Message(Role.TOOL, (replace(failed, content=(TEXT,)),)),))
+    assert adapt(told, Features(names=("x",), result_errors=True)).request is told
+
+
 def test_what_is_adapted_once_needs_no_second_time():
     request = ask(
         messages=(Message(Role.USER, (TEXT, PICTURE), "ann"),), generation=GenerationConfig(seed=1, temperature=0.0)
