@@ -1,6 +1,7 @@
 """What OpenAI's own models refuse, by their names; a model that is not known refuses nothing."""
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from llmproxy_grpc.messages import ChatRequest, GenerationConfig, MediaKind, Mod
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.chat_completions.speech import speaks
 from llmproxy_grpc.providers.features import Features
+from llmproxy_grpc.providers.openai_efforts import ANY_EFFORT, efforts_of, narrowed
 from llmproxy_grpc.providers.provider import Adapted
 
 # After the guides on reasoning and on the latest model of OpenAI's documentation, as of 2026: models that think take
@@ -33,13 +35,17 @@ class _Model(Struct, frozen=True):
     version: tuple[int, int] = (0, 0)
     variant: str = ""
     thinks: bool = False
+    efforts: frozenset[ReasoningEffort] = ANY_EFFORT
+    """How much it can be told to think."""
 
     def samples(self, effort: ReasoningEffort) -> bool:
         """Whether it takes sampling settings at an effort."""
         if not _FIRST_TO_SAMPLE <= self.version < (6, 0):
             return False
         rests = self.version <= _LAST_TO_REST and not self.variant.startswith(("codex", "pro"))
-        return effort is ReasoningEffort.NONE or (effort is ReasoningEffort.UNSPECIFIED and rests)
+        return effort in self.efforts and (
+            effort is ReasoningEffort.NONE or (effort is ReasoningEffort.UNSPECIFIED and rests)
+        )
 
     def stops(self) -> bool:
         """Whether it takes stop sequences."""
@@ -70,6 +76,7 @@ def features_with(features: Features, model: str, effort: ReasoningEffort = Reas
         less["output_modalities"] = features.output_modalities | {Modality.AUDIO}
         less["media"] = {**features.media, MediaKind.AUDIO: replace(sound, answers_by_token=True)}
     if known.thinks:
+        less["efforts"] = narrowed(features.efforts, known.efforts)
         less["settings"] = features.settings - _NEVER - (frozenset() if known.samples(effort) else _SAMPLING)
         if not known.stops():
             less["max_stop_sequences"] = 0
@@ -89,13 +96,15 @@ def _without_usual(config: GenerationConfig) -> GenerationConfig:
     return replace(config, **usual) if usual else config
 
 
+@lru_cache(maxsize=1024)  # callers choose the names
 def _known(model: str) -> _Model:
     found = _NAME.fullmatch(model)
     if found is None:
         return _Model(thinks=model in _OTHERS_THAT_THINK)
     series, major, minor, variant = found.groups(default="")
     if series:
-        return _Model(int(series), variant=variant, thinks=True)
+        return _Model(int(series), variant=variant, thinks=True, efforts=efforts_of(model))
     version = (int(major), int(minor or 0))
     chats = not minor and variant.startswith("chat")
-    return _Model(version=version, variant=variant, thinks=version >= (5, 0) and not chats)
+    thinks_too = version >= (5, 0) and not chats
+    return _Model(version=version, variant=variant, thinks=thinks_too, efforts=efforts_of(model))

@@ -1,4 +1,5 @@
 import pytest
+from msgspec.structs import replace
 
 from llmproxy_grpc.messages import (
     CacheHint,
@@ -12,8 +13,9 @@ from llmproxy_grpc.messages import (
     ToolChoice,
 )
 from llmproxy_grpc.providers.chat_completions.features import features_of
-from llmproxy_grpc.providers.chat_completions.quirks import OPENAI
+from llmproxy_grpc.providers.chat_completions.quirks import OPENAI, OPENAI_RESPONSES, Effort
 from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with, thinks
+from llmproxy_grpc.providers.responses_api.features import features_of as responses_features
 from tests.providers.conversations import ask
 
 FEATURES = features_of(OPENAI, ("openai",))
@@ -102,6 +104,54 @@ def test_some_sample_while_they_do_not_think(model, effort, samples):
     config = GenerationConfig(temperature=0.5, presence_penalty=1.0, reasoning=ReasoningConfig(effort))
     assert ("temperature" not in refused(model, config)) is samples
     assert "presence_penalty" in refused(model, config)
+
+
+NONE, MINIMAL, LOW, MEDIUM, HIGH, XHIGH, MAX = (effort for effort in ReasoningEffort if effort)
+TO_HIGH = {NONE: LOW, MINIMAL: LOW, LOW: LOW, MEDIUM: MEDIUM, HIGH: HIGH, XHIGH: HIGH, MAX: HIGH}
+
+
+@pytest.mark.parametrize(
+    ("models", "sent"),
+    [
+        (["o1", "o3", "o3-mini", "o4-mini-2025-04-16", "openai/o3-pro", "ft:o4-mini:acme"], TO_HIGH),
+        (["gpt-5-codex", "gpt-5.1-codex", "gpt-5.1-codex-mini"], TO_HIGH),
+        (["gpt-5", "gpt-5-mini", "gpt-5-nano-2025-08-07"], TO_HIGH | {NONE: MINIMAL, MINIMAL: MINIMAL}),
+        (["gpt-5-pro", "gpt-5-pro-2025-10-06"], dict.fromkeys(TO_HIGH, HIGH)),
+        (["gpt-5.1", "gpt-5.1-2025-11-13"], TO_HIGH | {NONE: NONE}),
+        (["gpt-5.1-codex-max", "gpt-5.3-codex"], TO_HIGH | {XHIGH: XHIGH, MAX: XHIGH}),
+        (["gpt-5.2", "gpt-5.4-mini", "gpt-5.5-2026-04-23"], TO_HIGH | {NONE: NONE, XHIGH: XHIGH, MAX: XHIGH}),
+        (
+            ["gpt-5.2-pro", "gpt-5.4-pro-2026-03-05"],
+            TO_HIGH | {NONE: MEDIUM, MINIMAL: MEDIUM, LOW: MEDIUM, XHIGH: XHIGH, MAX: XHIGH},
+        ),
+        (["gpt-5.6", "openai/gpt-5.6-sol"], TO_HIGH | {NONE: NONE, XHIGH: XHIGH, MAX: MAX}),
+        (
+            ["gpt-6-sol", "gpt-5.2-chat-latest", "gpt-oss-120b", "o9", "mine", ""],
+            {effort: effort for effort in TO_HIGH},
+        ),
+    ],
+)
+@pytest.mark.parametrize("features", [FEATURES, responses_features(OPENAI_RESPONSES, ("openai",))])
+def test_an_effort_that_a_model_does_not_know_becomes_the_nearest_with_a_warning(models, sent, features):
+    for model in models:
+        for asked, got in sent.items():
+            config = GenerationConfig(reasoning=ReasoningConfig(asked))
+            adapted = adapt_to_model(ask(generation=config), features, model)
+            assert adapted.request.generation.reasoning == ReasoningConfig(got), (model, asked)
+            assert [change.field for change in adapted.changes] == ["generation.reasoning.effort"] * (asked is not got)
+            assert adapted.unsupported == ()
+
+
+def test_a_model_that_cannot_stop_thinking_takes_no_sampling_when_it_is_asked_to():
+    config = GenerationConfig(temperature=0.5, reasoning=ReasoningConfig(ReasoningEffort.NONE))
+    assert refused("gpt-5.1-codex", config) == {"temperature"}
+    assert refused("gpt-5.1", config) == set()
+
+
+def test_efforts_that_are_configured_beside_a_models_own_leave_it_some():
+    features = features_of(replace(OPENAI, highest_effort=Effort.LOW), ("openai",))
+    assert features_with(features, "gpt-5").efforts == {ReasoningEffort.UNSPECIFIED, MINIMAL, LOW}
+    assert HIGH in features_with(features, "gpt-5-pro").efforts
 
 
 def test_settings_at_their_usual_values_are_no_demand():
