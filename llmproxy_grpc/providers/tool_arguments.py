@@ -20,11 +20,13 @@ def as_object(arguments_json: str) -> Raw:
     if not arguments_json or arguments_json.isspace():
         return _EMPTY
     data = arguments_json.encode("utf-8", "replace")
-    try:
-        _OBJECT.decode(data)
-    except (ValueError, RecursionError):
-        return Raw(msgspec.json.encode({NOT_AN_OBJECT: arguments_json}))
-    return Raw(data)
+    return Raw(data if _is_object(data) else msgspec.json.encode({NOT_AN_OBJECT: arguments_json}))
+
+
+def is_object(arguments_json: str) -> bool:
+    """Whether a text is a whole JSON object, so that nothing can follow."""
+    # Most of what is not whole yet shows it at its end.
+    return arguments_json.rstrip().endswith("}") and _is_object(arguments_json.encode("utf-8", "replace"))
 
 
 def as_text(arguments: Any, *, absent: str = "{}") -> str:
@@ -44,6 +46,14 @@ def as_text(arguments: Any, *, absent: str = "{}") -> str:
         return msgspec.json.encode(arguments).decode()
     except UnicodeEncodeError:  # half a character, whose other half does not come
         return msgspec.json.encode(decode_whole(json.dumps(arguments).encode(), _ANYTHING)).decode()
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        _OBJECT.decode(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _as_written(document: str, absent: str) -> str:

@@ -132,13 +132,14 @@ class CandidateDecoder:
 
     def _call(self, fragment: ToolCall[Any]) -> None:
         self._writer.leave()
-        call = self._calls.call_of(fragment)
+        arguments = call_arguments(fragment)
+        call = self._calls.call_of(fragment, arguments)
         if call.writer is not None:
-            call.writer.arguments(call_arguments(fragment))
+            call.writer.arguments(arguments)
             return
-        call.name = call_name(fragment)
+        call.name = call_name(fragment) or call.name
         call.custom = call.custom or fragment.custom is not None
-        call.held += call_arguments(fragment)
+        call.held += arguments
         if call.name:
             self._open(call)
 

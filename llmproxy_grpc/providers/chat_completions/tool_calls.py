@@ -8,7 +8,7 @@ from llmproxy_grpc.providers.candidate import CallWriter
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
 from llmproxy_grpc.providers.chat_completions.shapes import Content, ToolCall
 from llmproxy_grpc.providers.jsonio import joined
-from llmproxy_grpc.providers.tool_arguments import as_text
+from llmproxy_grpc.providers.tool_arguments import as_text, is_object
 
 _LEGACY_INDEX = -1
 
@@ -23,9 +23,10 @@ class OpenCall:
         custom: Whether its input is free text.
         writer: Writes its arguments; None until its name is known.
         held: Arguments that came before the name.
+        said_again: Whether its name came once more when its arguments were whole.
     """
 
-    __slots__ = ("custom", "held", "id", "name", "provider_id", "writer")
+    __slots__ = ("_pieces", "custom", "held", "id", "name", "provider_id", "said_again", "writer")
 
     def __init__(self, call_id: str, provider_id: str) -> None:
         self.id = call_id
@@ -34,6 +35,18 @@ class OpenCall:
         self.custom = False
         self.writer: CallWriter | None = None
         self.held = ""
+        self.said_again = False
+        self._pieces: list[str] = []
+
+    @property
+    def whole(self) -> bool:
+        """Whether its arguments are an object already, for a call to which the server gave no id."""
+        return not self.custom and is_object("".join(self._pieces))
+
+    def take(self, arguments: str) -> None:
+        """Takes a piece of the arguments; of a call that its id tells from any other none has to be kept."""
+        if not self.provider_id:
+            self._pieces.append(arguments)
 
     @property
     def token(self) -> bytes:
@@ -53,10 +66,12 @@ class OpenCalls:
         self._modern = False
         self._by_index: dict[int, OpenCall] = {}
         self._by_id: dict[str, OpenCall] = {}
+        self._in_delta: list[OpenCall] = []
         self.calls: list[OpenCall] = []
 
     def fragments(self, delta: Content[Any]) -> Sequence[ToolCall[Any]]:
         """The fragments in a delta; the old `function_call` counts only where no `tool_calls` ever come."""
+        self._in_delta = []
         if delta.tool_calls:
             self._modern = True
             return delta.tool_calls
@@ -64,18 +79,23 @@ class OpenCalls:
             return ()
         return (ToolCall(index=_LEGACY_INDEX, function=delta.function_call),)
 
-    def call_of(self, fragment: ToolCall[Any]) -> OpenCall:
-        """Finds the call that a fragment continues, or opens a new one."""
+    def call_of(self, fragment: ToolCall[Any], arguments: str) -> OpenCall:
+        """Finds the call that a fragment with these arguments continues, or opens a new one."""
         index = None if fragment.index is None else int(fragment.index)
-        provider_id = call_id(fragment)
-        call = self._find(index, provider_id, call_name(fragment))
+        provider_id, name = call_id(fragment), call_name(fragment)
+        known = None if index is None else self._by_index.get(index)
+        call = self._find(index, provider_id, name, arguments)
         if call is None:
             call = self._open(provider_id)
+            if known is not None and known.said_again:
+                call.name = name or known.name
         if index is not None:
             self._by_index[index] = call
+        call.take(arguments)
+        self._in_delta.append(call)
         return call
 
-    def _find(self, index: int | None, provider_id: str, name: str) -> OpenCall | None:
+    def _find(self, index: int | None, provider_id: str, name: str, arguments: str) -> OpenCall | None:
         """A new id opens a call, whatever its index: several servers give every parallel call the index 0."""
         known = None if index is None else self._by_index.get(index)
         if provider_id:
@@ -83,10 +103,19 @@ class OpenCalls:
             late = known is not None and not known.provider_id and not name
             return self._by_id.get(provider_id) or (known if late else None)
         if known is not None:
-            return None if name and known.name and name != known.name else known
+            return None if self._is_another(known, name, arguments) else known
         if index is not None or name or not self.calls:
             return None
         return self.calls[-1]
+
+    def _is_another(self, known: OpenCall, name: str, arguments: str) -> bool:
+        """Whether a fragment without an id is not of the call that has its number: some give them all the same."""
+        if name and known.name:
+            if name != known.name or known in self._in_delta:
+                return True
+            # Some say the name with every fragment, but behind a whole object there can be nothing more of it.
+            known.said_again = known.said_again or known.whole
+        return known.said_again and bool(arguments.strip())
 
     def _open(self, provider_id: str) -> OpenCall:
         call = OpenCall(provider_id or self._new_id(), provider_id)

@@ -72,6 +72,47 @@ def test_another_name_under_the_same_index_is_another_call():
     ]
 
 
+def twice(*fields, name="f"):
+    return delta(tool_calls=[{"index": 0, "function": {"name": name, **each}} for each in fields])
+
+
+def test_two_entries_of_one_delta_are_two_calls():
+    expected = [('{"a":1}', "f"), ('{"a":2}', "f")]
+    for events in (
+        (twice({"arguments": '{"a":1}'}, {"arguments": '{"a":2}'}),),
+        (twice({"arguments": '{"a":1}'}, {"arguments": '{"a":'}), fragment("2}", index=0)),
+        (twice({"arguments": '{"a":1}'}, {"arguments": ""}), fragment('{"a":2}', index=0)),
+        (twice({"arguments": {"a": 1}}, {"arguments": {"a": 2}}),),
+    ):
+        called = parts(*events)
+        assert [(part.arguments_json.replace(" ", ""), part.name) for part in called] == expected
+        assert len({part.id for part in called}) == 2
+
+
+def test_a_nameless_entry_of_one_delta_continues_the_one_before_it():
+    calls = [{"index": 0, "function": {"name": "f", "arguments": "{"}}, {"index": 0, "function": {"arguments": "}"}}]
+    assert parts(delta(tool_calls=calls)) == (ToolCallPart(id="call_new0", name="f", arguments_json="{}"),)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [("f", '{"a":1}'), ("f", '{"b":2}')],
+        [("f", '{"a"'), ("f", ":1}"), ("f", '{"b"'), ("f", ":2}")],
+        [("f", ""), (None, '{"a":1}'), (None, "\n"), ("f", ""), (None, ""), (None, '{"b"'), (None, ":2}"), ("f", "")],
+    ],
+)
+def test_a_name_that_comes_again_behind_whole_arguments_opens_a_call(pieces):
+    called = parts(*(fragment(text, name=name, index=0) for name, text in pieces))
+    assert [(part.name, part.arguments_json.strip()) for part in called] == [("f", '{"a":1}'), ("f", '{"b":2}')]
+
+
+def test_a_name_that_comes_again_within_arguments_opens_none():
+    pieces = ['{"a":', '{"}":"{}', "}", '"}', "}", "", " "]
+    (call,) = parts(*(fragment(text, name="f", index=0) for text in pieces))
+    assert call.arguments_json == "".join(pieces)
+
+
 def test_a_late_id_does_not_change_the_one_given_out():
     assert parts(fragment("{", name="f", index=0), fragment("}", index=0, id="late")) == (
         ToolCallPart(id="call_new0", name="f", arguments_json="{}"),
