@@ -36,16 +36,18 @@ def read_usage(raw: Any, *, at_other_rates: bool = False) -> Usage | None:
     output_tokens = _output(raw, input_tokens, reasoning, total)
     if not input_tokens:
         return None
+    written = _written(raw, prompt)
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         total_tokens=min(input_tokens + output_tokens, LARGEST_COUNT),
         cached_input_tokens=min(cached, input_tokens),
-        cache_write_input_tokens=min(count(prompt, "cache_write_tokens"), input_tokens),
+        cache_write_input_tokens=min(written, input_tokens),
         reasoning_tokens=min(reasoning, output_tokens),
         modality_tokens=_modalities(prompt, completion) if prompt or completion else (),
         cost=read_cost(raw),
         at_other_rates=at_other_rates,
+        cache_write_1h_input_tokens=min(_written_for_an_hour(prompt), written, input_tokens),
     )
 
 
@@ -59,6 +61,19 @@ def _mapping(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 
 def _cached(raw: Mapping[str, Any], details: Mapping[str, Any]) -> int:
     return count(details, "cached_tokens") or count(raw, "prompt_cache_hit_tokens") or count(raw, "cached_tokens")
+
+
+def _written(raw: Mapping[str, Any], details: Mapping[str, Any]) -> int:
+    """What was written to the cache; LiteLLM, whose names follow OpenAI's, counts it within the prompt as well."""
+    return (
+        count(details, "cache_write_tokens")
+        or count(details, "cache_creation_tokens")
+        or (count(raw, "cache_creation_input_tokens") if "prompt_tokens" in raw else 0)
+    )
+
+
+def _written_for_an_hour(details: Mapping[str, Any]) -> int:
+    return count(_mapping(details, "cache_creation_token_details"), "ephemeral_1h_input_tokens")
 
 
 def _input(raw: Mapping[str, Any], cached: int, total: int) -> int:

@@ -55,6 +55,34 @@ def test_deepseek_names_hits_and_misses_of_its_cache():
     assert usage(completion_tokens=1, prompt_cache_hit_tokens=8, prompt_cache_miss_tokens=4).input_tokens == 12
 
 
+@pytest.mark.parametrize(
+    ("told", "details", "written", "for_an_hour"),
+    [
+        ({}, {"cache_write_tokens": 20}, 20, 0),
+        ({}, {"cache_creation_tokens": 20}, 20, 0),
+        ({"cache_creation_input_tokens": 20}, {}, 20, 0),
+        ({"cache_creation_input_tokens": 20}, {"cache_creation_tokens": 20, "cache_write_tokens": 20}, 20, 0),
+        ({}, {"cache_creation_tokens": 20, "cache_creation_token_details": {"ephemeral_1h_input_tokens": 5}}, 20, 5),
+        ({}, {"cache_creation_token_details": {"ephemeral_1h_input_tokens": 5}}, 0, 0),
+        ({}, {"cache_creation_tokens": None, "cache_creation_token_details": None}, 0, 0),
+    ],
+)
+def test_what_was_written_to_the_cache_is_a_part_of_the_prompt(told, details, written, for_an_hour):
+    read = usage(
+        prompt_tokens=130,
+        completion_tokens=25,
+        total_tokens=155,
+        cache_read_input_tokens=10,
+        prompt_tokens_details={"cached_tokens": 10, **details},
+        **told,
+    )
+    assert read == Usage(130, 25, 155, 10, written, cache_write_1h_input_tokens=for_an_hour)
+
+
+def test_names_of_another_api_that_count_beside_the_prompt_are_not_taken_for_a_part_of_it():
+    assert usage(input_tokens=5, output_tokens=6, cache_creation_input_tokens=4).cache_write_input_tokens == 0
+
+
 def test_a_missing_half_follows_from_the_total():
     assert usage(prompt_tokens=3, total_tokens=10).output_tokens == 7
     assert usage(completion_tokens=3, total_tokens=10).input_tokens == 7
