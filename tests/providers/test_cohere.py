@@ -16,6 +16,7 @@ from llmproxy_grpc.errors import (
 from llmproxy_grpc.messages import (
     Capability,
     EmbedRequest,
+    FinishReason,
     FunctionTool,
     GenerationConfig,
     Message,
@@ -169,3 +170,11 @@ async def test_the_sdk_writes_the_same_request(client, upstream, http):
     )
     ours, theirs = upstream.requests
     assert (ours.json(), ours.path) == (theirs.json(), theirs.path)
+
+
+async def test_a_message_that_ends_without_a_reason_has_none_made_up(upstream, http):
+    frames = [sse({"type": "content-delta", "delta": {"message": {"content": {"text": "Hi"}}}})]
+    upstream.script(KIND.streaming([*frames, sse({"type": "message-end", "delta": {}})]))
+    answer = assembled(await collected((await KIND.provider(upstream, http)).stream(ask(), "m")))
+    candidate = answer.candidates[0]
+    assert (candidate.finish_reason, candidate.raw_finish_reason) == (FinishReason.STOP, "")

@@ -3,7 +3,16 @@
 import pytest
 
 from llmproxy_grpc.errors import InvalidRequest, ModelNotFound, UpstreamProtocolError
-from llmproxy_grpc.messages import Capability, EmbedRequest, GenerationConfig, Modality, ReasoningConfig, TextPart
+from llmproxy_grpc.messages import (
+    Capability,
+    EmbedRequest,
+    FinishReason,
+    FunctionTool,
+    GenerationConfig,
+    Modality,
+    ReasoningConfig,
+    TextPart,
+)
 from tests.fakes.faulty_upstream import Answer
 from tests.providers.conversations import ask, assembled, collected
 from tests.providers.kinds.ollama import KIND
@@ -78,3 +87,15 @@ async def test_thinking_goes_back_whether_it_was_shown_or_not(upstream, http, st
         "content": "Hi",
         "thinking": "Hm, \U0001f99c.",
     }
+
+
+async def test_an_answer_that_is_done_without_a_reason_has_none_made_up(upstream, http):
+    ollama = await KIND.provider(upstream, http)
+    calls = ',"tool_calls":[{"function":{"name":"f","arguments":{}}}]'
+    for more, reason in (("", FinishReason.STOP), (calls, FinishReason.TOOL_CALLS)):
+        body = f'{{"message":{{"content":"Hi"{more}}},"done":true}}\n'.encode()
+        upstream.script(Answer.json(body), KIND.streaming([body]))
+        asked = ask(tools=(FunctionTool("f"),))
+        for answer in (await ollama.chat(asked, "m"), assembled(await collected(ollama.stream(asked, "m")))):
+            candidate = answer.candidates[0]
+            assert (candidate.finish_reason, candidate.raw_finish_reason) == (reason, "")

@@ -19,7 +19,7 @@ _FAILED: Final = frozenset({"ERROR", "ERROR_TOXIC", "TIMEOUT"})
 
 
 def finish_reason(raw: str, *, output: bool) -> FinishReason:
-    """Reads a finish reason; unknown ones are OTHER.
+    """Reads a finish reason; unknown ones are OTHER, and a message that ends without one has come to its end.
 
     Raises:
         UpstreamStreamBroken: It says that the answer failed, behind some output.
@@ -29,7 +29,7 @@ def finish_reason(raw: str, *, output: bool) -> FinishReason:
         if output:
             raise UpstreamStreamBroken("The provider failed in the middle of its answer.")
         raise UpstreamServerError("The provider failed before its answer began.")
-    return FINISH_REASONS.get(raw, FinishReason.OTHER)
+    return FINISH_REASONS.get(raw, FinishReason.OTHER) if raw else FinishReason.STOP
 
 
 def read_usage(raw: Any) -> Usage | None:

@@ -76,7 +76,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         kind = event.type or frame.event
         delta = event.delta
         if kind == "message-end" and delta is not None:
-            self.finish(delta.finish_reason or "COMPLETE", delta.usage)
+            self.finish(delta.finish_reason or "", delta.usage)
         elif delta is not None and delta.message is not None:
             self._take(kind, delta.message)
             if event.logprobs is not None:

@@ -76,8 +76,9 @@ class LineDecoder(StreamDecoder[bytes]):
         """Ends the stream; raises unless it is done."""
         if not self.done:
             raise self.broken()
-        raw = self._last.done_reason or "stop"
-        reason = FINISH_REASONS.get(raw, FinishReason.OTHER)
+        raw = self._last.done_reason or ""
+        # Older versions say that they are done, and not why.
+        reason = FINISH_REASONS.get(raw, FinishReason.OTHER) if raw else FinishReason.STOP
         if reason is FinishReason.STOP and self._writer.calls_tools:
             reason = FinishReason.TOOL_CALLS
         token = hidden_token("".join(self._hidden))
