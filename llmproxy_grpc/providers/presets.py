@@ -111,6 +111,8 @@ _LLAMA_CPP = replace(
     COMPATIBLE,
     prefill=PrefillStyle.LAST,
     top_k=True,
+    # Its usage is that of one of them.
+    counts_candidates=False,
     image_detail=False,
     documents=False,
     embeddings=EmbeddingStyle.BASE64,

@@ -105,6 +105,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     top_k: bool = False
     n: bool = True
     """Whether more than one candidate can be asked for."""
+    counts_candidates: bool = True
+    """Whether usage counts all candidates; otherwise that of more than one is estimated."""
     seed: bool = True
     penalties: bool = True
     logit_bias: bool = True

@@ -17,6 +17,7 @@ from llmproxy_grpc.messages import (
     RefusalPart,
     Role,
     TextPart,
+    Usage,
 )
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, thinking
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
@@ -55,10 +56,15 @@ class ResponseReader:
             raise UpstreamProtocolError("The provider's answer has no candidate.")
         return ProviderResponse(
             candidates=tuple(self._candidate(choice, position) for position, choice in enumerate(choices)),
-            usage=read_usage(answer.reported_usage(), at_other_rates=is_other_tier(answer.service_tier)),
+            usage=self._usage(answer, len(choices)),
             upstream_request_id=request_id or (answer.id if isinstance(answer.id, str) else ""),
             provider_metadata=metadata(answer, self._expectation.model),
         )
+
+    def _usage(self, answer: Answer[Any], candidates: int) -> Usage | None:
+        if not self._expectation.is_counted(candidates):
+            return None
+        return read_usage(answer.reported_usage(), at_other_rates=is_other_tier(answer.service_tier))
 
     def _candidate(self, choice: Choice[Any], position: int) -> Candidate:
         message = choice.message or Content()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmproxy_grpc.errors import ProxyError, UpstreamServerError, UpstreamStreamBroken
-from llmproxy_grpc.messages import JsonObject, StreamEvent, UpstreamEnd, UsageSoFar
+from llmproxy_grpc.messages import JsonObject, StreamEvent, UpstreamEnd, Usage, UsageSoFar
 from llmproxy_grpc.providers.chat_completions.candidate import CandidateDecoder
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.finish import BROKEN
@@ -73,7 +73,7 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         """Gives our events for all that was fed since the last time."""
         if self._has_news_of_usage:
             self._has_news_of_usage = False
-            usage = read_usage(self._usage, at_other_rates=self._at_other_rates)
+            usage = self._read_usage()
             if usage is not None:
                 self.batch.add(UsageSoFar(usage))
         return self.batch.take()
@@ -85,8 +85,7 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         for index in sorted(self._candidates):
             self._candidates[index].end()
         self._has_news_of_usage = False
-        usage = read_usage(self._usage, at_other_rates=self._at_other_rates)
-        self.batch.add(UpstreamEnd(usage, self._metadata or {}))
+        self.batch.add(UpstreamEnd(self._read_usage(), self._metadata or {}))
 
     def _take(self, answer: Answer[Any], event: ServerSentEvent) -> None:
         choices = answer.choices
@@ -125,6 +124,11 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         if choice.finish_reason and not candidate.raw_finish:
             self._ended += 1
         candidate.feed(choice)
+
+    def _read_usage(self) -> Usage | None:
+        if not self._expectation.is_counted(len(self._candidates)):
+            return None
+        return read_usage(self._usage, at_other_rates=self._at_other_rates)
 
     def _failed(self) -> ProxyError:
         if self.output_started:

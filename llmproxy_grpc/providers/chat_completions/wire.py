@@ -163,6 +163,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         return Expectation(
             model=reply.model,
             candidates=reply.request.generation.candidate_count or 1,
+            counts_candidates=self._dialect.quirks.counts_candidates,
             show_thinking=reply.request.shows_thinking,
             keep_thinking=bool(self._dialect.quirks.reasoning_replay),
             audio_type=type_of(reply.request, self._dialect.names, stream=stream),

@@ -219,6 +219,14 @@ def test_log_probabilities_may_come_as_parallel_lists():
     assert candidate.logprobs == (TokenLogprob("b", -1.5),)
 
 
+def test_usage_of_one_candidate_is_not_that_of_several():
+    choices = [{"index": index, "message": {"content": "x"}, "finish_reason": "stop"} for index in range(2)]
+    said = {"choices": choices, "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
+    assert read(said).usage == Usage(3, 4, 7)
+    assert read(said, counts_candidates=False).usage is None
+    assert read({**said, "choices": choices[:1]}, counts_candidates=False).usage == Usage(3, 4, 7)
+
+
 def test_usage_is_found_wherever_it_stands():
     counts = {"prompt_tokens": 1, "completion_tokens": 2}
     choice = {"message": {"content": "x"}}

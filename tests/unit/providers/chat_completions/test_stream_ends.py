@@ -1,7 +1,7 @@
 import pytest
 
 from llmproxy_grpc.errors import UpstreamProtocolError, UpstreamStreamBroken
-from llmproxy_grpc.messages import CandidateFinish, FinishReason, TextPart, UpstreamEnd, Usage
+from llmproxy_grpc.messages import CandidateFinish, FinishReason, TextPart, UpstreamEnd, Usage, UsageSoFar
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from tests.providers.conversations import assembled
 from tests.unit.providers.chat_completions.chunks import COUNTS, DONE, answer, decoder, delta, event, parts, run
@@ -22,6 +22,17 @@ def test_of_cumulative_usage_the_last_holds():
 def test_groq_puts_usage_into_a_corner_of_its_own():
     last = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "x_groq": {"usage": COUNTS}})
     assert answer(delta(content="x"), last).usage == Usage(3, 4, 7)
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+def test_usage_of_one_candidate_is_not_that_of_several(asked):
+    counts = event({"choices": [], "usage": COUNTS})
+    several = delta(content="x"), delta("stop"), delta(content="y", index=1), delta("stop", index=1), counts
+    assert answer(*several, candidates=asked).usage == Usage(3, 4, 7)
+    assert answer(*several, candidates=asked, counts_candidates=False).usage is None
+    events = run(*several, candidates=2, counts_candidates=False, each_alone=True)
+    assert not any(isinstance(each, UsageSoFar) for each in events)
+    assert answer(delta(content="x"), delta("stop"), counts, counts_candidates=False).usage == Usage(3, 4, 7)
 
 
 def test_usage_that_never_comes_is_none():
