@@ -155,6 +155,7 @@ ROWS: Mapping[str, Callable[[Features], str]] = {
     "`EmbedRequest.dimensions`": lambda features: YES if features.embed and features.embed.dimensions else NO,
     "`EmbedRequest.purpose`": _purposes,
     "inputs of Embed at once; more are split": _most_inputs,
+    "`end_user_id`": _flag("end_user"),
     "CountTokens by the provider": _flag("count_tokens"),
 }
 

@@ -107,6 +107,8 @@ class Features(Struct, frozen=True, kw_only=True):
     reasoning_shown: bool = False
     """Whether answers can show the thinking."""
     output_modalities: frozenset[Modality] = frozenset({Modality.TEXT})
+    end_user: bool = False
+    """Whether it is told the end user's id; where it is not nothing is said, since no answer depends on it."""
     chat: bool = True
     """Whether it answers conversations at all."""
     embed: EmbedFeatures | None = None

@@ -37,6 +37,7 @@ _DIALECT = Dialect(
     quirks=Quirks(
         max_tokens_field="max_tokens",
         max_stop_sequences=64,
+        user_field="",
         developer_role=False,
         message_name=False,
         tools=False,

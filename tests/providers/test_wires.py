@@ -405,6 +405,14 @@ async def test_that_a_tool_failed_is_sent_or_named_but_no_reason_to_refuse(kind,
     assert (bodies[0] != bodies[1]) is told
 
 
+async def test_the_end_users_id_is_sent_where_it_is_said_to_be_and_never_a_reason_to_refuse(kind, provider, upstream):
+    adapted = provider.adapt(ask(end_user_id="user-4711"), kind.model)
+    assert (adapted.unsupported, adapted.changes) == ((), ())
+    upstream.script(Answer.json(kind.answer(FULL)))
+    await provider.chat(adapted.request, kind.model)
+    assert (b"user-4711" in upstream.requests[-1].body) is provider.features(kind.model).end_user
+
+
 async def test_how_closely_to_look_at_a_picture_is_sent_or_named(kind, provider, upstream):
     upstream.handler = kind.respond
     features = provider.features(kind.model)

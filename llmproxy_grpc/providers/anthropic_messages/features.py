@@ -52,6 +52,7 @@ def _features(generation: Generation) -> Features:
         named_tool=generation.forced_tools,
         parallel_tool_calls=True,
         result_errors=True,
+        end_user=True,
         settings=frozenset({"max_output_tokens"} | (_SAMPLING if generation.sampling is not Sampling.NONE else set())),
         max_stop_sequences=1000,
         json_schema=generation.json_schema,

@@ -41,6 +41,7 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         reasoning_budget=quirks.reasoning is ReasoningStyle.OBJECT,
         reasoning_shown=quirks.shows_reasoning,
         output_modalities=frozenset({Modality.TEXT}),
+        end_user=bool(quirks.user_field),
         embed=embed_features(quirks),
         prefill=quirks.prefill is not PrefillStyle.UNSUPPORTED,
         prefill_echoed=quirks.prefill is PrefillStyle.PREFIX_ECHOED,

@@ -21,6 +21,7 @@ FEATURES: Final = Features(
     named_tool=True,
     parallel_tool_calls=True,
     result_errors=True,
+    end_user=True,
     settings=frozenset(PLAIN_SETTINGS),
     max_stop_sequences=1000,
     many_candidates=True,

@@ -33,6 +33,7 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         reasoning_effort=quirks.reasoning is not ReasoningStyle.UNSUPPORTED,
         efforts=efforts_of(quirks),
         reasoning_shown=quirks.shows_reasoning,
+        end_user=bool(quirks.user_field),
         count_tokens=bool(quirks.count_path),
     )
 

@@ -54,8 +54,8 @@ class RequestEncoder:
         body["store"] = False
         if stream:
             body["stream"] = True
-        if request.end_user_id:
-            body["user"] = request.end_user_id
+        if request.end_user_id and self._quirks.user_field:
+            body[self._quirks.user_field] = request.end_user_id
         if request.provider_options:
             _add_options(body, request.provider_options, self._names)
         return _ENCODER.encode(body)
