@@ -38,6 +38,7 @@ _DIALECT = Dialect(
         max_tokens_field="max_tokens",
         max_stop_sequences=64,
         user_field="",
+        counts_candidates=False,  # its usage is that of one of them
         developer_role=False,
         message_name=False,
         tools=False,

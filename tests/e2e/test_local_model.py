@@ -128,6 +128,14 @@ async def test_it_answers_with_text_and_counts_its_tokens(local):
     assert response.usage.total_tokens == response.usage.input_tokens + response.usage.output_tokens
 
 
+async def test_what_several_candidates_used_is_not_taken_from_the_count_of_one(local):
+    request = asking(max_output_tokens=5, candidate_count=2)
+    response = await chat(local, request)
+    assert len(response.candidates) == 2
+    assert response.usage is None
+    assert (await stream(local, request))[-1].usage is None
+
+
 async def test_a_stream_says_the_same_in_pieces_with_its_usage(local):
     request = asking(max_output_tokens=20)
     events = await stream(local, request)
