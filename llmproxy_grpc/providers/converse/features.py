@@ -53,7 +53,7 @@ def features_of(model: str) -> Features:
         tool_modes=_tool_modes(demand),
         named_tool=demand is Demand.NAMED,
         parallel_tool_calls=maker.parallel,
-        result_errors=True,
+        result_errors=maker.result_status,
         settings=_settings(maker, claude),
         max_stop_sequences=2500,
         json_schema=schemas,

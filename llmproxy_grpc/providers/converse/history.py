@@ -47,11 +47,13 @@ class History:
     Args:
         messages: All of them.
         thinks: Tells whether the model thinks over it: where it does not, it refuses its earlier thinking.
+        result_status: Whether the model takes the status of a tool's result.
     """
 
-    def __init__(self, messages: Iterable[Message], *, thinks: Callable[[], bool]) -> None:
+    def __init__(self, messages: Iterable[Message], *, thinks: Callable[[], bool], result_status: bool) -> None:
         self._messages = messages
         self._thinks = thinks
+        self._result_status = result_status
         self._ids = CallIds()
         self._names: dict[str, Iterator[int]] = {}
 
@@ -107,8 +109,10 @@ class History:
 
     def _result(self, part: ToolResultPart) -> Block:
         content = [block for each in part.content if (block := self._block(each)) is not None]
-        status = "error" if part.is_error else "success"
-        return {"toolUseId": self._ids.of_result(part.tool_call_id), "content": content, "status": status}
+        result: Block = {"toolUseId": self._ids.of_result(part.tool_call_id), "content": content}
+        if self._result_status:
+            result["status"] = "error" if part.is_error else "success"
+        return result
 
     def _media(self, part: MediaPart) -> Block:
         if part.uri is not None:

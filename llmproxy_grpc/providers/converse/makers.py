@@ -38,6 +38,8 @@ class Maker(Struct, frozen=True, kw_only=True):
     """Whether it can be told to make one call at a time."""
     json_schema: bool = True
     """Whether it is bound to schemas, of answers and of strict tools."""
+    result_status: bool = False
+    """Whether it is told that a tool failed or not; the others refuse the field."""
     cache_points: bool = False
     long_cache: bool = False
     """Whether it keeps what it cached for an hour, if it is told so."""
@@ -85,14 +87,17 @@ _NONE_TO_XHIGH: Final = {
 
 # Sources: AWS's "Supported models and model features", "Structured outputs" and "Prompt caching", ToolChoice in the API
 # reference, the guides of Nova 1 and 2, and what gateways that ask the real models had to learn of each line.
-_CLAUDE: Final = Maker(claude=True, parallel=True, cache_points=True, long_cache=True, top_k=_top_k)
+_CLAUDE: Final = Maker(claude=True, result_status=True, parallel=True, cache_points=True, long_cache=True, top_k=_top_k)
 _NEWER_CLAUDE: Final = Maker(
-    claude=True, parallel=True, cache_points=True, long_cache=True, json_schema=False, top_k=_top_k
+    claude=True, result_status=True, parallel=True, cache_points=True, long_cache=True, json_schema=False, top_k=_top_k
 )
-_OLD_CLAUDE: Final = Maker(claude=True, cache_points=True, json_schema=False, top_k=_top_k)
-_NOVA: Final = Maker(json_schema=False, cache_points=True, top_k=lambda value: {"inferenceConfig": {"topK": value}})
+_OLD_CLAUDE: Final = Maker(claude=True, result_status=True, cache_points=True, json_schema=False, top_k=_top_k)
+_NOVA: Final = Maker(
+    json_schema=False, result_status=True, cache_points=True, top_k=lambda value: {"inferenceConfig": {"topK": value}}
+)
 _NOVA_TWO: Final = Maker(
     json_schema=False,
+    result_status=True,
     cache_points=True,
     top_k=lambda value: {"inferenceConfig": {"topK": value}},
     effort=lambda word: {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": word}},

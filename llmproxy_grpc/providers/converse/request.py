@@ -57,7 +57,8 @@ def encode_count(request: ChatRequest, model: str) -> bytes:
 
 
 def _prompt(request: ChatRequest, model: str) -> dict[str, Any]:
-    history = History(request.messages, thinks=partial(_thinks, request, model))
+    status = maker_of(model).result_status
+    history = History(request.messages, thinks=partial(_thinks, request, model), result_status=status)
     body: dict[str, Any] = {"messages": history.turns()}
     system = history.system()
     if system:

@@ -51,6 +51,22 @@ def test_a_plain_request_is_its_messages():
     assert body(ask("Hello?")) == {"messages": [{"role": "user", "content": [{"text": "Hello?"}]}]}
 
 
+@pytest.mark.parametrize(
+    ("model", "status"),
+    [(CLAUDE, True), (NOVA, True), ("us.amazon.nova-2-lite-v1:0", True), ("anthropic.claude-v2:1", True)]
+    + [(model, False) for model in ("us.writer.palmyra-x5-v1:0", "openai.gpt-oss-120b-1:0", "meta.llama4")],
+)
+def test_only_makers_that_take_the_status_of_a_result_are_told_it(model, status):
+    results = [
+        ToolResultPart(tool_call_id=name, content=(TextPart(text="1"),), is_error=name == "b") for name in ("a", "b")
+    ]
+    request = ask(messages=(Message(Role.TOOL, tuple(results)),), tools=(FunctionTool("f"),))
+    sent = [block["toolResult"].get("status") for block in body(request, model)["messages"][0]["content"]]
+    assert sent == (["success", "error"] if status else [None, None])
+    named = [change.field for change in adapt_converse(request, model).changes]
+    assert named == ([] if status else ["messages[0].parts[1].tool_result.is_error"])
+
+
 def test_a_conversation_with_everything():
     picture = MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png")
     sound = MediaPart(kind=MediaKind.AUDIO, data=b"x", media_type="audio/mpeg")
