@@ -30,6 +30,7 @@ from llmproxy_grpc.providers.tool_arguments import as_object
 Block = dict[str, Any]
 
 _INSTRUCTIONS = frozenset({Role.SYSTEM, Role.DEVELOPER})
+_FAILED: Final = {"text": "The tool failed."}
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9\-()\[\]]+")
 _LONGEST_NAME: Final = 190
 """The limit is 200, and a number may follow."""
@@ -112,6 +113,9 @@ class History:
         result: Block = {"toolUseId": self._ids.of_result(part.tool_call_id), "content": content}
         if self._result_status:
             result["status"] = "error" if part.is_error else "success"
+            if part.is_error and not content:
+                # An error has to say something.
+                result["content"] = [_FAILED]
         return result
 
     def _media(self, part: MediaPart) -> Block:

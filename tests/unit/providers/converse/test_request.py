@@ -127,7 +127,7 @@ def test_a_conversation_with_everything():
                 "role": "user",
                 "content": [
                     {"toolResult": {"toolUseId": "a", "content": [{"text": "1"}, image], "status": "success"}},
-                    {"toolResult": {"toolUseId": "b", "content": [], "status": "error"}},
+                    {"toolResult": {"toolUseId": "b", "content": [{"text": "The tool failed."}], "status": "error"}},
                 ],
             },
         ],
