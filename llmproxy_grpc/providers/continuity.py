@@ -27,7 +27,7 @@ def fields_of(token: bytes) -> dict[str, Any]:
     """The fields that a token holds; none if it is of another API."""
     try:
         return _OBJECT.decode(token) if token else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
 
 

@@ -50,5 +50,5 @@ def thought_of(part: ReasoningPart) -> Thought | None:
         return None
     try:
         return _DECODER.decode(token.removeprefix(_WHOLE))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

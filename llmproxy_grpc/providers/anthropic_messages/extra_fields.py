@@ -36,7 +36,7 @@ def extra_fields_of(part: Part) -> Mapping[str, Any]:
         return {}
     try:
         return _FIELDS.decode(token.removeprefix(_MARK))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
 
 
