@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from llmproxy_grpc import __version__
+from llmproxy_grpc.calls import ANONYMOUS
 from llmproxy_grpc.config.faults import ConfigError
 from llmproxy_grpc.config.loader import Loaded, load
 from llmproxy_grpc.config.rules import RULES, Rule
@@ -103,7 +104,14 @@ def _add_records(parser: argparse.ArgumentParser) -> None:
     whose.add_argument("--end-user", metavar="ID", help="all records of this end user")
     whose.add_argument("--conversation", metavar="ID", help="all records of this conversation")
     erase.add_argument("--tenant", help="of this tenant alone")
-    for action in (stats, erase):
+    erased = actions.add_parser(
+        "erased",
+        help="print what was erased, a line of JSON each, for whoever holds an export of it",
+        description=OF_A_SERVER,
+    )
+    erased.set_defaults(command=_records_erased)
+    erased.add_argument("--tenant", default=ANONYMOUS.tenant, help="of this tenant; the default one without it")
+    for action in (stats, erase, erased):
         _add_configuration(action)
 
 
@@ -169,6 +177,13 @@ def _records_erase(options: argparse.Namespace) -> int:
     from llmproxy_grpc.record_commands import erase_records
 
     return erase_records(_load(options, options.config).config, options)
+
+
+def _records_erased(options: argparse.Namespace) -> int:
+    from llmproxy_grpc.record_commands import show_erased
+
+    show_erased(_load(options, options.config).config, options.tenant)
+    return 0
 
 
 def _load(options: argparse.Namespace, file: Path | None) -> Loaded:

@@ -1,6 +1,7 @@
 """`llmproxy records`: what operators do with the records of a server, running or not."""
 
 import argparse
+import json
 import sys
 import time
 from datetime import UTC, datetime
@@ -11,11 +12,14 @@ from llmproxy_grpc.config.schema import Config
 from llmproxy_grpc.records.end_users import EndUsers, read_key
 from llmproxy_grpc.records.erasure import erase
 from llmproxy_grpc.records.places import Places
-from llmproxy_grpc.records.record import parse_id
+from llmproxy_grpc.records.record import parse_id, spell_id
 from llmproxy_grpc.records.spool.room import spool_bytes
 from llmproxy_grpc.records.spool.segments import segments
 from llmproxy_grpc.records.store import Erase
 from llmproxy_grpc.records.stores import SQLITE, described, opener
+
+LAST = 2**63 - 1
+"""Behind every position."""
 
 
 def show_statistics(config: Config) -> None:
@@ -70,6 +74,22 @@ def erase_records(config: Config, options: argparse.Namespace) -> int:
     erased = erase(places, opener(records.store, places), what, clock_us=lambda: time.time_ns() // 1000)
     print(f"erased {erased} record{'s' * (erased != 1)} in {described(records.store, places)}")
     return 0
+
+
+def show_erased(config: Config, tenant: str) -> None:
+    """Prints a line of JSON for each record that was erased, in the order of their positions.
+
+    Raises:
+        FileNotFoundError: No server has ever kept records there.
+    """
+    records = config.records
+    reader = opener(records.store, _places(records))().reader()
+    try:
+        for stone in reader.tombstones(tenant, 0, LAST):
+            told = {"id": spell_id(stone.id), "seq": stone.seq, "reason": stone.reason, "time": _moment(stone.at)}
+            print(json.dumps(told))
+    finally:
+        reader.close()
 
 
 def _places(records: RecordsConfig) -> Places:

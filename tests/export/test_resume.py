@@ -9,8 +9,10 @@ from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc.calls import Caller
 from llmproxy_grpc.export import assembly
 from llmproxy_grpc.export.plans import LIFETIME
+from llmproxy_grpc.records.record import FeedbackKind
 from llmproxy_grpc.records.store import Batch, Erase
 from tests.fakes.exports import Got, a_chat, exporting
+from tests.fakes.records import a_judgement
 
 DAY = 86_400.0
 
@@ -29,6 +31,28 @@ TYPED = pb.ExportRequest(max_chunk_bytes=4096, output=pb.ExportOutput(format=pb.
 FIGURES = pb.ExportRequest(max_chunk_bytes=4096, output=pb.ExportOutput(format=pb.EXPORT_FORMAT_CSV))
 LIMITED = pb.ExportRequest(max_chunk_bytes=4096, selection=pb.ExportSelection(limit=77))
 
+REDACTED = pb.ExportRequest(
+    max_chunk_bytes=4096, output=pb.ExportOutput(redaction=pb.Redaction(mode=pb.REDACTION_MODE_TOKEN))
+)
+WORDS = pb.ExportRequest(max_chunk_bytes=4096, filter=pb.ExportFilter(texts=[pb.TextCondition(contains="me@")]))
+PART = pb.ExportRequest(
+    max_chunk_bytes=4096,
+    selection=pb.ExportSelection(split=pb.Split(validation_fraction=0.5)),
+    output=pb.ExportOutput(part=pb.SPLIT_PART_VALIDATION),
+)
+LABELLED = pb.ExportRequest(
+    max_chunk_bytes=4096,
+    selection=pb.ExportSelection(pairs=pb.PreferencePairs(feedback_name="grade")),
+    output=pb.ExportOutput(format=pb.EXPORT_FORMAT_TRL_KTO),
+)
+PAIRED = pb.ExportRequest(
+    max_chunk_bytes=4096,
+    selection=pb.ExportSelection(
+        pairs=pb.PreferencePairs(source=pb.PAIR_SOURCE_SCORE, feedback_name="grade", min_gap=0.1)
+    ),
+    output=pb.ExportOutput(format=pb.EXPORT_FORMAT_TRL_PREFERENCE),
+)
+
 
 @pytest.fixture
 def small_files(monkeypatch):
@@ -38,8 +62,21 @@ def small_files(monkeypatch):
 def some_chats():
     odd = {3: {"training_ok": False}, 4: {"keep": False}, 5: {"grpc_code": 13}}
     return [
-        a_chat("x" * (100 + number * 7 % 400), str(number), conversation=str(number % 20), **odd.get(number % 9, {}))
+        a_chat(
+            f"me@example.com {'x' * (100 + number // 2 * 7 % 400)}",
+            str(number),
+            conversation=str(number % 20),
+            **odd.get(number % 9, {}),
+        )
         for number in range(150)
+    ]
+
+
+def graded(chats):
+    """Two answers to each prompt, one better than the other."""
+    return [
+        a_judgement(chat.record.id, name="grade", kind=FeedbackKind.SCORE, number=number % 2 / 2 + 0.2)
+        for number, chat in enumerate(chats)
     ]
 
 
@@ -65,11 +102,24 @@ def content(messages):
 
 @pytest.mark.parametrize(
     "request_",
-    [PLAIN, PLANNED, PACKED, TYPED, FIGURES, LIMITED],
-    ids=["plain", "planned", "packed", "typed", "figures", "limited"],
+    [PLAIN, PLANNED, PACKED, TYPED, FIGURES, LIMITED, REDACTED, WORDS, PART, LABELLED, PAIRED],
+    ids=[
+        "plain",
+        "planned",
+        "packed",
+        "typed",
+        "figures",
+        "limited",
+        "redacted",
+        "words",
+        "part",
+        "labelled",
+        "paired",
+    ],
 )
 async def test_what_came_and_what_comes_behind_any_message_is_the_whole(server, writer, small_files, request_):
-    writer.write(Batch(entries=some_chats()))
+    chats = some_chats()
+    writer.write(Batch(entries=chats, feedback=graded(chats)))
     whole = await server.all(request_)
     assert len(whole.messages) > 6
     for count in range(1, len(whole.messages) + 1):

@@ -77,8 +77,9 @@ def hashes(turns: Iterable[str]) -> list[bytes]:
 class Exporting:
     """A server that exports one store, and a stub of it."""
 
-    def __init__(self, stub: Any, servicer: ExportServicer, folder: Path) -> None:
+    def __init__(self, stub: Any, servicer: ExportServicer, folder: Path, port: int) -> None:
         self.stub = stub
+        self.port = port
         self.servicer = servicer
         self.folder = folder
         self.caller = Caller()
@@ -179,7 +180,7 @@ async def exporting(
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
-    serving = Exporting(LlmProxyServiceStub(channel), servicer, folder)
+    serving = Exporting(LlmProxyServiceStub(channel), servicer, folder, port)
     try:
         yield serving
     finally:

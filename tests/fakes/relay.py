@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 from enum import Flag, auto
 from typing import Self
@@ -23,12 +24,14 @@ class Relay:
         port: The server's, on 127.0.0.1.
         latency: Seconds by which each piece is late, each way.
         chop: Passes on at most so many bytes at a time; 0 for pieces as they come.
+        cut_behind: Resets each connection behind so many bytes to its client, one number for each, then no more.
     """
 
-    def __init__(self, port: int, *, latency: float = 0.0, chop: int = 0) -> None:
+    def __init__(self, port: int, *, latency: float = 0.0, chop: int = 0, cut_behind: Iterable[int] = ()) -> None:
         self.latency = latency
         self.chop = chop
         self.port = 0
+        self._cuts = iter(cut_behind)
         self.accepted = 0
         self._server_port = port
         self._open: set[asyncio.StreamWriter] = set()
@@ -62,10 +65,7 @@ class Relay:
     def cut(self) -> None:
         """Resets every connection, on both sides."""
         for writer in tuple(self._open):
-            raw = writer.get_extra_info("socket")
-            if raw is not None and raw.fileno() >= 0:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            _reset(writer)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
@@ -87,10 +87,15 @@ class Relay:
             self._leave(task, writer, there[1])
 
     async def _pump(self, way: Way, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        left = next(self._cuts, None) if way is Way.TO_CLIENT else None
         with suppress(ConnectionError):
-            while data := await source.read(65536):
+            while data := await source.read(65536 if left is None else min(65536, left)):
+                left = None if left is None else left - len(data)
                 for start in range(0, len(data), self.chop or len(data)):
                     await self._pass(way, data[start : start + self.chop] if self.chop else data, sink)
+                if left == 0:
+                    _reset(sink)
+                    return
             await self._free[way].wait()
             sink.write_eof()
             return
@@ -109,3 +114,10 @@ class Relay:
         for writer in writers:
             self._open.discard(writer)
             writer.close()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    raw = writer.get_extra_info("socket")
+    if raw is not None and raw.fileno() >= 0:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import time
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -86,6 +87,11 @@ async def test_what_is_erased_is_gone_from_every_byte(tmp_path, by, running):
     assert status == 0
     assert "records       20\n" in printed
     assert "erased        1\n" in printed
+    status, printed = await command("erased", "-c", str(file))
+    told = json.loads(printed)
+    assert (status, told["id"], told["seq"], told["reason"]) == (0, gone.id, 2, "request")
+    assert datetime.fromisoformat(told["time"]) <= datetime.now(UTC)
+    assert await command("erased", "-c", str(file), "--tenant", "another") == (0, "")
 
 
 def arguments(by, end):
