@@ -97,6 +97,29 @@ PICTURE = example(
 )
 ODD_TEXT = example(user("a\u2028b\u2029c\u0085d\x00e\r\nf\u00e9\U0001f600"), assistant('"quoted" \\ and /slashed/'))
 HUGE = example(user("2 MiB: " + "h\u00e4 \n" * (2 * 1024 * 1024 // 5)), assistant("Long."))
+LATE_SYSTEM = example(user("1?"), assistant("One."), system("Be brief."), user("2?"), assistant("Two."))
+HALF_A_CHARACTER = example(user("Weather?"), assistant(call("call_1", '{"city":"\\ud83d","n":1}')), tools=(WEATHER,))
+RICH_SCHEMA = example(
+    user("Weather?"),
+    assistant(call("call_1", '{"city":null}')),
+    tools=(
+        FunctionTool(
+            "weather",
+            "Tells the weather.",
+            '{"$schema":"http://json-schema.org/draft-07/schema#","type":"object","additionalProperties":false,'
+            '"properties":{"city":{"type":["string","null"]},"n":{"oneOf":[{"const":1},{"exclusiveMinimum":2}]}}}',
+        ),
+    ),
+)
+DOTTED_NAME = example(
+    user("Weather?"), assistant(call("call_1", name="weather.now")), tools=(replace(WEATHER, name="weather.now"),)
+)
+LONG_ID = example(
+    user("Weather?"), assistant(call("c" * 200)), results(("c" * 200, "cold")), assistant("Cold."), tools=(WEATHER,)
+)
+EMPTY_RESULT = example(
+    user("Weather?"), assistant(call("call_1")), results(("call_1", "")), assistant("None."), tools=(WEATHER,)
+)
 PREFERENCE = replace(PLAIN, pair=Pair(assistant("Hello to you."), assistant("Hi.")), label=True)
 COUNTED = replace(PLAIN, figures=Figures(usage=Usage(input_tokens=90, output_tokens=10, total_tokens=100)))
 
@@ -112,6 +135,12 @@ EVERY_SHAPE = {
     "picture": PICTURE,
     "odd text": ODD_TEXT,
     "huge": HUGE,
+    "late system": LATE_SYSTEM,
+    "half a character": HALF_A_CHARACTER,
+    "rich schema": RICH_SCHEMA,
+    "dotted name": DOTTED_NAME,
+    "long id": LONG_ID,
+    "empty result": EMPTY_RESULT,
 }
 
 

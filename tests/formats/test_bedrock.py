@@ -51,6 +51,9 @@ def test_every_line_is_a_converse_request_that_alternates(write, objections):
         "two users": "consecutive_turns",
         "a key twice": "duplicate_keys",
         "picture": "media_not_supported",
+        "late system": "late_instructions",
+        "half a character": "arguments_not_json",
+        "dotted name": "tool_name_invalid",
     }
     for name, line in zip(names, path.read_text().splitlines(), strict=True):
         row = json.loads(line)

@@ -14,7 +14,11 @@ PAIRED = {name: replace(made, pair=PREFERENCE.pair, label=True) for name, made i
 
 @pytest.mark.parametrize("form", [form for form in Format if form is not Format.CSV], ids=lambda form: form.name)
 def test_a_file_of_all_shapes_loads_with_all_its_rows(form, write, tmp_path):
-    path, names, _ = write(form, PAIRED, merge_turns=True)
+    shapes = dict(PAIRED)
+    if form is Format.BEDROCK_CONVERSE:
+        # It has schemas of tools as JSON and not as text, and a table has one type for each of their fields.
+        del shapes["rich schema"]
+    path, names, _ = write(form, shapes, merge_turns=True)
     loaded = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
     assert len(loaded) == len(names) > 3
     lines = [json.loads(line, parse_int=as_a_table_has_it) for line in path.read_bytes().split(b"\n")[:-1]]

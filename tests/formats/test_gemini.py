@@ -40,6 +40,8 @@ def test_every_line_is_made_of_contents_that_alternate(write):
         "two users": "consecutive_turns",
         "a key twice": "duplicate_keys",
         "picture": "media_not_supported",
+        "late system": "late_instructions",
+        "half a character": "arguments_not_json",
     }
     for name, line in zip(names, path.read_text().splitlines(), strict=True):
         roles = [content.role for content in read(line)]

@@ -71,6 +71,8 @@ def test_every_line_of_sharegpt_is_read_whole(write):
         "two users": "consecutive_turns",
         "parallel calls": "text_beside_tool_call",
         "picture": "media_not_supported",
+        "late system": "late_instructions",
+        "half a character": "arguments_not_json",
     }
     rows = dict(zip(names, read(path, SHAREGPT), strict=True))
     for name, row in rows.items():
@@ -105,6 +107,10 @@ def test_every_line_of_alpaca_is_read_with_its_history(write):
         "a key twice": "tools_not_supported",
         "ends on a call": "tools_not_supported",
         "picture": "media_not_supported",
+        "late system": "late_instructions",
+        **dict.fromkeys(
+            ("half a character", "rich schema", "dotted name", "long id", "empty result"), "tools_not_supported"
+        ),
     }
     rows = dict(zip(names, read(path, ALPACA), strict=True))
     assert rows["plain"]["_system"] == "Be brief."

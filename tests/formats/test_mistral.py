@@ -48,7 +48,12 @@ def validate(request, validator=MistralRequestValidatorV3):
 
 def test_every_line_is_valid_for_fine_tuning(write):
     path, names, reasons = write(Format.MISTRAL, {**EVERY_SHAPE, "calls": CALLS_ALONE})
-    assert reasons == {"parallel calls": "text_beside_tool_call"}
+    assert reasons == {
+        "parallel calls": "text_beside_tool_call",
+        "late system": "late_instructions",
+        "half a character": "arguments_not_json",
+        "dotted name": "tool_name_invalid",
+    }
     for name, request in zip(names, requests(path), strict=True):
         assert validate(request), name
 

@@ -32,7 +32,7 @@ def check():
 
 def test_every_line_has_messages_of_the_api(write, check):
     path, _, reasons = write(Format.OPENAI_CHAT, EVERY_SHAPE)
-    assert reasons == {}
+    assert reasons == {"half a character": "arguments_not_json", "dotted name": "tool_name_invalid"}
     for line in path.read_text().splitlines():
         row = json.loads(line)
         assert row.keys() <= {"messages", "tools", "parallel_tool_calls"}
@@ -42,7 +42,10 @@ def test_every_line_has_messages_of_the_api(write, check):
 def test_every_preference_has_one_message_a_side(write, check):
     paired = {name: replace(made, pair=PREFERENCE.pair) for name, made in EVERY_SHAPE.items()}
     path, _, reasons = write(Format.OPENAI_PREFERENCE, paired)
-    assert reasons == {"picture": "media_not_supported"}
+    assert reasons == {
+        "picture": "media_not_supported",
+        "dotted name": "tool_name_invalid",
+    }
     for line in path.read_text().splitlines():
         row = json.loads(line)
         assert row.keys() == {"input", "preferred_output", "non_preferred_output"}

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from llmproxy_grpc.errors import (
     ProxyError,
@@ -24,19 +23,10 @@ from llmproxy_grpc.errors import (
 from llmproxy_grpc.messages import (
     FinishReason,
     FunctionTool,
-    MediaDetail,
-    MediaKind,
-    MediaPart,
-    Message,
     ProviderResponse,
-    Role,
     StreamEvent,
     TextDelta,
-    TextPart,
     ToolCallPart,
-    ToolChoice,
-    ToolMode,
-    ToolResultPart,
     UpstreamEnd,
 )
 from llmproxy_grpc.providers.http import HttpClient
@@ -63,9 +53,6 @@ names = st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=12
 @pytest.fixture(params=HTTP_KINDS, ids=lambda kind: kind.name)
 def kind(request: pytest.FixtureRequest) -> HttpKind:
     return request.param
-
-
-PICTURE = MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png")
 
 
 @pytest.fixture
@@ -376,60 +363,3 @@ async def test_a_complete_stream_gives_its_connection_back(kind, provider, upstr
         upstream.script(kind.streaming(kind.stream(TEXTS, ("5", "7"))))
         await collected(provider.stream(ask(), kind.model))
     assert upstream.connections == 1
-
-
-async def test_calls_can_be_forbidden(kind, provider, upstream):
-    upstream.handler = kind.respond
-    request = ask(tools=(FunctionTool("f"),), tool_choice=ToolChoice(ToolMode.NONE))
-    adapted = provider.adapt(request, kind.model)
-    assert adapted.unsupported == ()
-    await provider.chat(adapted.request, kind.model)
-    sent = upstream.requests[-1].body
-    assert b'"none"' in sent.lower() or b'"f"' not in sent
-
-
-async def test_that_a_tool_failed_is_sent_or_named_but_no_reason_to_refuse(kind, provider, upstream):
-    told = provider.features(kind.model).result_errors
-    called = Message(Role.ASSISTANT, (ToolCallPart(id="call_1", name="f", arguments_json="{}"),))
-    bodies = []
-    for failed in (False, True):
-        result = ToolResultPart(tool_call_id="call_1", content=(TextPart(text="No."),), is_error=failed)
-        messages = (*ask().messages, called, Message(Role.TOOL, (result,)))
-        adapted = provider.adapt(ask(messages=messages, tools=(FunctionTool("f"),)), kind.model)
-        assert adapted.unsupported == ()
-        named = [found.field for found in adapted.changes if found.dropped]
-        assert named == (["messages[2].parts[0].tool_result.is_error"] if failed and not told else [])
-        upstream.script(Answer.json(kind.answer(FULL)))
-        await provider.chat(adapted.request, kind.model)
-        bodies.append(upstream.requests[-1].body)
-    assert (bodies[0] != bodies[1]) is told
-
-
-async def test_the_end_users_id_is_sent_where_it_is_said_to_be_and_never_a_reason_to_refuse(kind, provider, upstream):
-    adapted = provider.adapt(ask(end_user_id="user-4711"), kind.model)
-    assert (adapted.unsupported, adapted.changes) == ((), ())
-    upstream.script(Answer.json(kind.answer(FULL)))
-    await provider.chat(adapted.request, kind.model)
-    assert (b"user-4711" in upstream.requests[-1].body) is provider.features(kind.model).end_user
-
-
-async def test_how_closely_to_look_at_a_picture_is_sent_or_named(kind, provider, upstream):
-    upstream.handler = kind.respond
-    features = provider.features(kind.model)
-    bodies = []
-    for detail in MediaDetail:
-        picture = replace(PICTURE, detail=detail)
-        messages = (Message(Role.USER, (picture, TextPart(text="?"))),)
-        adapted = provider.adapt(ask(messages=messages), kind.model)
-        named = [found.field for found in adapted.unsupported]
-        if MediaKind.IMAGE not in features.media:
-            assert named == ["messages[0].parts[0].image"]
-        elif detail and not features.media[MediaKind.IMAGE].detail:
-            assert named == ["messages[0].parts[0].image.detail"]
-        else:
-            assert named == []
-        upstream.script(kind.streaming(kind.stream(TEXTS, ("5", "7"))))
-        await collected(provider.stream(adapted.request, kind.model))
-        bodies.append(upstream.requests[-1].body)
-    told = MediaKind.IMAGE in features.media and bool(features.media[MediaKind.IMAGE].detail)
-    assert len(set(bodies)) == (len(MediaDetail) if told else 1)

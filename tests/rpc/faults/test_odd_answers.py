@@ -50,11 +50,9 @@ async def test_half_characters_of_two_events_are_joined(serve, upstream):
 
 MOST = 2**31 - 1
 LIES: dict[str, tuple[str, tuple[int, int]]] = {
-    "negative": ('{"prompt_tokens":-5,"completion_tokens":-7,"total_tokens":-12}', (0, 0)),
     "huge": ('{"prompt_tokens":99999999999999999999,"completion_tokens":1e30}', (MOST, MOST)),
     "200 digits": (f'{{"prompt_tokens":5,"completion_tokens":{"9" * 200}}}', (5, MOST)),
     "fractions": ('{"prompt_tokens":5.9,"completion_tokens":7.0}', (5, 7)),
-    "zero": ('{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}', (0, 0)),
     "details of the wrong type": ('{"prompt_tokens":5,"completion_tokens":7,"prompt_tokens_details":[1]}', (5, 7)),
     "more cached than read": (
         '{"prompt_tokens":5,"completion_tokens":7,"prompt_tokens_details":{"cached_tokens":500}}',
@@ -74,9 +72,22 @@ async def test_usage_that_lies_is_clipped_to_what_can_be(serve, upstream, method
             assert answer.usage.source == generation_pb2.USAGE_SOURCE_PROVIDER, name
 
 
+NO_COUNTS = (
+    "null",
+    "{}",
+    "[]",
+    '"many"',
+    "7",
+    '{"prompt_tokens_details":null}',
+    '{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}',
+    '{"prompt_tokens":-5,"completion_tokens":-7,"total_tokens":-12}',
+)
+
+
 async def test_usage_that_is_absent_or_none_is_estimated(serve, upstream, method):
+    """A prompt of no token is none: whoever reports zeros does not count."""
     async with proxying(serve, upstream) as server:
-        for usage in ("null", "{}", "[]", '"many"', "7", '{"prompt_tokens_details":null}'):
+        for usage in NO_COUNTS:
             upstream.script(saying(chunk(f'{{"content":"{"x" * 40}"}}', method, usage=usage), method))
             answer = await said(called(server, method))
             assert answer.usage.source == generation_pb2.USAGE_SOURCE_ESTIMATE, usage
