@@ -22,6 +22,7 @@ from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.message import Message as ProtoMessage
 from google.rpc.status_pb2 import Status
 
+from llmproxy_client import Client, connect
 from llmproxy_client.ctl.cli import run
 from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.v1.chat_pb2 import Candidate, ChatResponse, StreamResponse
@@ -338,6 +339,17 @@ def _certificates(tmp_path_factory) -> Certificates:
 @pytest.fixture(name="readme", scope="session")
 def _readme() -> str:
     return (Path(__file__).parent.parent / "README.md").read_text()
+
+
+@pytest.fixture(name="client")
+def _client(target) -> Iterator[Client]:
+    with connect(target, retries=False) as client:
+        yield client
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path) -> Path:
+    return tmp_path / "deep" / "data"
 
 
 @pytest.fixture(name="ctl")

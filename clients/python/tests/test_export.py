@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 from functools import partial
-from pathlib import Path
 
 import grpc
 import pytest
@@ -16,7 +15,6 @@ from llmproxy_client import (
     DifferentExport,
     FolderInUse,
     aio,
-    connect,
     export,
 )
 from llmproxy_client.dataset import Download
@@ -36,17 +34,6 @@ LINES = [
 ]
 WHOLE = b"".join(LINES)
 NO_WAIT = partial(export, sleep=lambda _seconds: None)
-
-
-@pytest.fixture(name="client")
-def _client(target):
-    with connect(target, retries=False) as client:
-        yield client
-
-
-@pytest.fixture(name="folder")
-def _folder(tmp_path) -> Path:
-    return tmp_path / "deep" / "data"
 
 
 def test_an_export_leaves_file_manifest_and_card_and_nothing_else(client, script, dataset, folder):

@@ -3,11 +3,10 @@
 import asyncio
 import json
 import time
-from pathlib import Path
 
 import pytest
 
-from llmproxy_client import aio, connect, export
+from llmproxy_client import aio, export
 from llmproxy_client.dataset import Download
 from llmproxy_client.dataset.part import PartFile
 from llmproxy_client.v1.export_pb2 import ExportRequest
@@ -16,17 +15,6 @@ LINES = [
     json.dumps({"messages": [{"role": "user", "content": f"{number}" * 9}]}).encode() + b"\n" for number in range(11)
 ]
 WHOLE = b"".join(LINES)
-
-
-@pytest.fixture(name="client")
-def _client(target):
-    with connect(target, retries=False) as client:
-        yield client
-
-
-@pytest.fixture(name="folder")
-def _folder(tmp_path) -> Path:
-    return tmp_path / "deep" / "data"
 
 
 @pytest.mark.parametrize("step", ["append", "_take_chunk", "complete"])
