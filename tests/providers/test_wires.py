@@ -50,16 +50,6 @@ arguments = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=6), j
 names = st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=12).filter(lambda name: name[0].isalpha())
 
 
-@pytest.fixture(params=HTTP_KINDS, ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest) -> HttpKind:
-    return request.param
-
-
-@pytest.fixture
-async def provider(kind: HttpKind, upstream: FaultyUpstream, http: HttpClient) -> Provider:
-    return await kind.provider(upstream, http)
-
-
 def text_of(events: Sequence[StreamEvent]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
 
@@ -135,20 +125,25 @@ def spelled(body: bytes, call: ToolCallPart) -> bytes:
     return body.replace(json.dumps(call.arguments_json).encode(), call.arguments_json.encode())
 
 
+async def arguments_of_an_object(kind: HttpKind, provider: Provider, upstream: FaultyUpstream, text: str) -> list[str]:
+    """The arguments of a call that come as this object: of an answer in pieces, and of a whole one."""
+    call = ToolCallPart(id="call_1", name="f", arguments_json=text)
+    answer = Answer.json(spelled(kind.calls_answer([call]), call))
+    upstream.script(answer, answer)
+    request = ask(tools=(FunctionTool("f"),))
+    in_pieces = assembled(await collected(provider.stream(request, kind.model)))
+    whole = await provider.chat(request, kind.model)
+    return [answered.candidates[0].message.parts[0].arguments_json for answered in (in_pieces, whole)]
+
+
 # The wire of one vendor alone, whose arguments are text.
 LIBERAL_KINDS = [kind for kind in HTTP_KINDS if kind.name != "cohere"]
 
 
 @pytest.mark.parametrize("kind", LIBERAL_KINDS, ids=lambda kind: kind.name)
 async def test_half_a_character_in_arguments_that_are_an_object_fails_no_call(kind, provider, upstream):
-    call = ToolCallPart(id="call_1", name="f", arguments_json='{"x":"a\\ud83d"}')
-    answer = Answer.json(spelled(kind.calls_answer([call]), call))
-    upstream.script(answer, answer)
-    request = ask(tools=(FunctionTool("f"),))
-    in_pieces = assembled(await collected(provider.stream(request, kind.model)))
-    for answered in (in_pieces, await provider.chat(request, kind.model)):
-        (part,) = answered.candidates[0].message.parts
-        assert json.loads(part.arguments_json) == {"x": "a\ufffd"}
+    for arguments_json in await arguments_of_an_object(kind, provider, upstream, '{"x":"a\\ud83d"}'):
+        assert json.loads(arguments_json) == {"x": "a\ufffd"}
 
 
 @pytest.mark.parametrize("kind", LIBERAL_KINDS, ids=lambda kind: kind.name)
@@ -156,14 +151,7 @@ async def test_half_a_character_in_arguments_that_are_an_object_fails_no_call(ki
     "text", ['{"x":1.10,"z":1e2,"w":100000000000000000000.0}', '{"a":1,"a":2}', '{ "n" : 9007199254740993 }', "{}"]
 )
 async def test_arguments_that_are_an_object_arrive_to_the_byte(kind, text, provider, upstream):
-    call = ToolCallPart(id="call_1", name="f", arguments_json=text)
-    answer = Answer.json(spelled(kind.calls_answer([call]), call))
-    upstream.script(answer, answer)
-    request = ask(tools=(FunctionTool("f"),))
-    in_pieces = assembled(await collected(provider.stream(request, kind.model)))
-    for answered in (in_pieces, await provider.chat(request, kind.model)):
-        (part,) = answered.candidates[0].message.parts
-        assert part.arguments_json == text
+    assert await arguments_of_an_object(kind, provider, upstream, text) == [text, text]
 
 
 def halved(told: bytes) -> bytes:

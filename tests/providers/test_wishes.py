@@ -1,6 +1,5 @@
 """Every kind that speaks HTTP: what of a request is sent, and what is named that cannot be."""
 
-import pytest
 from msgspec.structs import replace
 
 from llmproxy_grpc.messages import (
@@ -16,26 +15,12 @@ from llmproxy_grpc.messages import (
     ToolMode,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.http import HttpClient
-from llmproxy_grpc.providers.provider import Provider
-from tests.fakes.faulty_upstream import Answer, FaultyUpstream
+from tests.fakes.faulty_upstream import Answer
 from tests.providers.conversations import ask, collected
-from tests.providers.http_kind import HttpKind
-from tests.providers.kinds import HTTP_KINDS
 
 TEXTS = ["One", " two", " three"]
 FULL = "One two three"
 PICTURE = MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png")
-
-
-@pytest.fixture(params=HTTP_KINDS, ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest) -> HttpKind:
-    return request.param
-
-
-@pytest.fixture
-async def provider(kind: HttpKind, upstream: FaultyUpstream, http: HttpClient) -> Provider:
-    return await kind.provider(upstream, http)
 
 
 async def test_calls_can_be_forbidden(kind, provider, upstream):

@@ -1,7 +1,6 @@
 """Exports that are interrupted within a message: what is left can be gone on with."""
 
 import asyncio
-import json
 import time
 
 import pytest
@@ -11,9 +10,7 @@ from llmproxy_client.dataset import Download
 from llmproxy_client.dataset.part import PartFile
 from llmproxy_client.v1.export_pb2 import ExportRequest
 
-LINES = [
-    json.dumps({"messages": [{"role": "user", "content": f"{number}" * 9}]}).encode() + b"\n" for number in range(11)
-]
+LINES = [b'{"text": "%d"}\n' % number for number in range(11)]
 WHOLE = b"".join(LINES)
 
 
