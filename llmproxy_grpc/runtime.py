@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from random import Random
 from typing import Final, Self
 
@@ -16,6 +16,7 @@ from llmproxy_grpc.config.tree import Problem, spell
 from llmproxy_grpc.errors import ProxyError, UpstreamTimeout
 from llmproxy_grpc.health.switchboard import Switchboard
 from llmproxy_grpc.health.tracker import HealthTracker
+from llmproxy_grpc.lending import Lending
 from llmproxy_grpc.messages import Price
 from llmproxy_grpc.pricing.prices import Prices
 from llmproxy_grpc.pricing.shipped import shipped
@@ -115,9 +116,7 @@ class Runtime:
         observers.vitals.watch(
             target for route in self.catalog.routes() if route.strategy in BY_VITALS for target in route.targets
         )
-        self._leases = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._lending = Lending(self.router)
         self._refreshing: asyncio.Task[None] | None = None
         self._probing: dict[str, asyncio.Task[None]] = {}
 
@@ -161,17 +160,9 @@ class Runtime:
             async with asyncio.timeout(FIRST_LISTS):
                 await self.directory.refreshed.wait()
 
-    @contextmanager
-    def lend(self) -> Iterator[Router]:
+    def lend(self) -> AbstractContextManager[Router]:
         """Lends the router to a call; closing waits for it."""
-        self._leases += 1
-        self._idle.clear()
-        try:
-            yield self.router
-        finally:
-            self._leases -= 1
-            if self._leases == 0:
-                self._idle.set()
+        return self._lending
 
     async def probe(self, names: Sequence[str]) -> None:
         """Probes providers at once and records what came out; whoever asks meanwhile waits for the same probe."""
@@ -194,7 +185,7 @@ class Runtime:
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.wait((self._refreshing,))
-        await self._idle.wait()
+        await self._lending.all_back()
         await self._owned.aclose()
 
     def _listed_price(self, provider: str, upstream_model: str) -> Price | None:

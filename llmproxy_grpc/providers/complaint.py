@@ -75,7 +75,8 @@ def complaint(headers: Mapping[str, str], body: bytes) -> Complaint:
 def request_id(headers: Mapping[str, str]) -> str:
     """The provider's own id of a request, out of the headers of its answer; empty if it gives none."""
     for name in _REQUEST_IDS:
-        if found := identifier(headers.get(name)):
+        value = headers.get(name)
+        if value is not None and (found := identifier(value)):
             return found
     return ""
 

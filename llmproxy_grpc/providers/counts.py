@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 LARGEST_COUNT: Final = 2**31 - 1
@@ -10,13 +11,17 @@ LARGEST_COUNT: Final = 2**31 - 1
 
 def count(raw: Mapping[str, Any], name: str) -> int:
     """A count by its name: 0 if it is absent, negative or no number, and at most what 32 bits hold."""
-    return clipped(raw.get(name))
+    value = raw.get(name)
+    return 0 if value is None else clipped(value)  # most names stand for what other vendors count
+
+
+def counts(raw: Any, names: AbstractSet[str]) -> Mapping[str, int]:
+    """Those of the names that an object has, each as `count` reads it; none of what is no object."""
+    return {name: clipped(raw[name]) for name in raw.keys() & names} if isinstance(raw, dict) else {}
 
 
 def clipped(value: Any) -> int:
     """A value as a count, as `count` reads one."""
-    if value is None:
-        return 0
     if value.__class__ is int:
         return value if 0 <= value <= LARGEST_COUNT else min(max(value, 0), LARGEST_COUNT)
     if isinstance(value, float) and not math.isnan(value):

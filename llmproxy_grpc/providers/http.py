@@ -235,6 +235,8 @@ class HttpResponse:
             if size > limit:
                 raise UpstreamProtocolError("The provider's answer is too long.", fault=Fault(http_status=self.status))
             pieces.append(piece)
+            if self._content.at_eof():
+                break  # nearly always: the end came with the last piece
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def chunk(self) -> bytes:

@@ -16,14 +16,14 @@ def admitted(choice: Choice[Request], admits: Admits) -> Choice[Request]:
     Raises:
         NoProviderAvailable: There is none; names the providers.
     """
-
-    def left(candidates: Sequence[Candidate[Request]]) -> Sequence[Candidate[Request]]:
-        return [candidate for candidate in candidates if admits(candidate.target.provider)]
-
-    candidates = left(choice.candidates)
+    candidates = _left(choice.candidates, admits)
     if not candidates:
         raise out_of_service(candidate.target.provider for candidate in choice.candidates)
-    return Choice(candidates, lambda error, tried: left(choice.instead(error, tried)))
+    return Choice(candidates, lambda error, tried: _left(choice.instead(error, tried), admits))
+
+
+def _left(candidates: Sequence[Candidate[Request]], admits: Admits) -> Sequence[Candidate[Request]]:
+    return [candidate for candidate in candidates if admits(candidate.target.provider)]
 
 
 def out_of_service(providers: Iterable[str]) -> NoProviderAvailable:

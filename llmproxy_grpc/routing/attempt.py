@@ -7,7 +7,7 @@ from typing import Final, Generic, Self
 
 from msgspec import structs
 
-from llmproxy_grpc.calls import Attempt, Call, CallObserver
+from llmproxy_grpc.calls import Attempt, Audience, Call
 from llmproxy_grpc.errors import (
     CallerCancelled,
     DeadlineExceeded,
@@ -48,14 +48,23 @@ EARLY: Final = 0.002
 
 
 class Trying(Generic[Request, Answer]):
-    """A try of one target while it runs. Use it as a context: leaving it tells the observers how it ended."""
+    """A try of one target while it runs. Use it as a context: leaving it tells the observers how it ended.
+
+    Args:
+        call: Whose attempt it is.
+        operation: What is asked.
+        candidate: Whom.
+        audience: Told of its begin, its outputs and its end.
+        clock: Monotonic seconds.
+        quote: What the target costs.
+    """
 
     def __init__(
         self,
         call: Call,
         operation: Operation[Request, Answer],
         candidate: Candidate[Request],
-        observers: Sequence[CallObserver],
+        audience: Audience,
         clock: Callable[[], float],
         *,
         quote: Quote = UNKNOWN,
@@ -64,9 +73,7 @@ class Trying(Generic[Request, Answer]):
         self._operation = operation
         self._candidate = candidate
         self._quote = quote
-        self._observers = observers
-        # Told of every token: those who would not listen are not even asked.
-        self._listeners = [observer for observer in observers if type(observer).output is not CallObserver.output]
+        self._audience = audience
         self._clock = clock
         self._started_at = clock()
         self._patience = Patience()
@@ -92,8 +99,8 @@ class Trying(Generic[Request, Answer]):
         call.provider, call.provider_kind = target.provider, self._candidate.provider.kind
         call.upstream_model, call.upstream_request_id = target.upstream_model, ""
         call.usage = call.usage_before
-        for observer in self._observers:
-            observer.attempt_started(call, target.provider, target.upstream_model)
+        for tell in self._audience.attempt_started:
+            tell(call, target.provider, target.upstream_model)
         return self
 
     def __exit__(self, _kind: object, raised: BaseException | None, _trace: object) -> None:
@@ -115,8 +122,8 @@ class Trying(Generic[Request, Answer]):
             self._first_output,
         )
         self._call.attempts.append(attempt)
-        for observer in self._observers:
-            observer.attempt_ended(self._call, attempt)
+        for tell in self._audience.attempt_ended:
+            tell(self._call, attempt)
 
     def adopt(self, call: Call) -> None:
         """Goes on for the call itself, of which it had a copy."""
@@ -233,11 +240,11 @@ class Trying(Generic[Request, Answer]):
             self._first_output = now - self._started_at
             if self.succeeded is not None:
                 self.succeeded(self._first_output)
-            for observer in self._observers:
-                observer.first_output(self._call, self._first_output)
+            for tell in self._audience.first_output:
+                tell(self._call, self._first_output)
         else:
-            for observer in self._listeners:
-                observer.output(self._call, now - self._last_output_at)
+            for tell in self._audience.output:
+                tell(self._call, now - self._last_output_at)
         self._last_output_at = now
 
     def _estimate(self) -> Usage | None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from llmproxy_grpc.calls import Call, CallObserver
+from llmproxy_grpc.calls import Audience, Call, CallObserver
 from llmproxy_grpc.config.schema import TimeoutsConfig
 from llmproxy_grpc.errors import (
     CapabilityNotSupported,
@@ -97,7 +97,7 @@ class Router:
         self._hedging = hedging
         self._continues = continues
         self._admits = admits
-        self._observers = tuple(observers)
+        self._audience = Audience.of(observers)
         self._clock = clock
 
     async def chat(self, call: Call, request: ChatRequest) -> ProviderResponse:
@@ -273,7 +273,7 @@ class Router:
         quote = self._prices.quote(target.provider, target.upstream_model)
         if self._by_credential:
             candidate = self._credentialed(candidate, permit)
-        trying = Trying(call, operation, candidate, self._observers, self._clock, quote=quote)
+        trying = Trying(call, operation, candidate, self._audience, self._clock, quote=quote)
         if streaming:
             trying.succeeded = partial(self._circuits.first_output, target, permit)
         warned = len(call.warnings)

@@ -19,6 +19,8 @@ class ChatServicer:
         call = rpc.call
         accepted = await accept(request, call)
         with self._lend_router() as router:
-            response = await router.chat(call, accepted)
-        send_trailers(rpc, with_target=True)
-        return from_response(response, call, describe=describe)
+            answer = await router.chat(call, accepted)
+        response = from_response(answer, call, describe=describe)
+        # Of an answer, unlike of its call, the usage is always known: an estimate at least.
+        send_trailers(rpc, with_target=True, usage=response.usage)
+        return response

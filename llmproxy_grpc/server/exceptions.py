@@ -1,4 +1,19 @@
-"""What may be kept of an exception: its type and places, never its text, nor the frames that hold a request."""
+"""What an exception says of its call, and what may be kept of it: never its text, nor frames that hold a request."""
+
+import asyncio
+
+from llmproxy_grpc.errors import CallerCancelled, InternalError, ProxyError
+
+
+def verdict(raised: BaseException) -> ProxyError:
+    """How a call ended that ended with this exception: as it says itself, by its caller's leaving, or by our fault."""
+    if isinstance(raised, ProxyError):
+        return raised
+    if isinstance(raised, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            return CallerCancelled("The caller left.")
+    return InternalError("The proxy failed.")
 
 
 def anonymous(exception: BaseException) -> dict[str, object]:

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from llmproxy_grpc._gen.v1 import chat_pb2
-from llmproxy_grpc.calls import ANONYMOUS, Call
+from llmproxy_grpc.calls import ANONYMOUS, Audience, Call
 from llmproxy_grpc.errors import CallerCancelled, DeadlineExceeded, UpstreamServerError
 from llmproxy_grpc.messages import (
     CandidateFinish,
@@ -95,7 +95,7 @@ async def test_an_attempt_that_the_deadlines_timer_ended_a_little_early_ended_by
     now = datetime.now(UTC)
     call = Call("id", "Chat", "", ANONYMOUS, now, started_at=0.0, deadline_at=100.0)
     candidate = Candidate(Target("scripted", "m"), ScriptedProvider(), ChatRequest("m", ()))
-    with pytest.raises(asyncio.CancelledError), Trying(call, CHAT, candidate, [], lambda: 100.0 - before):
+    with pytest.raises(asyncio.CancelledError), Trying(call, CHAT, candidate, Audience.of([]), lambda: 100.0 - before):
         raise asyncio.CancelledError
     assert type(call.attempts[0].error) is kind
 

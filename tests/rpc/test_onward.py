@@ -40,8 +40,12 @@ async def test_a_provider_finds_the_call_that_it_serves(serve):
 
 @pytest.mark.parametrize("odd", ["", "zz", "00-0af7-b7-01", "00-" + "0" * 600])
 async def test_a_trace_that_is_none_goes_nowhere(serve, odd):
-    call = await seen(serve, ("traceparent", odd), ("x-request-id", "r"))
+    call = await seen(serve, ("traceparent", odd), ("tracestate", "a=b"), ("x-request-id", "r"))
     assert call.trace == ()
+
+
+async def test_the_state_of_no_trace_goes_nowhere(serve):
+    assert (await seen(serve, ("tracestate", "a=b"), ("x-request-id", "r"))).trace == ()
 
 
 @pytest.mark.parametrize(("told", "hops"), [("0", 0), ("1", 1), (str(MOST_HOPS), MOST_HOPS), ("-1", 0), ("x", 0)])

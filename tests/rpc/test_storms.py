@@ -46,7 +46,7 @@ class Left:
         self.in_flight = sum(server.app._admission.in_flight.values())
         self.attempts = sum(server.app._tracker.in_flight(name) for name in server.app._runtime.providers)
         self.waiting = sum(gate.waiting for gate in server.app._admission._gates.values())
-        self.leases = server.app._runtime._leases
+        self.leases = server.app._runtime._lending.out
 
     def is_no_more_than(self, before):
         assert (self.in_flight, self.attempts, self.waiting, self.leases) == (0, 0, 0, 0)
@@ -56,7 +56,7 @@ class Left:
 
 async def calm(server):
     """Waits until nothing is in flight."""
-    await until(lambda: not server.app._admission._running and not server.app._runtime._leases, within=20)
+    await until(lambda: not server.app._admission._running and not server.app._runtime._lending.out, within=20)
 
 
 async def cancelled_in(server, phase):

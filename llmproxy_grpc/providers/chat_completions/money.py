@@ -18,6 +18,8 @@ _TICKS_PER_NANO: Final = 10
 
 def read_cost(usage: Mapping[str, Any]) -> Cost | None:
     """Reads the charge in a `usage` object; None if it tells none."""
+    if "cost" not in usage and "cost_in_usd_ticks" not in usage:  # nearly always
+        return None
     ticks = usage.get("cost_in_usd_ticks")  # xAI
     if ticks.__class__ is int and 0 <= ticks <= _MOST * _NANOS * _TICKS_PER_NANO:
         return Cost("USD", (ticks + _TICKS_PER_NANO // 2) // _TICKS_PER_NANO)

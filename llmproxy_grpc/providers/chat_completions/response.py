@@ -148,8 +148,12 @@ def metadata(answer: Answer[Any], model: str) -> JsonObject:
     found: dict[str, Any] = {}
     if answer.model is not None and answer.model != model:
         found["model"] = answer.model
-    for name in ("system_fingerprint", "service_tier", "citations", "search_results"):
-        value = getattr(answer, name)
-        if value:
-            found[name] = value
+    if answer.system_fingerprint:
+        found["system_fingerprint"] = answer.system_fingerprint
+    if answer.service_tier:
+        found["service_tier"] = answer.service_tier
+    if answer.citations:
+        found["citations"] = answer.citations
+    if answer.search_results:
+        found["search_results"] = answer.search_results
     return found

@@ -1,15 +1,14 @@
 """Tells the observers that a call started and, exactly once, how it ended."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
-from llmproxy_grpc.calls import CallObserver, Outcome
-from llmproxy_grpc.errors import CallerCancelled, InternalError, ProxyError
-from llmproxy_grpc.server.exceptions import anonymous, forget_frames
+from llmproxy_grpc.calls import Audience, CallObserver, Outcome
+from llmproxy_grpc.errors import ProxyError
+from llmproxy_grpc.server.exceptions import anonymous, forget_frames, verdict
 from llmproxy_grpc.server.rpc import Proceed, Rpc
 from llmproxy_grpc.server.status import code_of
 
@@ -22,29 +21,21 @@ class Observation:
     """The interceptor that tells metrics, logs and whoever else listens."""
 
     def __init__(self, observers: Sequence[CallObserver]) -> None:
-        self._observers = tuple(observers)
+        self._audience = Audience.of(observers)
 
     async def __call__(self, rpc: Rpc, proceed: Proceed) -> None:
         """Watches one call."""
-        previous = rpc.metadata.get("grpc-previous-rpc-attempts", "0")
+        previous = rpc.metadata.get("grpc-previous-rpc-attempts")
         if isinstance(previous, str) and previous.isdecimal() and len(previous) <= MOST_DIGITS:
             rpc.call.previous_attempts = int(previous)
-        for observer in self._observers:
-            observer.call_started(rpc.call)
-        error: ProxyError | None = InternalError("The proxy failed.")
+        for tell in self._audience.call_started:
+            tell(rpc.call)
         try:
             await proceed(rpc)
-            error = None
-        except ProxyError as raised:
-            error = raised
+        except BaseException as raised:
+            self._tell(rpc, verdict(raised))
             raise
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                error = CallerCancelled("The caller left.")
-            raise
-        finally:
-            self._tell(rpc, error)
+        self._tell(rpc, None)
 
     def _tell(self, rpc: Rpc, error: ProxyError | None) -> None:
         duration = time.monotonic() - rpc.call.started_at
@@ -52,9 +43,9 @@ class Observation:
             outcome = Outcome("OK", "", duration)
         else:
             outcome = Outcome(code_of(error).name, error.reason, duration, error)
-        for observer in self._observers:
+        for tell in self._audience.call_ended:
             try:
-                observer.call_ended(rpc.call, outcome)
+                tell(rpc.call, outcome)
             except Exception as exception:  # noqa: BLE001 - what fails to watch a call must not fail the call
                 log.error("observer_failed", request_id=rpc.call.request_id, **anonymous(exception))
         for attempt in rpc.call.attempts:

@@ -1,12 +1,12 @@
 """Records every call: its begin, and exactly once how it ended, before an answer that is complete leaves."""
 
-import asyncio
 from typing import Final
 
-from llmproxy_grpc.errors import CallerCancelled, InternalError, ProxyError, ProxyOverloaded
+from llmproxy_grpc.errors import ProxyOverloaded
 from llmproxy_grpc.records.keeping import Keeping
 from llmproxy_grpc.records.recorder import Recorder
 from llmproxy_grpc.records.spool.entries import Began
+from llmproxy_grpc.server.exceptions import verdict
 from llmproxy_grpc.server.rpc import Interceptor, Proceed, Rpc
 from llmproxy_grpc.server.taking import Rules, Taking
 from llmproxy_grpc.server.trailers import add_trailer
@@ -50,23 +50,14 @@ class Recording:
         if rpc.method.streaming:
             rpc.tape = lambda: taking.tape(self._complete)
         recorder.began(Began(call.id, call.caller.tenant, call.caller.key_id, call.method, taking.started_at))
-        error: ProxyError | None = InternalError("The proxy failed.")
         try:
             await proceed(rpc)
-            error = None
             if not taking.done:
                 await self._complete(taking)
-        except ProxyError as raised:
-            error = raised
-            raise
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                error = CallerCancelled("The caller left.")
-            raise
-        finally:
+        except BaseException as raised:
             if not taking.done:
-                recorder.ended(taking.ended(error))
+                recorder.ended(taking.ended(verdict(raised)))
+            raise
 
     async def _complete(self, taking: Taking) -> None:
         """Records an answer that is about to leave; it waits for that, though not for long."""
