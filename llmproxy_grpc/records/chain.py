@@ -70,7 +70,10 @@ class _Seen:
         Thinking, tokens of continuity, sources, hints and ids of calls are left out; neighbouring texts are one.
         """
         role = _SYSTEM if message.role == _DEVELOPER else message.role
-        return b"\x1e%d\x1f%s" % (role, b"".join(self._pieces(message.parts)))
+        parts = message.parts
+        if len(parts) == 1 and (part := parts[0]).WhichOneof("part") == "text":  # nearly always
+            return b"\x1e%d\x1f%s" % (role, part.text.encode())
+        return b"\x1e%d\x1f%s" % (role, b"".join(self._pieces(parts)))
 
     def _pieces(self, parts: Sequence[pb.ContentPart]) -> Iterator[bytes]:
         text: list[str] = []

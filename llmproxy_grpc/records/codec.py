@@ -33,7 +33,7 @@ RenderLine = Callable[[pb.ChatRequest, pb.ChatResponse], tuple[bytes | None, str
 
 
 def entry_of(ended: Ended, render: RenderLine | None = None) -> Entry:
-    """The row and the content of a call; who its parent is, only the store can tell.
+    """The row and the content of a call; who its parent is, and so the conversation, only the store can tell.
 
     Raises:
         ValueError: The frame holds something that cannot be read.
@@ -137,16 +137,15 @@ def _answer(ended: Ended) -> pb.ChatResponse | None:
 def _record(ended: Ended, answer: pb.ChatResponse | None, *, labels: Mapping[str, str]) -> Record:
     inputs, outputs, total, cached, written, thought, source, nanos, currency = ended.usage or NO_FIGURES
     known = ended.usage is not None
-    record_id = parse_id(ended.id)
     return Record(
-        id=record_id,
+        id=parse_id(ended.id),
         tenant=ended.tenant,
         method=ended.method,
         started_at=ended.started_at,
         ended_at=ended.started_at + ended.latency_us,
         caller_key_id=ended.caller_key_id,
         end_user=ended.end_user,
-        conversation=ended.conversation or spell_id(record_id),
+        conversation=ended.conversation,
         model=ended.model,
         provider=ended.provider,
         upstream_model=ended.upstream_model,

@@ -49,5 +49,7 @@ def _linked(record: Record, known: Parents) -> Record:
 
 def _ancestors(record: Record) -> list[bytes]:
     """The longest first."""
+    if not record.ancestors:  # nearly always
+        return []
     hashes = [record.ancestors[start : start + HASH_BYTES] for start in range(0, len(record.ancestors), HASH_BYTES)]
     return hashes[: -MOST_ANCESTORS - 1 : -1]

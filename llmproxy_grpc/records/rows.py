@@ -1,6 +1,7 @@
 """What both stores do outside of their databases: which rows of a batch are new, what is stored, what comes back."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Final, TypeVar
 
 import msgspec
@@ -10,6 +11,7 @@ from llmproxy_grpc.records.record import Body, Entry, Feedback, FeedbackKind, Re
 from llmproxy_grpc.records.store import Row
 
 COLUMNS: Final = Record.__struct_fields__
+_VALUES: Final = attrgetter(*COLUMNS)
 _SEQ: Final = COLUMNS.index("seq")
 _INGESTED_AT: Final = COLUMNS.index("ingested_at")
 _FEEDBACK: Final = Feedback.__struct_fields__
@@ -45,7 +47,7 @@ def new_feedback(
 def figures(entries: Sequence[Entry], first: int, now: int) -> Iterator[list[object]]:
     """A row of COLUMNS for each record, in the positions from `first` on."""
     for seq, entry in enumerate(entries, first):
-        row = [getattr(entry.record, name) for name in COLUMNS]
+        row = [*_VALUES(entry.record)]
         row[_SEQ], row[_INGESTED_AT] = seq, now
         yield row
 

@@ -20,7 +20,14 @@ from llmproxy_grpc.wire.events_reading import to_delta, to_finish
 from llmproxy_grpc.wire.request import to_messages, to_request
 from llmproxy_grpc.wire.request_writing import count_request, from_request, stream_request
 from llmproxy_grpc.wire.response import from_attempt, from_response, from_usage
-from llmproxy_grpc.wire.response_reading import to_metadata, to_response, to_usage, to_warning, to_warnings
+from llmproxy_grpc.wire.response_reading import (
+    to_candidates,
+    to_metadata,
+    to_response,
+    to_usage,
+    to_warning,
+    to_warnings,
+)
 from llmproxy_grpc.wire.structs import from_json, to_json
 
 __all__ = [
@@ -30,6 +37,7 @@ __all__ = [
     "to_message",
     "to_part",
     "to_json",
+    "to_candidates",
     "to_response",
     "to_embed_response",
     "to_delta",

@@ -30,11 +30,16 @@ _SOURCES = {source.value: source for source in UsageSource}
 def to_response(response: pb.ChatResponse) -> ProviderResponse:
     """Gives an answer; its id, its model and its route are left to the caller, who knows what they are worth."""
     return ProviderResponse(
-        candidates=tuple([_to_candidate(candidate) for candidate in response.candidates]),
+        candidates=to_candidates(response.candidates),
         usage=to_usage(response.usage) if response.HasField("usage") else None,
         warnings=to_warnings(response.warnings),
         relayed_metadata=to_metadata(response.provider_metadata),
     )
+
+
+def to_candidates(candidates: Iterable[pb.Candidate]) -> tuple[Candidate, ...]:
+    """Gives the candidates of an answer."""
+    return tuple([_to_candidate(candidate) for candidate in candidates])
 
 
 def to_finish_reason(number: int) -> FinishReason:
