@@ -57,7 +57,6 @@ from llmproxy_grpc.messages.events import (
 )
 from llmproxy_grpc.messages.price import Price, PriceTier, Rates
 from llmproxy_grpc.messages.request import (
-    MANY_MESSAGES,
     ChatRequest,
     FunctionTool,
     GenerationConfig,
@@ -70,7 +69,6 @@ from llmproxy_grpc.messages.request import (
 )
 
 __all__ = [
-    "MANY_MESSAGES",
     "Role",
     "MediaKind",
     "MediaDetail",

@@ -1,7 +1,6 @@
 """What a caller asks for: a conversation to answer, and how."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from msgspec import Struct
 
@@ -82,10 +81,6 @@ class RoutingPolicy(Struct, frozen=True):
     first_token_timeout: float | None = None
     idle_timeout: float | None = None
     drop_unsupported: bool = False
-
-
-MANY_MESSAGES: Final = 256
-"""From so many on, others may run between the steps of a call: each takes up to a millisecond for 500 messages."""
 
 
 class ChatRequest(Struct, frozen=True):

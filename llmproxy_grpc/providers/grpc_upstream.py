@@ -7,6 +7,7 @@ from typing import Final, Self
 from msgspec.structs import replace
 
 from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, generation_pb2, health_pb2, model_pb2
+from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.calls import current_call
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import CapabilityNotSupported, UpstreamOverloaded, UpstreamProtocolError
@@ -83,12 +84,12 @@ class GrpcProvider:
 
     async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
         """Answers a conversation in one piece."""
-        onward = _onward(request, upstream_model)
-        return answer_of(await self._line.ask("Chat", from_request(onward), chat_pb2.ChatResponse))
+        onward = await aside_if_long(from_request, _onward(request, upstream_model))
+        return answer_of(await self._line.ask("Chat", onward, chat_pb2.ChatResponse))
 
     async def stream(self, request: ChatRequest, upstream_model: str) -> AsyncGenerator[Sequence[StreamEvent], None]:
         """Answers a conversation in batches of events, one for each message of the upstream."""
-        onward = stream_request(_onward(request, upstream_model))
+        onward = await aside_if_long(stream_request, _onward(request, upstream_model))
         reading = StreamReading()
         async with aclosing(self._line.stream(onward)) as messages:
             async for message in messages:
@@ -107,7 +108,7 @@ class GrpcProvider:
 
     async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
         """Counts the tokens of a prompt; an estimate of the upstream is no count, and is made here as well."""
-        onward = count_request(_onward(request, upstream_model))
+        onward = await aside_if_long(count_request, _onward(request, upstream_model))
         answer = await self._line.ask("CountTokens", onward, model_pb2.CountTokensResponse)
         if answer.source != generation_pb2.USAGE_SOURCE_PROVIDER:
             raise CapabilityNotSupported("The upstream proxy can only estimate the tokens of this prompt.")

@@ -3,7 +3,6 @@
 A wire says where a model answers, how a request is written, and how answers and frames are read.
 """
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from copy import copy
@@ -12,9 +11,9 @@ from typing import Generic, Self
 
 from msgspec import Struct
 
+from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported, ProxyError, UpstreamProtocolError
 from llmproxy_grpc.messages import (
-    MANY_MESSAGES,
     ChatRequest,
     EmbedRequest,
     EmbedResponse,
@@ -140,18 +139,14 @@ class HttpChat(ABC, Generic[Frame]):
 
     async def chat(self, request: ChatRequest, model: str) -> ProviderResponse:
         """Answers a conversation in one piece; raises as every provider does."""
-        if len(request.messages) >= MANY_MESSAGES:
-            await asyncio.sleep(0)
-        path, body = self.path(model, stream=False), self.encode(request, model, stream=False)
+        path, body = self.path(model, stream=False), await aside_if_long(self.encode, request, model, stream=False)
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
             return self.read(await self.upstream.body(response), self._reply(response, request, model))
 
     async def stream(self, request: ChatRequest, model: str) -> AsyncGenerator[list[StreamEvent], None]:
         """Answers a conversation as a stream, as every provider does."""
-        if len(request.messages) >= MANY_MESSAGES:
-            await asyncio.sleep(0)
-        path, body = self.path(model, stream=True), self.encode(request, model, stream=True)
+        path, body = self.path(model, stream=True), await aside_if_long(self.encode, request, model, stream=True)
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
             if response.status != 200:

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.calls import Audience, Call, CallObserver
 from llmproxy_grpc.config.schema import TimeoutsConfig
 from llmproxy_grpc.errors import (
@@ -130,7 +131,7 @@ class Router:
             pass
         first = self._chooser.choose(CHAT, request).candidates[0]
         call.warnings.extend(first.warnings)
-        return TokenCount(prompt_tokens(first.request), UsageSource.ESTIMATE)
+        return TokenCount(await aside_if_long(prompt_tokens, first.request), UsageSource.ESTIMATE)
 
     async def stream(self, call: Call, request: ChatRequest) -> AsyncGenerator[Sequence[StreamEvent], None]:
         """Answers in batches of events, UpstreamEnd last; fails over only before the first batch.

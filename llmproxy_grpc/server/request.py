@@ -1,18 +1,18 @@
 """Accepts a request: every wrong field named at once, or the server's own value of it."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from google.protobuf.message import Message as AnyMessage
 
 from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2
+from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.errors import FeatureDisabled, FieldViolation, InvalidRequest, name_fields
-from llmproxy_grpc.messages import MANY_MESSAGES, ChatRequest, EmbedRequest, Message, Warning
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest, Warning
 from llmproxy_grpc.routing.router import Router
 from llmproxy_grpc.server.validation import features_off, unknown_fields, validate, validate_embed
-from llmproxy_grpc.wire import to_embed_request, to_messages, to_request
+from llmproxy_grpc.wire import to_embed_request, to_request
 
 RouterLease = Callable[[], AbstractContextManager[Router]]
 """Lends the current router: a reload waits for the calls that hold the old one."""
@@ -33,6 +33,10 @@ async def accept(
         InvalidRequest: Names every wrong field.
         FeatureDisabled: Names every field whose feature is not built.
     """
+    return await aside_if_long(_accepted, request, call, prefix, others)
+
+
+def _accepted(request: chat_pb2.ChatRequest, call: Call, prefix: str, others: Sequence[FieldViolation]) -> ChatRequest:
     call.model = request.model
     violations = [*others, *validate(request, prefix=prefix)]
     if violations:
@@ -44,15 +48,7 @@ async def accept(
             f"Not built in this version: {fields}. Leave it unset.", violations=disabled, metadata={"fields": fields}
         )
     warn_of_unknown_fields(request, call, prefix)
-    if len(request.messages) < MANY_MESSAGES:
-        return to_request(request)
-    messages: list[Message] = []
-    for start in range(0, len(request.messages), MANY_MESSAGES):
-        await asyncio.sleep(0)
-        messages += to_messages(request, start, start + MANY_MESSAGES)
-    accepted = to_request(request, messages)
-    await asyncio.sleep(0)
-    return accepted
+    return to_request(request)
 
 
 def accept_embed(request: embed_pb2.EmbedRequest, call: Call) -> EmbedRequest:

@@ -17,7 +17,7 @@ from llmproxy_grpc.wire.events import (
     warning_event,
 )
 from llmproxy_grpc.wire.events_reading import to_delta, to_finish
-from llmproxy_grpc.wire.request import to_messages, to_request
+from llmproxy_grpc.wire.request import to_request
 from llmproxy_grpc.wire.request_writing import count_request, from_request, stream_request
 from llmproxy_grpc.wire.response import from_attempt, from_response, from_usage
 from llmproxy_grpc.wire.response_reading import (
@@ -31,7 +31,6 @@ from llmproxy_grpc.wire.response_reading import (
 from llmproxy_grpc.wire.structs import from_json, to_json
 
 __all__ = [
-    "to_messages",
     "to_request",
     "to_embed_request",
     "to_message",

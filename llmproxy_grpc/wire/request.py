@@ -1,6 +1,6 @@
 """A conversation's request, from protobuf."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from llmproxy_grpc._gen.v1 import chat_pb2 as pb
@@ -11,7 +11,6 @@ from llmproxy_grpc.messages import (
     GenerationConfig,
     JsonObjectFormat,
     JsonSchemaFormat,
-    Message,
     Modality,
     ProviderTool,
     ReasoningConfig,
@@ -30,24 +29,12 @@ _MODALITIES = {modality.value: modality for modality in Modality}
 _DEFAULT_GENERATION = GenerationConfig()
 
 
-def to_messages(request: pb.ChatRequest, start: int, stop: int) -> list[Message]:
-    """Gives some of the messages of a validated request, for those who take long ones in steps."""
-    return [to_message(message) for message in request.messages[start:stop]]
-
-
-def to_request(request: pb.ChatRequest, messages: Sequence[Message] | None = None) -> ChatRequest:
-    """Gives a validated request; numbers of enumerations that this version does not know count as unspecified.
-
-    Args:
-        request: The request.
-        messages: All of its messages, if they are there already.
-    """
+def to_request(request: pb.ChatRequest) -> ChatRequest:
+    """Gives a validated request; numbers of enumerations that this version does not know count as unspecified."""
     tools = request.tools
-    if messages is None:
-        messages = [to_message(message) for message in request.messages]
     return ChatRequest(
         model=request.model,
-        messages=tuple(messages),
+        messages=tuple([to_message(message) for message in request.messages]),
         tools=tuple([_to_tool(tool) for tool in tools]) if tools else (),
         tool_choice=_to_tool_choice(request.tool_choice) if request.HasField("tool_choice") else None,
         generation=_to_generation(request.generation) if request.HasField("generation") else _DEFAULT_GENERATION,

@@ -1,6 +1,7 @@
 """Encoding takes time in proportion to a conversation: no caller may hold up a worker with many small messages."""
 
 import gc
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -22,7 +23,7 @@ from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.provider import Provider
 from llmproxy_grpc.server.validation.bounds import MAX_MESSAGES
 from tests.fakes.faulty_upstream import FaultyUpstream
-from tests.providers.conversations import ask
+from tests.providers.conversations import ask, collected
 from tests.providers.http_kind import HttpKind
 from tests.providers.kinds import HTTP_KINDS
 
@@ -72,6 +73,26 @@ async def seconds(provider: Provider, model: str, messages: Sequence[Message]) -
     start = time.process_time()
     await provider.chat(provider.adapt(request, model).request, model)
     return time.process_time() - start
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["chat", "stream"])
+async def test_a_long_conversation_is_written_beside_the_loop(kind, provider, upstream, monkeypatch, stream):
+    threads = []
+    wire = provider._wire
+    really = type(wire).encode
+
+    def encode(*given, **named):
+        threads.append(threading.current_thread())
+        return really(wire, *given, **named)
+
+    monkeypatch.setattr(wire, "encode", encode)
+    upstream.handler = kind.respond
+    for count in (2, FEW):
+        request = provider.adapt(ask(messages=(*SHAPES["turns"](count), user(HI))), kind.model).request
+        await (collected(provider.stream(request, kind.model)) if stream else provider.chat(request, kind.model))
+    short, long = threads
+    assert short is threading.current_thread()
+    assert long is not short
 
 
 @pytest.mark.parametrize("shape", SHAPES)

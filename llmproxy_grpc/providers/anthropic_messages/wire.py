@@ -2,6 +2,7 @@
 
 from urllib.parse import quote
 
+from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.messages import ChatRequest, ProviderResponse
 from llmproxy_grpc.providers.anthropic_messages.features import adapt_messages, features_of
 from llmproxy_grpc.providers.anthropic_messages.models import read_page
@@ -53,7 +54,8 @@ class AnthropicMessages(HttpChat[ServerSentEvent]):
 
     async def count_tokens(self, request: ChatRequest, model: str) -> int:
         """Counts the tokens of a prompt; raises as every provider does."""
-        async with self.upstream.post("/v1/messages/count_tokens", encode_count(request, model)) as response:
+        body = await aside_if_long(encode_count, request, model)
+        async with self.upstream.post("/v1/messages/count_tokens", body) as response:
             data = await self.upstream.body(response, _MAX_COUNT_BYTES)
             return decode(data, COUNTED).input_tokens
 

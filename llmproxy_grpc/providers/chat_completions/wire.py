@@ -5,6 +5,7 @@ from secrets import token_hex
 
 from msgspec import Struct
 
+from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
 from llmproxy_grpc.providers.adaptation import adapt
@@ -130,7 +131,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         path = self._dialect.quirks.count_path
         if not path:
             raise CapabilityNotSupported("This provider counts no tokens.")
-        body = self.encode(request, model, stream=False)
+        body = await aside_if_long(self.encode, request, model, stream=False)
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
             if response.status in NOT_THERE:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
+from llmproxy_grpc.aside import aside, aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound, UnsupportedParameter
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
 from llmproxy_grpc.providers.aws_credentials import Keys
@@ -29,6 +30,8 @@ from llmproxy_grpc.providers.upstream import JSON, Upstream, segment
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024
 _MAX_COUNT_BYTES: Final = 65536
 _MOST_PAGES: Final = 20
+_LONG: Final = 256 * 1024
+"""Bytes from which on a body is signed aside: that takes some milliseconds for each mebibyte."""
 _UNCOUNTED: Final = "Bedrock does not count the tokens of this model."
 
 
@@ -105,7 +108,7 @@ class Converse(HttpChat[Frame]):
         """Counts the tokens of a prompt; raises as every provider does."""
         if not self.features(model).count_tokens:
             raise CapabilityNotSupported(_UNCOUNTED)
-        path, body = _path(base_id(model), "count-tokens"), encode_count(request, model)
+        path, body = _path(base_id(model), "count-tokens"), await aside_if_long(encode_count, request, model)
         async with self.upstream.post(path, body, headers=await self.headers("POST", path, body)) as response:
             try:
                 return decode(await self.upstream.body(response, _MAX_COUNT_BYTES), COUNTED).inputTokens
@@ -139,8 +142,10 @@ class Converse(HttpChat[Frame]):
         if self._keys is None:
             return None
         headers = {"content-type": JSON} if method == "POST" else {}
-        url = f"{upstream.base_url}{path}"
-        return self._signer.sign(method, url, body, keys=await self._keys(), now=self._now(), headers=headers)
+        url, keys, now = f"{upstream.base_url}{path}", await self._keys(), self._now()
+        if len(body) >= _LONG:
+            return await aside(self._signer.sign, method, url, body, keys=keys, now=now, headers=headers)
+        return self._signer.sign(method, url, body, keys=keys, now=now, headers=headers)
 
 
 @lru_cache(maxsize=1024)  # callers choose the names

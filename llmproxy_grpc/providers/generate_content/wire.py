@@ -2,6 +2,7 @@
 
 from urllib.parse import quote
 
+from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
 from llmproxy_grpc.providers.features import Features
@@ -74,7 +75,10 @@ class GenerateContent(HttpChat[ServerSentEvent]):
     async def count_tokens(self, request: ChatRequest, model: str) -> int:
         """Counts the tokens of a prompt; raises as every provider does."""
         name = f"models/{bare(model)}"
-        body = encode_vertex_count(request, model) if self._place.vertex else encode_count(request, model, name=name)
+        if self._place.vertex:
+            body = await aside_if_long(encode_vertex_count, request, model)
+        else:
+            body = await aside_if_long(encode_count, request, model, name=name)
         data = await self._ask(self._place.method(model, "countTokens"), body, _MAX_COUNT_BYTES)
         return decode(data, COUNTED).totalTokens
 

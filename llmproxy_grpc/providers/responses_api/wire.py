@@ -5,6 +5,7 @@ from typing import Self
 
 from msgspec.structs import replace
 
+from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
 from llmproxy_grpc.providers.adaptation import adapt
@@ -96,7 +97,7 @@ class ResponsesApi(HttpChat[ServerSentEvent]):
         path = self._quirks.count_path
         if not path:
             raise CapabilityNotSupported("This provider counts no tokens.")
-        body = self._encoder.encode_count(request, model)
+        body = await aside_if_long(self._encoder.encode_count, request, model)
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
             if response.status in NOT_THERE:
