@@ -16,7 +16,9 @@ PATIENCE: Final = {"spool": 0.020, "durable": 0.150, "async": 0.0}
 LONGEST_PATIENCE: Final = 5.0
 """Seconds that a judgement waits, which nothing else keeps."""
 GAP: Final = 0.003
-"""Seconds between two wakings of the spool's thread, each of which costs tens of microseconds, at least."""
+"""Seconds between two wakings of the spool's thread while there are several calls: each costs tens of microseconds."""
+COMPANY: Final = 0.050
+"""Seconds for which a call that was seen beside another one says that there are several."""
 LULL: Final = 0.005
 """Seconds that the news of a call's begin may wait for company: nobody waits for it, and each wake-up costs."""
 
@@ -51,11 +53,14 @@ class Recorder:
         self._waiting: list[Offer] = []
         self._waiters: list[Waiter] = []
         """Of the answers among them."""
+        self._running = 0
+        """Calls that have begun and are not answered."""
         self._accepted = 0
         """Ends among them, which are counted with their hand-over."""
         self._flush: asyncio.Handle | None = None
         self._hurried = False
         self._put_at = 0.0
+        self._shared_until = 0.0
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -69,7 +74,8 @@ class Recorder:
         return bool(self._patience)
 
     def began(self, began: Began) -> None:
-        """A call has begun; nobody waits for that."""
+        """A call has begun; nobody waits for that. `ended` or `complete` follows, exactly once."""
+        self._running += 1
         self._waiting.append(Offer(began))
         if self._flush is None:
             self._flush = self._loop.call_later(LULL, self._put)
@@ -77,6 +83,7 @@ class Recorder:
     def ended(self, ended: Ended) -> None:
         """A call has ended, and nobody waits for its record."""
         self._offer(ended, None)
+        self._running -= 1
 
     async def complete(self, ended: Ended) -> bool:
         """A call has ended whose answer waits for its record; returns whether that is known to be written."""
@@ -86,7 +93,10 @@ class Recorder:
         waiter: Waiter = self._loop.create_future()
         self._waiters.append(waiter)
         self._offer(ended, waiter)
-        written = await waiter
+        try:
+            written = await waiter
+        finally:
+            self._running -= 1
         if written is None:
             self._tally.hurry()
         return bool(written)
@@ -117,15 +127,18 @@ class Recorder:
         self._put_soon()
 
     def _put_soon(self) -> None:
-        """At the end of the loop's turn, or a moment after the last time: calls share the waking of the spool's thread.
+        """At the end of the loop's turn, so that calls that end in one turn share one waking of the spool's thread.
 
-        Who is alone does not wait; where hundreds end in a second, all are done sooner for it.
+        If there are others, a moment after the last time, so that those of some turns do, and all are done sooner.
         """
         if self._hurried:
             return
         if self._flush is not None:
             self._flush.cancel()
-        wait = self._put_at + GAP - self._loop.time()
+        now = self._loop.time()
+        if self._running > 1:
+            self._shared_until = now + COMPANY
+        wait = self._put_at + GAP - now if now < self._shared_until else 0.0
         self._flush = self._loop.call_later(wait, self._put) if wait > 0 else self._loop.call_soon(self._put)
         self._hurried = True
 
