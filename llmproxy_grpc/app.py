@@ -374,7 +374,7 @@ class App:
             models=self._runtime.catalog.listed(),
             default_model=self._runtime.catalog.knows(DEFAULT),
             records="off" if self._keeping is None else str(self._keeping),
-            echoes=any(provider.kind == "echo" for provider in self._runtime.providers.values()),
+            echoes={provider.kind for provider in self._runtime.providers.values()} == {"echo"},
         )
 
     async def _close_runtimes(self) -> None:

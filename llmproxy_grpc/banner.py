@@ -26,7 +26,7 @@ class Offer(Struct, frozen=True, kw_only=True):
         mutual: Whether callers must show a certificate there.
         models: The ids of the models.
         default_model: Whether the model may be left open.
-        echoes: Whether one of the providers is `echo`.
+        echoes: Whether there is no provider but `echo`.
         records: What is kept of calls, and where.
     """
 

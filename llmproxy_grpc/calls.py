@@ -60,6 +60,8 @@ class Call(Struct):
     started_at: float
     deadline_at: float
     """When the proxy answers at the latest: a little before the caller's own deadline."""
+    ended_by: ProxyError | None = None
+    """What the proxy itself ends it with, before its time: a drain, or an operator."""
     previous_attempts: int = 0
     """How often the caller's library has tried before (grpc-previous-rpc-attempts)."""
     hops: int = 0

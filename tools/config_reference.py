@@ -16,7 +16,8 @@ PROSE = """\
 
 # Configuration
 
-`llmproxy check-config` names every fault of a configuration with its file, line, path and value; `llmproxy
+`llmproxy check-config` names the faults of a configuration with file, line, path and value: those of single values
+first, then, once there are none, what does not fit together, such as a name that is not there. `llmproxy
 config-schema` prints the JSON Schema, which editors use to complete and check keys. Every key is optional: without
 any configuration the server listens on this machine alone and looks for providers by itself.
 
@@ -45,7 +46,8 @@ Later wins:
 2. One file, YAML or (named `*.json`) JSON: that of `-c FILE`, else of the variable `LLMPROXY_CONFIG`, else
    `llmproxy.yaml` in the working folder, else none. It is UTF-8 text of at most 1 MiB.
 3. Environment variables: `LLMPROXY_` and the path in capitals, with `__` between the keys, such as
-   `LLMPROXY_GRPC__LISTEN`. A variable counts only if its first segment is a top-level key; the value is YAML.
+   `LLMPROXY_GRPC__LISTEN`. A variable counts only if its first segment is a top-level key, and one that is nearly such a key
+   is a fault; the value is YAML.
 4. The command line: `--set PATH=VALUE`, as often as needed, such as `--set grpc.listen=127.0.0.1:0`; the value is
    YAML.
 

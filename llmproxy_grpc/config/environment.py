@@ -1,6 +1,7 @@
 """What the environment and the command line say: one value at one path each, written in YAML."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -15,13 +16,19 @@ PREFIX: Final = "LLMPROXY_"
 def read_environment(environ: Mapping[str, str], folder: Path, faults: list[ConfigFault]) -> list[Node]:
     """The trees of all variables such as `LLMPROXY_GRPC__LISTEN`, the more specific later.
 
-    Variables whose first segment is no top-level key of the configuration are somebody else's business.
+    Variables whose first segment is no top-level key of the configuration are somebody else's business, unless it is
+    nearly one: then somebody has mistyped it.
     """
     found = []
     for name, text in environ.items():
         path = tuple(name.removeprefix(PREFIX).lower().split("__"))
-        if name.startswith(PREFIX) and name == name.upper() and path[0] in Config.model_fields:
+        if not name.startswith(PREFIX) or name != name.upper():
+            continue
+        if path[0] in Config.model_fields:
             found.append((len(path), name, path, text))
+        elif len(path) > 1 and (meant := get_close_matches(path[0], Config.model_fields, n=1)):
+            message = f"is no key of the configuration; did you mean {PREFIX}{meant[0].upper()}__…?"
+            faults.append(ConfigFault(name, None, path[0], None, message))
     return _trees([(Source(name, folder), path, text) for _, name, path, text in sorted(found)], faults)
 
 

@@ -208,4 +208,4 @@ def _providers(config: Config) -> list[str]:
 
 
 def _list(names: list[str]) -> str:
-    return ", ".join(names[:20]) or "none"
+    return ", ".join([*dict.fromkeys(names)][:20]) or "none"

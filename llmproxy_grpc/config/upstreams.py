@@ -22,8 +22,11 @@ _KINDS_WITH: Final[Mapping[str, frozenset[str]]] = {
         ("region", "profile", "access_key_id", "secret_access_key", "session_token"), frozenset({"bedrock"})
     ),
     **dict.fromkeys(("project", "location"), frozenset({"gemini"})),
+    "preset": frozenset({"openai"}),
 }
 LARGEST_LIMIT: Final = 1_000_000
+_ALONE: Final = frozenset({"local", "echo"})
+"""Kinds that have no upstream."""
 _REMOTE_KEYS: Final = frozenset(("base_url", "api_key", "api_keys", "headers", "preset"))
 
 
@@ -164,7 +167,7 @@ class ProviderConfig(Section):
         if self.api_key is not None and self.api_keys is not None:
             raise ValueError("has api_key and api_keys; keep one of them")
         strangers = {key for key, kinds in _KINDS_WITH.items() if self.kind not in kinds and self._sets(key)}
-        if self.kind in _LOCAL:
+        if self.kind in _ALONE:
             strangers |= {key for key in _REMOTE_KEYS if self._sets(key)}
         if strangers:
             raise ValueError(f"of kind {self.kind} has no use for {', '.join(sorted(strangers))}; remove it")

@@ -1,11 +1,33 @@
 """Opens and closes the HTTP listener, and tells the address that was really bound."""
 
+import logging
 from pathlib import Path
+from typing import Final
 
+import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from llmproxy_grpc.config.addresses import UNIX
+from llmproxy_grpc.server.exceptions import anonymous
 from llmproxy_grpc.sockets import SocketPath
+
+log = structlog.get_logger(__name__)
+
+
+class _OurLog(logging.Handler):
+    """Has aiohttp's complaints written as our own log lines: what a peer sends amiss is no news, what we do is."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one line for a request that failed by our fault; none for one that is no HTTP."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not isinstance(error, HttpProcessingError):
+            log.error("http_request_failed", **anonymous(error))
+
+
+_logger: Final = logging.getLogger("llmproxy.http")
+_logger.propagate = False
+_logger.addHandler(_OurLog())
 
 
 class HttpListener:
@@ -13,7 +35,7 @@ class HttpListener:
 
     def __init__(self, app: web.Application) -> None:
         self._socket: SocketPath | None = None
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, logger=_logger, handle_signals=False)
 
     async def start(self, listen: str) -> str:
         """Binds `HOST:PORT` or `unix:PATH`; returns the address with the real port.

@@ -285,6 +285,9 @@ class Trying(Generic[Request, Answer]):
         if isinstance(raised, asyncio.CancelledError | GeneratorExit):
             if self.beaten:
                 return CallerCancelled("Another attempt was faster.")
+            ended_by = self._call.ended_by
+            if ended_by is not None:
+                return type(ended_by)(ended_by.message)  # of its own: an error is completed for each attempt
             late = self._clock() >= self._call.deadline_at - EARLY
             return DeadlineExceeded("The deadline passed.") if late else CallerCancelled("The caller left.")
         if not isinstance(raised, ProxyError):

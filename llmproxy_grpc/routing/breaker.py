@@ -80,6 +80,11 @@ class Breaker:
         """When it will be half open."""
         return self._open_until
 
+    @property
+    def trial_at(self) -> float:
+        """When a call may begin all the same, where nobody else can be called."""
+        return self._probed_at + BETWEEN_TRIALS
+
     def state(self, now: float) -> State:
         """The state at a time."""
         if self._state is State.OPEN and now >= self._open_until:
@@ -98,7 +103,7 @@ class Breaker:
 
     def admits_trial(self, now: float) -> bool:
         """Whether a call may begin all the same, where nobody else can be called: one a second."""
-        return self.admits(now) or now - self._probed_at >= BETWEEN_TRIALS
+        return self.admits(now) or now >= self.trial_at
 
     def begin(self, now: float) -> int:
         """A call begins that was admitted; gives what its result is told with."""

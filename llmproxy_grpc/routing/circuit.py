@@ -61,6 +61,12 @@ class Circuit(Struct):
             return now - self.credential.tried_at >= BETWEEN_CHECKS
         return self.breaker.admits_trial(now)
 
+    def trial_at(self, now: float) -> float:
+        """When a call may begin if there is nobody else to call."""
+        if now < self.rests_until:
+            return self.rests_until
+        return self.credential.tried_at + BETWEEN_CHECKS if self.benched(now) else self.breaker.trial_at
+
     def begin(self, now: float) -> "Permit":
         """A call begins that was admitted."""
         if self.benched(now):
@@ -138,6 +144,10 @@ class Line(Struct):
             for circuit in self.circuits
         )
         return max(0.0, min(waits))
+
+    def wait_for_trial(self, now: float) -> float:
+        """Seconds until a call may begin if there is nobody else to call."""
+        return max(0.0, min(circuit.trial_at(now) for circuit in self.circuits) - now)
 
     def state(self, now: float) -> State:
         """The worst state of its circuits."""

@@ -32,7 +32,9 @@ def refusal(targets: Sequence[Target], lines: Sequence[Line], now: float) -> Pro
         return CredentialsRejected("The provider has rejected the proxy's credential.", fault=fault)
     if any(line.rest(now) is None for line in lines):
         text = "Every circuit of the model is open."
-        return NoProviderAvailable(text, fault=fault, retry_after=max(wait, SHORTEST_WAIT))
+        # Where nobody else can be called, one call a second is let through all the same: it may be the next.
+        trial = min(line.wait_for_trial(now) for line in lines)
+        return NoProviderAvailable(text, fault=fault, retry_after=max(trial, SHORTEST_WAIT))
     resting = {circuit.rests_for for circuit in circuits if now < circuit.rests_until}
     if resting == {UpstreamQuotaExhausted}:
         return UpstreamQuotaExhausted("The proxy's account at the provider has no quota or credit left.", fault=fault)

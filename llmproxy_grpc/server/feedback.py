@@ -91,7 +91,7 @@ def _violations(request: feedback_pb2.RecordFeedbackRequest) -> list[FieldViolat
     try:
         parse_id(request.record_id)
     except ValueError:
-        found.add("record_id", "is required: the id of a ChatResponse or a StreamStart")
+        found.add("record_id", "must be the id of a ChatResponse or a StreamStart")
     check_required_word(found, "name", request.name, MAX_NAME)
     check_word(found, "source", request.source, MAX_NAME)
     kind = request.WhichOneof("value")

@@ -7,7 +7,7 @@ import pytest
 from grpc_health.v1 import health_pb2 as standard
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from llmproxy_grpc._gen.v1 import health_pb2, model_pb2
+from llmproxy_grpc._gen.v1 import error_pb2, health_pb2, model_pb2
 from tests.fakes.http import get
 from tests.fakes.polling import until
 from tests.fakes.requests import broken_off, chat_request, failure, stream_request
@@ -77,7 +77,9 @@ async def test_a_second_signal_ends_at_once(serve):
         await until(lambda: server.scripted.requests)
         server.app.stop()
         server.app.stop()
-        assert (await failure(running)).reason == "DRAINING"
+        error = await failure(running)
+        assert error.reason == "DRAINING"
+        assert [attempt.reason for attempt in error.detail.attempts] == [error_pb2.ERROR_REASON_DRAINING]
         async with asyncio.timeout(5):
             await server.stopped
 

@@ -83,6 +83,7 @@ def test_the_list_comes_page_by_page_and_takes_no_key_along(ctl, switches, admin
 def test_each_verb_switches_every_provider_named_and_shows_it(ctl, switches, admin_target, verb, state):
     assert ctl("provider", verb, "--admin-target", admin_target, "--note", "why not", "a", "b") == 0
     assert [row[:3] for row in rows(ctl.out)[1:]] == [["a", "openai", state], ["b", "openai", state]]
+    assert rows(ctl.out)[1][5] == ("yes" if verb == "enable" else "no")  # however well it does
     assert switches.asked == [("a", "why not"), ("b", "why not")]
     assert verb in VERBS
 

@@ -116,7 +116,7 @@ class Admission:
         """Ends the calls in flight that are wanted, with an error of their own each; returns how many there were."""
         tasks = [task for task, call in self._running.items() if wanted(call)]
         for task in tasks:
-            self._ended[task] = error()
+            self._ended[task] = self._running[task].ended_by = error()
             task.cancel()
         return len(tasks)
 

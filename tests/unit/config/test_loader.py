@@ -25,6 +25,12 @@ def config_of(tmp_path, *overrides, file=None, **environ):
     return load(file, overrides, environ, tmp_path).config
 
 
+def test_a_mistyped_variable_is_named_and_a_strangers_is_not(tmp_path):
+    fault = "LLMPROXY_GRCP__LISTEN: grcp: is no key of the configuration; did you mean LLMPROXY_GRPC__…?"
+    assert faults_of(tmp_path, LLMPROXY_GRCP__LISTEN="127.0.0.1:0") == [fault]
+    config_of(tmp_path, LLMPROXY_GRCP="x", LLMPROXY_SERVICE_HOST="10.0.0.1", LLMPROXY_OTHERS__THING="x")
+
+
 def test_without_any_source_the_server_discovers_and_has_the_embedded_model(tmp_path):
     loaded = load(None, [], {}, tmp_path)
     assert loaded.file is None

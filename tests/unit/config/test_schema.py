@@ -151,6 +151,21 @@ def test_the_local_kind_has_keys_of_its_own():
 
 
 @pytest.mark.parametrize(
+    ("kind", "stranger"),
+    [
+        ("echo", {"api_key": "test-key"}),
+        ("echo", {"base_url": "http://x"}),
+        ("local", {"headers": {"a": "b"}}),
+        ("anthropic", {"preset": "groq"}),
+        ("mistral", {"quirks": {"prefill": "none"}}),
+    ],
+)
+def test_a_key_that_a_kind_has_no_use_for_is_refused(kind, stranger):
+    with pytest.raises(ValidationError, match=f"of kind {kind} has no use for {next(iter(stranger))}; remove it"):
+        provider(kind=kind, **stranger)
+
+
+@pytest.mark.parametrize(
     ("text", "address"),
     [
         ("127.0.0.1:50051", TcpAddress("127.0.0.1", 50051)),

@@ -1,6 +1,8 @@
+import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from llmproxy_grpc.http.app import application
 from llmproxy_grpc.http.listener import HttpListener
@@ -75,3 +77,28 @@ async def test_the_socket_of_a_live_server_is_refused_and_left_alone(tmp_path):
     assert (await get(f"unix:{path}", "/"))[0] == 404
     await first.aclose()
     assert not path.exists()
+
+
+async def test_what_is_no_http_is_answered_and_leaves_no_trace_in_the_log(capfd):
+    async with listening("127.0.0.1:0") as address:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        with capture_logs() as logs:
+            writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")  # as a gRPC client begins
+            assert b" 400 " in await reader.readline()
+        writer.close()
+    assert logs == []
+    assert capfd.readouterr().err == ""
+
+
+async def test_a_failure_of_ours_is_one_line_without_its_text(capfd):
+    def fail():
+        raise LookupError("secret")
+
+    listener = HttpListener(application(render_metrics=fail, ready=lambda: True))
+    with capture_logs() as logs:
+        assert (await get(await listener.start("127.0.0.1:0"), "/metrics"))[0] == 500
+    await listener.aclose()
+    assert [(line["event"], line["exception"]) for line in logs] == [("http_request_failed", "LookupError")]
+    assert "secret" not in str(logs)
+    assert capfd.readouterr().err == ""

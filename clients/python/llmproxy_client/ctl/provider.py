@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from llmproxy_client.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from llmproxy_client.admin.v1.provider_pb2 import (
+    PROVIDER_STATE_ENABLED,
     DisableProviderRequest,
     DrainProviderRequest,
     EnableProviderRequest,
@@ -80,7 +81,7 @@ def _row(provider: Provider) -> tuple[str, ...]:
         short(ProviderState.DESCRIPTOR, provider.state),
         short(ProviderState.DESCRIPTOR, provider.configured_state),
         str(provider.in_flight),
-        "yes" if provider.serving else "no",
+        "yes" if provider.serving and provider.state == PROVIDER_STATE_ENABLED else "no",
         provider.change_time.ToJsonString() if provider.HasField("change_time") else "",
         provider.note,
     )
