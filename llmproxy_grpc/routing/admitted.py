@@ -19,7 +19,7 @@ def admitted(choice: Choice[Request], admits: Admits) -> Choice[Request]:
     candidates = _left(choice.candidates, admits)
     if not candidates:
         raise out_of_service(candidate.target.provider for candidate in choice.candidates)
-    return Choice(candidates, lambda error, tried: _left(choice.instead(error, tried), admits))
+    return Choice(candidates, lambda error, tried: _left(choice.instead(error, tried), admits), choice.routes)
 
 
 def _left(candidates: Sequence[Candidate[Request]], admits: Admits) -> Sequence[Candidate[Request]]:

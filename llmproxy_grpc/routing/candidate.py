@@ -28,10 +28,18 @@ class Choice(Struct, Generic[Request], frozen=True):
         candidates: In the order to try; at least one.
         instead: Gives what to try after an error that is no reason to turn to another of the candidates, but perhaps
             to another model; it leaves out what was tried.
+        routes: Where the candidates come from.
     """
 
     candidates: Sequence[Candidate[Request]]
     instead: Callable[[ProxyError, Container[Target]], Sequence[Candidate[Request]]]
+    routes: Sequence[Route] = ()
+
+    def passed_over(self) -> Sequence[Target]:
+        """The targets of the routes that are no candidates: they cannot honour the request, or get no calls."""
+        able = {candidate.target for candidate in self.candidates}
+        targets = dict.fromkeys(target for route in self.routes for target in route.targets)
+        return [target for target in targets if target not in able]
 
 
 class Group(Struct, Generic[Request], frozen=True):

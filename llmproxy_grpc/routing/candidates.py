@@ -85,8 +85,9 @@ class Chooser:
         """
         _check_kinds(request, self._kinds)
         asked = Asked(operation, request)
-        candidates = self._ordered(self._able(asked, _routes(request, self._look_up)), asked, available)
-        return Choice(candidates, partial(self._instead, asked, available))
+        routes = _routes(request, self._look_up)
+        candidates = self._ordered(self._able(asked, routes), asked, available)
+        return Choice(candidates, partial(self._instead, asked, available), routes)
 
     def _instead(
         self,

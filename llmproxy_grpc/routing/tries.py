@@ -6,7 +6,7 @@ from typing import Final, Generic
 from msgspec import Struct
 
 from llmproxy_grpc.calls import Attempt, Call
-from llmproxy_grpc.errors import CredentialsRejected, DeadlineExceeded, ProxyError, UpstreamRateLimited
+from llmproxy_grpc.errors import CredentialsRejected, DeadlineExceeded, ProxyError, UpstreamRateLimited, name_fields
 from llmproxy_grpc.routing.candidate import Candidate, Choice
 from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.circuit import Permit
@@ -63,9 +63,9 @@ class Tries(Generic[Request]):
         "_allowed",
         "_call",
         "_candidates",
+        "_choice",
         "_circuits",
         "_failed",
-        "_instead",
         "_made",
         "_now",
         "_retries",
@@ -83,7 +83,7 @@ class Tries(Generic[Request]):
     ) -> None:
         self._call = call
         self._candidates = choice.candidates
-        self._instead = choice.instead
+        self._choice = choice
         self._retries = retries
         self._circuits = circuits
         self._again = again
@@ -116,7 +116,7 @@ class Tries(Generic[Request]):
         permit = self._circuits.admit(self._candidates[0].target)
         step = _Step(0, 0, permit) if permit is not None else self._fresh() or self._trial()
         if step is None or step.permit is None:
-            raise self._circuits.refusal([candidate.target for candidate in self._candidates])
+            raise self._explained(self._circuits.refusal([candidate.target for candidate in self._candidates]))
         if fresh:
             self._retries.budget(self._candidates[step.index].target.provider).deposit(now)
         return self._begin(step.index, step.permit)
@@ -142,7 +142,7 @@ class Tries(Generic[Request]):
             permit = step.permit or self._circuits.admit(self._candidates[step.index].target)
             if permit is not None:
                 return self._begin(step.index, permit)
-        raise decisive(self._call.attempts)
+        raise self._explained(decisive(self._call.attempts))
 
     def beside(self) -> Turn[Request] | None:
         """Another candidate's attempt to make while the current one goes on; None if that would be too much.
@@ -173,7 +173,7 @@ class Tries(Generic[Request]):
         remaining = self._call.deadline_at - self._retries.clock()
         if self._made < self._allowed and remaining >= SHORTEST_ATTEMPT:
             tried = {Target(attempt.provider, attempt.upstream_model) for attempt in self._call.attempts}
-            self._candidates, self._failed = self._instead(error, tried), {}
+            self._candidates, self._failed = self._choice.instead(error, tried), {}
             step = self._fresh() or (self._trial() if self._candidates else None)
             if step is not None and step.permit is not None:
                 return self._begin(step.index, step.permit)
@@ -247,6 +247,16 @@ class Tries(Generic[Request]):
             return True
         cost = TREATMENTS[class_of(failed.error)].cost
         return self._retries.budget(self._candidates[payer].target.provider).withdraw(cost, now)
+
+    def _explained(self, error: ProxyError) -> ProxyError:
+        """The error that the call ends with; it says who was not asked, lest failover be thought broken."""
+        passed_over = [f"{target.provider}/{target.upstream_model[:64]}" for target in self._choice.passed_over()]
+        if passed_over:
+            error.message = (
+                f"{error.message} Not asked, as they cannot honour the request or get no calls: "
+                f"{name_fields(passed_over)}."
+            )
+        return error
 
     def _begin(self, index: int, permit: Permit) -> Turn[Request]:
         self._now = index

@@ -14,6 +14,7 @@ from llmproxy_grpc.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from llmproxy_grpc.providers.provider import Unsupported
 from tests.fakes.routing import Bench
 
 FAILED = UpstreamServerError("It failed.")
@@ -48,6 +49,20 @@ async def test_a_target_is_not_asked_again_if_that_cannot_help(failure):
     assert type(await error_of(bench)) is failure
     assert bench.asked() == {"a": 1}
     assert bench.waits == []
+
+
+async def test_who_was_not_asked_and_why_is_told_with_the_failure(monkeypatch):
+    bench = Bench("a", "small", "b")
+    monkeypatch.setattr(
+        bench.providers["small"], "adapt", lambda *_asked: Adapted(ASKED, (Unsupported("tools", "no"),))
+    )
+    fails(bench, "a", UpstreamUnreachable("No connection."))
+    fails(bench, "b", UpstreamUnreachable("No connection to b."))
+    error = await error_of(bench)
+    assert error.message == (
+        "No connection to b. Not asked, as they cannot honour the request or get no calls: small/m."
+    )
+    assert bench.asked() == {"a": 1, "small": 0, "b": 1}
 
 
 async def test_another_target_is_tried_at_once_and_the_first_again_only_when_all_have_failed():
