@@ -110,6 +110,8 @@ def _demonstration_violations(message: content_pb2.Message) -> list[FieldViolati
         return [FieldViolation("demonstration.role", "must be ASSISTANT: it is the answer that should have been given")]
     found = Findings()
     check_messages(found, [message])
+    if message.parts and not any(part.WhichOneof("part") != "text" or part.text.strip() for part in message.parts):
+        found.add(f"{FIRST}.parts", "must say something: it is the answer that should have been given")
     return [
         FieldViolation(each.field.replace(FIRST, "demonstration", 1), each.description) for each in found.violations()
     ]

@@ -26,6 +26,22 @@ def test_a_file_of_all_shapes_loads_with_all_its_rows(form, write, tmp_path):
         assert without_absent(row) == without_absent(line)
 
 
+def test_a_long_file_whose_shape_changes_late_loads_as_the_guide_says(tmp_path):
+    """Types are told by the first 10 MB, unless the chunk is larger."""
+    plain = {"messages": [{"role": "user", "content": "x" * 9_000}, {"role": "assistant", "content": "Hello"}]}
+    late = {**plain, "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]}
+    path = tmp_path / "train.jsonl"
+    with path.open("w") as file:
+        for line in [*[plain] * 1_300, late]:
+            file.write(json.dumps(line) + "\n")
+    assert path.stat().st_size > 10 << 20
+    loaded = load_dataset(
+        "json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"), chunksize=1 << 30
+    )
+    assert (len(loaded), loaded[0]["tools"]) == (1_301, None)
+    assert loaded[1_300]["tools"][0]["function"]["name"] == "f"
+
+
 def as_a_table_has_it(digits):
     """Of a number with more digits than 64 bits hold, the first ones."""
     return int(digits) if len(digits) < 19 else float(digits)

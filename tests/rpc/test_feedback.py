@@ -12,7 +12,13 @@ from tests.fakes.polling import until
 from tests.fakes.requests import RichError, chat_request
 
 RECORD = "01a215da-1754-7799-b06d-8ae4e0e0a904"
-ANSWER = content_pb2.Message(role=content_pb2.ROLE_ASSISTANT, parts=[content_pb2.ContentPart(text="Better")])
+
+
+def said(text):
+    return content_pb2.Message(role=content_pb2.ROLE_ASSISTANT, parts=[content_pb2.ContentPart(text=text)])
+
+
+ANSWER = said("Better")
 
 
 @pytest.fixture
@@ -88,6 +94,8 @@ async def test_the_latest_counts(serve, kept):
         (judgement(demonstration=content_pb2.Message()), ["demonstration.role"]),
         (judgement(demonstration=content_pb2.Message(role=content_pb2.ROLE_USER)), ["demonstration.role"]),
         (judgement(demonstration=content_pb2.Message(role=content_pb2.ROLE_ASSISTANT)), ["demonstration.parts"]),
+        (judgement(demonstration=said("")), ["demonstration.parts"]),
+        (judgement(demonstration=said(" \n ")), ["demonstration.parts"]),
     ],
 )
 async def test_every_wrong_field_is_named(serve, kept, request_, fields):

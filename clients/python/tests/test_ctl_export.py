@@ -24,7 +24,14 @@ LINES = [f'{{"text": "ü{number}"}}\n'.encode() for number in range(5)]
     ("argv", "request_json"),
     [
         ("", {"output": {"format": 2}, "filter": {}, "selection": {}}),
-        ("--format trl_kto", {"output": {"format": 6}, "filter": {}, "selection": {}}),
+        (
+            "--format trl_kto --pairs-by helpful --validation 0.1 --part validation",
+            {
+                "output": {"format": 6, "part": "SPLIT_PART_VALIDATION"},
+                "filter": {},
+                "selection": {"pairs": {"feedbackName": "helpful"}, "split": {"validationFraction": 0.1}},
+            },
+        ),
         (
             "--redact-class EMAIL",
             {"output": {"format": 2, "redaction": {"classes": ["EMAIL"]}}, "filter": {}, "selection": {}},
@@ -179,6 +186,16 @@ def test_a_filter_from_a_file_is_added(tmp_path):
         (["export", "-o", "x", "--label", ""], "empty"),
         (["export", "-o", "x", "--feedback", "a=maybe"], "up, down"),
         (["export", "-o", "x", "--feedback", "a>=much"], "not a number"),
+        (["export", "-o", "x", "--feedback", "a>1"], "NAME>=0.5"),
+        (["export", "-o", "x", "--feedback", "=up"], "NAME=up"),
+        (["export", "-o", "x", "--feedback", ""], "NAME=up"),
+        (["export", "-o", "x", "--part", "train"], "--validation"),
+        (["export", "-o", "x", "--stratify-by", "app"], "--sample"),
+        (["export", "-o", "x", "--redact-class", "EMAIL"], "--redact"),
+        (["export", "-o", "x", "--pairs", "score", "--pairs-by", "q"], "--format openai_preference"),
+        (["export", "-o", "x", "--pairs-by", "q"], "--prefer-demonstration"),
+        (["export", "-o", "x", "--format", "trl_preference", "--pairs-by", "q"], "--pairs"),
+        (["export", "-o", "x", "--format", "trl_kto"], "--pairs-by"),
         (["export", "-o", "x", "--where", "size>=1"], "output_tokens"),
         (["export", "-o", "x", "--where", "cost=1"], "FIELD>=N"),
         (["export", "-o", "x", "--where", "cost>=nan"], "not a number"),
@@ -248,6 +265,16 @@ def test_an_export_says_what_it_has_written_and_how_to_go_on(ctl, script, datase
     assert "--after-seq 90" in ctl.out
     assert ctl.err == ""
     assert script.asked[0].max_bytes_per_second == 1000
+
+
+def test_a_file_that_may_hold_what_was_erased_meanwhile_is_named(ctl, script, dataset, tmp_path):
+    script.exported = dataset(*LINES)
+    for message in script.exported:
+        if message.HasField("file"):
+            message.file.sha256 = b""
+    assert ctl("export", "-o", str(tmp_path / "data")) == 0
+    assert "train.jsonl: records were erased" in ctl.err
+    assert "--restart" in ctl.err
 
 
 def test_an_export_in_json_prints_the_manifest(ctl, script, dataset, tmp_path):

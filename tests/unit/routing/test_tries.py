@@ -51,11 +51,9 @@ async def test_a_target_is_not_asked_again_if_that_cannot_help(failure):
     assert bench.waits == []
 
 
-async def test_who_was_not_asked_and_why_is_told_with_the_failure(monkeypatch):
+async def test_who_was_not_asked_is_told_with_the_failure():
     bench = Bench("a", "small", "b")
-    monkeypatch.setattr(
-        bench.providers["small"], "adapt", lambda *_asked: Adapted(ASKED, (Unsupported("tools", "no"),))
-    )
+    bench.providers["small"].unsupported_fields.append(Unsupported("tools", "no"))
     fails(bench, "a", UpstreamUnreachable("No connection."))
     fails(bench, "b", UpstreamUnreachable("No connection to b."))
     error = await error_of(bench)

@@ -52,6 +52,12 @@ def write(
         return
     terminal.table([_HEAD, *(_row(file) for file in (*manifest["files"], *manifest.get("parquet", ())))])
     terminal.line(_result(manifest, folder))
+    unverified = [file["name"] for file in manifest["files"] if not file["verified"]]
+    if unverified:
+        terminal.note(
+            f"{', '.join(unverified)}: records were erased while the export was interrupted, and what had come before "
+            "may hold them; begin again with --restart"
+        )
 
 
 def plan(client: Client, request: ExportRequest, terminal: Terminal, *, as_json: bool, timeout: float | None) -> None:

@@ -152,6 +152,10 @@ def feedback_condition(text: str) -> FeedbackCondition:
     """A condition on feedback: `NAME`, `NAME=up`, `NAME=down`, `NAME=demonstration`, `NAME>=0.5` or `NAME<=0.5`."""
     parts = _COMPARISON.fullmatch(text)
     if parts is None:
+        if not text or any(sign in text for sign in "<>="):
+            raise argparse.ArgumentTypeError(
+                f"not a condition on feedback: {text!r}; say NAME, NAME=up, NAME=down, NAME>=0.5 or NAME<=0.5"
+            )
         return FeedbackCondition(name=text)
     name, sign, value = parts.groups()
     if sign == ">=":

@@ -32,6 +32,10 @@ from llmproxy_client.v1.export_pb2 import (
     SPLIT_GROUP_END_USER,
     SPLIT_GROUP_RECORD,
     SPLIT_GROUP_UNSPECIFIED,
+    SPLIT_PART_TEST,
+    SPLIT_PART_TRAIN,
+    SPLIT_PART_UNSPECIFIED,
+    SPLIT_PART_VALIDATION,
     ExportFilter,
     ExportFormat,
     ExportOutput,
@@ -50,6 +54,8 @@ _GROUPS: Final = {
     "end_user": SPLIT_GROUP_END_USER,
     "record": SPLIT_GROUP_RECORD,
 }
+_PARTS: Final = {"train": SPLIT_PART_TRAIN, "validation": SPLIT_PART_VALIDATION, "test": SPLIT_PART_TEST}
+_PREFERENCES: Final = frozenset({"trl_preference", "openai_preference"})
 _PAIRS: Final = {"demonstration": PAIR_SOURCE_DEMONSTRATION, "score": PAIR_SOURCE_SCORE}
 _REASONING: Final = {"field": REASONING_OUTPUT_FIELD, "think": REASONING_OUTPUT_THINK_TAGS}
 _REDACTIONS: Final = {
@@ -87,6 +93,7 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--limit", metavar="N", type=_whole, default=0, help="most records")
     group.add_argument("--validation", metavar="SHARE", type=_share, default=0.0, help="share of the validation part")
     group.add_argument("--test", metavar="SHARE", type=_share, default=0.0, help="share of the test part")
+    group.add_argument("--part", choices=_PARTS, help="only this part of the split; all of them without it")
     group.add_argument("--group-by", choices=_GROUPS, help="what a split keeps together; conversation without it")
     group.add_argument("--include-no-training", action="store_true", help="also what must not be trained on")
     group.add_argument("--pairs", choices=_PAIRS, help="where preference pairs come from; demonstration without it")
@@ -112,13 +119,32 @@ def check_export(parser: argparse.ArgumentParser, given: argparse.Namespace) -> 
         parser.error("export needs -o DIR, or --plan")
     if given.group_by and not (given.validation or given.test):
         parser.error("--group-by needs --validation or --test: it says what a split keeps together")
-    if given.min_gap and given.pairs != "score":
-        parser.error("--min-gap needs --pairs score: it is the least difference of two scores")
+    if given.part and not (given.validation or given.test):
+        parser.error("--part needs --validation or --test: it names a part of the split")
+    if given.stratify_by and given.sample is None:
+        parser.error("--stratify-by needs --sample: it says of what to take the same share")
+    if given.redact_class and not given.redact:
+        parser.error("--redact-class needs --redact: it says what of it to hide")
+    _check_pairs(parser, given)
     if given.parquet and not given.plan:
         try:
             check_parquet(given.format, zstandard=given.compress == "zstd")
         except ParquetUnavailable as error:
             parser.error(str(error))
+
+
+def _check_pairs(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    preferences = given.format in _PREFERENCES
+    if given.pairs and not preferences:
+        parser.error(f"--pairs needs a format of preferences: --format {' or '.join(sorted(_PREFERENCES))}")
+    if given.pairs_by and not (preferences or given.format == "trl_kto" or given.prefer_demonstration):
+        parser.error("--pairs-by needs a format of preferences, trl_kto or --prefer-demonstration")
+    if given.pairs_by and preferences and given.pairs is None and not given.prefer_demonstration:
+        parser.error("--pairs-by needs --pairs: demonstration or score")
+    if given.min_gap and given.pairs != "score":
+        parser.error("--min-gap needs --pairs score: it is the least difference of two scores")
+    if given.format == "trl_kto" and not given.pairs_by:
+        parser.error("--format trl_kto needs --pairs-by: the name of the feedback that labels the answers")
 
 
 def request_of(given: argparse.Namespace, now: datetime) -> ExportRequest:
@@ -165,6 +191,7 @@ def _selection(given: argparse.Namespace) -> ExportSelection:
 def _output(given: argparse.Namespace) -> ExportOutput:
     output = ExportOutput(
         format=FORMATS[given.format],
+        part=_PARTS.get(given.part, SPLIT_PART_UNSPECIFIED),
         reasoning=_REASONING.get(given.reasoning, REASONING_OUTPUT_UNSPECIFIED),
         prefer_demonstration=given.prefer_demonstration,
         drop_system=given.drop_system,
