@@ -46,8 +46,8 @@ Later wins:
 2. One file, YAML or (named `*.json`) JSON: that of `-c FILE`, else of the variable `LLMPROXY_CONFIG`, else
    `llmproxy.yaml` in the working folder, else none. It is UTF-8 text of at most 1 MiB.
 3. Environment variables: `LLMPROXY_` and the path in capitals, with `__` between the keys, such as
-   `LLMPROXY_GRPC__LISTEN`. A variable counts only if its first segment is a top-level key, and one that is nearly such a key
-   is a fault; the value is YAML.
+   `LLMPROXY_GRPC__LISTEN`. A variable counts only if its first segment is a top-level key, and is a fault
+   if that is nearly one; the value is YAML.
 4. The command line: `--set PATH=VALUE`, as often as needed, such as `--set grpc.listen=127.0.0.1:0`; the value is
    YAML.
 
