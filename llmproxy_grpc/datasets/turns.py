@@ -59,8 +59,8 @@ class Turn(Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is said and nothing asked for."""
-        return not (self.text or self.pieces or self.calls)
+        """Whether nothing is said, but white space, and nothing asked for."""
+        return not (self.text.strip() or self.pieces or self.calls)
 
 
 def turns_of(messages: Iterable[Message], *, drop_system: bool = False, developer: Role = Role.DEVELOPER) -> list[Turn]:

@@ -75,8 +75,13 @@ class Upstream:
         """Gives the body of a good answer, of at most `limit` bytes; anything else raises a ProxyError."""
         if headers is not None:
             self._fresh = headers
-        async with self._endpoint("GET", path).send(headers=headers) as response:
-            return await self.body(response, limit)
+        try:
+            async with self._endpoint("GET", path).send(headers=headers) as response:
+                return await self.body(response, limit)
+        except ModelNotFound as error:
+            # No model was asked for: most often the address has a segment too many, or too few.
+            error.message = f"Nothing is at {self._address(path).partition('?')[0]}; is base_url right?"
+            raise
 
     async def body(self, response: HttpResponse, limit: int = MAX_ANSWER_BYTES) -> bytes:
         """Reads a good answer whole.

@@ -5,7 +5,13 @@ import json
 import pytest
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.errors import CredentialsRejected, InvalidRequest, UpstreamProtocolError, UpstreamServerError
+from llmproxy_grpc.errors import (
+    CredentialsRejected,
+    InvalidRequest,
+    ModelNotFound,
+    UpstreamProtocolError,
+    UpstreamServerError,
+)
 from llmproxy_grpc.messages import (
     GenerationConfig,
     Message,
@@ -225,6 +231,14 @@ async def test_a_probe_fails_with_the_providers_error(upstream, http, answer, ki
         return
     with pytest.raises(kind):
         await provider.probe()
+
+
+async def test_an_address_with_a_segment_too_many_is_told_by_the_list(upstream, http):
+    provider = OpenAiProvider.from_config(config(base_url=f"{upstream.url}/chat/completions"), http)
+    upstream.script(Answer.json(b"", status=404))
+    with pytest.raises(ModelNotFound) as raised:
+        await provider.list_models()
+    assert raised.value.message == f"Nothing is at {upstream.url}/chat/completions/models; is base_url right?"
 
 
 async def test_openrouter_is_probed_by_its_key(upstream, http):

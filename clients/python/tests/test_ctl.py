@@ -9,7 +9,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
 from llmproxy_client.ctl.terminal import clean
 from llmproxy_client.v1.chat_pb2 import ChatResponse, StreamResponse
-from llmproxy_client.v1.content_pb2 import ContentPart
+from llmproxy_client.v1.content_pb2 import ROLE_SYSTEM, ROLE_USER, ContentPart
 from llmproxy_client.v1.error_pb2 import ERROR_REASON_UPSTREAM_UNREACHABLE, ErrorDetail
 from llmproxy_client.v1.generation_pb2 import FINISH_REASON_MAX_TOKENS, FINISH_REASON_TOOL_CALLS
 
@@ -31,6 +31,19 @@ def test_chat_asks_the_model_that_is_named(ctl, script):
     ctl("chat", "--no-stream", "-m", "openai/gpt-5-mini", "Hi")
 
     assert script.asked[0].model == "openai/gpt-5-mini"
+
+
+def test_chat_asks_as_it_is_told(ctl, script):
+    ctl("chat", "--no-stream", "--system", "Be brief.", "--max-tokens", "64", "--temperature", "0", "Hi")
+    asked = script.asked[0]
+    assert [(message.role, message.parts[0].text) for message in asked.messages] == [
+        (ROLE_SYSTEM, "Be brief."),
+        (ROLE_USER, "Hi"),
+    ]
+    assert (asked.generation.max_output_tokens, asked.generation.temperature) == (64, 0.0)
+    assert asked.generation.HasField("temperature")
+    ctl("chat", "--no-stream", "Hi")
+    assert not script.asked[1].HasField("generation")
 
 
 def test_chat_adds_no_second_line_end(ctl, script, spoken):

@@ -1,11 +1,13 @@
 """Pictures and the like inside a line: by their bytes, or by where these are."""
 
 from base64 import b64encode
-from typing import Any
+from typing import Any, Final
 
 from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
 from llmproxy_grpc.messages import MediaDetail, MediaPart
 
+_FOR_ALL: Final = ("https://", "http://", "data:")
+"""How addresses begin that every reader can follow."""
 _DETAILS = {MediaDetail.LOW: "low", MediaDetail.HIGH: "high"}
 
 
@@ -13,9 +15,9 @@ def data_url(part: MediaPart) -> str:
     """An address for the bytes: the URI, or a `data:` URI that holds them.
 
     Raises:
-        Unfit: Only the provider that the file was sent to has the bytes.
+        Unfit: Only the provider that the file was sent to has the bytes, or the cloud that it lies in.
     """
-    if part.uri is not None:
+    if part.uri is not None and part.uri.lower().startswith(_FOR_ALL):
         return part.uri
     if part.data is None:
         raise Unfit(SkipReason.MEDIA_NOT_SUPPORTED)

@@ -51,6 +51,8 @@ _API_KEYS: Final = (
     (r"SG\.", r"[A-Za-z0-9_.-]", 32),
     (r"ya29\.", _KEY, 20),
     ("[Bb]earer ", r"[A-Za-z0-9._~+/=-]", 20),
+    ("[Aa]uthorization: ?[Bb]asic ", "[A-Za-z0-9+/=]", 6),
+    (r"hooks\.slack\.com/services/", "[A-Za-z0-9/]", 20),
 )
 _PRIVATE_KEY: Final = "-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----"
 _KEY_LINES: Final = r"[A-Za-z0-9+/=\s\\:,.-]*"

@@ -194,6 +194,11 @@ MISFITS = {
     "no content": (replace(PLAIN, request=replace(PLAIN.request, messages=())), SkipReason.NO_CONTENT),
     "no answer": (replace(PLAIN, candidates=()), SkipReason.NO_ANSWER),
     "nothing said": (example(user("Hello?"), assistant()), SkipReason.EMPTY_MESSAGE),
+    "white space": (example(user("Hello?"), assistant(" \n ")), SkipReason.EMPTY_MESSAGE),
+    "a picture in somebody's cloud": (
+        example(user(MediaPart(kind=MediaKind.IMAGE, uri="gs://bucket/a.png")), assistant("A.")),
+        SkipReason.MEDIA_NOT_SUPPORTED,
+    ),
     "an empty text": (example(user(""), assistant("Hi.")), SkipReason.EMPTY_MESSAGE),
     "a document": (example(user(PDF), assistant("Hi.")), SkipReason.MEDIA_NOT_SUPPORTED),
     "an uploaded picture": (example(user(UPLOADED), assistant("Hi.")), SkipReason.MEDIA_NOT_SUPPORTED),

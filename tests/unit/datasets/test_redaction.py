@@ -86,6 +86,9 @@ FOUND = {
     "key=sk-abcdefghij1234567890": "key=<API_KEY>",
     "MY_AKIAABCDEFGHIJKLMNOP, ghp_" + "a" * 36: "MY_<API_KEY>, <API_KEY>",
     "Authorization: Bearer abcdefghij1234567890": "Authorization: <API_KEY>",
+    "authorization: Basic dXNlcjpwdw== of https://hooks.slack.com/services/T00000000/B00000000/abcdefghijklmnop": (
+        "<API_KEY> of https://<API_KEY>"
+    ),
     "-----BEGIN PRIVATE KEY-----\nMIIE\nabc=\n-----END PRIVATE KEY-----": "<API_KEY>",
 }
 

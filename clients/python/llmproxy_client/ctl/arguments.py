@@ -44,6 +44,9 @@ def _add_commands(top: argparse.ArgumentParser) -> None:
     shared = [_global_options()]
     chat = commands.add_parser("chat", help="ask a model", description="Prints the answer as it comes.", parents=shared)
     chat.add_argument("-m", "--model", default=DEFAULT_MODEL, help="model to ask; without it the server's default")
+    chat.add_argument("--system", metavar="TEXT", default="", help="instructions before the question")
+    chat.add_argument("--max-tokens", metavar="N", type=_length, help="most tokens of the answer")
+    chat.add_argument("--temperature", metavar="T", type=finite, help="how much chance there is in the answer")
     chat.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
     chat.add_argument("--json", action="store_true", help="print JSON: the answer, or a line for each event")
     chat.add_argument("prompt", metavar="PROMPT", nargs="?", help="the question; without it standard input")

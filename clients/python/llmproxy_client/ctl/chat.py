@@ -5,12 +5,13 @@ from llmproxy_client.client import Client, stream
 from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.names import short
 from llmproxy_client.v1.chat_pb2 import Candidate, ChatRequest, ChatResponse, ContentDelta
-from llmproxy_client.v1.content_pb2 import ROLE_USER, ContentPart, Media, Message
+from llmproxy_client.v1.content_pb2 import ROLE_SYSTEM, ROLE_USER, ContentPart, Media, Message
 from llmproxy_client.v1.generation_pb2 import (
     FINISH_REASON_STOP,
     FINISH_REASON_STOP_SEQUENCE,
     FINISH_REASON_TOOL_CALLS,
     FinishReason,
+    GenerationConfig,
 )
 
 DEFAULT_MODEL = "default"
@@ -19,9 +20,22 @@ DEFAULT_MODEL = "default"
 _EXPECTED = (FINISH_REASON_STOP, FINISH_REASON_STOP_SEQUENCE, FINISH_REASON_TOOL_CALLS)
 
 
-def request(prompt: str, *, model: str = DEFAULT_MODEL) -> ChatRequest:
-    """A conversation of one question."""
-    return ChatRequest(model=model, messages=[Message(role=ROLE_USER, parts=[ContentPart(text=prompt)])])
+def request(
+    prompt: str,
+    *,
+    model: str = DEFAULT_MODEL,
+    system: str = "",
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+) -> ChatRequest:
+    """A conversation of one question, perhaps behind instructions; what is None is left to the model."""
+    said = [(ROLE_SYSTEM, system), (ROLE_USER, prompt)] if system else [(ROLE_USER, prompt)]
+    asked = ChatRequest(
+        model=model, messages=[Message(role=role, parts=[ContentPart(text=text)]) for role, text in said]
+    )
+    if max_tokens is not None or temperature is not None:
+        asked.generation.CopyFrom(GenerationConfig(max_output_tokens=max_tokens, temperature=temperature))
+    return asked
 
 
 def whole(client: Client, chat: ChatRequest, terminal: Terminal, *, as_json: bool, timeout: float | None) -> None:

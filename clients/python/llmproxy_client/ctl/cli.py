@@ -18,7 +18,6 @@ from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.dataset import DamagedExport, DifferentExport, FolderInUse
 from llmproxy_client.errors import BrokenStream, error_detail
 from llmproxy_client.inputs import inputs
-from llmproxy_client.v1.chat_pb2 import ChatRequest
 from llmproxy_client.v1.embed_pb2 import EMBED_PURPOSE_UNSPECIFIED, EmbedRequest
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
@@ -69,12 +68,19 @@ def run(argv: Sequence[str] | None, environment: Mapping[str, str], terminal: Te
 
 
 def _chat(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> Command:
-    asked, ask = _question(parser, given, stdin), chat.whole if given.no_stream else chat.as_it_comes
+    ask = chat.whole if given.no_stream else chat.as_it_comes
+    asked = chat.request(
+        _prompt(parser, given, stdin),
+        model=given.model,
+        system=_encodable(parser, given.system),
+        max_tokens=given.max_tokens,
+        temperature=given.temperature,
+    )
     return lambda client, terminal: ask(client, asked, terminal, as_json=given.json, timeout=given.timeout)
 
 
 def _count_tokens(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> Command:
-    counted = _question(parser, given, stdin)
+    counted = chat.request(_prompt(parser, given, stdin), model=given.model)
     return lambda client, terminal: count_tokens.show(
         client, counted, terminal, as_json=given.json, timeout=given.timeout
     )
@@ -136,11 +142,11 @@ _PREPARE: Final[Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespa
 """Makes each command, with what it takes from arguments and standard input already read and found right."""
 
 
-def _question(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> ChatRequest:
+def _prompt(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> str:
     prompt = (_decoded(parser, stdin) if given.prompt is None else _encodable(parser, given.prompt)).removesuffix("\n")
     if not prompt:
         parser.error("the prompt is empty")
-    return chat.request(prompt, model=given.model)
+    return prompt
 
 
 def _inputs(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> EmbedRequest:
