@@ -44,16 +44,8 @@ PAGES = ("README.md", QUICK_START, PROJECT, PROVIDERS, "SECURITY.md", "CONTRIBUT
 CLIENT_PAGES = ("clients/python/README.md", "clients/go/README.md")
 
 # The files and variables that the configurations of the pages name.
-FILES = (
-    "server.pem",
-    "server.key",
-    "callers.pem",
-    "secrets/openai",
-    "secrets/aws-key-id",
-    "secrets/aws-secret-key",
-    "models/qwen3-0.6b.gguf",
-)
-FILES += ("tls/server.pem", "tls/server.key", "tls/callers.pem")
+FILES = ("server.pem", "server.key", "callers.pem", "tls/server.pem", "tls/server.key", "tls/callers.pem")
+FILES += ("secrets/openai", "secrets/aws-key-id", "secrets/aws-secret-key", "models/qwen3-0.6b.gguf")
 VARIABLES = ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "MISTRAL_API_KEY", "COHERE_API_KEY", "AZURE_OPENAI_API_KEY")
 VARIABLES += ("OPENAI_API_KEY", "OPENAI_KEY_1", "OPENAI_KEY_2", "GROQ_API_KEY", "LINES_API_KEY", "CENTRAL_API_KEY")
 TYPED_BY_ANOTHER = re.compile(r"--ca-file|--watch|--target")
