@@ -19,7 +19,7 @@ from llmproxy_grpc.records.spool.entries import Ended, Figures
 from llmproxy_grpc.server.rpc import Rpc, Tape
 from llmproxy_grpc.server.status import code_of, error_detail
 from llmproxy_grpc.server.validation.bounds import MAX_MODEL
-from llmproxy_grpc.wire.scalars import INT32_MAX, int64
+from llmproxy_grpc.wire.scalars import count, int64
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY: Final = 86_400
@@ -152,12 +152,12 @@ def _microseconds(time: datetime) -> int:
 def _figures(usage: Usage) -> Figures:
     cost = usage.cost
     return (
-        min(usage.input_tokens, INT32_MAX),
-        min(usage.output_tokens, INT32_MAX),
-        min(usage.total_tokens, INT32_MAX),
-        min(usage.cached_input_tokens, INT32_MAX),
-        min(usage.cache_write_input_tokens, INT32_MAX),
-        min(usage.reasoning_tokens, INT32_MAX),
+        count(usage.input_tokens),
+        count(usage.output_tokens),
+        count(usage.total_tokens),
+        count(usage.cached_input_tokens),
+        count(usage.cache_write_input_tokens),
+        count(usage.reasoning_tokens),
         int(usage.source),
         None if cost is None else int64(cost.amount_nanos),
         "" if cost is None else cost.currency_code,
