@@ -22,25 +22,53 @@ YES, NO = "yes", "-"
 
 
 class Column(Struct, frozen=True):
-    """One kind, or one of the APIs that a kind speaks, with a model that stands for its newest; without for `local`."""
+    """One kind, or one of the APIs that a kind speaks; `local` has neither configuration nor models.
+
+    Attributes:
+        model: Stands for its newest.
+        others: Stand for those that differ from it.
+        embedder: Stands for those that make vectors; `model` does if it is empty.
+    """
 
     title: str
-    config: Mapping[str, object]
-    model: str
+    config: Mapping[str, object] = {}
+    model: str = ""
+    others: Sequence[str] = ()
+    embedder: str = ""
 
 
+class Kind(Struct, frozen=True):
+    """What a column's models declare, the newest first."""
+
+    chat: Sequence[Features]
+    embedder: Features
+
+
+_OPENAI = {"kind": "openai", "api_key": "test-key"}
 COLUMNS: Sequence[Column] = (
-    Column("`openai`", {"kind": "openai", "api_key": "test-key"}, "gpt-5.6"),
-    Column("`openai`, `api: responses`", {"kind": "openai", "api_key": "test-key", "api": "responses"}, "gpt-5.6"),
-    Column("`anthropic`", {"kind": "anthropic", "api_key": "test-key"}, "claude-opus-4-7"),
-    Column("`gemini`", {"kind": "gemini", "api_key": "test-key"}, "gemini-4-argon"),
+    Column("`openai`", _OPENAI, "gpt-5.6", ("gpt-4.1", "gpt-audio"), "text-embedding-3-small"),
+    Column("`openai`, `api: responses`", {**_OPENAI, "api": "responses"}, "gpt-5.6", ("gpt-4.1",)),
+    Column("`anthropic`", {"kind": "anthropic", "api_key": "test-key"}, "claude-opus-4-7", ("claude-sonnet-4-5",)),
+    Column(
+        "`gemini`",
+        {"kind": "gemini", "api_key": "test-key"},
+        "gemini-4-argon",
+        ("gemini-3-pro-preview", "gemini-2.5-flash", "gemini-2.0-flash"),
+        "gemini-embedding-2",
+    ),
     Column("`azure`", {"kind": "azure", "api_key": "test-key", "base_url": "https://x.test"}, "gpt"),
     Column("`mistral`", {"kind": "mistral", "api_key": "test-key"}, "mistral-large-latest"),
-    Column("`bedrock`", {"kind": "bedrock", "api_key": "test-key", "region": "x"}, "anthropic.claude-sonnet-4-5"),
-    Column("`cohere`", {"kind": "cohere", "api_key": "test-key"}, "command-a-reasoning"),
+    Column(
+        "`bedrock`",
+        {"kind": "bedrock", "api_key": "test-key", "region": "x"},
+        "anthropic.claude-sonnet-4-5",
+        ("anthropic.claude-opus-4-7", "amazon.nova-pro-v1:0"),
+        "cohere.embed-v4:0",
+    ),
+    Column("`cohere`", {"kind": "cohere", "api_key": "test-key"}, "command-a-reasoning", ("command-r",), "embed-v4.0"),
     Column("`ollama`", {"kind": "ollama"}, "qwen3"),
     Column("`grpc`", {"kind": "grpc", "base_url": "http://127.0.0.1:1"}, "any"),
-    Column("`local`", {}, ""),
+    Column("`local`"),
     Column("`echo`", {"kind": "echo"}, "echo"),
 )
 
@@ -61,22 +89,32 @@ def main() -> int:
 
 async def reference() -> str:
     """The table: a row for each feature, a column for each kind."""
-    features = [await _declared(column) for column in COLUMNS]
+    kinds = [await _declared(column) for column in COLUMNS]
     lines = [
         f"| | {' | '.join(column.title for column in COLUMNS)} |",
         f"|---|{'---|' * len(COLUMNS)}",
-        *(f"| {name} | {' | '.join(map(read, features))} |" for name, read in ROWS.items()),
+        *(f"| {name} | {' | '.join(_cell(read, kind.chat) for kind in kinds)} |" for name, read in ROWS.items()),
+        *(f"| {name} | {' | '.join(read(kind.embedder) for kind in kinds)} |" for name, read in EMBED_ROWS.items()),
     ]
     return "\n".join(lines) + "\n"
 
 
-async def _declared(column: Column) -> Features:
+async def _declared(column: Column) -> Kind:
     if not column.config:
-        return local.FEATURES  # its weights need not be here to describe it
+        return Kind([local.FEATURES], local.FEATURES)  # its weights need not be here to describe it
     async with aclosing(HttpClient(connect_timeout=1)) as http:
         provider = registry.build(ProviderConfig.model_validate({"name": "described", **column.config}), http)
         async with aclosing(provider):
-            return provider.features(column.model)
+            chat = [provider.features(model) for model in (column.model, *column.others)]
+            return Kind(chat, provider.features(column.embedder or column.model))
+
+
+def _cell(read: Callable[[Features], str], models: Sequence[Features]) -> str:
+    """What the newest do, and what others do where they differ."""
+    newest, *others = dict.fromkeys(map(read, models))
+    differing = ["not" if other == NO else "" if other == YES else other for other in others]
+    some = [f"some models {other}".rstrip() for other in differing]
+    return "; ".join(some if newest == NO and some else [newest, *some])
 
 
 def _flag(field: str) -> Callable[[Features], str]:
@@ -150,13 +188,15 @@ ROWS: Mapping[str, Callable[[Features], str]] = {
     "answers with": lambda features: ", ".join(
         modality.name.lower() for modality in sorted(features.output_modalities)
     ),
+    "`end_user_id`": _flag("end_user"),
+    "CountTokens by the provider": _flag("count_tokens"),
+}
+EMBED_ROWS: Mapping[str, Callable[[Features], str]] = {
     "Embed": lambda features: YES if features.embed else NO,
     "media as inputs of Embed": _embedded_media,
     "`EmbedRequest.dimensions`": lambda features: YES if features.embed and features.embed.dimensions else NO,
     "`EmbedRequest.purpose`": _purposes,
     "inputs of Embed at once; more are split": _most_inputs,
-    "`end_user_id`": _flag("end_user"),
-    "CountTokens by the provider": _flag("count_tokens"),
 }
 
 
