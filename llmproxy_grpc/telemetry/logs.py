@@ -41,7 +41,6 @@ def configure(
     )
 
 
-# ruff: noqa: SIM105 - `suppress` costs a call four more, and one of them is there for every call
 class Sink:
     """Where lines go: one that cannot be written, to a full disk or a pipe that nobody reads any more, is dropped.
 
@@ -53,14 +52,14 @@ class Sink:
 
     def write(self, line: Any) -> None:
         """Writes a line, or drops it."""
-        try:
+        try:  # noqa: SIM105 - `suppress` costs four calls, and every call writes a line
             self._stream.write(line)
         except (OSError, ValueError):
             pass
 
     def flush(self) -> None:
         """Lets what is written go."""
-        try:
+        try:  # noqa: SIM105 - as above
             self._stream.flush()
         except (OSError, ValueError):
             pass
