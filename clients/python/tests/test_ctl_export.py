@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import grpc
 import pytest
 from google.protobuf import json_format
+from google.rpc.error_details_pb2 import ErrorInfo
 
 from llmproxy_client.ctl import arguments
 from llmproxy_client.ctl.export_filters import moment
@@ -244,6 +245,17 @@ def test_an_export_from_so_long_ago_goes_on_where_it_was_cut_off(ctl, script, da
 
     assert [asked.resume_token for asked in script.asked] == ["", "2"]
     assert script.asked[0].filter == script.asked[1].filter
+
+
+def test_a_token_that_is_too_old_names_the_option_that_begins_anew(ctl, script, refusal, dataset, tmp_path):
+    command = ["export", "-o", str(tmp_path / "data")]
+    script.exported = dataset(*LINES)[:3]
+    assert ctl(*command) == 1
+    script.error = refusal(
+        grpc.StatusCode.FAILED_PRECONDITION, "gone", ErrorInfo(reason="RESUME_TOKEN_EXPIRED", domain="llmproxy")
+    )
+    assert ctl(*command) == 1
+    assert "--restart" in ctl.err
 
 
 def test_what_was_refused_before_anything_came_leaves_nothing(ctl, script, refusal, dataset, tmp_path):

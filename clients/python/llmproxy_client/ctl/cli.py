@@ -25,6 +25,7 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 Command = Callable[[Client, Terminal], bool | None]
 """Runs a command; False if what it found is a failure."""
 
+_STALE_TOKENS: Final = frozenset({"RESUME_TOKEN_EXPIRED", "RESUME_TOKEN_INVALID"})
 _NOT_TEXT = "the prompt is not UTF-8 text"
 
 
@@ -55,7 +56,10 @@ def run(argv: Sequence[str] | None, environment: Mapping[str, str], terminal: Te
         with _connect(parser, given) as client:
             return FAILED if command(client, terminal) is False else DONE
     except grpc.RpcError as error:
-        terminal.failure(error_detail(error))
+        failure = error_detail(error)
+        terminal.failure(failure)
+        if failure.reason in _STALE_TOKENS:
+            terminal.note("the export cannot go on where it was cut off; begin again with --restart")
     except BrokenStream as error:
         terminal.note(f"the answer is not whole: {error}")
     except DifferentExport as error:
