@@ -1,5 +1,6 @@
 """Where the server listens, and how calls are let in: the sections `grpc`, `http` and `admin`."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -19,7 +20,11 @@ def _grpc_address(text: str) -> str:
 
 
 def _one_or_several(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, Sequence):
+        raise ValueError("must be an address in quotes, or a list of them")  # noqa: TRY004 - pydantic names no other
+    return value
 
 
 _ADDRESS_SCHEMA = {"type": "string", "x-type": "address"}

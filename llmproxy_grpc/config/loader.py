@@ -138,7 +138,7 @@ def _validate(root: Node, problems: list[Problem], rules: Mapping[Rule, frozense
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        entries = error.errors(include_url=False, include_input=False)
+        entries = _causes(error.errors(include_url=False, include_input=False))
         found = [_problem(entry) for entry in entries[:MOST_FAULTS]]
         problems += _news(found, problems)
         wrong = frozenset(str(entry["loc"][0]) for entry in entries)
@@ -146,6 +146,16 @@ def _validate(root: Node, problems: list[Problem], rules: Mapping[Rule, frozense
     problems += _news(refuse_not_built(root), problems)
     problems += _news(check(config, rules, wrong), problems)
     return config
+
+
+def _causes(entries: Sequence[Any]) -> list[Any]:
+    """Leaves out that a list is too short where that is only since what is in it is wrong."""
+    places = [entry["loc"] for entry in entries]
+    return [
+        entry
+        for entry, place in zip(entries, places, strict=True)
+        if entry["type"] != "too_short" or not any(other != place and other[: len(place)] == place for other in places)
+    ]
 
 
 def _news(found: Sequence[Problem], problems: Sequence[Problem]) -> list[Problem]:

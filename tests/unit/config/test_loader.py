@@ -132,6 +132,20 @@ def test_a_list_that_needs_something_says_so(tmp_path, write):
     assert faults_of(tmp_path) == ["llmproxy.yaml:1: models[0].targets: must not be empty"]
 
 
+def test_a_list_is_not_called_empty_for_what_is_wrong_in_it(tmp_path, write):
+    write("models: [{id: m, targets: [{provider: p, model: x, weight: many}]}]\n")
+    assert faults_of(tmp_path) == [
+        'llmproxy.yaml:1: models[0].targets[0].weight: must be a whole number (found "many")'
+    ]
+
+
+def test_addresses_are_text(tmp_path, write):
+    write("grpc: {listen: 50051}\n")
+    assert faults_of(tmp_path) == [
+        "llmproxy.yaml:1: grpc.listen: must be an address in quotes, or a list of them (found 50051)"
+    ]
+
+
 def test_a_fault_of_one_section_does_not_hide_what_is_wrong_between_others(tmp_path, write):
     write("http: 3\nproviders: [{name: a, kind: echo}]\nmodels: [{id: m, targets: [{provider: b, model: x}]}]\n")
     assert faults_of(tmp_path) == [
