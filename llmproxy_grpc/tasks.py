@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from llmproxy_grpc.server.exceptions import anonymous
+from llmproxy_grpc.exceptions import anonymous
 
 log = structlog.get_logger(__name__)
 

@@ -3,6 +3,7 @@
 `python -m llmproxy_grpc.export.similarity_process` answers batches on its standard input, until that ends.
 """
 
+import os
 import select
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import IO, Final, Self
 import msgspec
 from msgspec import Struct
 
+from llmproxy_grpc.children import finding_us
 from llmproxy_grpc.export.similarity import keys, shingles
 from llmproxy_grpc.messages import MediaPart, Message, Part, ToolCallPart, ToolResultPart
 from llmproxy_grpc.records.decoding import Unreadable, read_content, texts_of
@@ -45,8 +47,10 @@ class Sketching:
         self._begun = False
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", __name__]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own
+        command = [sys.executable, "-P", "-m", __name__]
+        self._process = subprocess.Popen(  # noqa: S603 - our own
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=finding_us(os.environ)
+        )
         return self
 
     def __exit__(self, *_: object) -> None:

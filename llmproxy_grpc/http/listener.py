@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from llmproxy_grpc.config.addresses import UNIX
-from llmproxy_grpc.server.exceptions import anonymous
+from llmproxy_grpc.exceptions import anonymous
 from llmproxy_grpc.sockets import SocketPath
 
 log = structlog.get_logger(__name__)

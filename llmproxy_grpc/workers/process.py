@@ -2,19 +2,17 @@
 
 import asyncio
 import os
-import site
 import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Final, Self
 
 import structlog
 
-import llmproxy_grpc
 from llmproxy_grpc.banner import Offer
+from llmproxy_grpc.children import finding_us
 from llmproxy_grpc.config.faults import ConfigError
 from llmproxy_grpc.telemetry.cells import Cells
 from llmproxy_grpc.telemetry.families import Found, Series
@@ -201,10 +199,5 @@ class WorkerProcess:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without what is for the supervisor alone, and such that this very package is found."""
-    mine = {name: value for name, value in environ.items() if name not in NOT_INHERITED}
-    package = str(Path(llmproxy_grpc.__file__).parent.parent)
-    if package in (*site.getsitepackages(), site.getusersitepackages()):
-        return mine  # naming it again would put what is installed before the standard library
-    path = [package, *filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**mine, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+    """Ours, without what is for the supervisor alone."""
+    return finding_us({name: value for name, value in environ.items() if name not in NOT_INHERITED})

@@ -44,3 +44,11 @@ def test_no_test_is_skipped_without_being_counted():
         if re.search(r"mark\.(skip|xfail)\b", line)
     ]
     assert marks == []
+
+
+def test_no_check_is_behind_a_pipe():
+    # A shell gives the status of the last command of a pipe: a check before it could never fail.
+    recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    assert len(recipe[1].splitlines()) > 10
+    assert [line for line in recipe[1].splitlines() if "|" in line or ";" in line or line.startswith("\t-")] == []

@@ -8,7 +8,7 @@ import grpc
 import structlog
 
 from llmproxy_grpc.errors import InternalError, ProxyError
-from llmproxy_grpc.server.exceptions import anonymous, forget_frames
+from llmproxy_grpc.exceptions import anonymous, forget_frames
 from llmproxy_grpc.server.rpc import Proceed, Rpc
 from llmproxy_grpc.server.status import RichStatus, code_of, rich_status
 

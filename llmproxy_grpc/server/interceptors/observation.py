@@ -8,7 +8,7 @@ import structlog
 
 from llmproxy_grpc.calls import Audience, CallObserver, Outcome
 from llmproxy_grpc.errors import ProxyError
-from llmproxy_grpc.server.exceptions import anonymous, forget_frames, verdict
+from llmproxy_grpc.exceptions import anonymous, forget_frames, verdict
 from llmproxy_grpc.server.rpc import Proceed, Rpc
 from llmproxy_grpc.server.status import code_of
 

@@ -3,10 +3,10 @@
 from typing import Final
 
 from llmproxy_grpc.errors import ProxyOverloaded
+from llmproxy_grpc.exceptions import verdict
 from llmproxy_grpc.records.keeping import Keeping
 from llmproxy_grpc.records.recorder import Recorder
 from llmproxy_grpc.records.spool.entries import Began
-from llmproxy_grpc.server.exceptions import verdict
 from llmproxy_grpc.server.rpc import Interceptor, Proceed, Rpc
 from llmproxy_grpc.server.taking import Rules, Taking
 from llmproxy_grpc.server.trailers import add_trailer

@@ -2,7 +2,7 @@ import gc
 import weakref
 
 from llmproxy_grpc.errors import InvalidRequest
-from llmproxy_grpc.server.exceptions import anonymous, forget_frames
+from llmproxy_grpc.exceptions import anonymous, forget_frames
 
 
 class Large:
