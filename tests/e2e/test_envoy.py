@@ -183,11 +183,12 @@ async def test_a_stream_outlasts_the_time_that_a_route_has_elsewhere(serve, upst
                 route["timeout"] = "1s"
 
     first, text, *rest = openai_stream(["Hello", " there"])
-    slow = Answer.stream([first, text, 2.0, *rest])
+    pause = 16.0 if ours else 2.0  # a route has 15 s where nothing is said
+    slow = Answer.stream([first, text, pause, *rest])
     upstream.handler = lambda request: Answer.json(b'{"data":[]}') if request.method == "GET" else slow
     await started(serve, asking(upstream, grpc={"workers": 2, "listen": f"unix:{folder}/{{worker}}.sock"}))
     async with envoy(sockets(folder), folder, edit) as sidecar, grpc.aio.insecure_channel(sidecar.address) as channel:
-        call = LlmProxyServiceStub(channel).Stream(stream_request(), timeout=20)
+        call = LlmProxyServiceStub(channel).Stream(stream_request(), timeout=30)
         if ours:
             assert (await rest_of(call))[-1] == "end"
         else:
@@ -318,6 +319,9 @@ async def test_a_provider_that_is_out_ejects_no_worker(sidecar, upstream):  # no
         assert {error.code for error in errors} == {grpc.StatusCode.UNAVAILABLE}
         await asyncio.sleep(1.5)  # a round of health checks
         assert await sidecar.healthy() == 2
+        # Whoever is ejected may be back by then, since the health checks go well.
+        found = await sidecar.ask("/stats?format=json&filter=outlier_detection.ejections_enforced_total")
+        assert [each["value"] for each in found["stats"]] == [0]
         await stub.Chat(chat_request(model="echo/echo"), timeout=20)
 
 
