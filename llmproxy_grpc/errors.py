@@ -11,7 +11,7 @@
     │   ├── ResumeTokenInvalid      of another export or caller, or damaged
     │   ├── ResumeTokenExpired      its export no longer exists
     │   ├── ModelNotFound
-    │   ├── ResourceNotFound        no such provider, record or plan
+    │   ├── ResourceNotFound        no such provider, plan or health service
     │   ├── MethodNotImplemented
     │   └── CapabilityNotSupported
     ├── UpstreamError               a provider failed
@@ -169,7 +169,7 @@ class ModelNotFound(RequestError):
 
 
 class ResourceNotFound(RequestError):
-    """No such provider, record or plan."""
+    """No such provider, plan or health service."""
 
     reason = "RESOURCE_NOT_FOUND"
 

@@ -209,7 +209,7 @@ def default_of(node: dict[str, Any]) -> str:
     default = node.get("default")
     if default is REQUIRED:
         return "required"
-    if node.get("x-type") == "duration" and default is not None:
+    if type_of(node) == "duration" and default is not None:
         return f"`{spell_duration(default)}`"
     if default in ([], {}):
         return "empty"

@@ -18,7 +18,7 @@ _V = TypeVar("_V")
 _Row = TypeVar("_Row")
 
 Line = tuple[bytes | None, str]
-"""A line of OPENAI_CHAT without its end, or None and why there is none."""
+"""A line of OPENAI_CHAT with its end, or None and why there is none."""
 
 DAMAGED: Final = SkipReason.DAMAGED.value
 

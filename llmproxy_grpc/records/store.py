@@ -184,7 +184,7 @@ class RecordWriter(Protocol):
         ...
 
     def expire(self, before: int, limit: int) -> int:
-        """Deletes records that started before a time, so many at most, with all that hangs on them."""
+        """Deletes records that started before a time, about so many at most, with all that hangs on them."""
         ...
 
     def erase(self, what: Erase, reason: str) -> int:

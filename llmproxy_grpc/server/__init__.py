@@ -1,1 +1,1 @@
-"""The gRPC side: servicers, interceptors, and the only code that knows protobuf."""
+"""The gRPC side: servicers and interceptors."""

@@ -1,4 +1,4 @@
-"""Protobuf to the server's own values and back: the only place that knows both.
+"""Protobuf to the server's own values and back.
 
 Of requests, `to_*` read those that `server/validation` has accepted; of answers, whatever an upstream may have sent.
 `from_*` and `*_event` take any value: numbers that do not fit are clamped, lone surrogates become U+FFFD. Nothing here

@@ -41,7 +41,7 @@ FORMATS: Final[Mapping[Format, Callable[[Example, Options], bytes]]] = {
     Format.CSV: csv_figures.render,
 }
 HEADERS: Final[Mapping[Format, bytes]] = {Format.CSV: csv_figures.HEADER}
-"""The first line of every file, of the formats that have one."""
+"""The first line of every part, of the formats that have one."""
 PAIRED: Final = frozenset({Format.OPENAI_PREFERENCE, Format.TRL_PREFERENCE})
 """The formats that need `Example.pair`; TRL_KTO needs `Example.label`."""
 WITHOUT_REASONING_FIELD: Final = frozenset({Format.SHAREGPT, Format.ALPACA})

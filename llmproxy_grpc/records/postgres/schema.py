@@ -1,6 +1,6 @@
 """The tables, version by version: each migration brings the schema to the next version, and none is ever changed.
 
-Big tables are partitioned by position, so that what has expired is dropped rather than deleted row by row. Texts
+Big tables are partitioned by position, so that a partition of which all has expired is dropped at once. Texts
 compare by their bytes, as those of SQLite do. Row-level security is a second fence around tenants: a session sees the
 rows of the tenant that it has named, whatever a statement says; a superuser is not held by it, so do not connect as
 one.
