@@ -42,7 +42,7 @@ def _postgres(address: str, places: Places) -> OpenStore:
     try:
         from llmproxy_grpc.records.postgres.store import PostgresStore  # noqa: PLC0415 - an optional package
     except ImportError:
-        raise StoreUnfit("records.store: PostgreSQL takes asyncpg, which the extra `postgres` of llmproxy-grpc has") from None
+        raise StoreUnfit("records.store: PostgreSQL takes asyncpg, of the extra `postgres` of llmproxy-grpc") from None
     return lambda: PostgresStore(address, spool=spool_id(places.spool_id))
 
 

@@ -32,8 +32,6 @@ class ErrorClass(Enum):
     """It got the request, and whether it answered it, or charges for it, nobody knows."""
     FATAL = "fatal"
     """It would say the same again; another target may not."""
-    COMMITTED = "committed"
-    """The caller has output already."""
 
 
 class Treatment(Struct, frozen=True):
@@ -53,7 +51,6 @@ TREATMENTS: Final[Mapping[ErrorClass, Treatment]] = {
     ErrorClass.AMBIGUOUS: Treatment(cost=1.4, again=True, base=0.05),
     ErrorClass.FATAL: Treatment(),
 }
-"""COMMITTED has none: output cannot be taken back."""
 
 CLASSES: Final[Mapping[type[ProxyError], ErrorClass]] = {
     errors.UpstreamUnreachable: ErrorClass.NEVER_SENT,

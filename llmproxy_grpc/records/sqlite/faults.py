@@ -1,12 +1,12 @@
 """What APSW's errors mean: try again later, or never."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import apsw
 
+from llmproxy_grpc.records.places import FULL
 from llmproxy_grpc.records.store import StoreFull, StoreRefused, StoreUnavailable
 
 PASSING: Final = (
@@ -26,9 +26,6 @@ PASSING: Final = (
 )
 """Errors that are of the place and the moment, not of the rows. A corrupt file is among them: the rows are fine, and
 wait in the spool until somebody has put a backup back."""
-
-
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def kinds(kind=ProxyError):
 
 
 def test_every_class_of_errors_but_committed_has_a_treatment():
-    assert set(TREATMENTS) == set(ErrorClass) - {ErrorClass.COMMITTED}
+    assert set(TREATMENTS) == set(ErrorClass)
 
 
 def test_only_errors_that_lead_to_another_attempt_have_a_class_that_does():
