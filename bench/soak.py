@@ -19,21 +19,24 @@ from typing import Final
 
 import grpc
 import msgspec
+from llmproxy_client.errors import error_detail
 
 from bench.processes import Server, cores, raise_file_limit, running
 from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2
 from llmproxy_grpc._gen.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, Request, openai_answer, openai_stream
 
-CANCELLED: Final = 0.2
-"""Share of the calls that their caller leaves."""
+CANCELLED: Final = 0.25
+"""Share of the calls that their caller leaves, if they have not ended by then: a fifth are left while they run."""
+LEAVES: Final = 0.04
+"""Seconds after which a caller leaves at the latest."""
 FAULTY: Final = 0.1
 """Share of the providers' answers that are bad."""
 LIMITED: Final = 0.002
-"""Share of them that ask for a second's rest: more, and the providers would do nothing but rest."""
+"""Share of them by which a provider asks for rest, as limited or as overloaded: more, and it would do nothing else."""
 DEADLINE: Final = 10.0
 TOLD_TO_WAIT: Final = 0.5
-"""Seconds that a caller waits that was told to."""
+"""Seconds that a caller waits that was refused."""
 PATIENCE: Final = 1.0
 """Seconds behind the deadline after which a call counts as hung."""
 SETTLE: Final = 5.0
@@ -42,10 +45,15 @@ WARM: Final = 0.25
 """Share of the time that the memory has to find its size."""
 MOST_GROWTH: Final = 10.0
 """MiB that the memory may grow behind that."""
+LEAST_OK: Final = 0.5
+LEAST_LEFT: Final = 0.15
+"""Shares of the calls that must be answered, and left by their callers: else it is no load that says anything."""
 MOST_LEFT: Final = 5
 """File descriptors, and tasks, that may be left over."""
 EXPECTED: Final = frozenset({"OK", "UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED", "DEADLINE_EXCEEDED"})
-"""How a call may end. The deadline is that of a Chat whose last provider says nothing: it may think so long."""
+"""The codes that calls may end with; the deadline is that of a Chat whose last provider says nothing."""
+
+REFUSED: Final = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -70,7 +78,8 @@ class Provider:
         if request.method == "GET":
             return Answer.json(b'{"object":"list","data":[]}')
         if self._chance.random() < LIMITED:
-            return Answer.json(b'{"error":{"message":"slow down"}}', status=429, headers={"retry-after": "1"})
+            status = self._chance.choice((429, 503))
+            return Answer.json(b'{"error":{"message":"overloaded"}}', status=status, headers={"retry-after": "1"})
         if self._chance.random() < FAULTY:
             return self._fault(streaming=bool(body.get("stream")))
         words = [f"word{number} " for number in range(self._chance.randint(1, 40))]
@@ -83,7 +92,6 @@ class Provider:
         events = openai_stream(["one ", "two ", "three "])
         faults = [
             Answer.json(b'{"error":{"message":"broken"}}', status=500),
-            Answer.json(b'{"error":{"message":"overloaded"}}', status=503),
             Answer(raw=[b"\x00\xff garbage\r\n\r\n", Do.EOF]),
             Answer(headers={"content-type": "text/html"}, body=[b"<html>an error of a proxy</html>"]),
             Answer(before_head=[Do.RESET]),
@@ -108,6 +116,7 @@ class Callers:
         self.count = count
         self._chance = chance
         self.outcomes: Counter[str] = Counter()
+        """By code, and reason where it is no success."""
         self.unexpected: Counter[str] = Counter()
         self.hung = 0
 
@@ -120,16 +129,21 @@ class Callers:
     async def _call_on(self, stub: LlmProxyServiceStub, until: float) -> None:
         while time.monotonic() < until:
             started = time.monotonic()
-            outcome = await self._call(stub)
-            self.outcomes[outcome] += 1
+            outcome, reason = await self._call(stub)
+            self.outcomes[f"{outcome}/{reason}" if reason else outcome] += 1
             if time.monotonic() - started > DEADLINE + PATIENCE:
                 self.hung += 1
             if outcome not in EXPECTED:
                 self.unexpected[outcome] += 1
-            if outcome == "RESOURCE_EXHAUSTED":
+            if outcome in REFUSED:
                 await asyncio.sleep(TOLD_TO_WAIT)
 
-    async def _call(self, stub: LlmProxyServiceStub) -> str:
+    def share(self, code: str) -> float:
+        """Which part of the calls ended with a code."""
+        ended = sum(count for outcome, count in self.outcomes.items() if outcome.partition("/")[0] == code)
+        return ended / max(sum(self.outcomes.values()), 1)
+
+    async def _call(self, stub: LlmProxyServiceStub) -> tuple[str, str]:
         question = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.ContentPart(text="Hello?")])
         chat = chat_pb2.ChatRequest(model="assistant", messages=[question])
         streaming = self._chance.random() < 0.5
@@ -140,19 +154,22 @@ class Callers:
         )
         leaving = None
         if self._chance.random() < CANCELLED:
-            leaving = asyncio.get_running_loop().call_later(self._chance.random() * 0.3, call.cancel)
+            leaving = asyncio.get_running_loop().call_later(self._chance.random() * LEAVES, call.cancel)
+        reason = ""
         try:
             if streaming:
                 async for _ in call:
                     pass
             else:
                 await call
-        except (grpc.RpcError, asyncio.CancelledError):
+        except grpc.RpcError as error:
+            reason = error_detail(error).reason
+        except asyncio.CancelledError:
             pass
         finally:
             if leaving is not None:
                 leaving.cancel()
-        return (await call.code()).name
+        return (await call.code()).name, reason
 
 
 def look(server: Server, began: float) -> Look:
@@ -209,6 +226,10 @@ def faults(looks: Sequence[Look], callers: Callers, seconds: float) -> Iterator[
         yield f"{callers.hung} calls hung"
     for outcome, count in callers.unexpected.items():
         yield f"{count} calls ended {outcome}"
+    if callers.share("OK") < LEAST_OK:
+        yield f"only {callers.share('OK'):.0%} of the calls were answered"
+    if callers.share("CANCELLED") < LEAST_LEFT:
+        yield f"only {callers.share('CANCELLED'):.0%} of the calls were left by their callers"
     first, last = looks[0], looks[-1]
     warm = next((each for each in looks if each.at >= seconds * WARM), last)
     if last.memory - warm.memory > MOST_GROWTH:
