@@ -64,14 +64,21 @@ class Hedging:
 
 
 class Runner:
-    """One attempt of a race, and its first batch while that is awaited. It has a copy of the call until it wins."""
+    """One attempt of a race, and its first batch while that is awaited. It has a copy of the call until it wins.
+
+    Making it raises what the attempt fails with before it begins: a ProxyError if its provider takes no more calls.
+    """
 
     def __init__(self, call: Call, turn: Turn[ChatRequest], attempting: Attempting, opening: Opening) -> None:
         self.turn = turn
         self._call = call
         self._copy = replace(call, attempts=[], warnings=[], upstream_seconds=0.0)
         self._context = attempting(self._copy, turn)
-        self._trying = self._context.__enter__()
+        try:
+            self._trying = self._context.__enter__()
+        except BaseException:
+            self._hand_over()
+            raise
         self._batches = opening(self._trying, turn)
         self.first = asyncio.create_task(_next(self._batches))
 
@@ -82,7 +89,7 @@ class Runner:
     def fail(self, error: BaseException) -> None:
         """Ends the attempt, which has failed."""
         self._context.__exit__(type(error), error, error.__traceback__)
-        self._call.attempts.extend(self._copy.attempts)
+        self._hand_over()
 
     async def lose(self, *, beaten: bool) -> None:
         """Ends the attempt because another was faster, or else because nobody waits any more.
@@ -106,6 +113,10 @@ class Runner:
             self._context.__exit__(type(error), error, error.__traceback__)
             raise
         self._context.__exit__(None, None, None)
+
+    def _hand_over(self) -> None:
+        """Tells the call of the attempt, which its copy alone knows of."""
+        self._call.attempts.extend(self._copy.attempts)
 
     async def _all(self) -> AsyncGenerator[Batch, None]:
         async with aclosing(self._batches) as batches:
@@ -175,9 +186,7 @@ class Race:
             done, _ = await asyncio.wait(waiting, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 delay = None
-                turn = self._hedging.beside(self._tries)
-                if turn is not None:
-                    running.append(self._runner(turn))
+                self._hedge(running)
                 continue
             runner = next(runner for runner in running if runner.first in done)
             error = runner.error()
@@ -188,6 +197,16 @@ class Race:
             if not running or not isinstance(error, ProxyError) or not error.failover:
                 raise error
             self._tries.lost(runner.turn, error, left=running[0].turn)
+
+    def _hedge(self, running: list[Runner]) -> None:
+        """Begins the second attempt, if there may be one; if it cannot begin, the first goes on alone."""
+        turn = self._hedging.beside(self._tries)
+        if turn is None:
+            return
+        try:
+            running.append(self._runner(turn))
+        except ProxyError as error:
+            self._tries.lost(turn, error, left=running[0].turn)
 
     def _runner(self, turn: Turn[ChatRequest]) -> Runner:
         return Runner(self._call, turn, self._attempting, self._opening)

@@ -196,3 +196,36 @@ def stream_request_of(provider: str):
     request.chat.routing.providers.append(provider)
     request.chat.routing.max_attempts = 1
     return request
+
+
+async def test_a_second_attempt_that_finds_no_room_leaves_the_first_alone(serve):
+    providers = two()
+    config = {**HEDGED, "providers": [TWO["providers"][0], {**TWO["providers"][1], "max_in_flight": 1}]}
+    async with serve(config, providers=providers) as server:
+        await warmed(server)
+        providers["b"].streams.append([[UpstreamStart("u")], never])
+        holding = server.stub.Stream(stream_request_of("b"))
+        await until(lambda: len(providers["b"].requests) == 1)
+        providers["a"].streams.append([[UpstreamStart("slow")], late, *answer("From a")[1:]])
+        told = await events(server.stub.Stream(stream_request()))
+        assert "".join(event.delta.text for event in told) == "From a"
+        assert told[-1].end.route.provider == "a"
+        assert [(each.provider, each.reason) for each in told[-1].end.route.failed_attempts] == [("b", 20)]
+        assert len(providers["a"].requests) == 21
+        holding.cancel()
+
+
+async def test_a_stream_that_may_be_hedged_and_finds_no_room_says_so(serve):
+    providers = two()
+    models = [{"id": "assistant", "targets": TWO["models"][0]["targets"][:1]}]
+    full = {**TWO["providers"][0], "max_in_flight": 1}
+    config = {**HEDGED, "providers": [full, TWO["providers"][1]], "models": models}
+    async with serve(config, providers=providers) as server:
+        await warmed(server)
+        providers["a"].streams.append([[UpstreamStart("u")], never])
+        holding = server.stub.Stream(stream_request())
+        await until(lambda: len(providers["a"].requests) == 21)
+        error = await failure(server.stub.Stream(stream_request()))
+        assert error.reason == "PROXY_OVERLOADED"
+        assert [each.provider for each in error.detail.attempts] == ["a"]
+        holding.cancel()
