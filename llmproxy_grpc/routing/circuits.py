@@ -36,6 +36,10 @@ BENCH: Final = 300.0
 EVERY_MODEL: Final = frozenset({401, 498})
 """Statuses that refuse a credential as such; others refuse it for a model."""
 REFUSED: Final = frozenset({401, 403, 498})
+RESTS: Final[Mapping[str, type[UpstreamError]]] = {
+    kind.reason: kind for kind in (UpstreamRateLimited, UpstreamOverloaded, UpstreamQuotaExhausted)
+}
+"""The errors after which a target rests, by reason."""
 SLOW_START: Final = 15.0
 """Seconds in which a target that was ejected gets its share of the calls back."""
 MOST_LINES: Final = 4096
@@ -249,7 +253,7 @@ class Circuits:
         until = self._clock() + min(max(asked, SHORTEST_REST), LONGEST_REST)
         if until > circuit.rests_until:
             circuit.rests_until, circuit.rests_for = until, type(error)
-            self._tell(_outage(OutageKind.RESTING, target, circuit, until))
+            self._tell(_outage(OutageKind.RESTING, target, circuit, until, error.reason))
 
     def _bench(self, target: Target, circuit: Circuit, error: ProxyError) -> None:
         status = (error.fault or Fault()).http_status
@@ -301,12 +305,14 @@ def _take(circuit: Circuit, outage: Outage) -> None:
         case OutageKind.CLOSED:
             circuit.breaker.close()
         case OutageKind.RESTING:
-            circuit.rests_until = max(circuit.rests_until, outage.until)
+            if outage.until > circuit.rests_until:
+                circuit.rests_until = outage.until
+                circuit.rests_for = RESTS.get(outage.reason, UpstreamRateLimited)
         case OutageKind.BENCHED:
             circuit.benched_until = max(circuit.benched_until, outage.until)
         case _:
             pass
 
 
-def _outage(kind: OutageKind, target: Target, circuit: Circuit, until: float) -> Outage:
-    return Outage(kind, target.provider, target.upstream_model, circuit.credential.index, until)
+def _outage(kind: OutageKind, target: Target, circuit: Circuit, until: float, reason: str = "") -> Outage:
+    return Outage(kind, target.provider, target.upstream_model, circuit.credential.index, until, reason)

@@ -13,7 +13,7 @@ class OutageKind(Enum):
     CLOSED = "closed"
     """Its circuit is closed again."""
     RESTING = "resting"
-    """The provider limits our rate."""
+    """The provider wants to be left alone: it limits our rate, is overloaded, or our quota is spent."""
     BENCHED = "benched"
     """The provider refuses the credential."""
     EJECTED = "ejected"
@@ -29,6 +29,7 @@ class Outage(Struct, frozen=True):
         upstream_model: Its model; empty if it concerns all of them.
         credential: Which of its credentials, by the order of the configuration; -1 if it concerns all of them.
         until: When it is over, by the monotonic clock that all processes of one machine share.
+        reason: Why it rests, as the contract names errors (`UPSTREAM_QUOTA_EXHAUSTED`); empty for other kinds.
     """
 
     kind: OutageKind
@@ -36,3 +37,4 @@ class Outage(Struct, frozen=True):
     upstream_model: str
     credential: int
     until: float
+    reason: str = ""
