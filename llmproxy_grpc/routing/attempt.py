@@ -125,6 +125,11 @@ class Trying(Generic[Request, Answer]):
         for tell in self._audience.attempt_ended:
             tell(self._call, attempt)
 
+    @property
+    def has_output(self) -> bool:
+        """Whether any of a stream's output has come."""
+        return self._first_output is not None
+
     def adopt(self, call: Call) -> None:
         """Goes on for the call itself, of which it had a copy."""
         copy, self._call = self._call, call

@@ -287,7 +287,8 @@ class Router:
                 call.warnings.extend(candidate.warnings)
                 yield trying
         except ProxyError:
-            del call.warnings[warned:]
+            if not trying.has_output:  # else callers may have been told of them
+                del call.warnings[warned:]
             raise
         finally:
             if placed:

@@ -11,7 +11,16 @@ from llmproxy_grpc.errors import (
     UpstreamServerError,
     UpstreamStreamBroken,
 )
-from llmproxy_grpc.messages import ReasoningDelta, Role, TextDelta, ToolCallDelta, UpstreamStart, Usage, UsageSoFar
+from llmproxy_grpc.messages import (
+    ReasoningDelta,
+    Role,
+    TextDelta,
+    ToolCallDelta,
+    UpstreamStart,
+    Usage,
+    UsageSoFar,
+    Warning,
+)
 from llmproxy_grpc.providers.features import Features
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, openai_stream
 from tests.fakes.http import get
@@ -19,6 +28,7 @@ from tests.fakes.requests import broken_off, stream_request
 from tests.fakes.scripted_provider import answer, never
 from tests.rpc.faults.exchange import LIST
 from tests.rpc.test_chat import TWO, two
+from tests.rpc.test_hedging import warmed
 
 BROKEN = UpstreamStreamBroken("It broke.")
 HALF = [[UpstreamStart("u1")], [TextDelta(text="Once ")], [TextDelta(text="upon")]]
@@ -98,6 +108,24 @@ async def test_a_rest_that_fails_before_it_begins_is_tried_elsewhere(serve):
         assert said(events) == "Once upon a time"
         assert warnings(events) == ["STREAM_CONTINUED"]
         assert [each.provider for each in events[-1].end.route.failed_attempts] == ["a", "a"]
+
+
+@pytest.mark.parametrize("hedged", [False, True])
+async def test_warnings_that_were_delivered_stay_and_those_of_a_rest_that_never_began_go(serve, hedged):
+    both = providers("a", "b")
+    hedging = {"hedging": {"enabled": True, "max_ratio": 1}} if hedged else {}
+    async with serve(continuing(**hedging), providers=both) as server:
+        if hedged:
+            await warmed(server)
+        early, late = Warning("EARLY", "", "x"), Warning("LATE", "", "x")
+        both["a"].streams.append([[UpstreamStart("u1"), early], *HALF[1:], [late], BROKEN])
+        both["a"].streams.append([[UpstreamStart("u2"), Warning("LOST", "", "x")], UpstreamServerError("It failed.")])
+        both["b"].streams.append(answer(" a time"))
+        events = [event async for event in server.stub.Stream(stream_request())]
+        assert said(events) == "Once upon a time"
+        assert [each.code for each in events[0].start.warnings] == ["EARLY"]
+        assert warnings(events) == ["LATE", "STREAM_CONTINUED"]
+        assert [each.code for each in events[-1].end.warnings] == ["EARLY", "LATE", "STREAM_CONTINUED"]
 
 
 async def test_a_rest_that_breaks_off_is_gone_on_with_while_attempts_are_left(serve):
