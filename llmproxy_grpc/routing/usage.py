@@ -94,7 +94,10 @@ def tokens_in(size: int) -> int:
 
 
 def sum_of(one: Usage | None, other: Usage) -> Usage:
-    """What two requests to one target used together; an estimate if either is one, at no known cost if either is."""
+    """What two requests used together, to one target or, where another goes on with a broken stream, to two.
+
+    It is an estimate if either is one. Its cost is not known if one of theirs is not, or if they are in two currencies.
+    """
     if one is None:
         return other
     return Usage(
@@ -115,6 +118,10 @@ def sum_of(one: Usage | None, other: Usage) -> Usage:
 def _both(one: Cost | None, other: Cost | None) -> Cost | None:
     if one is None or other is None:
         return None
+    if one.currency_code != other.currency_code and one.amount_nanos and other.amount_nanos:
+        return None
+    if not one.amount_nanos:
+        return other  # in the currency of the one that costs something
     return Cost(one.currency_code, one.amount_nanos + other.amount_nanos)
 
 

@@ -138,6 +138,13 @@ def test_costs_add_up_unless_one_is_not_known():
     assert sum_of(Usage(1), other).cost is None
 
 
+def test_costs_in_two_currencies_have_no_sum_unless_one_is_nothing():
+    dollars, euros, free = (Usage(1, cost=Cost(*cost)) for cost in (("USD", 5), ("EUR", 7), ("USD", 0)))
+    assert sum_of(dollars, euros).cost is None
+    assert sum_of(free, euros).cost == sum_of(euros, free).cost == Cost("EUR", 7)
+    assert sum_of(free, free).cost == Cost("USD", 0)
+
+
 def test_what_is_kept_for_an_hour_adds_up():
     one = Usage(9, cache_write_input_tokens=4, cache_write_1h_input_tokens=3)
     assert sum_of(one, one).cache_write_1h_input_tokens == 6
