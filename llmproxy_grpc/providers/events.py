@@ -21,12 +21,14 @@ from llmproxy_grpc.messages import (
 
 
 def events_of(response: ProviderResponse) -> list[StreamEvent]:
-    """The events; log probabilities stand beside the texts."""
+    """The events; log probabilities, which are the whole candidate's, stand beside its first text."""
     events: list[StreamEvent] = []
     for candidate in response.candidates:
+        logprobs = candidate.logprobs
         for index, part in enumerate(candidate.message.parts):
-            logprobs = candidate.logprobs if isinstance(part, TextPart) else ()
             events.append(_delta(candidate.index, index, part, logprobs))
+            if isinstance(part, TextPart):
+                logprobs = ()
         events.append(
             CandidateFinish(
                 candidate.index,

@@ -277,6 +277,15 @@ def test_the_events_of_an_answer_add_up_to_it():
     assert assembled(events_of(response)) == response
 
 
+def test_log_probabilities_of_several_texts_are_told_once():
+    content = [{"type": "text", "text": "a"}, {"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "b"}]
+    logprobs = {"content": [{"token": "a", "logprob": -1.0}, {"token": "b", "logprob": -2.0}]}
+    response = read({"choices": [{"message": {"content": content}, "finish_reason": "stop", "logprobs": logprobs}]})
+    assert [type(part) for part in response.candidates[0].message.parts] == [TextPart, ReasoningPart, TextPart]
+    assert len(response.candidates[0].logprobs) == 2
+    assert assembled(events_of(response)) == response
+
+
 @pytest.mark.parametrize("raw", ["x", [], {"content": "x"}, {"content": [{"token": "a", "logprob": True}]}])
 def test_log_probabilities_in_no_known_shape_are_none(raw):
     (candidate,) = read({"choices": [{"message": {"content": "a"}, "logprobs": raw}]}).candidates
