@@ -151,7 +151,7 @@ class Runtime:
             if name in same:
                 self.directory.remember(name, models)
         self.circuits.adopt(before.circuits, same)
-        self.concurrency.adopt(before.concurrency)
+        self.concurrency.adopt(before.concurrency, same)
 
     async def start(self) -> None:
         """Begins to list models; returns when the lists are there, or after half a second."""

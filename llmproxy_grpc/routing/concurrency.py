@@ -1,6 +1,6 @@
 """The attempts in flight with each provider that may have only so many: as configured, or as it can take them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from llmproxy_grpc.calls import Attempt, Call, CallObserver
@@ -35,10 +35,10 @@ class Concurrency(CallObserver):
         gradient = self._learned.get(provider)
         return self._fixed.get(provider) if gradient is None else gradient.limit
 
-    def adopt(self, before: "Concurrency") -> None:
-        """Takes over what was learned before a reload."""
-        for provider in self._learned:
-            self._learned[provider] = before._learned.get(provider) or self._learned[provider]  # noqa: SLF001 - one of us
+    def adopt(self, before: "Concurrency", providers: Container[str]) -> None:
+        """Takes over what was learned of these providers, which are configured as they were."""
+        learned = before._learned  # noqa: SLF001 - one of us
+        self._learned.update({name: learned[name] for name in self._learned if name in learned and name in providers})
 
     def take(self, provider: str) -> bool:
         """Takes a place for an attempt; False if the provider needs none. `give_back` it.

@@ -107,6 +107,21 @@ async def test_a_reload_swaps_the_models_without_dropping_a_call(serve):
         await until(lambda: server.scripted.closed)
 
 
+async def test_a_reload_forgets_the_learned_limits_of_those_providers_alone_that_changed(serve):
+    providers = {name: ScriptedProvider(name) for name in ("same", "other")}
+    listed = [{"name": name, "kind": "scripted", "max_in_flight": "auto"} for name in providers]
+    async with serve({"providers": listed, "models": []}, providers=providers) as server:
+        fresh = server.app._runtime.concurrency.limit("other")
+        for name in providers:
+            server.app._runtime.concurrency._learned[name].refused()
+        config = json.loads(server.config_file.read_text())
+        config["providers"][1]["base_url"] = "http://127.0.0.1:9"
+        server.config_file.write_text(json.dumps(config))
+        await server.app._manager.reload()
+        after = server.app._runtime.concurrency
+        assert (after.limit("same") < fresh, after.limit("other")) == (True, fresh)
+
+
 async def test_a_bad_file_keeps_the_old_configuration_and_is_counted(serve):
     async with serve() as server:
         server.config_file.write_text("grpc: {listen: [}")

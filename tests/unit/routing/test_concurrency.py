@@ -102,5 +102,5 @@ def test_what_was_learned_survives_a_reload():
     before = Concurrency({}, ["a"])
     before.attempt_ended(call(), Attempt("a", "m", 0.1, UpstreamOverloaded("x")))
     after = Concurrency({"c": 1}, ["a", "b"])
-    after.adopt(before)
+    after.adopt(before, {"a", "b"})
     assert (after.limit("a"), after.limit("b")) == (18, START)
