@@ -36,7 +36,7 @@ class Choice(Struct, Generic[Request], frozen=True):
     routes: Sequence[Route] = ()
 
     def passed_over(self) -> Sequence[Target]:
-        """The targets of the routes that are no candidates: they cannot honour the request, or get no calls."""
+        """The targets of the routes that are no candidates; request, caller, conditions or operators exclude them."""
         able = {candidate.target for candidate in self.candidates}
         targets = dict.fromkeys(target for route in self.routes for target in route.targets)
         return [target for target in targets if target not in able]

@@ -31,7 +31,7 @@ def refusal(targets: Sequence[Target], lines: Sequence[Line], now: float) -> Pro
     if all(circuit.benched(now) for circuit in circuits):
         return CredentialsRejected("The provider has rejected the proxy's credential.", fault=fault)
     if any(line.rest(now) is None for line in lines):
-        text = "Every circuit of the model is open."
+        text = "No target of the model takes calls now."
         # Where nobody else can be called, one call a second is let through all the same: it may be the next.
         trial = min(line.wait_for_trial(now) for line in lines)
         return NoProviderAvailable(text, fault=fault, retry_after=max(trial, SHORTEST_WAIT))

@@ -1,6 +1,7 @@
 """The attempts of one call: which target comes next, after what wait, and when it is enough."""
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Final, Generic
 
 from msgspec import Struct
@@ -172,8 +173,7 @@ class Tries(Generic[Request]):
         """Goes on with other models, where some are named for just this error; it is no failure that counts."""
         remaining = self._call.deadline_at - self._retries.clock()
         if self._made < self._allowed and remaining >= SHORTEST_ATTEMPT:
-            tried = {Target(attempt.provider, attempt.upstream_model) for attempt in self._call.attempts}
-            self._candidates, self._failed = self._choice.instead(error, tried), {}
+            self._candidates, self._failed = self._choice.instead(error, self._tried()), {}
             step = self._fresh() or (self._trial() if self._candidates else None)
             if step is not None and step.permit is not None:
                 return self._begin(step.index, step.permit)
@@ -249,14 +249,22 @@ class Tries(Generic[Request]):
         return self._retries.budget(self._candidates[payer].target.provider).withdraw(cost, now)
 
     def _explained(self, error: ProxyError) -> ProxyError:
-        """The error that the call ends with; it says who was not asked, lest failover be thought broken."""
-        passed_over = [f"{target.provider}/{target.upstream_model[:64]}" for target in self._choice.passed_over()]
-        if passed_over:
-            error.message = (
-                f"{error.message} Not asked, as they cannot honour the request or get no calls: "
-                f"{name_fields(passed_over)}."
-            )
-        return error
+        """The error that the call ends with; it says who was not asked, lest failover be thought broken.
+
+        Why is not said: the fields of the request, the caller's own list, a condition, or the operators may be the
+        reason. The attempt keeps its own error.
+        """
+        tried = self._tried()
+        left_out = [target for target in self._choice.passed_over() if target not in tried]
+        if not left_out:
+            return error
+        names = name_fields([f"{target.provider}/{target.upstream_model[:64]}" for target in left_out])
+        explained = copy(error)
+        explained.message = f"{error.message} Not asked: {names}."
+        return explained.with_traceback(error.__traceback__)
+
+    def _tried(self) -> set[Target]:
+        return {Target(attempt.provider, attempt.upstream_model) for attempt in self._call.attempts}
 
     def _begin(self, index: int, permit: Permit) -> Turn[Request]:
         self._now = index

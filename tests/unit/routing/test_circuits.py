@@ -224,6 +224,7 @@ def test_the_refusal_says_what_is_in_the_way_and_how_long():
         circle.attempt(FAILED, B)
     out = circle.circuits.refusal([A, B])
     assert isinstance(out, NoProviderAvailable)
+    assert out.message == "No target of the model takes calls now."  # one is open, the other merely rests
     assert out.retry_after == 1  # when the next call is let through all the same, however long the circuit stays open
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from llmproxy_grpc.calls import Attempt
 from llmproxy_grpc.errors import (
     CredentialsRejected,
     DeadlineExceeded,
@@ -56,11 +57,24 @@ async def test_who_was_not_asked_is_told_with_the_failure():
     bench.providers["small"].unsupported_fields.append(Unsupported("tools", "no"))
     fails(bench, "a", UpstreamUnreachable("No connection."))
     fails(bench, "b", UpstreamUnreachable("No connection to b."))
-    error = await error_of(bench)
-    assert error.message == (
-        "No connection to b. Not asked, as they cannot honour the request or get no calls: small/m."
-    )
+    call = bench.call()
+    with pytest.raises(UpstreamUnreachable) as raised:
+        await bench.chat(call)
+    assert raised.value.message == "No connection to b. Not asked: small/m."
+    assert raised.value.fault == call.attempts[-1].error.fault
+    assert [attempt.error.message for attempt in call.attempts] == ["No connection.", "No connection to b."]
     assert bench.asked() == {"a": 1, "small": 0, "b": 1}
+
+
+async def test_who_was_asked_after_all_is_not_among_those_who_were_not():
+    bench = Bench("a", "small")
+    bench.providers["small"].unsupported_fields.append(Unsupported("tools", "no"))
+    fails(bench, "a", UpstreamUnreachable("No connection."))
+    call = bench.call()
+    call.attempts.append(Attempt("small", "m", 0.1, FAILED))
+    with pytest.raises(UpstreamUnreachable) as raised:
+        await bench.chat(call)
+    assert raised.value.message == "No connection."
 
 
 async def test_another_target_is_tried_at_once_and_the_first_again_only_when_all_have_failed():
