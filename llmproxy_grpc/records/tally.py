@@ -19,6 +19,7 @@ class Loss(Enum):
     DISK_FULL = "disk_full"
     SPOOL_FAILED = "spool_failed"
     DAMAGED = "damaged"
+    """A piece of the spool is no frame; it may have been several, so that the figure is a lower bound."""
     REFUSED = "refused"
     """The store will never take it; it lies in quarantine."""
     ERASED = "erased"

@@ -87,7 +87,7 @@ class Metrics(CallObserver):
         self._loop_lag = families.gauge("llmproxy_event_loop_lag_seconds", lag, across="max")()
         self._tasks = families.gauge("llmproxy_event_loop_tasks", "Tasks of the event loop.")()
         self._records = counter("records", "Records of calls: accepted, stored or dropped.", "state")
-        self._losses = counter("records_dropped", "Records dropped.", "reason")
+        self._losses = counter("records_dropped", "Records dropped; of those damaged at least so many.", "reason")
         # All workers see the same spool.
         self._spool_bytes = families.gauge(
             "llmproxy_spool_bytes", "Bytes that wait in the spool of records.", across="max"
