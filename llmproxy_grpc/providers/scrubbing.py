@@ -7,8 +7,9 @@ _MASK = "***"
 _READ_AT_MOST = 4096
 _CONTROLS = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]+")
 _SECRETS = (
-    (re.compile(r"(\w+://)[^\s/@]*@"), rf"\1{_MASK}@"),
-    (re.compile(r"(\w+://[^\s?#\"'<>]*)[?#][^\s\"'<>]*"), rf"\1?{_MASK}"),
+    (re.compile(r"(?<=\w://)[^\s/@]*@"), f"{_MASK}@"),
+    # Up to the next `://` at most, from where it is tried again: else each one would be followed to the same end.
+    (re.compile(r"(?<=\w://)((?:(?!(?<=\w)://)[^\s?#\"'<>])*+)[?#][^\s\"'<>]*"), rf"\1?{_MASK}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',;]+"), rf"\1 {_MASK}"),
     (
         re.compile(
