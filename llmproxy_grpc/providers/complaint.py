@@ -13,14 +13,21 @@ from llmproxy_grpc.providers.scrubbing import identifier
 
 _ANYTHING: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _READ_AT_MOST = 65536
+_MESSAGE_AT_MOST = 16384
+"""Characters: what comes as an event, or behind the status 200, can be many megabytes."""
+_HEADER_AT_MOST = 256
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-generation-id")
+# Tried once for each run of digits, not from each of its digits: a message may be nothing else.
+_LIMIT = r"(?P<limit>[0-9]{1,10})(?![0-9])"
+_REQUESTED = r"(?P<requested>[0-9]{1,10})(?![0-9])"
 _TOKENS = (
-    re.compile(r"(?P<requested>\d+) tokens > (?P<limit>\d+) maximum"),
-    re.compile(r"exceed context limit: \d+ \+ \d+ > (?P<limit>\d+)(?P<requested>)"),
-    re.compile(r"token count \((?P<requested>\d+)\)[^()]*\((?P<limit>\d+)\)"),
-    re.compile(r"maximum context length (?:is|of) (?P<limit>\d+)[^\d]*?(?:requested|resulted in) (?P<requested>\d+)"),
-    re.compile(r"maximum context length (?:is|of) (?P<limit>\d+)(?P<requested>)"),
+    re.compile(rf"(?<![0-9]){_REQUESTED} tokens > {_LIMIT} maximum"),
+    re.compile(rf"exceed context limit: [0-9]{{1,10}} \+ [0-9]{{1,10}} > {_LIMIT}(?P<requested>)"),
+    re.compile(rf"token count \({_REQUESTED}\)[^()]{{0,256}}\({_LIMIT}\)"),
+    re.compile(rf"maximum context length (?:is|of) {_LIMIT}[^0-9]{{0,256}}?(?:requested|resulted in) {_REQUESTED}"),
+    re.compile(rf"maximum context length (?:is|of) {_LIMIT}(?P<requested>)"),
 )
+_MOST_TOKENS = 10**10
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -29,6 +36,7 @@ class Complaint(msgspec.Struct, frozen=True):
     present: bool = False
     """Whether there is an error object at all."""
     message: str = ""
+    """What it says, of at most 16,384 characters."""
     codes: tuple[str, ...] = ()
     """Everything that names the error, the most specific first, in the provider's spelling."""
     status: int = 0
@@ -53,9 +61,9 @@ def complaint(headers: Mapping[str, str], body: bytes) -> Complaint:
         document = document[0]
     if not isinstance(document, dict):
         text = document if isinstance(document, str) else _plain_text(body) if document is None else ""
-        return Complaint(message=text, codes=_amazon(headers, {}), request_id=request_id(headers))
+        return Complaint(message=text[:_MESSAGE_AT_MOST], codes=_amazon(headers, {}), request_id=request_id(headers))
     error = _error(document)
-    message = _first_text(error, "message", "Message", "detail", "error", "msg")
+    message = _first_text(error, "message", "Message", "detail", "error", "msg")[:_MESSAGE_AT_MOST]
     limit, requested = _tokens(error, message)
     return Complaint(
         present=bool(message) or "error" in document,
@@ -123,7 +131,7 @@ def _blocked(feedback: dict[str, Any]) -> dict[str, Any]:
 
 def _validation(fault: dict[str, Any]) -> dict[str, Any]:
     """FastAPI's: where the fault is and what is wrong; its `input` may be somebody's prompt and stays out."""
-    place = [str(step) for step in _list(fault.get("loc")) if step != "body"]
+    place = [str(step) for step in _list(fault.get("loc")) if isinstance(step, str | int) and step != "body"]
     text = _first_text(fault, "msg")
     return {
         "message": f"{'.'.join(place)}: {text}" if place else text,
@@ -147,7 +155,7 @@ def _codes(error: dict[str, Any]) -> tuple[str, ...]:
             "quota_per_day"
             for detail in _details(error)
             for violation in _list(detail.get("violations"))
-            if isinstance(violation, dict) and "PerDay" in str(violation.get("quotaId"))
+            if isinstance(violation, dict) and "PerDay" in _first_text(violation, "quotaId")
         ),
         error.get("code"),
         error.get("status"),
@@ -185,12 +193,16 @@ def _category(error: dict[str, Any]) -> str:
 
 def _tokens(error: dict[str, Any], message: str) -> tuple[str, str]:
     limit, requested = error.get("n_ctx"), error.get("n_prompt_tokens")
-    if isinstance(limit, int) and isinstance(requested, int):
+    if _is_amount(limit) and _is_amount(requested):
         return str(limit), str(requested)
     for pattern in _TOKENS:
-        if found := pattern.search(message[:_READ_AT_MOST]):
+        if found := pattern.search(message):
             return found["limit"], found["requested"]
     return "", ""
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS
 
 
 def _retry_delay(error: dict[str, Any], message: str) -> float | None:
@@ -199,14 +211,21 @@ def _retry_delay(error: dict[str, Any], message: str) -> float | None:
     named = next((duration(delay) for delay in delays if isinstance(delay, str)), None)
     if named is not None:
         return named
-    return said_wait(message[:_READ_AT_MOST])
+    return said_wait(message)
 
 
 def _headers(error: dict[str, Any]) -> Mapping[str, str]:
     """OpenRouter's: it hands on the limits of the vendor behind it, or tells its own, within the body."""
     metadata = error.get("metadata")
     headers = metadata.get("headers") if isinstance(metadata, dict) else None
-    return {name.lower(): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
+    if not isinstance(headers, dict):
+        return {}
+    # No wait takes as much to say.
+    return {
+        name.lower(): str(value)[:_HEADER_AT_MOST]
+        for name, value in headers.items()
+        if isinstance(value, str | int | float)
+    }
 
 
 def _details(error: dict[str, Any]) -> Iterator[dict[str, Any]]:

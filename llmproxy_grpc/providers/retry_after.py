@@ -10,14 +10,14 @@ _LONGEST = 86400.0
 _SECONDS, _MILLISECONDS = 1e9, 1e11
 """From these numbers on they are times since 1970."""
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,12})?(?:h|ms|us|µs|ns|m|s))+")
-_DURATION_PART = re.compile(r"([0-9.]+)(h|ms|us|µs|ns|m|s)")
+_DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,12})?(?:h|ms|us|µs|ns|m|s)){1,8}")
+_DURATION_PART = re.compile(r"([0-9.]{1,25})(h|ms|us|µs|ns|m|s)")
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}(?:Z|[+-][0-9]{2}:[0-9]{2})")
 _WORDS = re.compile(
     r"(?i)(?:try again in|retry (?:after|in)):? (?P<wait>(?:[0-9]{1,6}(?:\.[0-9]{1,12})? ?"
-    r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)(?![a-z]) ?)+)"
+    r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)(?![a-z]) ?){1,8})"
 )
-_WORD = re.compile(r"(?i)([0-9.]+) ?(ms|milli|s|m|h)")
+_WORD = re.compile(r"(?i)([0-9.]{1,19}) ?(ms|milli|s|m|h)")
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
 # Where limits are told: what is left, and when it is full again, by what is limited.
 _LIMITS = (

@@ -191,7 +191,7 @@ _BY_ID: Final = (
     (re.compile(r"amazon\.titan-embed-image"), _TITAN_IMAGE),
     (re.compile(r"amazon\.titan-embed-text-v2"), _TITAN_TWO),
     (re.compile(r"amazon\.titan-embed"), _TITAN),
-    (re.compile(r"amazon\.nova.*embed"), _NOVA),
+    (re.compile(r"amazon\.nova.{0,64}embed"), _NOVA),
     (re.compile(r"cohere\.embed-v4"), _COHERE_FOUR),
     (re.compile(r"cohere\.embed"), _COHERE),
 )

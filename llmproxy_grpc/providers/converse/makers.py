@@ -134,4 +134,4 @@ _BY_ID: Final = tuple(
     )
 )
 # `eu.anthropic.claude-…`, `global.…`, `us-gov.…`, and the same behind the rest of an ARN.
-_WITHIN_A_PROFILE: Final = re.compile(r"(?:^|/)(?:[a-z]{2,6}(?:-[a-z]+)?\.)([a-z0-9]+\..+)$")
+_WITHIN_A_PROFILE: Final = re.compile(r"(?s)(?:^|/)(?:[a-z]{2,6}(?:-[a-z]+)?\.)([a-z0-9]+\..+)")

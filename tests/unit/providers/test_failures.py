@@ -211,6 +211,21 @@ def test_a_prompt_that_leaves_no_room_for_its_answer_says_how_much_fits_both():
     assert error.metadata == {"maxTokens": "200000"}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        openai("maximum context length is " + "1" * 4000),
+        openai("prompt is too long: " + "1" * 4000 + " tokens > 200000 maximum"),
+        openai("context_length", code="context_length_exceeded", n_ctx=10**4000, n_prompt_tokens=1),
+        openai("context_length", code="context_length_exceeded", n_ctx=4096, n_prompt_tokens=True),
+    ],
+)
+def test_what_can_be_no_count_of_tokens_is_not_handed_on_as_one(body):
+    error = fail(400, body)
+    assert type(error) is ContextLengthExceeded
+    assert error.metadata == {}
+
+
 def test_a_context_without_numbers_claims_none():
     assert fail(400, openai(code="context_length_exceeded")).metadata == {}
 
