@@ -1,7 +1,7 @@
 """Arguments of tool calls on wires that carry them as a JSON object rather than as text."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
@@ -11,6 +11,9 @@ from llmproxy_grpc.providers.jsonio import decode_whole
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _ANYTHING: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _EMPTY = Raw(b"{}")
+_WHITE_SPACE: Final = " \t\r\n"
+MOST_ARGUMENTS: Final = 16 * 1024 * 1024
+"""Characters: as many as an event may have bytes."""
 NOT_AN_OBJECT = "INVALID_JSON"
 """The key under which text travels that is no JSON object: what a model wrote is shown to it again, not lost."""
 
@@ -21,12 +24,6 @@ def as_object(arguments_json: str) -> Raw:
         return _EMPTY
     data = arguments_json.encode("utf-8", "replace")
     return Raw(data if _is_object(data) else msgspec.json.encode({NOT_AN_OBJECT: arguments_json}))
-
-
-def is_object(arguments_json: str) -> bool:
-    """Whether a text is a whole JSON object, so that nothing can follow."""
-    # Most of what is not whole yet shows it at its end.
-    return arguments_json.rstrip().endswith("}") and _is_object(arguments_json.encode("utf-8", "replace"))
 
 
 def as_text(arguments: Any, *, absent: str = "{}") -> str:
@@ -46,6 +43,66 @@ def as_text(arguments: Any, *, absent: str = "{}") -> str:
         return msgspec.json.encode(arguments).decode()
     except UnicodeEncodeError:  # half a character, whose other half does not come
         return msgspec.json.encode(decode_whole(json.dumps(arguments).encode(), _ANYTHING)).decode()
+
+
+class GrowingObject:
+    """Arguments that come in pieces: tells when they are a whole JSON object, so that nothing can follow.
+
+    The time it takes is linear in them, however often it is asked: they are decoded once, when as many braces are
+    closed as are opened, since what is no object then cannot become one.
+    """
+
+    __slots__ = ("_depth", "_escape", "_hopeless", "_in_string", "_news", "_pieces", "_size", "_whole")
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._news: list[str] = []
+        self._size = 0
+        self._depth = 0
+        self._in_string = False
+        self._escape = ""
+        self._whole = False
+        self._hopeless = False
+
+    def add(self, piece: str) -> None:
+        """Takes the next piece; arguments longer than `MOST_ARGUMENTS` are not kept, and never whole."""
+        self._size += len(piece)
+        if self._size > MOST_ARGUMENTS:
+            self._give_up()
+        if not self._hopeless:
+            self._news.append(piece)
+
+    def is_whole(self) -> bool:
+        """Whether the pieces so far are an object."""
+        news = "".join(self._news)
+        self._news.clear()
+        if not news:
+            return self._whole
+        self._pieces.append(news)
+        self._count_braces(news)
+        if not news.strip(_WHITE_SPACE):
+            return self._whole
+        if self._depth > 0 and not self._whole:
+            return False
+        self._whole = not self._whole and _is_object("".join(self._pieces).encode("utf-8", "replace"))
+        if not self._whole:
+            self._give_up()
+        return self._whole
+
+    def _count_braces(self, text: str) -> None:
+        """Counts those outside strings; of what is no JSON it may be wrong, as the decoder has the last word."""
+        text = (self._escape + text).replace("\\\\", "").replace('\\"', "")
+        self._escape = "\\" if text.endswith("\\") else ""
+        pieces = text.split('"')
+        outside = "".join(pieces[1 if self._in_string else 0 :: 2])
+        self._in_string ^= len(pieces) % 2 == 0
+        self._depth += outside.count("{") - outside.count("}")
+
+    def _give_up(self) -> None:
+        self._hopeless = True
+        self._whole = False
+        self._pieces.clear()
+        self._news.clear()
 
 
 def _is_object(data: bytes) -> bool:

@@ -139,9 +139,10 @@ class CandidateDecoder:
             return
         call.name = call_name(fragment) or call.name
         call.custom = call.custom or fragment.custom is not None
-        call.held += arguments
         if call.name:
-            self._open(call)
+            self._open(call, arguments)
+        else:
+            self._calls.hold(call, arguments)
 
-    def _open(self, call: OpenCall) -> None:
-        call.writer = self._writer.open_call(call.id, call.name, call.held, token=call.token)
+    def _open(self, call: OpenCall, arguments: str = "") -> None:
+        call.writer = self._writer.open_call(call.id, call.name, call.held() + arguments, token=call.token)

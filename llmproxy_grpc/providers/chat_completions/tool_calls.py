@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import ToolCallPart
 from llmproxy_grpc.providers.candidate import CallWriter
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
 from llmproxy_grpc.providers.chat_completions.shapes import Content, ToolCall
 from llmproxy_grpc.providers.jsonio import joined
-from llmproxy_grpc.providers.tool_arguments import as_text, is_object
+from llmproxy_grpc.providers.tool_arguments import MOST_ARGUMENTS, GrowingObject, as_text
 
 _LEGACY_INDEX = -1
 
@@ -22,11 +23,11 @@ class OpenCall:
         name: Its function; empty until known.
         custom: Whether its input is free text.
         writer: Writes its arguments; None until its name is known.
-        held: Arguments that came before the name.
+        delta: The number of the delta that its last fragment came in.
         said_again: Whether its name came once more when its arguments were whole.
     """
 
-    __slots__ = ("_pieces", "custom", "held", "id", "name", "provider_id", "said_again", "writer")
+    __slots__ = ("_arguments", "_held", "custom", "delta", "id", "name", "provider_id", "said_again", "writer")
 
     def __init__(self, call_id: str, provider_id: str) -> None:
         self.id = call_id
@@ -34,19 +35,30 @@ class OpenCall:
         self.name = ""
         self.custom = False
         self.writer: CallWriter | None = None
-        self.held = ""
+        self.delta = 0
         self.said_again = False
-        self._pieces: list[str] = []
+        self._arguments = None if provider_id else GrowingObject()
+        self._held: list[str] = []
 
     @property
     def whole(self) -> bool:
         """Whether its arguments are an object already, for a call to which the server gave no id."""
-        return not self.custom and is_object("".join(self._pieces))
+        return self._arguments is not None and not self.custom and self._arguments.is_whole()
 
     def take(self, arguments: str) -> None:
         """Takes a piece of the arguments; of a call that its id tells from any other none has to be kept."""
-        if not self.provider_id:
-            self._pieces.append(arguments)
+        if self._arguments is not None:
+            self._arguments.add(arguments)
+
+    def hold(self, arguments: str) -> None:
+        """Keeps a piece of the arguments that comes before the name."""
+        self._held.append(arguments)
+
+    def held(self) -> str:
+        """Gives what was kept of them, and keeps it no longer."""
+        held = "".join(self._held)
+        self._held.clear()
+        return held
 
     @property
     def token(self) -> bytes:
@@ -66,12 +78,13 @@ class OpenCalls:
         self._modern = False
         self._by_index: dict[int, OpenCall] = {}
         self._by_id: dict[str, OpenCall] = {}
-        self._in_delta: list[OpenCall] = []
+        self._delta = 0
+        self._held_size = 0
         self.calls: list[OpenCall] = []
 
     def fragments(self, delta: Content[Any]) -> Sequence[ToolCall[Any]]:
         """The fragments in a delta; the old `function_call` counts only where no `tool_calls` ever come."""
-        self._in_delta = []
+        self._delta += 1
         if delta.tool_calls:
             self._modern = True
             return delta.tool_calls
@@ -92,8 +105,19 @@ class OpenCalls:
         if index is not None:
             self._by_index[index] = call
         call.take(arguments)
-        self._in_delta.append(call)
+        call.delta = self._delta
         return call
+
+    def hold(self, call: OpenCall, arguments: str) -> None:
+        """Keeps a piece of the arguments of a call whose name has not come.
+
+        Raises:
+            UpstreamProtocolError: It is too much for all such calls together.
+        """
+        self._held_size += len(arguments)
+        if self._held_size > MOST_ARGUMENTS:
+            raise UpstreamProtocolError("The provider sent too many arguments of a call without a name.")
+        call.hold(arguments)
 
     def _find(self, index: int | None, provider_id: str, name: str, arguments: str) -> OpenCall | None:
         """A new id opens a call, whatever its index: several servers give every parallel call the index 0."""
@@ -111,7 +135,7 @@ class OpenCalls:
     def _is_another(self, known: OpenCall, name: str, arguments: str) -> bool:
         """Whether a fragment without an id is not of the call that has its number: some give them all the same."""
         if name and known.name:
-            if name != known.name or known in self._in_delta:
+            if name != known.name or known.delta == self._delta:
                 return True
             # Some say the name with every fragment, but behind a whole object there can be nothing more of it.
             known.said_again = known.said_again or known.whole

@@ -1,9 +1,13 @@
+import time
+
 import pytest
 
+from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import FinishReason, ToolCallDelta, ToolCallPart
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
 from llmproxy_grpc.providers.sse import ServerSentEvent
-from tests.unit.providers.chat_completions.chunks import answer, delta, fragment, parts, run
+from llmproxy_grpc.providers.tool_arguments import MOST_ARGUMENTS
+from tests.unit.providers.chat_completions.chunks import answer, decoder, delta, fragment, parts, run
 
 
 def test_fragments_of_calls_are_put_together_by_index():
@@ -192,3 +196,40 @@ def test_stop_after_tool_calls_waits_for_their_results():
 def test_calls_that_come_behind_the_finish_reason_count():
     (candidate,) = answer(delta("stop"), fragment("{}", id="a", name="f")).candidates
     assert candidate.finish_reason is FinishReason.TOOL_CALLS
+
+
+# Servers that are broken, or mean harm. The times are this process's own; quadratic, each was 8 seconds or more.
+
+
+def test_many_calls_of_one_delta_take_linear_time():
+    one = {"index": 0, "function": {"name": "f"}}
+    started = time.process_time()
+    assert len(run(delta(tool_calls=[one] * 30_000), delta("stop"))) > 30_000
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (fragment("x" * 8_000_000, id="a", index=0), fragment("x", id="a", index=0)),
+        (fragment('{"a":"' + "x" * 8_000_000, name="f", index=0), fragment("}", name="f", index=0)),
+    ],
+    ids=["before the name", "without an id"],
+)
+def test_many_small_fragments_behind_a_long_one_take_linear_time(first, more):
+    started = time.process_time()
+    run(first, *[more] * 4000, delta("stop"))
+    assert time.process_time() - started < 2
+
+
+def test_arguments_without_a_name_are_held_up_to_a_bound_for_all_calls_of_a_candidate():
+    half = "x" * (MOST_ARGUMENTS // 2)
+    decoding = decoder()
+    decoding.feed([fragment(half, id="a", index=0), fragment(half, id="b", index=1)])
+    with pytest.raises(UpstreamProtocolError):
+        decoding.feed([fragment("x", id="a", index=0)])
+
+
+def test_arguments_that_come_with_a_name_are_not_held():
+    whole = "x" * (MOST_ARGUMENTS // 2)
+    assert len(parts(*(fragment(whole, id=str(number), name="f", index=number) for number in range(3)))) == 3
