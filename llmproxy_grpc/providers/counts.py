@@ -20,6 +20,17 @@ def counts(raw: Any, names: AbstractSet[str]) -> Mapping[str, int]:
     return {name: clipped(raw[name]) for name in raw.keys() & names} if isinstance(raw, dict) else {}
 
 
+def real(value: Any) -> float | None:
+    """A value as a number with a fraction; None if it is none, or one that no float holds."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return None if math.isnan(number) else number
+
+
 def clipped(value: Any) -> int:
     """A value as a count, as `count` reads one."""
     if value.__class__ is int:

@@ -109,12 +109,22 @@ def is_text(text: str) -> bool:
 
 
 def joined_deeply(value: Any) -> Any:
-    """The same as `joined` for every text in a JSON value, so that it can be encoded."""
-    if isinstance(value, str):
-        return joined(value)
-    if isinstance(value, dict):
-        return {joined(name): joined_deeply(item) for name, item in value.items()}
-    return [joined_deeply(item) for item in value] if isinstance(value, list) else value
+    """The same as `joined` for every text in a JSON value, however deep, so that it can be encoded."""
+    whole = [value]
+    waiting: list[Any] = [whole]
+    while waiting:
+        container = waiting.pop()
+        for place, item in container.items() if isinstance(container, dict) else enumerate(container):
+            if isinstance(item, str):
+                container[place] = joined(item)
+            elif isinstance(item, dict | list):
+                container[place] = _with_names_joined(item) if isinstance(item, dict) else item.copy()
+                waiting.append(container[place])
+    return whole[0]
+
+
+def _with_names_joined(value: dict[str, Any]) -> dict[str, Any]:
+    return {joined(name): item for name, item in value.items()}
 
 
 def joined(text: str) -> str:

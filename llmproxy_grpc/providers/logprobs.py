@@ -1,10 +1,10 @@
 """Log probabilities, in OpenAI's shape and in the older one of parallel lists."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 from llmproxy_grpc.messages import TokenLogprob
+from llmproxy_grpc.providers.counts import real
 
 
 def read_positions(entries: Any) -> tuple[TokenLogprob, ...]:
@@ -20,22 +20,26 @@ def read_logprobs(raw: Any) -> tuple[TokenLogprob, ...]:
     if entries:
         return _positions(entries)
     return tuple(
-        TokenLogprob(token, float(logprob))
-        for token, logprob in zip(_list(raw.get("tokens")), _list(raw.get("token_logprobs")), strict=False)
-        if isinstance(token, str) and _is_number(logprob)
+        TokenLogprob(token, logprob)
+        for token, told in zip(_list(raw.get("tokens")), _list(raw.get("token_logprobs")), strict=False)
+        if isinstance(token, str) and (logprob := real(told)) is not None
     )
 
 
 def _positions(entries: Iterable[Any]) -> tuple[TokenLogprob, ...]:
-    return tuple(_position(entry) for entry in entries if isinstance(entry, dict) and _is_number(entry.get("logprob")))
+    return tuple(
+        _position(entry, logprob)
+        for entry in entries
+        if isinstance(entry, dict) and (logprob := real(entry.get("logprob"))) is not None
+    )
 
 
-def _position(entry: dict[str, Any]) -> TokenLogprob:
+def _position(entry: dict[str, Any], logprob: float) -> TokenLogprob:
     token = entry.get("token")
     top = entry.get("top_logprobs")
     return TokenLogprob(
         token if isinstance(token, str) else "",
-        float(entry["logprob"]),
+        logprob,
         _token_bytes(entry.get("bytes")),
         _positions(top) if isinstance(top, list) else (),
     )
@@ -52,7 +56,3 @@ def _token_bytes(raw: Any) -> bytes:
 
 def _list(raw: Any) -> list[Any]:
     return raw if isinstance(raw, list) else []
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from llmproxy_grpc.messages import ReasoningPart
+from llmproxy_grpc.providers.jsonio import joined
 
 # What a token holds: the signature of a thinking whose text the caller has, all of it, or redacted data.
 _SIGNATURE: Final = b"s:"
@@ -31,7 +32,7 @@ def signature_token(signature: str) -> bytes:
 
 def hidden_token(thinking: str, signature: str) -> bytes:
     """The token of thinking that the caller does not see: all of it."""
-    return _WHOLE + msgspec.json.encode({"thinking": thinking, "signature": signature})
+    return _WHOLE + msgspec.json.encode({"thinking": joined(thinking), "signature": joined(signature)})
 
 
 def redacted_token(data: str) -> bytes:

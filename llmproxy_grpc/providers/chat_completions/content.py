@@ -5,6 +5,7 @@ from typing import Any
 
 from llmproxy_grpc.messages import Citation
 from llmproxy_grpc.providers.chat_completions.shapes import Content
+from llmproxy_grpc.providers.counts import clipped
 
 
 def thinking(content: Content[Any]) -> str:
@@ -16,14 +17,27 @@ def thinking(content: Content[Any]) -> str:
 
 
 def pieces(content: Iterable[Any]) -> Iterator[tuple[bool, str]]:
-    """Walks through content that came as a list: whether each piece is thinking, and its text."""
-    for piece in content:
-        if isinstance(piece, str):
-            yield False, piece
-        elif isinstance(piece, dict):
-            if isinstance(text := piece.get("text"), str):
-                yield False, text
-            yield from ((True, text) for text in _thoughts(piece.get("thinking")))
+    """Walks through content that came as a list: whether each piece is thinking, and its text.
+
+    Thinking is a text or such a list again, to any depth.
+    """
+    lists = [iter(content)]
+    while lists:
+        is_thinking = len(lists) > 1
+        for piece in lists[-1]:
+            if isinstance(piece, str):
+                yield is_thinking, piece
+            elif isinstance(piece, dict):
+                if isinstance(text := piece.get("text"), str):
+                    yield is_thinking, text
+                inner = piece.get("thinking")
+                if isinstance(inner, str):
+                    yield True, inner
+                elif isinstance(inner, list):
+                    lists.append(iter(inner))
+                    break
+        else:
+            lists.pop()
 
 
 def citations(annotations: Any) -> tuple[Citation, ...]:
@@ -34,26 +48,15 @@ def citations(annotations: Any) -> tuple[Citation, ...]:
     return tuple(_citation(source) for source in sources if isinstance(source, dict))
 
 
-def _thoughts(thinking_piece: Any) -> Iterator[str]:
-    if isinstance(thinking_piece, str):
-        yield thinking_piece
-    elif isinstance(thinking_piece, list):
-        yield from (text for _, text in pieces(thinking_piece))
-
-
 def _citation(source: dict[str, Any]) -> Citation:
     return Citation(
         uri=_text(source.get("url")),
         title=_text(source.get("title")),
-        start_offset=_offset(source.get("start_index")),
-        end_offset=_offset(source.get("end_index")),
+        start_offset=clipped(source.get("start_index")),
+        end_offset=clipped(source.get("end_index")),
         quoted_text=_text(source.get("content")),
     )
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _offset(value: Any) -> int:
-    return min(max(value, 0), 2**31 - 1) if isinstance(value, int) else 0

@@ -6,7 +6,7 @@ from typing import Any, Final
 from llmproxy_grpc.errors import UpstreamServerError, UpstreamStreamBroken
 from llmproxy_grpc.messages import Citation, FinishReason, TokenLogprob, Usage
 from llmproxy_grpc.providers.cohere_chat.shapes import Logprobs
-from llmproxy_grpc.providers.counts import LARGEST_COUNT, clipped, count
+from llmproxy_grpc.providers.counts import LARGEST_COUNT, clipped, count, real
 from llmproxy_grpc.providers.jsonio import joined
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -55,7 +55,7 @@ def read_usage(raw: Any) -> Usage | None:
 def read_logprobs(pieces: Iterable[Logprobs]) -> tuple[TokenLogprob, ...]:
     """Reads log probabilities: the text of a piece stands at its first token, as nobody says how it is divided."""
     return tuple(
-        TokenLogprob(joined(piece.text or "") if position == 0 else "", float(logprob))
+        TokenLogprob(joined(piece.text or "") if position == 0 else "", logprob)
         for piece in pieces
         for position, logprob in enumerate(_numbers(piece.logprobs))
     )
@@ -63,7 +63,7 @@ def read_logprobs(pieces: Iterable[Logprobs]) -> tuple[TokenLogprob, ...]:
 
 def _numbers(raw: Any) -> list[float]:
     values = raw if isinstance(raw, list) else []
-    return [each for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
+    return [number for each in values if (number := real(each)) is not None]
 
 
 def read_citations(raw: Any) -> tuple[Citation, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmproxy_grpc.messages import TokenLogprob
+from llmproxy_grpc.providers.counts import real
 
 
 def read_logprobs(raw: Any) -> tuple[TokenLogprob, ...]:
@@ -21,10 +22,10 @@ def read_logprobs(raw: Any) -> tuple[TokenLogprob, ...]:
 
 def _tokens(entries: Any) -> Iterator[TokenLogprob]:
     for entry in _list(entries):
-        logprob = entry.get("logProbability") if isinstance(entry, dict) else None
-        if isinstance(logprob, int | float) and not isinstance(logprob, bool):
+        logprob = real(entry.get("logProbability")) if isinstance(entry, dict) else None
+        if logprob is not None:
             token = entry.get("token")
-            yield TokenLogprob(token if isinstance(token, str) else "", float(logprob))
+            yield TokenLogprob(token if isinstance(token, str) else "", logprob)
 
 
 def _list(value: Any) -> list[Any]:

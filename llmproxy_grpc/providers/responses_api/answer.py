@@ -24,9 +24,15 @@ def error_in(answer: Ending) -> bytes | None:
     """The JSON of the error that a response is; None if it is none."""
     if answer.error:
         return encode(joined_deeply({"error": answer.error}))
-    if answer.status in _FAILED:
-        return encode({"error": {"message": f"The response was {answer.status}.", "code": "server_error"}})
+    status = status_of(answer)
+    if status in _FAILED:
+        return encode({"error": {"message": f"The response was {status}.", "code": "server_error"}})
     return None
+
+
+def status_of(answer: Ending) -> str:
+    """The word for how far a response is; empty if there is none."""
+    return answer.status if isinstance(answer.status, str) else ""
 
 
 def error_of(event: Event) -> bytes:
@@ -44,7 +50,7 @@ def finish(answer: Ending, *, calls_tools: bool, refused: bool, cut: bool) -> tu
         refused: Whether it refuses.
         cut: Whether it was cut by the output limit although it does not say so.
     """
-    raw = answer.status if isinstance(answer.status, str) else ""
+    raw = status_of(answer)
     if raw == INCOMPLETE:
         details = answer.incomplete_details
         reason = details.get("reason") if isinstance(details, dict) else None

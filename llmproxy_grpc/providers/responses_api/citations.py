@@ -19,7 +19,7 @@ def read_annotation(raw: Any) -> tuple[Citation, ...]:
     """
     if not isinstance(raw, dict):
         return ()
-    kind = raw.get("type")
+    kind = _text(raw, "type")
     if kind in {"url_citation", "container_file_citation"}:
         return (_citation(raw, clipped(raw.get("start_index")), clipped(raw.get("end_index"))),)
     if kind == "file_citation":

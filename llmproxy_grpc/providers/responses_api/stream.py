@@ -8,7 +8,7 @@ from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.chat_completions.usage import read_usage
 from llmproxy_grpc.providers.http_chat import Reply
 from llmproxy_grpc.providers.jsonio import decode
-from llmproxy_grpc.providers.responses_api.answer import UNFINISHED, error_in, error_of, finish, metadata
+from llmproxy_grpc.providers.responses_api.answer import UNFINISHED, error_in, error_of, finish, metadata, status_of
 from llmproxy_grpc.providers.responses_api.arguments import write_out
 from llmproxy_grpc.providers.responses_api.items import ItemWriter
 from llmproxy_grpc.providers.responses_api.shapes import ANSWER, EVENT, LAST_EVENT, Ending, Event
@@ -34,7 +34,7 @@ def read_answer(data: bytes, reply: Reply, *, limit: int | None = None) -> Provi
         raise reply.failed(data)
     decoder = EventDecoder(reply, limit=limit)
     decoder.finish(answer)
-    if answer.output is None or answer.status in UNFINISHED:
+    if answer.output is None or status_of(answer) in UNFINISHED:
         raise UpstreamProtocolError("The provider's answer is not whole.")
     write_out(answer.output, data)
     decoder.items.complete(answer.output)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy_grpc.errors import UpstreamProtocolError
-from llmproxy_grpc.providers.jsonio import SurrogateJoiner, decode, is_text, joined
+from llmproxy_grpc.providers.jsonio import SurrogateJoiner, decode, is_text, joined, joined_deeply
 
 
 class Delta(msgspec.Struct, frozen=True):
@@ -151,3 +151,23 @@ def test_half_a_character_at_the_end_is_replaced_once():
 def test_ordinary_text_passes_through_untouched():
     text = "\u00fcber " * 10
     assert SurrogateJoiner().feed(text) is text
+
+
+@given(JSON)
+def test_every_text_within_a_value_is_joined_and_all_else_stays(value):
+    before = repr(value)
+    assert repr(joined_deeply(value)) == repr(recursively_joined(value))
+    assert repr(value) == before
+
+
+def recursively_joined(value: Any) -> Any:
+    if isinstance(value, str):
+        return joined(value)
+    if isinstance(value, dict):
+        return {joined(name): recursively_joined(item) for name, item in value.items()}
+    return [recursively_joined(item) for item in value] if isinstance(value, list) else value
+
+
+def test_texts_are_joined_however_deep_they_are():
+    deep = joined_deeply(json.loads('{"a":[' * 400 + r'"\ud800"' + "]}" * 400))
+    assert msgspec.json.encode(deep) == b'{"a":[' * 400 + '"\ufffd"'.encode() + b"]}" * 400

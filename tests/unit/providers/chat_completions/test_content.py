@@ -11,6 +11,7 @@ from llmproxy_grpc.messages import (
     TextPart,
     ToolResultPart,
 )
+from llmproxy_grpc.providers.chat_completions.content import citations, pieces
 from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks
 from tests.unit.providers.chat_completions.encoding import messages, user
 
@@ -109,3 +110,21 @@ def test_results_of_tools_hold_pictures_where_the_vendor_takes_them():
             ],
         }
     ]
+
+
+def test_thinking_within_thinking_is_read_in_order_however_deep():
+    deep: object = "in"
+    for _ in range(5000):
+        deep = [{"text": "t", "thinking": deep}]
+    said = list(pieces(["a", {"text": "b", "thinking": ["c", {"text": "d", "thinking": "e"}, "f"]}, "g", *deep]))
+    assert said[:7] == [(False, "a"), (False, "b"), (True, "c"), (True, "d"), (True, "e"), (True, "f"), (False, "g")]
+    assert said[7:] == [(False, "t"), *[(True, "t")] * 4999, (True, "in")]
+
+
+@pytest.mark.parametrize(
+    ("told", "offset"), [(True, 0), (-1, 0), (12, 12), (12.0, 12), (10**4000, 2**31 - 1), ("1", 0), (None, 0)]
+)
+def test_offsets_of_sources_are_counts_whatever_is_told(told, offset):
+    (source,) = citations([{"url_citation": {"url": "u", "start_index": told, "end_index": told}}])
+    assert [source.start_offset, source.end_offset] == [offset, offset]
+    assert type(source.start_offset) is int
