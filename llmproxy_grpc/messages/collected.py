@@ -88,17 +88,18 @@ class Collected:
 
     def response(self, upstream_request_id: str) -> ProviderResponse:
         """The answer so far."""
-        indices = sorted({index for index, _ in self._parts} | self._finishes.keys())
+        parts: dict[int, list[Part]] = {index: [] for index in self._finishes}
+        for index, number in sorted(self._parts):
+            parts.setdefault(index, []).append(self._parts[index, number].part())
         return ProviderResponse(
-            tuple(self._candidate(index) for index in indices),
+            tuple(self._candidate(index, tuple(parts[index])) for index in sorted(parts)),
             self._end.usage,
             upstream_request_id,
             self._end.provider_metadata,
             relayed_metadata=self._end.relayed_metadata,
         )
 
-    def _candidate(self, index: int) -> Candidate:
-        parts = tuple(self._parts[key].part() for key in sorted(self._parts) if key[0] == index)
+    def _candidate(self, index: int, parts: tuple[Part, ...]) -> Candidate:
         finish = self._finishes.get(index, CandidateFinish(index, FinishReason.UNSPECIFIED))
         return Candidate(
             index,

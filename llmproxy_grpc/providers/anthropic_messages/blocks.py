@@ -70,7 +70,7 @@ class StreamedThinking:
         self._hidden: list[str] = []
         self._joiner = SurrogateJoiner()
         self._shown = False
-        self._signature = ""
+        self._signatures: list[str] = []
         self._think(text)
 
     def add(self, delta: Delta, data: bytes) -> None:  # noqa: ARG002 - as every block
@@ -78,15 +78,16 @@ class StreamedThinking:
         if delta.type == "thinking_delta":
             self._think(delta.thinking or "")
         elif delta.type == "signature_delta":
-            self._signature += delta.signature or ""
+            self._signatures.append(delta.signature or "")
 
     def end(self) -> None:
         """Gives the thinking its token."""
+        signature = "".join(self._signatures)
         if not self._shown:
             text = "".join(self._hidden) + self._joiner.flush()
-            self._writer.redact(hidden_token(text, self._signature))
+            self._writer.redact(hidden_token(text, signature))
             return
-        token = signature_token(self._signature)
+        token = signature_token(signature)
         if token:
             self._writer.sign(ReasoningDelta, token)
 

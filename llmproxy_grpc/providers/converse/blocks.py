@@ -64,7 +64,7 @@ class Thought:
         self._show = show
         self._hidden: list[str] = []
         self._joiner = SurrogateJoiner()
-        self._signature = ""
+        self._signatures: list[str] = []
         self._shown = False
 
     def add(self, delta: Delta) -> None:
@@ -75,7 +75,8 @@ class Thought:
         if thinking.redactedContent:
             self._writer.redact(redacted_token(thinking.redactedContent))
             return
-        self._signature += thinking.signature or ""
+        if thinking.signature:
+            self._signatures.append(thinking.signature)
         if not thinking.text:
             return
         if self._show:
@@ -86,13 +87,14 @@ class Thought:
 
     def end(self) -> None:
         """Gives the continuity token; thinking without a signature has none."""
-        if not self._signature:
+        signature = "".join(self._signatures)
+        if not signature:
             return
         if self._shown:
-            self._writer.sign(ReasoningDelta, signature_token(self._signature))
+            self._writer.sign(ReasoningDelta, signature_token(signature))
         else:
             text = "".join(self._hidden) + self._joiner.flush()
-            self._writer.redact(hidden_token(text, self._signature))
+            self._writer.redact(hidden_token(text, signature))
 
 
 class _Call:
@@ -141,20 +143,31 @@ class _ServedResult:
         self._writer = writer
         self._start = start
         self._content: list[dict[str, Any]] = []
+        self._texts: list[str] = []
+        """Those of the last piece, if it is a text: more of it may come."""
 
     def add(self, delta: Delta) -> None:
         for piece in delta.toolResult if isinstance(delta.toolResult, list) else ():
             if not isinstance(piece, dict):
                 continue
             text = piece.get("text")
-            if isinstance(text, str) and self._content and isinstance(self._content[-1].get("text"), str):
-                self._content[-1]["text"] += text
-            else:
-                self._content.append(piece)
+            if isinstance(text, str) and self._texts:
+                self._texts.append(text)
+                continue
+            self._end_text()
+            self._content.append(piece)
+            if isinstance(text, str):
+                self._texts.append(text)
 
     def end(self) -> None:
+        self._end_text()
         value = {**self._start, "content": self._content}
         self._writer.add_part(OpaquePart(provider_kind=NAMES[0], type="toolResult", value=value))
+
+    def _end_text(self) -> None:
+        if self._texts:
+            self._content[-1]["text"] = "".join(self._texts)
+            self._texts.clear()
 
 
 class _Picture:

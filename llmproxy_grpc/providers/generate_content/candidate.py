@@ -31,6 +31,21 @@ _TOLD = (
 )
 
 
+class Originals:
+    """The parts of an answer as they came, for those that the API does not model; each document is decoded once."""
+
+    def __init__(self) -> None:
+        self._document = b""
+        self._decoded: Any = None
+
+    def part(self, document: bytes, position: int, number: int) -> Fields:
+        """The part of this number of the candidate at a position of a document."""
+        if document is not self._document:
+            self._document, self._decoded = document, decode(document, ANYTHING)
+        part: Fields = self._decoded["candidates"][position]["content"]["parts"][number]
+        return part
+
+
 class CandidateReader:
     """Follows one candidate.
 
@@ -38,11 +53,13 @@ class CandidateReader:
         index: The candidate's number.
         batch: Takes the events.
         reply: What is answered.
+        originals: Gives parts as they came; the same for all candidates of an answer.
     """
 
-    def __init__(self, index: int, batch: Batch, reply: Reply) -> None:
+    def __init__(self, index: int, batch: Batch, reply: Reply, originals: Originals) -> None:
         self._writer = CandidateWriter(index, batch)
         self._reply = reply
+        self._originals = originals
         self._show = reply.request.shows_thinking
         self._said: list[tuple[int, str]] = []
         self._cited: dict[Cited, None] = {}
@@ -71,7 +88,7 @@ class CandidateReader:
                         self._writer.say(TextDelta, part.text)
                         self._said.append((self._writer.last_part, part.text))
                 elif not self._part(part):
-                    self._other(_as_it_came(document, position, number), part)
+                    self._other(self._originals.part(document, position, number), part)
         if candidate.logprobsResult is not None:
             self._writer.annotate(logprobs=read_logprobs(candidate.logprobsResult))
         if candidate.finishReason:
@@ -99,7 +116,10 @@ class CandidateReader:
             value = getattr(candidate, name)
             if value:
                 before = self.told.get(name)
-                self.told[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+                if isinstance(before, dict) and isinstance(value, dict):
+                    before.update(value)
+                else:
+                    self.told[name] = value
         if candidate.citationMetadata:
             self._cited |= dict.fromkeys(sources_of(candidate.citationMetadata))
 
@@ -154,11 +174,6 @@ class CandidateReader:
 
 def _token(part: Part[Any]) -> bytes:
     return part.thoughtSignature.encode("utf-8", "replace") if part.thoughtSignature else b""
-
-
-def _as_it_came(document: bytes, position: int, number: int) -> Fields:
-    part: Fields = decode(document, ANYTHING)["candidates"][position]["content"]["parts"][number]
-    return part
 
 
 def _media(blob: Blob, token: bytes) -> MediaPart:

@@ -6,7 +6,7 @@ from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError
 from llmproxy_grpc.messages import JsonObject, ProviderResponse, StreamEvent, UpstreamEnd, UsageSoFar
 from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.counts import LARGEST_COUNT
-from llmproxy_grpc.providers.generate_content.candidate import CandidateReader
+from llmproxy_grpc.providers.generate_content.candidate import CandidateReader, Originals
 from llmproxy_grpc.providers.generate_content.shapes import ANSWER, LIBERAL_ANSWER, Answer, UsageMetadata
 from llmproxy_grpc.providers.generate_content.usage import read_usage
 from llmproxy_grpc.providers.http_chat import Reply
@@ -46,6 +46,7 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
     def __init__(self, reply: Reply) -> None:
         super().__init__()
         self._reply = reply
+        self._originals = Originals()
         self._candidates: dict[int, CandidateReader] = {}
         self._usage: UsageMetadata | None = None
         self._has_news_of_usage = False
@@ -86,7 +87,7 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
                 index = position if index is None else min(max(index, 0), LARGEST_COUNT)
             reader = self._candidates.get(index)
             if reader is None:
-                reader = self._candidates[index] = CandidateReader(index, self.batch, self._reply)
+                reader = self._candidates[index] = CandidateReader(index, self.batch, self._reply, self._originals)
             elif reader.raw_finish:
                 self._goes_on = True
             reader.take(candidate, data, position)

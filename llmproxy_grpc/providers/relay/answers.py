@@ -38,7 +38,7 @@ class StreamReading:
     def __init__(self) -> None:
         self._end: chat_pb2.StreamEnd | None = None
         self._had_output = False
-        self._warnings: list[Warning] = []
+        self._warnings: set[Warning] = set()
 
     def end(self) -> Sequence[StreamEvent]:
         """Gives the end, once the status behind the last message was OK; raises unless all of it came."""
@@ -71,7 +71,7 @@ class StreamReading:
     def _news(self, warnings: Iterable[Warning]) -> Sequence[Warning]:
         """The warnings that were not told yet: the end repeats them all."""
         news = [warning for warning in warnings if warning not in self._warnings]
-        self._warnings.extend(news)
+        self._warnings.update(news)
         return news
 
     def _cut(self) -> UpstreamError:
