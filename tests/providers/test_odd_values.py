@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,33 @@ async def test_no_value_anywhere_in_an_answer_makes_the_proxy_fail_itself(kind, 
                     raise AssertionError(where) from error
     finally:
         await http.aclose()
+
+
+@pytest.mark.parametrize("kind", HTTP_KINDS, ids=lambda kind: kind.name)
+async def test_nor_does_any_value_in_a_list_of_models(kind):
+    http = HttpClient(connect_timeout=1)
+    try:
+        async with FaultyUpstream() as upstream:
+            provider = await kind.provider(upstream, http)
+            for lists, where in _odd_lists(kind):
+                upstream.handler = replace(kind, models=lists).respond
+                try:
+                    await provider.list_models()
+                except ProxyError:
+                    continue
+                except Exception as error:
+                    raise AssertionError(where) from error
+    finally:
+        await http.aclose()
+
+
+def _odd_lists(kind: HttpKind) -> Iterator[tuple[dict[str, bytes], str]]:
+    for path, body in kind.models.items():
+        document = json.loads(body)
+        for place in _places(document):
+            text = json.dumps(_with(document, place))
+            for odd in ODD:
+                yield {**kind.models, path: text.replace(f'"{HERE}"', odd).encode()}, f"{path} {place} {odd[:20]}"
 
 
 async def _answered(provider: Any, request: ChatRequest, *, streamed: bool) -> None:

@@ -92,7 +92,7 @@ def _models(listed: list[ListedModel]) -> Iterator[UpstreamModel]:
 def _capabilities(entry: ListedModel) -> frozenset[Capability] | None:
     if not isinstance(entry.endpoints, list):
         return None
-    told = {*entry.endpoints, *(entry.features if isinstance(entry.features, list) else ())}
+    told = [*entry.endpoints, *(entry.features if isinstance(entry.features, list) else ())]
     words = {
         "chat": Capability.CHAT,
         "embed": Capability.EMBED,

@@ -10,7 +10,7 @@ from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, Pro
 from llmproxy_grpc.providers.counts import clipped
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
-from llmproxy_grpc.providers.jsonio import decode
+from llmproxy_grpc.providers.jsonio import decode, joined
 from llmproxy_grpc.providers.ndjson import LineReader
 from llmproxy_grpc.providers.ollama_chat.features import FEATURES
 from llmproxy_grpc.providers.ollama_chat.models import read_model
@@ -73,7 +73,9 @@ class OllamaChat(HttpChat[bytes]):
         listed = decode(await self.upstream.get("/api/tags", _MAX_LIST_BYTES), MODELS).models
         gate = asyncio.Semaphore(_SHOWN_AT_A_TIME)
         wanted = [
-            (name, str(entry.digest)) for entry in listed if isinstance(name := entry.model or entry.name, str) and name
+            (joined(name), str(entry.digest))
+            for entry in listed
+            if isinstance(name := entry.model or entry.name, str) and name
         ]
         shown = await asyncio.gather(*(self._show(name, digest, gate) for name, digest in wanted[:_MOST_SHOWN]))
         return [*shown, *(UpstreamModel(name) for name, _ in wanted[_MOST_SHOWN:])]
