@@ -11,11 +11,12 @@ from llmproxy_grpc import __version__
 from llmproxy_grpc.config.addresses import is_loopback
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.providers.credentials import has_credential
+from llmproxy_grpc.providers.upstream import MAX_ANSWER_BYTES
 
 OPTIONS: Final = (
     ("grpc.primary_user_agent", f"llmproxy-grpc/{__version__}"),
-    ("grpc.max_receive_message_length", -1),  # vectors and pictures are large; the upstream has limits of its own
-    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
+    ("grpc.max_send_message_length", -1),  # what our callers may send is limited already, and the upstream has limits
     ("grpc.enable_retries", 0),  # the router tries again, and counts how often
     ("grpc.enable_http_proxy", 0),  # a key for this machine must not go to whatever the environment names
     ("grpc.service_config_disable_resolution", 1),

@@ -14,6 +14,7 @@ from llmproxy_grpc._gen.v1 import error_pb2
 from llmproxy_grpc.errors import Fault, FieldViolation, InvalidRequest, ProxyError
 from llmproxy_grpc.providers.failures import MESSAGES
 from llmproxy_grpc.providers.scrubbing import identifier, scrubbed
+from llmproxy_grpc.providers.upstream import MAX_ANSWER_BYTES
 from llmproxy_grpc.wire import to_usage
 from llmproxy_grpc.wire.scalars import to_seconds
 
@@ -52,6 +53,8 @@ _BY_CODE: Final[Mapping[grpc.StatusCode, type[ProxyError]]] = {
 
 _NOT_CONNECTED: Final = re.compile(r"(?i)failed to connect|dns resolution failed|connections to all backends failing")
 _TOO_LARGE: Final = re.compile(r"(?i)message larger than max")
+_ANSWER_TOO_LARGE: Final = re.compile(rf"CLIENT: Received message larger than max \([0-9]+ vs\. {MAX_ANSWER_BYTES}\)")
+"""What our own end of the line says when a message breaks its limit."""
 
 
 class _Said(NamedTuple):
@@ -118,7 +121,7 @@ def _kind(error: grpc.aio.AioRpcError, said: _Said, *, late: bool, begun: bool) 
     if code is Code.UNAVAILABLE and _NOT_CONNECTED.search(words):
         return errors.UpstreamUnreachable
     if code is Code.RESOURCE_EXHAUSTED and _TOO_LARGE.search(words):
-        return errors.InvalidRequest
+        return errors.UpstreamProtocolError if _ANSWER_TOO_LARGE.search(words) else errors.InvalidRequest
     return _BY_CODE.get(code, errors.UpstreamStreamBroken if begun else errors.UpstreamServerError)
 
 
