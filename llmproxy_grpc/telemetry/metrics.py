@@ -1,5 +1,6 @@
 """The metrics of the contract, as a CallObserver."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -11,6 +12,7 @@ from llmproxy_grpc.telemetry.families import Counter, Exposition, Families, Hist
 
 OTHER: Final = "other"
 MOST_NAMES: Final = 200
+MOST_CURRENCIES: Final = 16
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 SHORT: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1)
 CIRCUIT_STATES: Final = ("closed", "half_open", "open")
@@ -18,17 +20,18 @@ GAPS: Final = (0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10,
 
 
 class Names:
-    """Closes a label's set of values: what is not known, or comes after 200 others, is `other`."""
+    """Closes a label's set of values: what is not known, or comes after so many others, is `other`."""
 
-    def __init__(self, known: Callable[[str], bool]) -> None:
+    def __init__(self, known: Callable[[str], bool], most: int = MOST_NAMES) -> None:
         self._known = known
+        self._most = most
         self._seen: set[str] = set()
 
     def __call__(self, name: str) -> str:
         """The name as a label's value; empty stays empty."""
         if name in self._seen or not name:
             return name
-        if len(self._seen) >= MOST_NAMES or not self._known(name):
+        if len(self._seen) >= self._most or not self._known(name):
             return OTHER
         self._seen.add(name)
         return name
@@ -52,6 +55,7 @@ class Metrics(CallObserver):
         self.families = families or Families(Cells())
         self._model = Names(knows_model)
         self._provider = Names(knows_provider)
+        self._currency = Names(_is_currency, MOST_CURRENCIES)
         self._gaps: dict[str, Histogram] = {}
         self._shown: frozenset[str] = frozenset()
         self._with_circuit: frozenset[str] = frozenset()
@@ -196,5 +200,9 @@ class Metrics(CallObserver):
         for kind, count in counts:
             if count > 0:
                 self._tokens(model, provider, kind).inc(count)
-        if usage.cost is not None:
-            self._cost(model, provider, usage.cost.currency_code).inc(usage.cost.amount_nanos / 1e9)
+        if usage.cost is not None and usage.cost.amount_nanos >= 0:  # a counter that falls would count as a restart
+            self._cost(model, provider, self._currency(usage.cost.currency_code)).inc(usage.cost.amount_nanos / 1e9)
+
+
+def _is_currency(code: str) -> bool:
+    return re.fullmatch(r"[A-Z]{3}", code) is not None

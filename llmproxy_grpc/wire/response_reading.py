@@ -1,6 +1,8 @@
 """An answer, from protobuf: of an upstream that speaks our own API, and may be newer than this version or odd."""
 
+import re
 from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Final
 
 from google.protobuf.struct_pb2 import Struct
 
@@ -22,6 +24,9 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.wire.content_reading import to_message
 from llmproxy_grpc.wire.structs import to_json
 
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_MOST_NANOS: Final = 10**18
+"""A billion units: no call costs more, not even in the smallest currency."""
 _FINISHES = {reason.value: reason for reason in FinishReason}
 _MODALITIES = {modality.value: modality for modality in Modality}
 _SOURCES = {source.value: source for source in UsageSource}
@@ -48,7 +53,7 @@ def to_finish_reason(number: int) -> FinishReason:
 
 
 def to_usage(usage: generation_pb2.Usage) -> Usage:
-    """Gives tokens and cost; negative numbers of tokens count as none."""
+    """Gives tokens and cost; negative numbers of tokens count as none, and a cost that cannot be is left out."""
     return Usage(
         input_tokens=max(0, usage.input_tokens),
         output_tokens=max(0, usage.output_tokens),
@@ -57,7 +62,7 @@ def to_usage(usage: generation_pb2.Usage) -> Usage:
         cache_write_input_tokens=max(0, usage.cache_write_input_tokens),
         reasoning_tokens=max(0, usage.reasoning_tokens),
         modality_tokens=_to_modality_tokens(usage.modality_tokens) if usage.modality_tokens else (),
-        cost=Cost(usage.cost.currency_code, usage.cost.amount_nanos) if usage.HasField("cost") else None,
+        cost=_to_cost(usage.cost) if usage.HasField("cost") else None,
         source=_SOURCES.get(usage.source, UsageSource.UNSPECIFIED),
     )
 
@@ -80,6 +85,11 @@ def to_logprobs(logprobs: Iterable[generation_pb2.TokenLogprob]) -> tuple[TokenL
 def to_metadata(metadata: MutableMapping[str, Struct]) -> Mapping[str, JsonObject]:
     """Gives what providers said beyond the API, by kind."""
     return {kind: to_json(struct) for kind, struct in metadata.items()} if metadata else {}
+
+
+def _to_cost(cost: generation_pb2.Cost) -> Cost | None:
+    currency, nanos = cost.currency_code, cost.amount_nanos
+    return Cost(currency, nanos) if 0 <= nanos <= _MOST_NANOS and _CURRENCY.fullmatch(currency) else None
 
 
 def _to_candidate(candidate: pb.Candidate) -> Candidate:

@@ -2,6 +2,8 @@
 
 from array import array
 
+import pytest
+
 from llmproxy_grpc import messages as m
 from llmproxy_grpc import wire
 from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, generation_pb2
@@ -36,6 +38,38 @@ def test_negative_counts_are_none_and_odd_kinds_of_tokens_are_left_out():
     assert wire.to_usage(usage) == m.Usage(
         0, 7, modality_tokens=(m.ModalityTokens(m.Modality.IMAGE),), source=m.UsageSource.UNSPECIFIED
     )
+
+
+@pytest.mark.parametrize(
+    ("currency", "nanos"),
+    [
+        ("", 1),
+        ("usd", 1),
+        ("USDX", 1),
+        ("USD\n", 1),
+        ("ÜSD", 1),
+        ('Z\nevil{a="b"} 1', 1),
+        ("Z" * 2000, 1),
+        ("USD", -1),
+        ("USD", -(2**63)),
+        ("USD", 2**63 - 1),
+    ],
+)
+def test_a_cost_that_cannot_be_is_left_out(currency, nanos):
+    usage = generation_pb2.Usage(input_tokens=3, cost={"currency_code": currency, "amount_nanos": nanos})
+    assert wire.to_usage(usage) == m.Usage(3, source=m.UsageSource.UNSPECIFIED)
+
+
+@pytest.mark.parametrize("nanos", [0, 1, 10**18])
+def test_a_cost_that_can_be_is_kept(nanos):
+    usage = generation_pb2.Usage(cost={"currency_code": "CHF", "amount_nanos": nanos})
+    assert wire.to_usage(usage).cost == m.Cost("CHF", nanos)
+
+
+def test_the_largest_counts_are_what_32_bits_hold():
+    most = 2**31 - 1
+    usage = wire.to_usage(generation_pb2.Usage(input_tokens=most, output_tokens=-(2**31), total_tokens=most))
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (most, 0, most)
 
 
 def test_an_answer_without_usage_has_none():

@@ -186,7 +186,7 @@ USAGES = st.builds(
     m.Usage,
     *[NATURAL] * 6,
     modality_tokens=tuples(MODALITY_TOKENS),
-    cost=optional(st.builds(m.Cost, st.sampled_from(["USD", "EUR"]), st.integers(-(2**62), 2**62))),
+    cost=optional(st.builds(m.Cost, st.sampled_from(["USD", "EUR"]), st.integers(0, 10**18))),
     source=st.sampled_from(m.UsageSource),
 )
 TOKENS = st.builds(m.TokenLogprob, token=TEXT, logprob=st.floats(allow_nan=False), token_bytes=st.binary(max_size=4))
