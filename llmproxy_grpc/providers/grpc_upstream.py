@@ -24,17 +24,17 @@ from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.relay.address import open_channel
-from llmproxy_grpc.providers.relay.answers import StreamReading, answer_of, model_of
+from llmproxy_grpc.providers.relay.answers import StreamReading, answer_of, model_of, warnings_of
 from llmproxy_grpc.providers.relay.features import FEATURES
 from llmproxy_grpc.providers.relay.line import Line
 from llmproxy_grpc.providers.relay.metadata import metadata_sets
+from llmproxy_grpc.providers.scrubbing import identifier
 from llmproxy_grpc.wire import (
     count_request,
     from_embed_request,
     from_request,
     stream_request,
     to_embed_response,
-    to_warnings,
 )
 
 MOST_PAGES: Final = 100
@@ -104,7 +104,9 @@ class GrpcProvider:
         answer = await self._line.ask("Embed", from_embed_request(onward), embed_pb2.EmbedResponse)
         if len(answer.embeddings) != len(request.inputs):
             raise UpstreamProtocolError("The provider's answer does not have one vector for each input.")
-        return replace(to_embed_response(answer), upstream_request_id=answer.id)
+        told = warnings_of(answer.warnings)
+        answer.ClearField("warnings")
+        return replace(to_embed_response(answer), upstream_request_id=identifier(answer.id), warnings=told)
 
     async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
         """Counts the tokens of a prompt; an estimate of the upstream is no count, and is made here as well."""
@@ -114,7 +116,7 @@ class GrpcProvider:
             raise CapabilityNotSupported("The upstream proxy can only estimate the tokens of this prompt.")
         call = current_call.get()
         if call is not None:
-            call.warnings.extend(to_warnings(answer.warnings))
+            call.warnings.extend(warnings_of(answer.warnings))
         return max(0, answer.input_tokens)
 
     async def list_models(self) -> Sequence[UpstreamModel]:
@@ -124,6 +126,8 @@ class GrpcProvider:
         for _ in range(MOST_PAGES):
             page = await self._line.ask("ListModels", request, model_pb2.ListModelsResponse)
             models.extend(model_of(model) for model in page.models if model.id.count("/") < MOST_SEGMENTS)
+            if len(models) > MOST_PAGES * PAGE:
+                break
             if not page.next_page_token:
                 return models
             request.page_token = page.next_page_token

@@ -42,14 +42,14 @@ def retry_after(headers: Mapping[str, str], now: datetime, *, rate_limited: bool
     """
     seconds = _number(headers.get("retry-after-ms", ""))
     if seconds is not None:
-        return _bounded(seconds / 1000)
+        return bounded(seconds / 1000)
     given = headers.get("retry-after", "").strip()
     seconds = _number(given)
     if seconds is None:
         seconds = _until(given, now) if given[:1].isalpha() else _span(given, now)
     if seconds is None and rate_limited:
         seconds = _reset(headers, now)
-    return None if seconds is None else _bounded(seconds)
+    return None if seconds is None else bounded(seconds)
 
 
 def duration(text: str) -> float | None:
@@ -66,7 +66,12 @@ def said_wait(text: str) -> float | None:
         return None
     units = {**_UNITS, "milli": _UNITS["ms"]}
     parts = _WORD.findall(found["wait"])
-    return _bounded(sum(float(number) * units[unit.lower()] for number, unit in parts))
+    return bounded(sum(float(number) * units[unit.lower()] for number, unit in parts))
+
+
+def bounded(seconds: float) -> float:
+    """Seconds from 0 to a day; a day for what is no number."""
+    return max(0.0, min(seconds, _LONGEST)) if math.isfinite(seconds) else _LONGEST
 
 
 def _number(text: str) -> float | None:
@@ -125,7 +130,3 @@ def _until_timestamp(text: str, now: datetime) -> float | None:
         return max(0.0, (datetime.fromisoformat(text) - now).total_seconds())
     except ValueError:
         return None
-
-
-def _bounded(seconds: float) -> float:
-    return min(seconds, _LONGEST) if math.isfinite(seconds) else _LONGEST

@@ -33,13 +33,26 @@ def scrubbed(text: str, *, secrets: Sequence[str] = (), limit: int = 256) -> str
         line = line.rpartition(" ")[0]  # half a secret would not be known for one
     for secret in secrets:
         line = line.replace(secret, _MASK)
-    line = _CONTROLS.sub(" ", line).strip()
+    line = _without_controls(line)
     for pattern, mask in _SECRETS:
         line = pattern.sub(mask, line)
-    return line.encode()[:limit].decode("utf-8", "ignore")
+    return _cut(line, limit)
+
+
+def one_line(text: str, *, limit: int) -> str:
+    """A text that is for the caller anyway, without control characters, of at most `limit` bytes in UTF-8."""
+    return _cut(_without_controls(text[:limit]), limit)
 
 
 def identifier(value: object) -> str:
     """A provider's code or request id, empty if it does not look like one."""
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     return text if _CODE.fullmatch(text) else ""
+
+
+def _without_controls(text: str) -> str:
+    return _CONTROLS.sub(" ", text).strip()
+
+
+def _cut(text: str, limit: int) -> str:
+    return text.encode()[:limit].decode("utf-8", "ignore")

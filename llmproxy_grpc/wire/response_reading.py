@@ -1,7 +1,7 @@
 """An answer, from protobuf: of an upstream that speaks our own API, and may be newer than this version or odd."""
 
 import re
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Final
 
 from google.protobuf.struct_pb2 import Struct
@@ -27,6 +27,8 @@ from llmproxy_grpc.wire.structs import to_json
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _MOST_NANOS: Final = 10**18
 """A billion units: no call costs more, not even in the smallest currency."""
+_MOST_MODALITIES: Final = 16
+"""More than there are; trailers, which must be short, carry them all."""
 _FINISHES = {reason.value: reason for reason in FinishReason}
 _MODALITIES = {modality.value: modality for modality in Modality}
 _SOURCES = {source.value: source for source in UsageSource}
@@ -103,11 +105,11 @@ def _to_candidate(candidate: pb.Candidate) -> Candidate:
     )
 
 
-def _to_modality_tokens(tokens: Iterable[generation_pb2.ModalityTokens]) -> tuple[ModalityTokens, ...]:
+def _to_modality_tokens(tokens: Sequence[generation_pb2.ModalityTokens]) -> tuple[ModalityTokens, ...]:
     return tuple(
         [
             ModalityTokens(_MODALITIES[each.modality], max(0, each.input_tokens), max(0, each.output_tokens))
-            for each in tokens
+            for each in tokens[:_MOST_MODALITIES]
             if each.modality in _MODALITIES
         ]
     )

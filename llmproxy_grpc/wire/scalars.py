@@ -18,6 +18,8 @@ _R = TypeVar("_R")
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
 _NANOS = 1_000_000_000
+_LONGEST = 315_576_000_000
+"""Seconds that a Duration may say: ten thousand years."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -68,8 +70,9 @@ def to_seconds(duration: Duration) -> float:
 
 
 def fill_duration(target: Duration, seconds: float) -> None:
-    """Writes seconds, to the nanosecond."""
-    target.seconds, target.nanos = divmod(round(seconds * _NANOS), _NANOS)
+    """Writes seconds, to the nanosecond; what a Duration cannot say becomes the longest that it can."""
+    within = max(-_LONGEST, min(seconds, _LONGEST))
+    target.seconds, target.nanos = divmod(round(within * _NANOS), _NANOS)
 
 
 def fill_time(target: Timestamp, time: datetime) -> None:

@@ -1,13 +1,16 @@
 """What another proxy answers, as the events and values of this one."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
 from llmproxy_grpc._gen.v1 import chat_pb2, model_pb2
 from llmproxy_grpc.errors import UpstreamError, UpstreamProtocolError, UpstreamStreamBroken
 from llmproxy_grpc.messages import (
+    CandidateFinish,
     Capability,
+    Delta,
     JsonObject,
     Modality,
     ProviderResponse,
@@ -17,7 +20,17 @@ from llmproxy_grpc.messages import (
     Warning,
 )
 from llmproxy_grpc.providers.provider import UpstreamModel
-from llmproxy_grpc.wire import to_delta, to_finish, to_metadata, to_response, to_usage, to_warning, to_warnings
+from llmproxy_grpc.providers.scrubbing import identifier, one_line
+from llmproxy_grpc.wire import to_delta, to_finish, to_metadata, to_response, to_usage, to_warnings
+
+MOST_WARNINGS: Final = 256
+"""Of one answer; those behind them are left out."""
+MOST_CANDIDATES: Final = 128
+MOST_PARTS: Final = 10_000
+"""Of one candidate: a higher number is no part's."""
+LONGEST_WORD: Final = 256
+LONGEST_MESSAGE: Final = 1024
+"""Bytes of a code, a path or a name, and of a warning's words."""
 
 _CAPABILITIES = {capability.value: capability for capability in Capability}
 _MODALITIES = {modality.value: modality for modality in Modality}
@@ -27,9 +40,19 @@ def answer_of(response: chat_pb2.ChatResponse) -> ProviderResponse:
     """Gives an answer; its id there is the provider's id for the request."""
     if not response.candidates:
         raise UpstreamProtocolError("The provider's answer has no candidates.")
+    told = warnings_of(response.warnings)
+    response.ClearField("warnings")
     return replace(
-        to_response(response), upstream_request_id=response.id, provider_metadata=_route_metadata(response.route)
+        to_response(response),
+        upstream_request_id=identifier(response.id),
+        provider_metadata=_route_metadata(response.route),
+        warnings=told,
     )
+
+
+def warnings_of(warnings: Sequence[chat_pb2.Warning]) -> tuple[Warning, ...]:
+    """Gives the warnings of an answer, so many at most, each as words for one line."""
+    return tuple(map(_in_lines, to_warnings(warnings[:MOST_WARNINGS])))
 
 
 class StreamReading:
@@ -38,39 +61,71 @@ class StreamReading:
     def __init__(self) -> None:
         self._end: chat_pb2.StreamEnd | None = None
         self._had_output = False
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
         self._warnings: set[Warning] = set()
 
     def end(self) -> Sequence[StreamEvent]:
         """Gives the end, once the status behind the last message was OK; raises unless all of it came."""
         if self._end is None:
             raise self._cut()
+        if not self._finished or self._begun - self._finished:
+            raise self._broken("The provider's stream ended without the end of a candidate.")
         return self._last(self._end)
 
     def events(self, message: chat_pb2.StreamResponse) -> Sequence[StreamEvent]:
-        """Gives the events of a message; none for heartbeats and for what this version does not know."""
+        """Gives the events of a message; none for heartbeats and for what this version does not know.
+
+        Raises:
+            ProxyError: A part or a candidate has a number that none has, or goes on behind its end.
+        """
         kind = message.WhichOneof("event")
         if kind == "delta":
             self._had_output = True
             delta = to_delta(message.delta)
-            return () if delta is None else (delta,)
+            return () if delta is None else (self._more(delta),)
         if kind == "finish":
-            return (to_finish(message.finish),)
+            return (self._finish(to_finish(message.finish)),)
         if kind == "start":
-            return (UpstreamStart(message.start.id), *self._news(to_warnings(message.start.warnings)))
+            upstream_id = identifier(message.start.id)
+            return (UpstreamStart(upstream_id), *self._news(message.start.warnings))
         if kind == "warning":
-            return self._news((to_warning(message.warning),))
+            return self._news((message.warning,))
         if kind == "end":
             self._end = message.end
         return ()
 
+    def _more(self, delta: Delta) -> Delta:
+        if delta.part_index or delta.candidate_index not in self._begun:  # nearly always the first part of a known one
+            self._check_place(delta.candidate_index, delta.part_index)
+            self._begun.add(delta.candidate_index)
+        if self._finished and delta.candidate_index in self._finished:
+            raise self._broken("The provider's stream goes on behind the end of a candidate.")
+        return delta
+
+    def _finish(self, finish: CandidateFinish) -> CandidateFinish:
+        self._check_place(finish.candidate_index, 0)
+        if finish.candidate_index in self._finished:
+            raise self._broken("The provider's stream ends a candidate twice.")
+        self._finished.add(finish.candidate_index)
+        return finish
+
+    def _check_place(self, candidate_index: int, part_index: int) -> None:
+        if not (0 <= candidate_index < MOST_CANDIDATES and 0 <= part_index < MOST_PARTS):
+            raise self._broken("The provider's stream numbers its parts as none can be numbered.")
+
     def _last(self, end: chat_pb2.StreamEnd) -> Sequence[StreamEvent]:
         usage = to_usage(end.usage) if end.HasField("usage") else None
         metadata = to_metadata(end.provider_metadata)
-        return (*self._news(to_warnings(end.warnings)), UpstreamEnd(usage, _route_metadata(end.route), metadata))
+        return (*self._news(end.warnings), UpstreamEnd(usage, _route_metadata(end.route), metadata))
 
-    def _news(self, warnings: Iterable[Warning]) -> Sequence[Warning]:
+    def _news(self, warnings: Sequence[chat_pb2.Warning]) -> Sequence[Warning]:
         """The warnings that were not told yet: the end repeats them all."""
-        news = [warning for warning in warnings if warning not in self._warnings]
+        if not warnings:
+            return ()
+        told = dict.fromkeys(warnings_of(warnings))
+        news = [warning for warning in told if warning not in self._warnings]
+        news = news[: MOST_WARNINGS - len(self._warnings)]
         self._warnings.update(news)
         return news
 
@@ -78,6 +133,9 @@ class StreamReading:
         if self._had_output:
             return UpstreamStreamBroken("The provider's stream ended without its end event.")
         return UpstreamProtocolError("The provider's stream ended without any output.")
+
+    def _broken(self, message: str) -> UpstreamError:
+        return UpstreamStreamBroken(message) if self._had_output else UpstreamProtocolError(message)
 
 
 def model_of(model: model_pb2.Model) -> UpstreamModel:
@@ -99,5 +157,13 @@ def _modalities(numbers: Iterable[int]) -> frozenset[Modality] | None:
 def _route_metadata(route: chat_pb2.Route) -> JsonObject:
     """Who answered behind the other proxy."""
     names = ("provider", "upstream_model", "upstream_request_id")
-    found = {name: getattr(route, name) for name in names if getattr(route, name)}
+    found = {name: one_line(getattr(route, name), limit=LONGEST_WORD) for name in names if getattr(route, name)}
     return {"route": found} if found else {}
+
+
+def _in_lines(warning: Warning) -> Warning:
+    return Warning(
+        one_line(warning.code, limit=LONGEST_WORD),
+        one_line(warning.field, limit=LONGEST_WORD),
+        one_line(warning.message, limit=LONGEST_MESSAGE),
+    )

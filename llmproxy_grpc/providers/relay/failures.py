@@ -13,6 +13,7 @@ from llmproxy_grpc import errors
 from llmproxy_grpc._gen.v1 import error_pb2
 from llmproxy_grpc.errors import Fault, FieldViolation, InvalidRequest, ProxyError
 from llmproxy_grpc.providers.failures import MESSAGES
+from llmproxy_grpc.providers.retry_after import bounded
 from llmproxy_grpc.providers.scrubbing import identifier, scrubbed
 from llmproxy_grpc.providers.upstream import MAX_ANSWER_BYTES
 from llmproxy_grpc.wire import to_usage
@@ -21,7 +22,14 @@ from llmproxy_grpc.wire.scalars import to_seconds
 DETAILS_KEY: Final = "grpc-status-details-bin"
 DOMAIN: Final = "llmproxy"
 
+MOST_VARIABLES: Final = 8
+MOST_VIOLATIONS: Final = 50
+"""How much of another proxy's error goes into ours, which as a whole has to stay short: clients lose long ones."""
+
 Code = grpc.StatusCode
+
+_HTTP_STATUSES: Final = range(100, 600)
+_VARIABLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 # What is the other proxy's own affair means something else here: its caller is this proxy, and its failure is one of
 # a provider, after which another target may do better.
@@ -129,7 +137,7 @@ def _fault(error: grpc.aio.AioRpcError, said: _Said, secrets: Sequence[str]) -> 
     """What the provider behind the other proxy said, else what that proxy says itself."""
     detail = said.detail
     return Fault(
-        http_status=detail.upstream_http_status,
+        http_status=detail.upstream_http_status if detail.upstream_http_status in _HTTP_STATUSES else 0,
         code=identifier(detail.upstream_code or said.info.reason or error.code().name),
         message=scrubbed(detail.upstream_message or error.details() or "", secrets=secrets),
         request_id=identifier(detail.upstream_request_id or detail.request_id),
@@ -137,23 +145,24 @@ def _fault(error: grpc.aio.AioRpcError, said: _Said, secrets: Sequence[str]) -> 
 
 
 def _wait(said: _Said) -> float | None:
+    """Seconds, from 0 to a day as of every provider."""
     if said.detail.HasField("retry_after"):
-        return max(0.0, to_seconds(said.detail.retry_after))
+        return bounded(to_seconds(said.detail.retry_after))
     if said.retry_info.HasField("retry_delay"):
-        return max(0.0, to_seconds(said.retry_info.retry_delay))
+        return bounded(to_seconds(said.retry_info.retry_delay))
     return None
 
 
 def _metadata(said: _Said, secrets: Sequence[str]) -> dict[str, str]:
     """The variables of the other proxy's message, less its request id, in whose place stands ours."""
-    entries = said.info.metadata.items()
-    return {name: scrubbed(value, secrets=secrets) for name, value in entries if name != "requestId"}
+    names = [name for name in said.info.metadata if name != "requestId" and _VARIABLE.fullmatch(name)]
+    return {name: scrubbed(said.info.metadata[name], secrets=secrets) for name in names[:MOST_VARIABLES]}
 
 
 def _violations(said: _Said, secrets: Sequence[str]) -> tuple[FieldViolation, ...]:
     return tuple(
         FieldViolation(scrubbed(each.field, secrets=secrets), scrubbed(each.description, secrets=secrets))
-        for each in said.bad_request.field_violations
+        for each in said.bad_request.field_violations[:MOST_VIOLATIONS]
     )
 
 

@@ -14,10 +14,15 @@ from llmproxy_grpc.calls import current_call
 from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.providers.relay.failures import failure
 from llmproxy_grpc.providers.relay.metadata import along
+from llmproxy_grpc.providers.relay.pieces import SMALLEST, check_pieces
 
 SERVICE: Final = "/llmproxy.v1.LlmProxyService/"
 LATE: Final = 0.15
 """The share of the time granted to a call below which what is left is none: an upstream answers a tenth early."""
+
+MOST_PIECES: Final = 200_000
+MOST_PIECES_AT_ONCE: Final = 20_000
+"""Messages within a whole answer, and within one message of a stream."""
 
 Answer = TypeVar("Answer", bound=Message)
 Unary = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
@@ -61,7 +66,7 @@ class Line:
         return [Line(self._channel, metadata=(each,), secrets=self._secrets) for each in self._sets]
 
     async def ask(self, method: str, request: Message, answer: type[Answer]) -> Answer:
-        """Calls a unary method."""
+        """Calls a unary method; raises UpstreamProtocolError for an answer that is none, or has too many parts."""
         terms = self._terms()
         call = self._unary.get(method)
         if call is None:
@@ -70,7 +75,7 @@ class Line:
             data = await call(request.SerializeToString(), timeout=terms.timeout, metadata=terms.metadata)
         except grpc.aio.AioRpcError as error:
             raise failure(error, late=terms.is_over, begun=False, secrets=self._secrets) from None
-        return _parsed(data, answer)
+        return _parsed(data, answer, MOST_PIECES)
 
     async def stream(self, request: chat_pb2.StreamRequest) -> AsyncGenerator[chat_pb2.StreamResponse, None]:
         """Yields the messages of a Stream; it ends if the status is OK, whatever came before."""
@@ -80,7 +85,7 @@ class Line:
         try:
             while isinstance(data := await call.read(), bytes):
                 begun = True
-                yield _parsed(data, chat_pb2.StreamResponse)
+                yield _parsed(data, chat_pb2.StreamResponse, MOST_PIECES_AT_ONCE)
         except grpc.aio.AioRpcError as error:
             raise failure(error, late=terms.is_over, begun=begun, secrets=self._secrets) from None
         finally:
@@ -99,8 +104,11 @@ class Line:
         return _Terms(metadata, max(0.0, call.deadline_at - time.monotonic()), call.deadline_at)
 
 
-def _parsed(data: bytes, answer: type[Answer]) -> Answer:
+def _parsed(data: bytes, answer: type[Answer], most_pieces: int) -> Answer:
     try:
-        return answer.FromString(data)
+        parsed = answer.FromString(data)
     except DecodeError:
         raise UpstreamProtocolError(f"The provider's answer is not a valid {answer.DESCRIPTOR.name}.") from None
+    if len(data) > most_pieces * SMALLEST:  # else it cannot have more
+        check_pieces(parsed, most_pieces)
+    return parsed
