@@ -30,7 +30,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.features import PLAIN_SETTINGS, Features, Place
 from llmproxy_grpc.providers.media import media_objection, with_bytes
-from llmproxy_grpc.providers.options import DENIED_OPTIONS
+from llmproxy_grpc.providers.options import is_denied
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 _T = TypeVar("_T")
@@ -71,8 +71,8 @@ def meant_options(
     denied: list[Unsupported] = []
     for name in names:
         if given := options.get(name):
-            meant[name] = {option: value for option, value in given.items() if option not in DENIED_OPTIONS}
-            paths = (f'provider_options["{name}"].{option}' for option in given if option in DENIED_OPTIONS)
+            meant[name] = {option: value for option, value in given.items() if not is_denied(option)}
+            paths = (f'provider_options["{name}"].{option}' for option in given if is_denied(option))
             denied.extend(Unsupported(path, "this is the proxy's to set") for path in paths)
     return meant, denied
 

@@ -1,34 +1,42 @@
 """Settings that the API does not model: checked, and merged into a request last."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import JsonObject
 
-DENIED_OPTIONS = frozenset(
-    {
-        "model",
-        "messages",
-        "input",
-        "inputs",
-        "contents",
-        "texts",
-        "images",
-        "requests",
-        "stream",
-        "api_key",
-        "api_base",
-        "authorization",
-        "base_url",
-        "extra_body",
-        "extra_headers",
-        "extra_query",
-        "headers",
-        "url",
-    }
+_ANOTHER_MODEL: Final = (
+    *("model", "model_id", "model_list", "models", "engine", "deployment", "deployment_id", "agent_id"),
+    # What is asked when the model fails, or instead of it: OpenRouter, LiteLLM, Groq, SGLang.
+    *("route", "fallback", "fallbacks", "fallback_models", "context_window_fallbacks", "content_policy_fallbacks"),
+    *("compound_custom", "custom_llm_provider", "user_config", "lora_path"),
 )
-"""Options that would change what is asked of whom, or with which credential; they are never merged."""
+_ANOTHER_PROMPT: Final = ("messages", "input", "inputs", "contents", "texts", "images", "requests")
+_ANOTHER_ANSWER: Final = ("stream", "background", "deferred")
+"""One that comes in another form, or later, when nobody asks for it."""
+_ANOTHER_PLACE: Final = (
+    *("api_base", "api_key", "api_version", "authorization", "base_url", "url"),
+    *("extra_body", "extra_headers", "extra_query", "headers"),
+    # Where servers of open models look for what another one has begun: SGLang, vLLM.
+    *("bootstrap_host", "bootstrap_port", "bootstrap_room", "kv_transfer_params"),
+)
+
+
+def is_denied(option: str) -> bool:
+    """Whether an option is the proxy's to set: it would change what is asked of whom, or with which credential.
+
+    However it is written: Go's JSON, which Ollama and others read, matches names in any case, and for others `modelId`
+    is `model_id`.
+    """
+    return _folded(option) in _DENIED
+
+
+def _folded(option: str) -> str:
+    return option.casefold().replace("_", "").replace("-", "")
+
+
+_DENIED: Final = frozenset(map(_folded, (*_ANOTHER_MODEL, *_ANOTHER_PROMPT, *_ANOTHER_ANSWER, *_ANOTHER_PLACE)))
 
 
 def add_options(body: dict[str, Any], options: Mapping[str, JsonObject], names: Collection[str]) -> None:
@@ -43,7 +51,7 @@ def add_options(body: dict[str, Any], options: Mapping[str, JsonObject], names: 
     """
     for name in names:
         for option, value in options.get(name, {}).items():
-            if option not in DENIED_OPTIONS:
+            if not is_denied(option):  # who adapted the request has told of it
                 body[option] = _merged(body.get(option), whole_numbers(value))
 
 
