@@ -38,6 +38,26 @@ async def test_a_rate_limit_that_one_worker_meets_all_keep(serve, upstream, reco
     assert {line["worker"] for line in logged(server, "call")} == {0, 1}
 
 
+@pytest.mark.parametrize(("status", "needed", "event"), [(500, 5, "circuit_open"), (401, 1, "credential_benched")])
+async def test_a_target_that_one_worker_finds_out_of_order_none_asks(serve, upstream, status, needed, event):  # noqa: F811
+    broken = Answer.json(b'{"error":{"message":"no"}}', status=status)
+    upstream.handler = lambda request: LIST if request.method == "GET" else broken
+    config = asking(upstream, grpc={"workers": 2}, breaker={"open": 60, "max_open": 60})
+    config["providers"].append({"name": "echo", "kind": "echo"})
+    config["models"][0]["targets"].append({"provider": "echo", "model": "echo"})
+    server = await started(serve, config)
+    async with connections(server.grpc, 12) as stubs:
+        for _ in range(needed):
+            await stubs[0].Chat(chat_request(), timeout=20)
+        asked = len(upstream.requests)
+        await until(lambda: logged(server, event))
+        await asyncio.sleep(0.25)
+        await chats(stubs)
+    assert len(upstream.requests) == asked
+    assert {line["worker"] for line in logged(server, "call")} == {0, 1}
+    assert len(logged(server, event)) == 1
+
+
 async def test_a_worker_that_starts_late_knows_what_the_others_have_learned(serve, upstream):  # noqa: F811
     limited = Answer.json(b'{"error":{"message":"slow down"}}', status=429, headers={"retry-after": "60"})
     upstream.handler = lambda request: LIST if request.method == "GET" else limited

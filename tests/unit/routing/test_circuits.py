@@ -127,6 +127,16 @@ def test_credentials_take_turns_and_the_one_that_is_limited_rests():
     assert 1 in [circle.attempt() for _ in range(3)]
 
 
+def test_each_credential_has_a_circuit_of_its_own_and_the_others_serve_on():
+    circle = Circle(credentials=2)
+    for _ in range(10):
+        permit = circle.circuits.admit(A)
+        ended = Attempt("a", "m", 0.1, FAILED if permit.circuit.credential.index == 1 else None)
+        circle.circuits.ended(A, permit, ended, streaming=False, hurried=False)
+    assert [(news.kind, news.credential) for news in circle.told] == [(OutageKind.OPEN, 1)]
+    assert [circle.attempt() for _ in range(3)] == [0, 0, 0]
+
+
 @pytest.mark.parametrize("status", [401, 498])
 def test_a_credential_that_is_refused_is_benched_for_every_model(status):
     circle = Circle(credentials=2)

@@ -16,7 +16,10 @@ from llmproxy_grpc.errors import (
     UpstreamUnreachable,
 )
 from llmproxy_grpc.providers.provider import Unsupported
-from tests.fakes.routing import Bench
+from llmproxy_grpc.routing.catalog import Target
+from llmproxy_grpc.routing.operations import CHAT
+from llmproxy_grpc.routing.outage import Outage, OutageKind
+from tests.fakes.routing import ASKED, Bench
 
 FAILED = UpstreamServerError("It failed.")
 
@@ -116,6 +119,59 @@ async def test_no_attempt_begins_that_the_deadline_would_cut():
     with pytest.raises(DeadlineExceeded):
         await bench.chat(bench.call(seconds=0.0))
     assert bench.asked() == {"a": 1}
+
+
+@pytest.mark.parametrize(("left", "asked"), [(1.5, 1), (1.9, 1), (2.2, 2), (60, 2)])
+async def test_a_target_is_not_asked_again_if_it_usually_takes_twice_the_time_that_is_left(left, asked):
+    bench = Bench("a")
+    bench.circuits.line(Target("a", "m")).learn(4.0, streaming=False)
+    fails(bench, "a", FAILED)
+    call = bench.call(seconds=left)
+    if asked == 1:
+        with pytest.raises(UpstreamServerError):
+            await bench.chat(call)
+    else:
+        await bench.chat(call)
+    assert bench.asked() == {"a": asked}
+
+
+@pytest.mark.parametrize(("out", "tried"), [("", "abcd"), ("ab", "cd"), ("abc", "dxxx"), ("abcd", "xxxx")])
+async def test_circuits_that_are_open_are_ignored_only_where_more_than_half_of_the_targets_are_out(out, tried):
+    """In `tried`, an x is any of those that are out: they come in any order, each once."""
+    bench = Bench(*"abcd", retries={"max_attempts": 5})
+    for name in "abcd":
+        fails(bench, name, UpstreamUnreachable("No connection."))
+    for name in out:
+        bench.circuits.learn(Outage(OutageKind.OPEN, name, "m", 0, bench.clock() + 60))
+    call = bench.call()
+    with pytest.raises(UpstreamUnreachable):
+        await bench.chat(call)
+    asked = [attempt.provider for attempt in call.attempts]
+    assert "".join("x" if name in out else name for name in asked) == tried
+    assert len(set(asked)) == len(asked)
+
+
+@pytest.mark.parametrize(
+    ("failure", "beside"), [(UpstreamServerError, True), (UpstreamRateLimited, False), (UpstreamOverloaded, False)]
+)
+async def test_no_second_attempt_runs_beside_one_in_a_call_that_was_limited(failure, beside):
+    bench = Bench("a", "b", "c", retries={"max_attempts": 5})
+    call = bench.call(method="Stream")
+    tries = bench.router._tries(CHAT, call, ASKED)
+    assert tries.first().candidate.target.provider == "a"
+    assert (await tries.after(failure("No."))).candidate.target.provider == "b"
+    turn = tries.beside()
+    assert (turn is not None) is beside
+    assert turn is None or turn.candidate.target.provider == "c"
+
+
+@pytest.mark.parametrize(("spent", "beside"), [(0, True), (4.9, True), (5.2, False), (9, False)])
+def test_no_second_attempt_runs_beside_one_with_half_of_the_retry_budget_spent(spent, beside):
+    bench = Bench("a", "b")
+    tries = bench.router._tries(CHAT, bench.call(method="Stream"), ASKED)
+    tries.first()
+    assert bench.router._retries.budget("a").withdraw(spent, bench.clock())
+    assert (tries.beside() is not None) is beside
 
 
 async def test_an_outage_of_the_first_target_is_no_reason_to_give_up_the_second():
