@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
+FAULTS = [f"F{number}" for number in (*range(1, 27), *range(34, 42))]
 
 
 def test_every_test_that_the_page_names_exists():
@@ -19,5 +20,5 @@ def test_every_test_that_the_page_names_exists():
 
 def test_every_fault_has_a_test():
     rows = re.findall(r"^\| (F\d+) \|.*\| (.+) \|$", PAGE, re.MULTILINE)
-    assert len(rows) > 20
+    assert [fault for fault, _ in rows] == FAULTS
     assert [fault for fault, tests in rows if "`test_" not in tests] == []

@@ -1,6 +1,9 @@
 import asyncio
 from contextlib import aclosing
 
+import pytest
+
+from bench.simulation.virtual_time import run
 from llmproxy_grpc.server.watches import LATEST, SOONEST, Watches
 from tests.fakes.polling import until
 
@@ -58,6 +61,29 @@ async def test_what_nobody_tells_is_found_all_the_same():
     names.statuses["a"] = 2
     await until(lambda: told == [1, 2], within=WITHIN)
     await names.leave()
+
+
+@pytest.mark.parametrize("after", [0.0, 0.03, 0.1, 0.17, 0.19, 0.35])
+@pytest.mark.parametrize(("tells", "within"), [(True, 0.06), (False, 0.25)])
+def test_a_change_reaches_its_watch_within_a_quarter_of_a_second_and_at_once_if_it_is_told(after, tells, within):
+    """In virtual time: the figure itself, whatever the machine does; `after` is when it changes."""
+
+    async def wait() -> float:
+        names = Names(**{f"n{number}": 1 for number in range(400)})
+        for name in names.statuses:
+            told = names.watch(name)
+        await asyncio.sleep(after)
+        names.statuses[name] = 2
+        if tells:
+            names.watches.changed()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while told != [1, 2]:
+            await asyncio.sleep(0.001)
+        await names.leave()
+        return loop.time() - began
+
+    assert run(wait()) <= within
 
 
 async def test_many_changes_at_once_are_few_looks():
