@@ -118,6 +118,8 @@ async def test_silence_between_outputs_ends_the_stream_with_its_reason(serve):
         request.chat.routing.idle_timeout.FromMilliseconds(50)
         error = await failure(server.stub.Stream(request))
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_TIMEOUT")
+        assert error.info.metadata["limit"] == "idle"
+        assert len(error.detail.attempts) == 1
         assert error.detail.output_started
         assert server.scripted.cancelled == 1
 

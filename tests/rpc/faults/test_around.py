@@ -14,10 +14,11 @@ import pytest
 from llmproxy_grpc._gen.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 from llmproxy_grpc.config.manager import Reload
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, openai_stream
+from tests.fakes.raw_call import raw_call
 from tests.fakes.relay import Relay
 from tests.fakes.requests import chat_request, failure, stream_request
 from tests.rpc.conftest import USUAL, asking
-from tests.rpc.faults.exchange import LIST, PATIENCE, Code, called, proxying, said, well
+from tests.rpc.faults.exchange import LIST, PATIENCE, Code, called, proxying, read_failure, said, well
 
 AWAY = "away.invalid"
 
@@ -85,22 +86,41 @@ async def test_a_caller_that_vanishes_without_a_word_is_found_and_its_provider_l
             call.cancel()
 
 
+@pytest.fixture
+def wall(monkeypatch):
+    """The wall clock, which jumps by so many hours as a test says; whoever is handed it gets this one too."""
+
+    class Wall:
+        hours = 0
+
+    seconds, nanoseconds = time.time, time.time_ns
+    monkeypatch.setattr(time, "time", lambda: seconds() + Wall.hours * 3_600)
+    monkeypatch.setattr(time, "time_ns", lambda: nanoseconds() + Wall.hours * 3_600 * 10**9)
+    return Wall
+
+
 @pytest.mark.parametrize("hours", [1, -1])
-async def test_a_wall_clock_that_jumps_ends_nothing_early_or_late(serve, upstream, monkeypatch, hours):
+async def test_a_wall_clock_that_jumps_ends_nothing_early_or_late(serve, upstream, wall, hours):
+    begin, end = openai_stream(["Hello"])[:2], openai_stream(["Hello"])[2:]
     async with proxying(serve, upstream) as server:
-        begin, end = openai_stream(["Hello"])[:2], openai_stream(["Hello"])[2:]
-        upstream.script(Answer.stream([*begin, 0.1, *end]))
-        call = called(server, "Stream")
+        upstream.script(Answer.stream([0.2, *begin, 0.2, *end]))
+        call = called(server, "Stream", first_token=3)
+        await upstream.arrived()
+        wall.hours += hours
         await call.read()
-        now = time.time_ns
-        monkeypatch.setattr("llmproxy_grpc.server.rpc.time.time_ns", lambda: now() + hours * 3_600 * 10**9)
+        wall.hours += hours
         events = []
         while (event := await call.read()) is not grpc.aio.EOF:
             events.append(event)
         assert events[-1].HasField("end")
-        upstream.script(well("Hi", "Chat"))
-        answer = await server.stub.Chat(chat_request(), timeout=20)
-        assert answer.candidates
+        # gRPC makes a caller's deadline of the wall clock, which jumps for it alone here: no more deadlines.
+        upstream.script(Answer.stream([*begin, Do.STALL]), well("Hi", "Chat"))
+        call = called(server, "Stream", timeout=None, first_token=PATIENCE)
+        await call.read()
+        wall.hours += hours
+        async with asyncio.timeout(PATIENCE * 10):
+            assert (await read_failure(call)).info.metadata["limit"] == "idle"
+        assert (await said(called(server, "Chat", timeout=None))).text == "Hi"
 
 
 async def test_a_file_that_is_half_written_never_takes_a_model_away(serve):
@@ -138,6 +158,20 @@ async def test_a_callers_own_retries_do_not_multiply_ours(serve, method):
             error = await failure(getattr(LlmProxyServiceStub(channel), method)(request, timeout=20))
         assert error.code is Code.UNAVAILABLE
         assert len(a.requests) + len(b.requests) <= 3
+
+
+@pytest.mark.parametrize(("previous", "most"), [("0", 3), ("1", 2), ("2", 1), ("9", 1)])
+async def test_a_call_that_its_caller_has_repeated_gets_fewer_attempts(serve, upstream, method, previous, most):
+    """What is no number never comes here: gRPC ends such a call itself."""
+    async with proxying(serve, upstream, retries={"max_attempts": 3}) as server:
+        upstream.default = Answer.json(b"{}", status=500)
+        request = stream_request() if method == "Stream" else chat_request()
+        previously = {"grpc-previous-rpc-attempts": previous}
+        async with asyncio.timeout(20):
+            await raw_call(
+                server.address, f"/llmproxy.v1.LlmProxyService/{method}", request.SerializeToString(), previously
+            )
+        assert len(upstream.requests) == most
 
 
 async def test_a_slow_and_bumpy_line_is_no_failure(serve, upstream):

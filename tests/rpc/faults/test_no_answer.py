@@ -46,6 +46,7 @@ async def test_a_refused_connection_is_told_at_once(serve, method):
             assert time.perf_counter() - began < 0.3 * 10
     assert (error.code, error.reason) == (Code.UNAVAILABLE, "UPSTREAM_UNREACHABLE")
     assert error.pushback == "-1"
+    assert len(error.detail.attempts) == 1
     assert not error.detail.HasField("partial_usage")
 
 
@@ -53,7 +54,9 @@ async def test_a_refused_connection_fails_over(serve, upstream, method):
     upstream.script(LIST, well("Hello", method))
     with nobody_listens() as url:
         async with serve(asking(url, f"{upstream.url}/v1")) as server:
+            began = time.perf_counter()
             answer = await said(called(server, method))
+            assert time.perf_counter() - began < 0.3 * 10
     assert (answer.text, answer.route.provider) == ("Hello", "b")
     assert [attempt.reason for attempt in answer.route.failed_attempts] == [15]
 
@@ -101,6 +104,8 @@ async def test_silence_of_the_only_target_is_a_timeout(serve, upstream, method):
         upstream.script(Answer(before_head=[Do.STALL]))
         error = await failure(called(server, method, first_token=PATIENCE))
         assert (error.code, error.reason, error.pushback) == (Code.UNAVAILABLE, "UPSTREAM_TIMEOUT", "-1")
+        assert error.info.metadata["limit"] == ("first_token" if method == "Stream" else "answer")
+        assert len(error.detail.attempts) == 1
         await gone(upstream.requests[0])
 
 
@@ -115,6 +120,7 @@ async def test_drops_within_one_event_do_not_count_as_output(serve, upstream):
             assert error.reason == "UPSTREAM_TIMEOUT"
             assert time.perf_counter() - began < PATIENCE * 10
             assert error.detail.output_started is bool(begin)
+            assert error.info.metadata["limit"] == ("idle" if begin else "first_token")
             await gone(upstream.requests[-1])
 
 
