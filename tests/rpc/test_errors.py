@@ -1,4 +1,6 @@
 import asyncio
+import time
+from functools import partial
 
 import grpc
 import pytest
@@ -11,6 +13,8 @@ from llmproxy_grpc.server.interceptors.errors import errors
 from llmproxy_grpc.server.interceptors.request_id import request_id
 from llmproxy_grpc.server.rpc import Door
 from llmproxy_grpc.server.service import proxy_service
+from llmproxy_grpc.telemetry.loop_lag import LoopLag
+from llmproxy_grpc.telemetry.memory import Memory
 from tests.fakes.polling import until
 from tests.fakes.requests import broken_off, chat_request, failure, stream_request
 from tests.fakes.scripted_provider import answer
@@ -145,19 +149,33 @@ async def test_admission_refuses_what_is_too_much_and_tells_when_to_come_back(se
         first.cancel()
 
 
-async def test_a_server_whose_memory_is_full_refuses_everything_but_health(serve):
+async def test_a_server_whose_memory_is_full_refuses_everything_but_health(serve, monkeypatch):
+    level = 0.99
+    monkeypatch.setattr(Memory, "level", lambda _self: level)
     async with serve() as server:
-        server.app._pressure._memory = lambda: 0.99
-        server.app._pressure.look()
+        await until(lambda: server.app._pressure.cause)
         for call in (server.stub.Chat(chat_request()), server.stub.Stream(stream_request())):
             error = await failure(call)
             assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "PROXY_OVERLOADED")
             assert (error.info.metadata["cause"], error.pushback) == ("memory", "1000")
         await server.stub.Health(health_pb2.HealthRequest())
         assert server.scripted.requests == []
-        server.app._pressure._memory = lambda: 0.5
+        level = 0.5
         await until(lambda: server.app._pressure.cause == "")
         await server.stub.Chat(chat_request())
+
+
+async def test_a_server_whose_event_loop_is_late_all_the_time_refuses_all_but_the_most_critical(serve, monkeypatch):
+    """The clock by which it measures itself runs ten times too fast, so that each tick is 0.9 s late."""
+    monkeypatch.setattr("llmproxy_grpc.app.LoopLag", partial(LoopLag, clock=lambda: 10 * time.monotonic()))
+    async with serve() as server:
+        await server.stub.Chat(chat_request())
+        await until(lambda: server.app._pressure.cause, within=20)
+        error = await failure(server.stub.Chat(chat_request()))
+        assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "PROXY_OVERLOADED")
+        assert error.info.metadata["cause"] == "loop_lag"
+        await server.stub.Health(health_pb2.HealthRequest())
+        assert len(server.scripted.requests) == 1
 
 
 async def test_a_call_waits_a_moment_for_a_slot(serve):
