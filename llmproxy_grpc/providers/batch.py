@@ -11,16 +11,33 @@ from llmproxy_grpc.messages import (
     TokenLogprob,
     ToolCallDelta,
 )
+from llmproxy_grpc.providers.extent import Extent
 
 TextKind = type[TextDelta] | type[ReasoningDelta] | type[RefusalDelta]
 
 
 class Batch:
-    """Events in the making; `take` gives them."""
+    """Events in the making; `take` gives them.
 
-    __slots__ = ("_candidate", "_citations", "_events", "_first", "_kind", "_logprobs", "_part", "_summary", "_texts")
+    Attributes:
+        extent: What the stream has held so far.
+    """
+
+    __slots__ = (
+        "_candidate",
+        "_citations",
+        "_events",
+        "_first",
+        "_kind",
+        "_logprobs",
+        "_part",
+        "_summary",
+        "_texts",
+        "extent",
+    )
 
     def __init__(self) -> None:
+        self.extent = Extent()
         self._events: list[StreamEvent] = []
         self._kind: TextKind | type[ToolCallDelta] | None = None
         self._candidate = 0
@@ -44,13 +61,19 @@ class Batch:
         self._texts.append(text)
 
     def open_call(self, first: ToolCallDelta) -> None:
-        """Adds the first fragment of a tool call."""
+        """Adds the first fragment of a tool call; UpstreamProtocolError if the stream has too many."""
+        self.extent.tool_call()
         self._begin(ToolCallDelta, first.candidate_index, first.part_index)
         self._first = first
         self._texts.append(first.arguments_json)
 
     def annotate(self, logprobs: Sequence[TokenLogprob] = (), citations: Sequence[Citation] = ()) -> None:
-        """Adds log probabilities and sources to what was added last; there must be something."""
+        """Adds log probabilities and sources to what was added last; there must be something.
+
+        Raises:
+            UpstreamProtocolError: The stream has too many.
+        """
+        self.extent.annotate(logprobs, citations)
         self._logprobs += logprobs
         self._citations += citations
 

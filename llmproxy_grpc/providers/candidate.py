@@ -48,7 +48,7 @@ class CallWriter:
 
 
 class CandidateWriter:
-    """Follows one candidate.
+    """Follows one candidate; whatever makes a stream hold too much raises UpstreamProtocolError.
 
     Args:
         index: The candidate's number.
@@ -56,6 +56,7 @@ class CandidateWriter:
     """
 
     def __init__(self, index: int, batch: Batch) -> None:
+        batch.extent.candidate()
         self.index = index
         self._batch = batch
         self._parts = 0
@@ -136,6 +137,7 @@ class CandidateWriter:
     def add_part(self, part: Part) -> None:
         """Adds a whole part of a kind that does not come in pieces."""
         self.leave()
+        self._batch.extent.annotate((), part.citations)
         self._batch.add(PartDelta(candidate_index=self.index, part_index=self._next_part(), part=part))
 
     def redact(self, token: bytes) -> None:
@@ -172,6 +174,7 @@ class CandidateWriter:
 
     def cite(self, part_index: int, citations: Sequence[Citation]) -> None:
         """Adds sources to a text that was written before."""
+        self._batch.extent.annotate((), citations)
         self._batch.add(
             TextDelta(candidate_index=self.index, part_index=part_index, text="", citations=tuple(citations))
         )
@@ -184,5 +187,6 @@ class CandidateWriter:
         self._batch.add(CandidateFinish(self.index, reason, raw, matched_stop_sequence))
 
     def _next_part(self) -> int:
+        self._batch.extent.part()
         self._parts += 1
         return self._parts - 1

@@ -46,6 +46,11 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
+    @property
+    def held(self) -> int:
+        """Bytes of a frame whose end has not come."""
+        return len(self._buffer)
+
     def feed(self, chunk: bytes) -> Iterator[Frame]:
         """Takes the next bytes and gives the frames that they complete.
 

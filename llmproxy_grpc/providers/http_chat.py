@@ -6,8 +6,9 @@ A wire says where a model answers, how a request is written, and how answers and
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from copy import copy
+from functools import partial
 from secrets import token_hex
-from typing import Generic, Self
+from typing import Generic, Self, TypeVar
 
 from msgspec import Struct
 
@@ -24,11 +25,14 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.complaint import request_id
 from llmproxy_grpc.providers.events import events_of
+from llmproxy_grpc.providers.extent import check_answer
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpResponse
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.streaming import Frame, Framing, StreamDecoder, StreamReader
 from llmproxy_grpc.providers.upstream import JSON, Upstream
+
+T = TypeVar("T")
 
 
 class Reply(Struct, frozen=True):
@@ -93,7 +97,7 @@ class HttpChat(ABC, Generic[Frame]):
 
     @abstractmethod
     def read(self, data: bytes, reply: Reply) -> ProviderResponse:
-        """Reads an answer in one piece.
+        """Reads an answer in one piece; a long one aside, so without the event loop and context variables.
 
         Raises:
             UpstreamProtocolError: It is none.
@@ -113,9 +117,9 @@ class HttpChat(ABC, Generic[Frame]):
         token = self.upstream.token
         return None if token is None else {"authorization": f"Bearer {await token.get()}"}
 
-    async def get(self, path: str, limit: int) -> bytes:
-        """Gives the body of a good answer, of at most `limit` bytes; anything else raises a ProxyError."""
-        return await self.upstream.get(path, limit, headers=await self.headers("GET", path, b""))
+    async def get(self, path: str, limit: int, read: Callable[[bytes], T]) -> T:
+        """Asks for a document of at most `limit` bytes and reads it, as `Upstream.get`."""
+        return await self.upstream.get(path, limit, read, headers=await self.headers("GET", path, b""))
 
     @abstractmethod
     async def list_models(self) -> Sequence[UpstreamModel]:
@@ -142,7 +146,7 @@ class HttpChat(ABC, Generic[Frame]):
         path, body = self.path(model, stream=False), await aside_if_long(self.encode, request, model, stream=False)
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
-            return self.read(await self.upstream.body(response), self._reply(response, request, model))
+            return await self._read_whole(response, self._reply(response, request, model))
 
     async def stream(self, request: ChatRequest, model: str) -> AsyncGenerator[list[StreamEvent], None]:
         """Answers a conversation as a stream, as every provider does."""
@@ -154,13 +158,21 @@ class HttpChat(ABC, Generic[Frame]):
             reply = self._reply(response, request, model)
             yield [UpstreamStart(reply.request_id)]
             if response.content_type == JSON:
-                yield events_of(self.read(await self.upstream.body(response), reply))
+                yield events_of(await self._read_whole(response, reply))
                 return
             if response.content_type == "text/html":
                 raise UpstreamProtocolError("The provider answered with a web page.")
             reader = StreamReader(response, self.framing(), self.decoder(reply), tail_seconds=self._tail_seconds)
             while batch := await reader.read():
                 yield batch
+
+    async def _read_whole(self, response: HttpResponse, reply: Reply) -> ProviderResponse:
+        return await self.upstream.read(response, partial(self._answer, reply))
+
+    def _answer(self, reply: Reply, document: bytes) -> ProviderResponse:
+        answer = self.read(document, reply)
+        check_answer(answer)
+        return answer
 
     def _reply(self, response: HttpResponse, request: ChatRequest, model: str) -> Reply:
         return Reply(request, model, request_id(response.headers), self.upstream.failed(response), self._new_id)

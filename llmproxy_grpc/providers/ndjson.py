@@ -21,6 +21,11 @@ class LineReader:
         self._pieces: list[bytes] = []
         self._size = 0
 
+    @property
+    def held(self) -> int:
+        """Bytes of a line whose end has not come."""
+        return self._size
+
     def feed(self, chunk: bytes) -> list[bytes]:
         """Takes the next bytes and gives the lines that they complete.
 

@@ -44,6 +44,7 @@ class SseReader:
         "_opening",
         "_size",
         "_skip_line_feed",
+        "held",
     )
 
     def __init__(self, *, max_event_bytes: int = _MAX_EVENT_BYTES, keep_bare_json: bool = False) -> None:
@@ -59,6 +60,8 @@ class SseReader:
         self._keep_bare = keep_bare_json
         self._bare: list[bytes] = []
         self._bare_size = 0
+        self.held = 0
+        """Bytes of an event whose end has not come."""
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Takes the next bytes and gives the events that they complete.
@@ -74,6 +77,7 @@ class SseReader:
         self._between_events = self._opening is None and not (
             self._skip_line_feed or self._line or self._data or self._event
         )
+        self.held = self._line_size + self._size
         return events
 
     def close(self) -> list[ServerSentEvent]:

@@ -5,9 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
+from llmproxy_grpc.aside import aside
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamStreamBroken
 from llmproxy_grpc.messages import StreamEvent
 from llmproxy_grpc.providers.batch import Batch
+from llmproxy_grpc.providers.extent import LONG, check_containers, containers_in
 from llmproxy_grpc.providers.http import HttpResponse
 
 _CLOSING_SECONDS = 0.05
@@ -19,6 +21,10 @@ Frame_co = TypeVar("Frame_co", covariant=True)
 
 class Framing(Protocol[Frame_co]):
     """Cuts one stream of bytes into frames, however the network splits it."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of a frame whose end has not come."""
 
     def feed(self, chunk: bytes) -> Iterable[Frame_co]:
         """Takes the next bytes and gives the frames that they complete; UpstreamProtocolError if they make none."""
@@ -113,6 +119,8 @@ class StreamReader(Generic[Frame]):
         self._tail_ends_at: float | None = None
         self._ended = False
         self._error: ProxyError | None = None
+        self._containers = 0
+        """Objects and lists in what has come of a long frame."""
 
     async def read(self) -> list[StreamEvent]:
         """Waits for the next batch; empty after the last one.
@@ -135,7 +143,10 @@ class StreamReader(Generic[Frame]):
     async def _advance(self) -> None:
         chunk = await self._chunk()
         if chunk:
-            self._decoder.feed(self._framing.feed(chunk))
+            if self._framing.held + len(chunk) > LONG:
+                await aside(self._feed_long, chunk)
+            else:
+                self._decoder.feed(self._framing.feed(chunk))
             if not self._decoder.done:
                 return
             await self._close()
@@ -143,6 +154,14 @@ class StreamReader(Generic[Frame]):
             self._decoder.feed_rest(self._framing.close())
         self._decoder.end()
         self._ended = True
+
+    def _feed_long(self, chunk: bytes) -> None:
+        """Takes the next bytes of a frame that is long, or many frames at once, in a thread."""
+        if self._framing.held <= LONG:
+            self._containers = 0
+        self._containers += containers_in(chunk)
+        check_containers(self._containers)
+        self._decoder.feed(self._framing.feed(chunk))
 
     async def _chunk(self) -> bytes:
         if self._decoder.only_tail_missing:

@@ -5,12 +5,14 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from itertools import cycle
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote, urljoin
 
+from llmproxy_grpc.aside import aside
 from llmproxy_grpc.errors import ModelNotFound, ProxyError, UpstreamProtocolError, UpstreamStreamBroken
 from llmproxy_grpc.providers.credentials import secrets_in
 from llmproxy_grpc.providers.expiring import Expiring
+from llmproxy_grpc.providers.extent import check_document, is_long
 from llmproxy_grpc.providers.failures import failure
 from llmproxy_grpc.providers.http import Endpoint, HttpClient, HttpResponse
 
@@ -19,6 +21,8 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _MAX_ERROR_BYTES: Final = 65536
 _MOST_ADDRESSES: Final = 1024
 """Addresses that are kept ready; callers choose the models that some of them name."""
+
+T = TypeVar("T")
 
 
 class Upstream:
@@ -71,22 +75,35 @@ class Upstream:
         """
         return self._noted(self._endpoint("POST", path).send(body, headers=headers), headers)
 
-    async def get(self, path: str, limit: int, *, headers: Mapping[str, str] | None = None) -> bytes:
-        """Gives the body of a good answer, of at most `limit` bytes; anything else raises a ProxyError."""
+    async def get(
+        self, path: str, limit: int, read: Callable[[bytes], T], *, headers: Mapping[str, str] | None = None
+    ) -> T:
+        """Asks for a document and reads it, as `read`; anything but a good answer raises a ProxyError."""
         try:
             async with self._noted(self._endpoint("GET", path).send(headers=headers), headers) as response:
-                return await self.body(response, limit)
+                return await self.read(response, read, limit)
         except ModelNotFound as error:
             # No model was asked for: most often the address has a segment too many, or too few.
             error.message = f"Nothing is at {self._address(path).partition('?')[0]}; is base_url right?"
             raise
 
-    async def body(self, response: HttpResponse, limit: int = MAX_ANSWER_BYTES) -> bytes:
-        """Reads a good answer whole.
+    async def read(self, response: HttpResponse, read: Callable[[bytes], T], limit: int = MAX_ANSWER_BYTES) -> T:
+        """Reads a good answer whole: gives what `read` makes of its body.
+
+        Args:
+            response: The answer, of which nothing has been read.
+            read: Reads JSON. Of a long document it does so aside: it must need neither the event loop nor context
+                variables.
+            limit: How many bytes there may be.
 
         Raises:
-            ProxyError: Its status is not 200, it is longer than `limit` bytes, or was cut off.
+            ProxyError: Its status is not 200, it is longer than `limit` bytes or holds too much, or was cut off; or
+                what `read` raises.
         """
+        document = await self._body(response, limit)
+        return await aside(_read_long, document, read) if is_long(document) else read(document)
+
+    async def _body(self, response: HttpResponse, limit: int) -> bytes:
         if response.status != 200:
             raise await self.failure(response)
         try:
@@ -136,6 +153,10 @@ class Upstream:
         return f"{self.base_url}{path}"
 
 
+def unread(_document: bytes) -> None:
+    """Reads nothing of a document: that it came is all that is asked."""
+
+
 class _Noted(AbstractAsyncContextManager[HttpResponse]):
     """A request with headers of its own, which are noted beside its answer while that is read.
 
@@ -175,3 +196,8 @@ def segment(name: str) -> str:
     if not name.strip("."):
         raise ModelNotFound("The provider does not know the model.")
     return quote(name, safe="")
+
+
+def _read_long(document: bytes, read: Callable[[bytes], T]) -> T:
+    check_document(document)
+    return read(document)

@@ -1,5 +1,7 @@
 """The Messages API over HTTP."""
 
+from functools import partial
+from typing import Final
 from urllib.parse import quote
 
 from llmproxy_grpc.aside import aside_if_long
@@ -15,10 +17,13 @@ from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
+from llmproxy_grpc.providers.upstream import unread
 
 _MAX_LIST_BYTES = 8 * 1024 * 1024
 _MAX_COUNT_BYTES = 65536
 _MOST_PAGES = 20
+
+_read_count: Final = partial(decode, decoder=COUNTED)
 
 
 class AnthropicMessages(HttpChat[ServerSentEvent]):
@@ -56,8 +61,7 @@ class AnthropicMessages(HttpChat[ServerSentEvent]):
         """Counts the tokens of a prompt; raises as every provider does."""
         body = await aside_if_long(encode_count, request, model)
         async with self.upstream.post("/v1/messages/count_tokens", body) as response:
-            data = await self.upstream.body(response, _MAX_COUNT_BYTES)
-            return decode(data, COUNTED).input_tokens
+            return (await self.upstream.read(response, _read_count, _MAX_COUNT_BYTES)).input_tokens
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models, page by page."""
@@ -65,7 +69,7 @@ class AnthropicMessages(HttpChat[ServerSentEvent]):
         behind = ""
         for _ in range(_MOST_PAGES):
             after = f"&after_id={quote(behind, safe='')}" if behind else ""
-            page, behind = read_page(await self.upstream.get(f"/v1/models?limit=1000{after}", _MAX_LIST_BYTES))
+            page, behind = await self.upstream.get(f"/v1/models?limit=1000{after}", _MAX_LIST_BYTES, read_page)
             models += page
             if not behind:
                 break
@@ -73,4 +77,4 @@ class AnthropicMessages(HttpChat[ServerSentEvent]):
 
     async def probe(self) -> None:
         """Raises a ProxyError unless the upstream answers well."""
-        await self.upstream.get("/v1/models?limit=1", _MAX_LIST_BYTES)
+        await self.upstream.get("/v1/models?limit=1", _MAX_LIST_BYTES, unread)

@@ -8,6 +8,7 @@ from llmproxy_grpc.messages import ToolCallPart
 from llmproxy_grpc.providers.candidate import CallWriter
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
 from llmproxy_grpc.providers.chat_completions.shapes import Content, ToolCall
+from llmproxy_grpc.providers.extent import check_calls
 from llmproxy_grpc.providers.jsonio import joined
 from llmproxy_grpc.providers.tool_arguments import MOST_ARGUMENTS, GrowingObject, as_text
 
@@ -144,6 +145,7 @@ class OpenCalls:
     def _open(self, provider_id: str) -> OpenCall:
         call = OpenCall(provider_id or self._new_id(), provider_id)
         self.calls.append(call)
+        check_calls(len(self.calls))  # those without a name are parts only at the end
         if provider_id:
             self._by_id[provider_id] = call
         return call
@@ -154,6 +156,7 @@ def whole_calls(message: Content[Any], new_id: Callable[[], str]) -> list[ToolCa
     calls = message.tool_calls or []
     if not calls and message.function_call is not None:
         calls = [ToolCall(function=message.function_call)]
+    check_calls(len(calls))
     parts: list[ToolCallPart] = []
     taken: set[str] = set()
     for call in calls:

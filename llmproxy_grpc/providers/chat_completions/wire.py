@@ -1,6 +1,7 @@
 """Chat Completions over HTTP: what a kind composes to become a provider."""
 
 from collections.abc import Callable
+from functools import partial
 from secrets import token_hex
 
 from msgspec import Struct
@@ -27,7 +28,7 @@ from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
-from llmproxy_grpc.providers.upstream import Upstream
+from llmproxy_grpc.providers.upstream import Upstream, unread
 
 MAX_LIST_BYTES = 8 * 1024 * 1024
 MOST_PAGES = 20
@@ -122,9 +123,9 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         async with self.upstream.post(path, body, headers=headers) as response:
             if response.status != 200:
                 raise embed_failure(await self.upstream.failure(response))
-            data = await self.upstream.body(response)
-            failed = self.upstream.failed(response)
-            return read_embed(data, request, request_id=request_id(response.headers), failed=failed)
+            named, failed = request_id(response.headers), self.upstream.failed(response)
+            read = partial(read_embed, request=request, request_id=named, failed=failed)
+            return await self.upstream.read(response, read)
 
     async def count_tokens(self, request: ChatRequest, model: str) -> int:
         """Counts the tokens of a prompt: of the very request that would be answered; raises as every provider does."""
@@ -136,14 +137,14 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         async with self.upstream.post(path, body, headers=headers) as response:
             if response.status in NOT_THERE:
                 raise CapabilityNotSupported("This server counts no tokens.")
-            return read_count(await self.upstream.body(response))
+            return await self.upstream.read(response, read_count)
 
     async def list_models(self) -> tuple[UpstreamModel, ...]:
         """Lists the upstream's models, page by page; none if it has no list."""
         path = self._dialect.models_path
         models: tuple[UpstreamModel, ...] = ()
         for _ in range(MOST_PAGES if path else 0):
-            page, query = read_page(await self.get(path, MAX_LIST_BYTES))
+            page, query = await self.get(path, MAX_LIST_BYTES, read_page)
             models += page
             if not query or len(models) >= MAX_MODELS:
                 break
@@ -154,7 +155,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
     async def probe(self) -> None:
         """Raises a ProxyError unless the upstream answers well."""
         try:
-            await self.get(self._dialect.probe_path, MAX_LIST_BYTES)
+            await self.get(self._dialect.probe_path, MAX_LIST_BYTES, unread)
         except ModelNotFound:
             # 404: an upstream without a list has nothing small to ask for, and answers all the same.
             if self._dialect.models_path:

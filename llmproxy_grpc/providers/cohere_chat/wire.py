@@ -1,6 +1,7 @@
 """Cohere's API of version 2 over HTTP."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -16,10 +17,13 @@ from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode, joined
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
+from llmproxy_grpc.providers.upstream import unread
 from llmproxy_grpc.providers.vectors import read_vectors
 
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024
 _MOST_PAGES: Final = 20
+
+_read_page: Final = partial(decode, decoder=MODELS)
 
 
 class CohereChat(HttpChat[ServerSentEvent]):
@@ -58,12 +62,7 @@ class CohereChat(HttpChat[ServerSentEvent]):
         if self.features(model).embed is None:
             raise CapabilityNotSupported("This model makes no vectors.")
         async with self.upstream.post("/v2/embed", encode_embed(request, model)) as response:
-            answer = decode(await self.upstream.body(response), VECTORS)
-        sent = answer.embeddings.float or []
-        vectors = read_vectors(sent, inputs=len(request.inputs), dimensions=request.dimensions)
-        billed = answer.meta.get("billed_units") if isinstance(answer.meta, dict) else None
-        tokens = count(billed, "input_tokens") if isinstance(billed, dict) else 0
-        return EmbedResponse(vectors, Usage(tokens, 0, tokens) if tokens else None)
+            return await self.upstream.read(response, partial(_read_embed, request))
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models, page by page."""
@@ -71,7 +70,7 @@ class CohereChat(HttpChat[ServerSentEvent]):
         token = ""
         for _ in range(_MOST_PAGES):
             behind = f"&page_token={quote(token, safe='')}" if token else ""
-            page = decode(await self.upstream.get(f"/v1/models?page_size=1000{behind}", _MAX_LIST_BYTES), MODELS)
+            page = await self.upstream.get(f"/v1/models?page_size=1000{behind}", _MAX_LIST_BYTES, _read_page)
             models += _models(page.models)
             token = page.next_page_token or ""
             if not token:
@@ -80,7 +79,16 @@ class CohereChat(HttpChat[ServerSentEvent]):
 
     async def probe(self) -> None:
         """Raises a ProxyError unless the upstream answers well."""
-        await self.upstream.get("/v1/models?page_size=1", _MAX_LIST_BYTES)
+        await self.upstream.get("/v1/models?page_size=1", _MAX_LIST_BYTES, unread)
+
+
+def _read_embed(request: EmbedRequest, document: bytes) -> EmbedResponse:
+    answer = decode(document, VECTORS)
+    sent = answer.embeddings.float or []
+    vectors = read_vectors(sent, inputs=len(request.inputs), dimensions=request.dimensions)
+    billed = answer.meta.get("billed_units") if isinstance(answer.meta, dict) else None
+    tokens = count(billed, "input_tokens") if isinstance(billed, dict) else 0
+    return EmbedResponse(vectors, Usage(tokens, 0, tokens) if tokens else None)
 
 
 def _models(listed: list[ListedModel]) -> Iterator[UpstreamModel]:

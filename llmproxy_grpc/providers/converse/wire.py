@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Final
+from functools import lru_cache, partial
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from llmproxy_grpc.aside import aside, aside_if_long
@@ -25,7 +25,7 @@ from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sigv4 import Signer
-from llmproxy_grpc.providers.upstream import JSON, Upstream, segment
+from llmproxy_grpc.providers.upstream import JSON, Upstream, segment, unread
 
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024
 _MAX_COUNT_BYTES: Final = 65536
@@ -33,6 +33,10 @@ _MOST_PAGES: Final = 20
 _LONG: Final = 256 * 1024
 """Bytes from which on a body is signed aside: that takes some milliseconds for each mebibyte."""
 _UNCOUNTED: Final = "Bedrock does not count the tokens of this model."
+
+_read_count: Final = partial(decode, decoder=COUNTED)
+
+T = TypeVar("T")
 
 
 class Converse(HttpChat[Frame]):
@@ -100,9 +104,10 @@ class Converse(HttpChat[Frame]):
             raise CapabilityNotSupported("This model makes no vectors.")
         path, body = _path(model, "invoke"), encode_embed(request, layout, NAMES)
         async with self.upstream.post(path, body, headers=await self.headers("POST", path, body)) as response:
-            data = await self.upstream.body(response)
             counted = response.headers.get("x-amzn-bedrock-input-token-count", "")
-            return read_embed(data, request, layout, counted=counted, failed=self.upstream.failed(response))
+            failed = self.upstream.failed(response)
+            read = partial(read_embed, request=request, layout=layout, counted=counted, failed=failed)
+            return await self.upstream.read(response, read)
 
     async def count_tokens(self, request: ChatRequest, model: str) -> int:
         """Counts the tokens of a prompt; raises as every provider does."""
@@ -111,7 +116,7 @@ class Converse(HttpChat[Frame]):
         path, body = _path(base_id(model), "count-tokens"), await aside_if_long(encode_count, request, model)
         async with self.upstream.post(path, body, headers=await self.headers("POST", path, body)) as response:
             try:
-                return decode(await self.upstream.body(response, _MAX_COUNT_BYTES), COUNTED).inputTokens
+                return (await self.upstream.read(response, _read_count, _MAX_COUNT_BYTES)).inputTokens
             except (ModelNotFound, UnsupportedParameter) as error:
                 raise CapabilityNotSupported(
                     "Bedrock does not count this model's tokens.", fault=error.fault
@@ -119,12 +124,12 @@ class Converse(HttpChat[Frame]):
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models of the region, and the inference profiles, by which many of them have to be called."""
-        models = read_models(await self._get("/foundation-models"))
+        models = await self._get("/foundation-models", read_models)
         profiles: list[InferenceProfile] = []
         token = ""
         for _ in range(_MOST_PAGES):
             behind = f"&nextToken={quote(token, safe='')}" if token else ""
-            page, token = read_profiles(await self._get(f"/inference-profiles?maxResults=1000{behind}"))
+            page, token = await self._get(f"/inference-profiles?maxResults=1000{behind}", read_profiles)
             profiles += page
             if not token:
                 break
@@ -132,11 +137,11 @@ class Converse(HttpChat[Frame]):
 
     async def probe(self) -> None:
         """Raises a ProxyError unless Bedrock answers well."""
-        await self._get("/inference-profiles?maxResults=1")
+        await self._get("/inference-profiles?maxResults=1", unread)
 
-    async def _get(self, path: str) -> bytes:
+    async def _get(self, path: str, read: Callable[[bytes], T]) -> T:
         headers = await self._signed(self._control, "GET", path, b"")
-        return await self._control.get(path, _MAX_LIST_BYTES, headers=headers)
+        return await self._control.get(path, _MAX_LIST_BYTES, read, headers=headers)
 
     async def _signed(self, upstream: Upstream, method: str, path: str, body: bytes) -> Mapping[str, str] | None:
         if self._keys is None:

@@ -1,5 +1,8 @@
 """generateContent over HTTP, at Google AI Studio and at Vertex AI."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from llmproxy_grpc.aside import aside_if_long
@@ -24,11 +27,15 @@ from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
-from llmproxy_grpc.providers.upstream import MAX_ANSWER_BYTES, Upstream
+from llmproxy_grpc.providers.upstream import MAX_ANSWER_BYTES, Upstream, unread
 
 _MAX_LIST_BYTES = 8 * 1024 * 1024
 _MAX_COUNT_BYTES = 65536
 _MOST_PAGES = 20
+
+_read_count: Final = partial(decode, decoder=COUNTED)
+
+T = TypeVar("T")
 
 
 class GenerateContent(HttpChat[ServerSentEvent]):
@@ -79,8 +86,8 @@ class GenerateContent(HttpChat[ServerSentEvent]):
             body = await aside_if_long(encode_vertex_count, request, model)
         else:
             body = await aside_if_long(encode_count, request, model, name=name)
-        data = await self._ask(self._place.method(model, "countTokens"), body, _MAX_COUNT_BYTES)
-        return decode(data, COUNTED).totalTokens
+        counted = await self._ask(self._place.method(model, "countTokens"), body, _read_count, _MAX_COUNT_BYTES)
+        return counted.totalTokens
 
     async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:
         """Turns inputs into vectors; raises as every provider does."""
@@ -92,7 +99,7 @@ class GenerateContent(HttpChat[ServerSentEvent]):
             name = f"models/{bare(model)}"
             body = encode_vertex_batch(request) if self._place.vertex else encode_batch(request, name)
             path, read = self._place.method(model, "batchEmbedContents"), read_batch
-        return read(await self._ask(path, body, MAX_ANSWER_BYTES), request)
+        return await self._ask(path, body, partial(read, request=request), MAX_ANSWER_BYTES)
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models, page by page."""
@@ -100,7 +107,7 @@ class GenerateContent(HttpChat[ServerSentEvent]):
         token = ""
         for _ in range(_MOST_PAGES):
             behind = f"&pageToken={quote(token, safe='')}" if token else ""
-            page, token = read_page(await self._get(f"{self._place.listing}?pageSize=1000{behind}"))
+            page, token = await self._get(f"{self._place.listing}?pageSize=1000{behind}", read_page)
             models += page
             if not token:
                 break
@@ -108,12 +115,12 @@ class GenerateContent(HttpChat[ServerSentEvent]):
 
     async def probe(self) -> None:
         """Raises a ProxyError unless the upstream answers well."""
-        await self._get(f"{self._place.listing}?pageSize=1")
+        await self._get(f"{self._place.listing}?pageSize=1", unread)
 
-    async def _get(self, path: str) -> bytes:
-        return await self.get(path, _MAX_LIST_BYTES)
+    async def _get(self, path: str, read: Callable[[bytes], T]) -> T:
+        return await self.get(path, _MAX_LIST_BYTES, read)
 
-    async def _ask(self, path: str, body: bytes, limit: int) -> bytes:
+    async def _ask(self, path: str, body: bytes, read: Callable[[bytes], T], limit: int) -> T:
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
-            return await self.upstream.body(response, limit)
+            return await self.upstream.read(response, read, limit)

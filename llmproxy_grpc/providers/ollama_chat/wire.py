@@ -1,6 +1,7 @@
 """Ollama's own API over HTTP."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from msgspec.json import encode
@@ -18,13 +19,15 @@ from llmproxy_grpc.providers.ollama_chat.request import encode_embed, encode_req
 from llmproxy_grpc.providers.ollama_chat.shapes import MODELS, VECTORS
 from llmproxy_grpc.providers.ollama_chat.stream import LineDecoder, read_answer
 from llmproxy_grpc.providers.provider import UpstreamModel
-from llmproxy_grpc.providers.upstream import Upstream
+from llmproxy_grpc.providers.upstream import Upstream, unread
 from llmproxy_grpc.providers.vectors import read_vectors
 
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024
 _MOST_SHOWN: Final = 200
 """Models that are asked for one by one; the rest of a longer list stays without capabilities."""
 _SHOWN_AT_A_TIME: Final = 4
+
+_read_list: Final = partial(decode, decoder=MODELS)
 
 
 class OllamaChat(HttpChat[bytes]):
@@ -62,15 +65,11 @@ class OllamaChat(HttpChat[bytes]):
     async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:
         """Turns inputs into vectors; raises as every provider does."""
         async with self.upstream.post("/api/embed", encode_embed(request, model)) as response:
-            answer = decode(await self.upstream.body(response), VECTORS)
-        vectors = read_vectors(answer.embeddings, inputs=len(request.inputs), dimensions=request.dimensions)
-        tokens = clipped(answer.prompt_eval_count)
-        usage = Usage(tokens, 0, tokens) if tokens else None
-        return EmbedResponse(vectors, usage)
+            return await self.upstream.read(response, partial(_read_embed, request))
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models, each with what the server tells of it."""
-        listed = decode(await self.upstream.get("/api/tags", _MAX_LIST_BYTES), MODELS).models
+        listed = (await self.upstream.get("/api/tags", _MAX_LIST_BYTES, _read_list)).models
         gate = asyncio.Semaphore(_SHOWN_AT_A_TIME)
         wanted = [
             (joined(name), str(entry.digest))
@@ -82,7 +81,7 @@ class OllamaChat(HttpChat[bytes]):
 
     async def probe(self) -> None:
         """Raises a ProxyError unless the server answers well."""
-        await self.upstream.get("/api/version", _MAX_LIST_BYTES)
+        await self.upstream.get("/api/version", _MAX_LIST_BYTES, unread)
 
     async def _show(self, name: str, digest: str, gate: asyncio.Semaphore) -> UpstreamModel:
         known = self._known.get((name, digest))
@@ -90,8 +89,15 @@ class OllamaChat(HttpChat[bytes]):
             return known
         try:
             async with gate, self.upstream.post("/api/show", encode({"model": name})) as response:
-                model = read_model(name, await self.upstream.body(response, _MAX_LIST_BYTES))
+                model = await self.upstream.read(response, partial(read_model, name), _MAX_LIST_BYTES)
         except ProxyError:
             return UpstreamModel(name)  # the list is what was asked for
         self._known[(name, digest)] = model
         return model
+
+
+def _read_embed(request: EmbedRequest, document: bytes) -> EmbedResponse:
+    answer = decode(document, VECTORS)
+    vectors = read_vectors(answer.embeddings, inputs=len(request.inputs), dimensions=request.dimensions)
+    tokens = clipped(answer.prompt_eval_count)
+    return EmbedResponse(vectors, Usage(tokens, 0, tokens) if tokens else None)

@@ -102,7 +102,7 @@ class ResponsesApi(HttpChat[ServerSentEvent]):
         async with self.upstream.post(path, body, headers=headers) as response:
             if response.status in NOT_THERE:
                 raise CapabilityNotSupported("This server counts no tokens.")
-            return read_count(await self.upstream.body(response, _MAX_COUNT_BYTES))
+            return await self.upstream.read(response, read_count, _MAX_COUNT_BYTES)
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the upstream's models."""

@@ -1,0 +1,125 @@
+"""How much one answer may hold: a few bytes of a provider must not become a thousand times as many of ours."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from llmproxy_grpc.errors import UpstreamProtocolError
+from llmproxy_grpc.messages import Candidate, Citation, ProviderResponse, TokenLogprob, ToolCallPart
+
+MOST_CANDIDATES: Final = 128
+"""As many as may be asked for."""
+MOST_PARTS: Final = 16_384
+MOST_TOOL_CALLS: Final = 1_024
+MOST_CITATIONS: Final = 16_384
+MOST_LOGPROBS: Final = 262_144
+"""Alternatives included: 12,000 tokens with 20 of them each, or the 131,072 tokens of the longest answers with one."""
+
+LONG: Final = 256 * 1024
+"""Bytes from which on a document is read aside: that takes a millisecond at least, and seconds for the worst."""
+MOST_CONTAINERS: Final = 524_288
+"""Objects and lists of a document, by its brackets: as many as all log probabilities have, at up to 100 bytes each."""
+MOST_COMMAS: Final = 4_194_304
+"""As many as an answer of 64 MiB has numbers of 16 bytes, which is how most servers write those of vectors."""
+
+_SHORT: Final = 16 * 1024
+_MANY: Final = 2_048
+"""Objects and lists from which on a document shorter than `LONG` is read aside as well: each takes some 5 µs."""
+
+
+class Extent:
+    """What one stream has held so far, in all of its candidates.
+
+    Each method raises UpstreamProtocolError if it becomes too much.
+    """
+
+    __slots__ = ("_candidates", "_citations", "_logprobs", "_parts", "_tool_calls")
+
+    def __init__(self) -> None:
+        self._candidates = self._parts = self._tool_calls = self._citations = self._logprobs = 0
+
+    def candidate(self) -> None:
+        """One more candidate."""
+        self._candidates += 1
+        if self._candidates > MOST_CANDIDATES:
+            raise _too_many(MOST_CANDIDATES, "candidates")
+
+    def part(self) -> None:
+        """One more part."""
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise _too_many(MOST_PARTS, "parts")
+
+    def tool_call(self) -> None:
+        """One more tool call, which is a part besides."""
+        self._tool_calls += 1
+        if self._tool_calls > MOST_TOOL_CALLS:
+            raise _too_many(MOST_TOOL_CALLS, "tool calls")
+
+    def annotate(self, logprobs: Sequence[TokenLogprob], citations: Sequence[Citation]) -> None:
+        """More log probabilities and sources."""
+        if citations:
+            self._citations += len(citations)
+            if self._citations > MOST_CITATIONS:
+                raise _too_many(MOST_CITATIONS, "citations")
+        if logprobs:
+            self._logprobs += _count(logprobs)
+            if self._logprobs > MOST_LOGPROBS:
+                raise _too_many(MOST_LOGPROBS, "log probabilities")
+
+
+def check_answer(answer: ProviderResponse) -> None:
+    """Raises UpstreamProtocolError if a whole answer holds too much."""
+    candidates = answer.candidates
+    if len(candidates) > MOST_CANDIDATES:
+        raise _too_many(MOST_CANDIDATES, "candidates")
+    parts = [part for candidate in candidates for part in candidate.message.parts]
+    if len(parts) > MOST_PARTS:
+        raise _too_many(MOST_PARTS, "parts")
+    if len(parts) > MOST_TOOL_CALLS and sum(isinstance(part, ToolCallPart) for part in parts) > MOST_TOOL_CALLS:
+        raise _too_many(MOST_TOOL_CALLS, "tool calls")
+    if sum([len(part.citations) for part in parts]) > MOST_CITATIONS:
+        raise _too_many(MOST_CITATIONS, "citations")
+    if sum(map(_logprobs, candidates)) > MOST_LOGPROBS:
+        raise _too_many(MOST_LOGPROBS, "log probabilities")
+
+
+def check_calls(count: int) -> None:
+    """Raises UpstreamProtocolError if there are too many tool calls of one candidate."""
+    if count > MOST_TOOL_CALLS:
+        raise _too_many(MOST_TOOL_CALLS, "tool calls")
+
+
+def is_long(document: bytes) -> bool:
+    """Whether JSON takes so long to read that it is read aside."""
+    size = len(document)
+    return size > LONG or (size > _SHORT and containers_in(document) > _MANY)
+
+
+def containers_in(document: bytes) -> int:
+    """Objects and lists of JSON, or of a piece of it; those that only its texts mention count as well."""
+    return document.count(b"{") + document.count(b"[")
+
+
+def check_containers(count: int) -> None:
+    """Raises UpstreamProtocolError if JSON has too many objects and lists."""
+    if count > MOST_CONTAINERS:
+        raise _too_many(MOST_CONTAINERS, "objects and lists")
+
+
+def check_document(document: bytes) -> None:
+    """Raises UpstreamProtocolError if JSON would take much more memory than it has bytes; it need not be valid."""
+    check_containers(containers_in(document))
+    if document.count(b",") > MOST_COMMAS:
+        raise _too_many(MOST_COMMAS, "values")
+
+
+def _logprobs(candidate: Candidate) -> int:
+    return _count(candidate.logprobs) if candidate.logprobs else 0
+
+
+def _count(logprobs: Sequence[TokenLogprob]) -> int:
+    return len(logprobs) + sum([len(each.top) for each in logprobs])
+
+
+def _too_many(most: int, what: str) -> UpstreamProtocolError:
+    return UpstreamProtocolError(f"The provider's answer has more than {most:,} {what}.")
