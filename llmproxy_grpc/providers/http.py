@@ -6,12 +6,15 @@ session costs half as much again for each request, follows redirects, and tells 
 
 # ruff: noqa: SLF001 - the classes of this module know each other, and one of aiohttp's methods has no public name.
 
+import asyncio
 import re
 import ssl
 import weakref
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
+from typing import cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -25,6 +28,8 @@ from llmproxy_grpc.errors import Fault, UpstreamError, UpstreamProtocolError, Up
 
 _MAX_HEADER_BYTES = 32768
 _JOIN_BELOW = 65536
+_MOST_HEADS = 9
+"""Heads that may come by a connection for one request: the answer's, and those of status 1xx before it."""
 _NO_ANSWER = "The provider closed the connection without an answer."
 _UNREADABLE = "The provider's answer is not valid HTTP."
 _NOT_FOR_HEADERS = re.compile(r"[^\t\x20-\x7e\x80-\U0010ffff]")
@@ -64,6 +69,7 @@ class HttpClient:
             if unix_path is None
             else aiohttp.UnixConnector(unix_path, limit=max_connections, keepalive_timeout=keepalive)
         )
+        self._connector._factory = partial(_protocol, asyncio.get_running_loop())
 
     async def aclose(self) -> None:
         """Closes every connection; answers still being read break."""
@@ -173,6 +179,7 @@ class Endpoint:
         transport = connection.transport
         if protocol is None or transport is None:
             raise _NoAnswer
+        cast(_Protocol, protocol).heads = 0
         protocol.set_response_params(
             skip_payload=self._target.method == "HEAD",
             read_until_eof=True,
@@ -289,6 +296,31 @@ class _Exchange(AbstractAsyncContextManager[HttpResponse]):
     ) -> None:
         self._client._reading.discard(self._response)
         self._response._finish()
+
+
+class _Protocol(ResponseHandler):
+    """What comes by one connection; at a head too many it is closed.
+
+    Each head takes some 10 µs and is kept until it is read, and a provider may send a million of them, also unasked.
+
+    Attributes:
+        heads: Those that have come since the last request.
+    """
+
+    heads = 0
+
+    def feed_data(self, data: tuple[aiohttp.http.RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
+        """Takes a head and the body behind it."""
+        self.heads += 1
+        if self.heads <= _MOST_HEADS:
+            super().feed_data(data, size)
+        elif self.transport is not None and not self.transport.is_closing():
+            self.set_exception(HttpProcessingError())
+            self.transport.abort()
+
+
+def _protocol(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return _Protocol(loop)
 
 
 class _NoAnswer(Exception):

@@ -71,3 +71,20 @@ async def test_no_answer_on_a_fresh_connection_is_an_error_and_never_repeated(cl
     with pytest.raises(UpstreamProtocolError):
         await ask(client, upstream.url)
     assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("pause", [False, True], ids=["at once", "one by one"])
+async def test_interim_answers_without_end_are_a_protocol_error(client, upstream, pause):
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+    upstream.script(Answer(raw=[*[interim, 0.005] * 20, Do.STALL] if pause else [interim * 50_000, Do.STALL]))
+    with pytest.raises(UpstreamProtocolError, match="not valid HTTP"):
+        await ask(client, upstream.url)
+    await gone(upstream)
+
+
+async def test_answers_that_nobody_has_asked_for_close_the_connection(client, upstream):
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
+    upstream.script(Answer(raw=[answer, 0.05, answer * 5000, Do.STALL]))
+    await ask(client, upstream.url)
+    async with asyncio.timeout(5):
+        await upstream.requests[0].closed.wait()
