@@ -101,6 +101,10 @@ class Recorder:
             self._tally.hurry()
         return bool(written)
 
+    def stripped(self) -> None:
+        """A call is about to end of whose record the content was left out, as there was too much of it."""
+        self._tally.strip()
+
     async def judged(self, judged: Judged) -> bool:
         """Records a judgement; returns whether that is known to be written."""
         waiter: Waiter = self._loop.create_future()

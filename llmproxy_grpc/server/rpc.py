@@ -59,11 +59,25 @@ class Tape(Struct):
         words: Whether the answer's words belong on it.
         complete: Awaited before the end is sent, when everything else is on the tape.
         events: Serialized, in order.
+        figures: Those among them that hold none of the answer's words.
+        is_cut: Whether the words did not fit, and only the figures are left.
     """
 
     words: bool
     complete: Callable[[], Awaitable[None]]
     events: list[bytes] = field(default_factory=list)
+    figures: list[bytes] = field(default_factory=list)
+    is_cut: bool = False
+
+    def note(self, event: bytes) -> None:
+        """Takes an event that holds none of the answer's words."""
+        self.events.append(event)
+        self.figures.append(event)
+
+    def cut(self) -> None:
+        """Lets go of the answer's words; whoever has put them here does so no longer."""
+        self.is_cut = self.words
+        self.events = list(self.figures)
 
 
 Proceed = Callable[[Rpc], Awaitable[None]]

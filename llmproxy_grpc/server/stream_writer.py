@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
+from typing import Final
 
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.errors import ProxyError, SlowConsumer
@@ -20,6 +21,9 @@ from llmproxy_grpc.wire import (
     start_event,
     warning_event,
 )
+
+MOST_KEPT: Final = 32 * 1024 * 1024
+"""Bytes of a stream that are kept for its record and its final response: 250 for each of 131,072 tokens."""
 
 
 class StreamWriter:
@@ -53,7 +57,9 @@ class StreamWriter:
         self._target_told = False
         self._collected = Collected() if options.include_final_response else None
         self._tape = rpc.tape() if rpc.tape is not None else None
-        self._words_taped = self._tape is not None and self._tape.words
+        self._note = self._tape.note if self._tape is not None else None
+        self._say = self._tape.events.append if self._tape is not None and self._tape.words else None
+        self._room: float = MOST_KEPT
 
     async def batch(self, batch: Sequence[StreamEvent]) -> None:
         """Writes a batch; before the first one the start, with the metadata that tells who answers."""
@@ -63,11 +69,11 @@ class StreamWriter:
             self._collected.take(batch)
         for event in batch:
             if isinstance(event, Delta):
-                await self._write(delta_event(self._sequence, event), taped=self._words_taped)
+                await self._write(delta_event(self._sequence, event), tape=self._say)
             elif isinstance(event, CandidateFinish):
-                await self._write(finish_event(self._sequence, event), taped=True)
+                await self._write(finish_event(self._sequence, event), tape=self._note)
             elif isinstance(event, Warning):
-                await self._write(warning_event(self._sequence, event), taped=True)
+                await self._write(warning_event(self._sequence, event), tape=self._note)
             elif isinstance(event, UpstreamEnd):
                 await self._end(event)
 
@@ -99,7 +105,7 @@ class StreamWriter:
         if self._sequence == 0:
             self._target_told = True
             await self._rpc.context.send_initial_metadata((("x-request-id", call.request_id), *target_entries(call)))
-        await self._write(start_event(self._sequence, call, describe=describe), taped=True)
+        await self._write(start_event(self._sequence, call, describe=describe), tape=self._note)
 
     async def _end(self, end: UpstreamEnd) -> None:
         call = self._rpc.call
@@ -110,22 +116,25 @@ class StreamWriter:
         send_trailers(self._rpc, with_target=not self._target_told)
         event = end_event(self._sequence, end, call, describe=describe)
         if self._tape is not None:
-            self._tape.events.append(event.SerializeToString())
+            self._tape.note(event.SerializeToString())
             await self._tape.complete()
         if final is not None:
             event.end.final_response.CopyFrom(final)
         self._ended = True
         await self._write(event)
 
-    async def _write(self, event: chat_pb2.StreamResponse, *, taped: bool = False) -> None:
+    async def _write(self, event: chat_pb2.StreamResponse, *, tape: Callable[[bytes], None] | None = None) -> None:
         """Writes one message; for a caller that does not read for too long the provider is let go.
 
         The write itself is not given up: gRPC cannot send a status while a message waits. The caller gets it as soon
         as it reads again; if it never does, its deadline or a dead connection ends the call.
         """
         data = event.SerializeToString()
-        if taped and self._tape is not None:
-            self._tape.events.append(data)
+        if tape is not None:
+            tape(data)
+        self._room -= len(data)
+        if self._room < 0:
+            self._forget()
         self._writing_since = self._loop.time()
         await self._rpc.context.write(data)
         self._writing_since = math.inf
@@ -135,6 +144,16 @@ class StreamWriter:
             if self._ended:
                 return  # late, but the caller has got everything
             raise SlowConsumer(f"The caller did not read for {self._write_timeout:.3g} s.")
+
+    def _forget(self) -> None:
+        """Lets go of what has been kept of a stream that is too long for it, and keeps no more."""
+        self._room, self._say = math.inf, None
+        if self._tape is not None:
+            self._tape.cut()
+        if self._collected is not None:
+            self._collected = None
+            text = "The answer is too long to be sent once more: the end has no final response."
+            self._rpc.call.warnings.append(Warning("PARAMETER_DROPPED", "options.include_final_response", text))
 
     def _look(self) -> None:
         """Looks whether a write has lasted too long; one timer a stream, for one a message would cost more."""

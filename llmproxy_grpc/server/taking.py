@@ -59,6 +59,11 @@ class Taking:
         self._tape = Tape(self._policy(self._request()) is not DataPolicy.METADATA_ONLY, lambda: complete(self))
         return self._tape
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether content is left out of the record because the stream was too long for it."""
+        return self._tape is not None and self._tape.is_cut
+
     def ended(self, error: ProxyError | None) -> Ended:
         """How the call ended; asked once."""
         self.done = True
@@ -66,6 +71,8 @@ class Taking:
         request = self._request()
         # What no target was asked is of use to nobody, and may be as odd and as large as it likes.
         policy = self._policy(request) if call.provider else DataPolicy.METADATA_ONLY
+        if self.is_cut:
+            policy = DataPolicy.METADATA_ONLY
         content = policy is not DataPolicy.METADATA_ONLY
         events = self._tape.events if self._tape is not None else []
         end_user, conversation, labels = ("", "", {}) if content else self._told()

@@ -56,11 +56,15 @@ class Recording:
                 await self._complete(taking)
         except BaseException as raised:
             if not taking.done:
+                if taking.is_cut:
+                    recorder.stripped()
                 recorder.ended(taking.ended(verdict(raised)))
             raise
 
     async def _complete(self, taking: Taking) -> None:
         """Records an answer that is about to leave; it waits for that, though not for long."""
+        if taking.is_cut:
+            self._recorder.stripped()
         written = await self._recorder.complete(taking.ended(None))
         if not written and self._recorder.confirms:
             add_trailer(taking.rpc, STATE_KEY, UNCONFIRMED)
