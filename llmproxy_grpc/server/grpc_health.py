@@ -20,6 +20,8 @@ READINESS_NAMES: Final = ("", "llmproxy.v1.LlmProxyService")
 LIVENESS: Final = "liveness"
 MOST_WATCHES: Final = 1000
 MOST_LISTED: Final = 100
+MOST_KEPT: Final = 512
+"""Bytes of a Watch request that may be kept as long as the call is open: names of ours are shorter by far."""
 
 CHECK: Final = Method("Check", HealthCheckRequest)
 WATCH: Final = Method("Watch", HealthCheckRequest, streaming=True)
@@ -68,9 +70,16 @@ class GrpcHealth:
         return HealthCheckResponse(status=status)
 
     async def watch(self, request: HealthCheckRequest, rpc: Rpc) -> None:
-        """The status of one name now and whenever it changes, until the server stops."""
+        """The status of one name now and whenever it changes, until the server stops.
+
+        A request that is too large to be kept is told the status once: usually that there is no such name.
+        """
         if self._watches.open >= self._most_watches:
             raise ProxyOverloaded("Too many open Watch calls.", retry_after=30.0)
+        if request.ByteSize() > MOST_KEPT:
+            # gRPC holds a request, unknown fields and all, until its call ends. So the call has to end.
+            await rpc.context.write(HealthCheckResponse(status=self._status(request.service)).SerializeToString())
+            return
         async with aclosing(self._watches.statuses(request.service)) as statuses:
             async for status in statuses:
                 await rpc.context.write(HealthCheckResponse(status=status).SerializeToString())

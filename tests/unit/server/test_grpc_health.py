@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from llmproxy_grpc.errors import ProxyOverloaded
+from llmproxy_grpc.errors import ProxyOverloaded, ResourceNotFound
 from llmproxy_grpc.health.changes import Changes
 from llmproxy_grpc.server.grpc_health import MOST_LISTED, READINESS_NAMES, GrpcHealth
 from llmproxy_grpc.server.readiness import Phase, Readiness
@@ -72,6 +72,28 @@ async def test_a_full_house_of_watches_leaves_check_and_list_alone():
     with pytest.raises(ProxyOverloaded):
         await health.watch(HealthCheckRequest(), Rpc())
     assert (await health.check(HealthCheckRequest(), Rpc())).status == SERVING
+
+
+@pytest.mark.parametrize("padding", [b"", b"\x12\x80\x08" + bytes(1024)], ids=["name", "unknown_field"])
+async def test_a_watch_that_is_too_large_to_be_kept_is_told_the_status_once_and_ends(padding):
+    health, _ = serving()
+    rpc, name = Rpc(), "" if padding else "é" * 257
+    request = HealthCheckRequest.FromString(HealthCheckRequest(service=name).SerializeToString() + padding)
+    await asyncio.wait_for(health.watch(request, rpc), 10)
+    assert rpc.told == [SERVING if padding else HealthCheckResponse.SERVICE_UNKNOWN]
+    with pytest.raises(ResourceNotFound):
+        await health.check(HealthCheckRequest(service="w" * 513), Rpc())
+
+
+async def test_a_watch_of_an_unknown_name_of_usual_length_stays_open():
+    health, readiness = serving()
+    rpc = Rpc()
+    watch = asyncio.create_task(health.watch(HealthCheckRequest(service="w" * 500), rpc))
+    await until(lambda: rpc.told)
+    assert not watch.done()
+    readiness.enter(Phase.STOPPED)
+    await watch
+    assert rpc.told == [HealthCheckResponse.SERVICE_UNKNOWN, HealthCheckResponse.NOT_SERVING]
 
 
 async def test_list_names_a_hundred_at_most_and_the_server_itself_always():
