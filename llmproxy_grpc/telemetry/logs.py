@@ -1,8 +1,9 @@
 """Structured logs on standard error: one line a call, never a prompt, never a key."""
 
 import logging
+import select
 import sys
-from collections.abc import Container
+from collections.abc import Callable, Container
 from functools import partial
 from typing import Any, BinaryIO, Final, Literal, TextIO, cast
 
@@ -11,6 +12,8 @@ import structlog
 
 from llmproxy_grpc.calls import Call, CallObserver, Outcome
 
+PIECE: Final = 1024
+"""Bytes, or characters of at most four bytes, that a pipe takes at once if it takes any: 4,096 bytes, on Linux."""
 ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -42,27 +45,48 @@ def configure(
 
 
 class Sink:
-    """Where lines go: one that cannot be written, to a full disk or a pipe that nobody reads any more, is dropped.
+    """Where lines go: one that cannot be written, to a full disk or a pipe that nobody reads, is dropped.
 
-    A call must not fail because its line cannot be written, nor a drain.
+    A call must not fail because its line cannot be written, nor a drain; and nothing waits for a collector of logs that
+    has stopped reading, which would hold up the event loop and all that is on it.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._takes = _takes(stream)
 
     def write(self, line: Any) -> None:
-        """Writes a line, or drops it."""
-        try:  # noqa: SIM105 - `suppress` costs four calls, and every call writes a line
-            self._stream.write(line)
+        """Writes a line, or drops it, or the rest of a long one."""
+        try:
+            if len(line) <= PIECE:
+                if self._takes(0):
+                    self._stream.write(line)
+                return
+            for start in range(0, len(line), PIECE):
+                if not self._takes(0):
+                    return
+                self._stream.write(line[start : start + PIECE])
+                self._stream.flush()
         except (OSError, ValueError):
             pass
 
     def flush(self) -> None:
         """Lets what is written go."""
-        try:  # noqa: SIM105 - as above
+        try:  # noqa: SIM105 - `suppress` costs four calls, and every call writes a line
             self._stream.flush()
         except (OSError, ValueError):
             pass
+
+
+def _takes(stream: Any) -> Callable[[int], object]:
+    """Tells whether a stream takes a piece at once, or fails at once, within so many milliseconds."""
+    try:
+        descriptor = stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return lambda _: True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return poll.poll
 
 
 class CallLog(CallObserver):

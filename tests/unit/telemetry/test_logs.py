@@ -1,5 +1,6 @@
 import io
 import json
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -105,6 +106,20 @@ class Full:
 def test_a_line_that_cannot_be_written_is_dropped(form):
     configure(form, "info", Full())
     structlog.get_logger().info("call", code="OK")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_nothing_waits_for_a_pipe_that_nobody_reads_and_later_lines_come(form):
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as stream:
+        configure(form, "info", stream)
+        for number in range(200):  # 400 KB, and a pipe has room for 64
+            structlog.get_logger().info("call", number=number, padding="x" * 2_000)
+        before = os.read(reader.fileno(), 1_000_000)
+        structlog.get_logger().info("afterwards")
+        after = os.read(reader.fileno(), 1_000_000)
+    assert b"call" in before
+    assert b"afterwards" in after
 
 
 def test_the_attempts_that_failed_are_named():
