@@ -32,11 +32,11 @@ async def test_an_error_that_is_read_after_its_answer_has_no_token_either(upstre
     wire = Upstream(http, upstream.url)
     upstream.script(Answer.json(BAD % OLD.encode()))
     async with wire.post("/x", b"{}", headers=bearer(OLD)) as response:
-        data, failed = await wire.body(response), wire.failed(response)
+        data, failed = await wire.read(response, bytes), wire.failed(response)
     assert OLD not in failed(data).fault.message
 
 
 async def failure_of(wire, response):
     if response.status == 200:
-        return wire.failed(response)(await wire.body(response))
+        return await wire.read(response, wire.failed(response))
     return await wire.failure(response)
