@@ -10,8 +10,9 @@ def seen(**different):
     return Look(**{**values, **different})
 
 
-def found(*looks, hung=0, unexpected=None):
+def found(*looks, hung=0, unexpected=None, left=20):
     callers = Callers("127.0.0.1:1", 40, random.Random(1))
+    callers.outcomes.update({"OK": 50, "CANCELLED": left, "UNAVAILABLE/UPSTREAM_TIMEOUT": 50 - left})
     callers.hung = hung
     callers.unexpected.update(unexpected or {})
     return list(faults(looks, callers, 100))
@@ -31,3 +32,10 @@ def test_what_hangs_grows_or_stays_is_named():
         "10 tasks are left over",
         "70 more files are open than before",
     ]
+
+
+def test_a_load_that_says_nothing_is_named():
+    assert found(seen(), left=14) == ["only 14% of the calls were left by their callers"]
+    callers = Callers("127.0.0.1:1", 40, random.Random(1))
+    callers.outcomes.update({"OK": 49, "CANCELLED": 20, "UNAVAILABLE/NO_PROVIDER_AVAILABLE": 31})
+    assert list(faults([seen()], callers, 100)) == ["only 49% of the calls were answered"]

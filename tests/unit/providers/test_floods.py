@@ -44,7 +44,7 @@ def parts_of(events: list[StreamEvent]) -> tuple[Part, ...]:
     return collected.response("").candidates[0].message.parts
 
 
-@pytest.mark.parametrize("candidates", [1, 4000])
+@pytest.mark.parametrize("candidates", [1, 100])
 def test_parts_of_gemini_that_nobody_knows(candidates):
     parts = [{"future": {"n": 1}}] * (4000 // candidates)
     body = {
@@ -129,4 +129,4 @@ def test_warnings_of_another_proxy():
     with in_linear_time():
         first = reading.events(chat_pb2.StreamResponse(start=chat_pb2.StreamStart(warnings=warnings)))
         again = [event for each in warnings for event in reading.events(chat_pb2.StreamResponse(warning=each))]
-    assert (len(first), len(again)) == (20_001, 0)
+    assert (len(first), len(again)) == (257, 0)  # the start, and as many warnings as are taken
