@@ -269,14 +269,14 @@ def test_what_was_refused_before_anything_came_leaves_nothing(ctl, script, refus
 
 def test_an_export_says_what_it_has_written_and_how_to_go_on(ctl, script, dataset, tmp_path):
     script.exported = dataset(*LINES)
-    assert ctl("export", "-o", str(tmp_path / "data"), "--max-rate", "1k") == 0
+    assert ctl("export", "-o", str(tmp_path / "data"), "--max-rate", "100k") == 0
 
     assert "train.jsonl" in ctl.out
     assert "5 of 6 records are in" in ctl.out
     assert "left out: 1 no_answer" in ctl.out
     assert "--after-seq 90" in ctl.out
     assert ctl.err == ""
-    assert script.asked[0].max_bytes_per_second == 1000
+    assert script.asked[0].max_bytes_per_second == 100_000
 
 
 def test_a_file_that_may_hold_what_was_erased_meanwhile_is_named(ctl, script, dataset, tmp_path):

@@ -84,4 +84,5 @@ MAX_FILTER_VALUES = 10_000
 MAX_SOUGHT_TEXT = 4096
 MAX_PLAN_ID = 128
 MAX_RESUME_TOKEN = 8192
-EXPORT_BYTES_PER_SECOND = Range(1, 2**40)
+# Few exports run at a time: one that trickles would keep the place of others without end.
+EXPORT_BYTES_PER_SECOND = Range(65_536, 2**40)

@@ -78,6 +78,8 @@ WRONG = [
     (Output(redaction=pb.Redaction(mode=1, classes=["EMAIL", "EYES"])), "output.redaction.classes[1]"),
     (pb.ExportRequest(max_chunk_bytes=-1), "max_chunk_bytes"),
     (pb.ExportRequest(max_bytes_per_second=-1), "max_bytes_per_second"),
+    (pb.ExportRequest(max_bytes_per_second=1), "max_bytes_per_second"),
+    (pb.ExportRequest(max_bytes_per_second=65_535), "max_bytes_per_second"),
     (pb.ExportRequest(resume_token="x" * 9000), "resume_token"),
     (pb.ExportRequest(plan_id="../../etc"), "plan_id"),
     (pb.ExportRequest(plan_id="a", filter=Filter(models=["m"])), "filter"),
@@ -101,6 +103,7 @@ def test_as_much_as_is_allowed_is_taken():
     request = pb.ExportRequest(
         filter=Filter(any_of=[nested(7), *[Filter() for _ in range(56)]], start_time=Timestamp(), end_time=Timestamp()),
         selection=Selection(sample=pb.Sample(count=0), split=pb.Split(validation_fraction=1)),
+        max_bytes_per_second=65_536,
     )
     assert validate_export(request) == []
 

@@ -709,7 +709,7 @@ type ExportRequest struct {
 	PlanOnly bool `protobuf:"varint,6,opt,name=plan_only,json=planOnly,proto3" json:"plan_only,omitempty"`
 	// Target size of a chunk; 0 means 65536, clamped to 4096 .. 1048576.
 	MaxChunkBytes int32 `protobuf:"varint,7,opt,name=max_chunk_bytes,json=maxChunkBytes,proto3" json:"max_chunk_bytes,omitempty"`
-	// Most bytes a second; 0 means no limit.
+	// Most bytes a second, 65536 at least; 0 means no limit.
 	MaxBytesPerSecond int64 `protobuf:"varint,8,opt,name=max_bytes_per_second,json=maxBytesPerSecond,proto3" json:"max_bytes_per_second,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache

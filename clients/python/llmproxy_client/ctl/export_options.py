@@ -75,7 +75,9 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--restart", action="store_true", help="begin anew rather than where it was cut off")
     parser.add_argument("--parquet", action="store_true", help="write Parquet beside it (the extra `parquet`)")
     parser.add_argument("--json", action="store_true", help="print JSON: the manifest, or the plan")
-    parser.add_argument("--max-rate", metavar="BYTES", type=_size, default=0, help="most bytes a second, such as 50M")
+    parser.add_argument(
+        "--max-rate", metavar="BYTES", type=_size, default=0, help="most bytes a second, such as 50M; at least 66k"
+    )
     add_filters(parser).add_argument(
         "--filter", metavar="FILE", type=_filter_file, help="an ExportFilter as JSON, for nested conditions; added"
     )

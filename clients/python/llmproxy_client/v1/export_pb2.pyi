@@ -396,7 +396,7 @@ class ExportRequest(_message.Message):
     max_chunk_bytes: _builtins.int
     """Target size of a chunk; 0 means 65536, clamped to 4096 .. 1048576."""
     max_bytes_per_second: _builtins.int
-    """Most bytes a second; 0 means no limit."""
+    """Most bytes a second, 65536 at least; 0 means no limit."""
     @_builtins.property
     def filter(self) -> Global___ExportFilter:
         """Which records."""
