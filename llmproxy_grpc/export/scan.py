@@ -10,6 +10,7 @@ from llmproxy_grpc.export.reading import labels_of, portions, read_bodies
 from llmproxy_grpc.messages import Role
 from llmproxy_grpc.records.decoding import Unreadable, read_texts
 from llmproxy_grpc.records.filters import Filter, Window
+from llmproxy_grpc.records.folding import fold, holds
 from llmproxy_grpc.records.matching import Facts, matches
 from llmproxy_grpc.records.record import Body
 from llmproxy_grpc.records.sql import condition
@@ -135,9 +136,10 @@ class Scanner:
         if body is None:
             return False
         plain = (body.request + body.response).decode(errors="replace")
-        folded = plain.casefold() if any(not each.case_sensitive for each in sought) else ""
+        folded = fold(plain) if any(not each.case_sensitive for each in sought) else ""
         return all(
-            each.contains in plain if each.case_sensitive else each.contains.casefold() in folded for each in sought
+            holds(plain, each.contains) if each.case_sensitive else holds(folded, fold(each.contains))
+            for each in sought
         )
 
 

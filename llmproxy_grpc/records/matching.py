@@ -16,6 +16,7 @@ from llmproxy_grpc.records.filters import (
     NumberField,
     TextCondition,
 )
+from llmproxy_grpc.records.folding import fold, holds
 from llmproxy_grpc.records.record import Feedback, FeedbackKind, Record, spell_id
 
 LARGEST: Final = 2**63 - 1
@@ -46,15 +47,19 @@ class Facts(Struct, frozen=True):
 
 def matches(asked: Filter, facts: Facts) -> bool:
     """Whether every condition holds."""
+    return _matches(asked, facts, _Words(facts.texts))
+
+
+def _matches(asked: Filter, facts: Facts, words: "_Words") -> bool:
     return (
         _in_time(asked, facts.record)
         and _among(asked, facts.record)
         and all(_label(condition, facts.labels) for condition in asked.labels)
         and all(_feedback(condition, facts.feedback) for condition in asked.feedback)
         and all(_number(condition, facts.record) for condition in asked.numbers)
-        and all(_text(condition, facts.texts) for condition in asked.texts)
-        and (not asked.any_of or any(matches(inner, facts) for inner in asked.any_of))
-        and not any(matches(inner, facts) for inner in asked.none_of)
+        and all(words.meet(condition) for condition in asked.texts)
+        and (not asked.any_of or any(_matches(inner, facts, words) for inner in asked.any_of))
+        and not any(_matches(inner, facts, words) for inner in asked.none_of)
     )
 
 
@@ -169,11 +174,31 @@ def _number(condition: NumberCondition, record: Record) -> bool:
     return value is not None and low <= value <= high
 
 
-def _text(condition: TextCondition, texts: Sequence[tuple[Role, str]]) -> bool:
-    sought = condition.contains if condition.case_sensitive else condition.contains.casefold()
-    found = any(
-        sought in (text if condition.case_sensitive else text.casefold())
-        for role, text in texts
-        if not condition.roles or role in condition.roles
-    )
-    return found != condition.negate
+class _Words:
+    """What was said, each text folded once at most: one record may be asked for many words, nested filters included."""
+
+    __slots__ = ("_folded", "_texts")
+
+    def __init__(self, texts: Sequence[tuple[Role, str]]) -> None:
+        self._texts = texts
+        self._folded: dict[int, str] = {}
+
+    def meet(self, condition: TextCondition) -> bool:
+        """Whether one condition holds."""
+        form = self._as_said if condition.case_sensitive else self._without_case
+        sought = condition.contains if condition.case_sensitive else fold(condition.contains)
+        found = any(
+            holds(form(index), sought)
+            for index, (role, _) in enumerate(self._texts)
+            if not condition.roles or role in condition.roles
+        )
+        return found != condition.negate
+
+    def _as_said(self, index: int) -> str:
+        return self._texts[index][1]
+
+    def _without_case(self, index: int) -> str:
+        text = self._folded.get(index)
+        if text is None:
+            text = self._folded[index] = fold(self._texts[index][1])
+        return text

@@ -41,6 +41,7 @@ class _Left(Struct):
 
     filters: int = MOST_FILTERS
     values: int = bounds.MAX_FILTER_VALUES
+    texts: int = bounds.MAX_SOUGHT_TEXTS
 
 
 def check_filter(found: Findings, path: str, asked: export_pb2.ExportFilter) -> None:
@@ -136,6 +137,12 @@ def _check_conditions(found: Findings, path: str, asked: export_pb2.ExportFilter
         _check_feedback(found, at, feedback)
     for at, number in _items(found, f"{path}.numbers", asked.numbers, left):
         _check_number(found, at, number)
+    # Each reads all that was said, of every record that the rest of the filter leaves.
+    left.texts -= len(asked.texts)
+    if left.texts < 0:
+        found.add(f"{path}.texts", f"has too many conditions: {bounds.MAX_SOUGHT_TEXTS} at most in all filters")
+        left.texts = 0
+        return
     for at, text in _items(found, f"{path}.texts", asked.texts, left):
         _check_text(found, at, text)
 

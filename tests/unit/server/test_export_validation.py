@@ -40,6 +40,8 @@ WRONG = [
     (Filter(numbers=[pb.NumberCondition(min=1)]), "filter.numbers[0].field"),
     (Filter(numbers=[pb.NumberCondition(field=1)]), "filter.numbers[0]"),
     (Filter(texts=[pb.TextCondition()]), "filter.texts[0].contains"),
+    (Filter(texts=[pb.TextCondition(contains="x")] * 65), "filter.texts"),
+    (Filter(any_of=[Filter(texts=[pb.TextCondition(contains="x")] * 33)] * 2), "filter.any_of[1].texts"),
     (Filter(texts=[pb.TextCondition(contains="x", roles=[0])]), "filter.texts[0].roles[0]"),
     (Filter(any_of=[Filter(none_of=[Filter(as_of_seq=1)])]), "filter.any_of[0].none_of[0].as_of_seq"),
     (Filter(any_of=[Filter() for _ in range(64)]), "filter.any_of[63]"),
