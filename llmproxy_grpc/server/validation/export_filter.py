@@ -1,7 +1,7 @@
 """The rules of a filter of records, nested ones included."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -32,6 +32,8 @@ _WORDS: Final[Sequence[tuple[str, int]]] = (
     ("conversation_ids", bounds.MAX_ID),
     ("caller_key_ids", bounds.MAX_ID),
 )
+_MOST_ROLES: Final = 16
+"""More than there are: one wrong one is named as well as a million."""
 _LATEST: Final = 253_402_300_799
 """The last second of the year 9999."""
 
@@ -77,6 +79,8 @@ def _check_one(found: Findings, path: str, asked: export_pb2.ExportFilter, *, de
                 if getattr(inner, position):
                     found.add(f"{inner_path}.{position}", "must be set in the outermost filter alone")
             _check_one(found, inner_path, inner, depth=depth + 1, left=left)
+            if left.filters < 0:
+                return
 
 
 def _check_times(found: Findings, path: str, asked: export_pb2.ExportFilter) -> None:
@@ -196,11 +200,6 @@ def _check_text(found: Findings, path: str, asked: export_pb2.TextCondition) -> 
         found.add(f"{path}.contains", "is required")
     elif len(asked.contains) > bounds.MAX_SOUGHT_TEXT:
         found.add(f"{path}.contains", f"must be at most {bounds.MAX_SOUGHT_TEXT} characters long")
-    for index, role in enumerate(_first(asked.roles)):
+    for index, role in enumerate(asked.roles[:_MOST_ROLES]):
         if role not in _ROLES:
             found.add(f"{path}.roles[{index}]", "must be a role that this version knows")
-
-
-def _first(values: Iterable[int]) -> list[int]:
-    """As many as there can be of a kind: one wrong one is named as well as a million."""
-    return list(values)[:16]

@@ -4,8 +4,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
+from llmproxy_grpc.records.filters import MOST_FILTERS
 from llmproxy_grpc.server.export_request import to_job
-from llmproxy_grpc.server.validation import validate_export
+from llmproxy_grpc.server.validation import export_filter, validate_export
 
 Filter, Selection, Output = pb.ExportFilter, pb.ExportSelection, pb.ExportOutput
 
@@ -99,6 +100,21 @@ def request_of(wrong):
 @pytest.mark.parametrize(("wrong", "path"), WRONG, ids=[path[:60] for _, path in WRONG])
 def test_a_wrong_field_is_named_alone(wrong, path):
     assert [violation.field for violation in validate_export(request_of(wrong))] == [path]
+
+
+@pytest.mark.parametrize("name", ["any_of", "none_of"])
+def test_filters_beyond_the_bound_are_not_even_looked_at(monkeypatch, name):
+    looked_at = []
+
+    def check_one(*given, **settings):
+        looked_at.append(given[1])
+        original(*given, **settings)
+
+    original = export_filter._check_one
+    monkeypatch.setattr(export_filter, "_check_one", check_one)
+    found = validate_export(pb.ExportRequest(filter=Filter(**{name: [Filter() for _ in range(10_000)]})))
+    assert [violation.field for violation in found] == [f"filter.{name}[{MOST_FILTERS - 1}]"]
+    assert len(looked_at) == MOST_FILTERS + 1
 
 
 def test_as_much_as_is_allowed_is_taken():
