@@ -35,7 +35,10 @@ MAX_MEDIA_TYPE = 255
 MAX_FILENAME = 255
 CACHE_TTL = Range(1, 30 * 86_400)
 
-# JSON: values in one Struct, and characters in one schema.
+# All parts of a request together: each takes some microseconds, and as few as two bytes.
+MAX_CITATIONS = 10_000
+
+# JSON: values in all Structs of a request together, and characters in one schema.
 MAX_STRUCT_VALUES = 20_000
 MAX_SCHEMA = 1_048_576
 

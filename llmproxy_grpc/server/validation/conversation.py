@@ -6,7 +6,13 @@ from llmproxy_grpc._gen.v1 import content_pb2 as pb
 from llmproxy_grpc.server.validation import bounds
 from llmproxy_grpc.server.validation.findings import Findings
 from llmproxy_grpc.server.validation.media import MEDIA, check_media
-from llmproxy_grpc.server.validation.rules import check_duration, check_required_word, check_struct, check_word
+from llmproxy_grpc.server.validation.rules import (
+    check_citations,
+    check_duration,
+    check_required_word,
+    check_struct,
+    check_word,
+)
 
 _ROLES = frozenset({pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER, pb.ROLE_USER, pb.ROLE_ASSISTANT, pb.ROLE_TOOL})
 _OF_THE_MODEL = frozenset({"tool_call", "reasoning", "refusal"})
@@ -59,6 +65,8 @@ class _Conversation:
                 # Text, the common case, may stand anywhere but in a TOOL message.
                 if part.WhichOneof("part") != "text" or role == pb.ROLE_TOOL:
                     self._part(f"messages[{index}].parts[{number}]", part, role)
+                if part.citations:
+                    check_citations(self._found, f"messages[{index}].parts[{number}].citations", len(part.citations))
                 if part.HasField("cache_hint"):
                     self._cache_hint(f"messages[{index}].parts[{number}].cache_hint", part.cache_hint)
 
@@ -108,6 +116,8 @@ class _Conversation:
             return
         for index, item in enumerate(result.content):
             kind = item.WhichOneof("part")
+            if item.citations:
+                check_citations(self._found, f"{path}.content[{index}].citations", len(item.citations))
             if kind in _OF_A_RESULT:
                 self._content(f"{path}.content[{index}]", kind, item)
             else:

@@ -8,7 +8,7 @@ from llmproxy_grpc.server.validation import bounds
 from llmproxy_grpc.server.validation.call import check_call, check_model
 from llmproxy_grpc.server.validation.findings import Findings
 from llmproxy_grpc.server.validation.media import MEDIA, check_media
-from llmproxy_grpc.server.validation.rules import check_number
+from llmproxy_grpc.server.validation.rules import check_citations, check_number
 
 _PURPOSES = frozenset(embed_pb2.EmbedPurpose.values())
 
@@ -37,6 +37,8 @@ def _check_inputs(found: Findings, inputs: Sequence[content_pb2.ContentPart]) ->
             # Most are texts: their paths are not even made.
             if kind != "text" or not part.text:
                 _check_input(found, f"inputs[{index}]", kind, part)
+            if part.citations:
+                check_citations(found, f"inputs[{index}].citations", len(part.citations))
 
 
 def _check_input(found: Findings, path: str, kind: str | None, part: content_pb2.ContentPart) -> None:

@@ -1,7 +1,13 @@
 """The wrong fields of one request, as many as an error can carry."""
 
 from llmproxy_grpc.errors import FieldViolation
-from llmproxy_grpc.server.validation.bounds import MAX_SHOWN_KEY, MAX_VIOLATION_BYTES, MAX_VIOLATIONS
+from llmproxy_grpc.server.validation.bounds import (
+    MAX_CITATIONS,
+    MAX_SHOWN_KEY,
+    MAX_STRUCT_VALUES,
+    MAX_VIOLATION_BYTES,
+    MAX_VIOLATIONS,
+)
 
 # Tags and lengths of the strings and the message around them.
 _OVERHEAD = 8
@@ -12,15 +18,21 @@ class Findings:
 
     Args:
         prefix: Stands before every path, such as `chat.`.
+
+    Attributes:
+        values_left: How many values the Structs that are still to be checked may hold.
+        citations_left: How many citations the parts that are still to be checked may have.
     """
 
-    __slots__ = ("_bytes", "_more", "_prefix", "_violations")
+    __slots__ = ("_bytes", "_more", "_prefix", "_violations", "citations_left", "values_left")
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
         self._violations: list[FieldViolation] = []
         self._bytes = 0
         self._more = 0
+        self.values_left = MAX_STRUCT_VALUES
+        self.citations_left = MAX_CITATIONS
 
     def add(self, field: str, description: str) -> None:
         """Notes a wrong field by its path, and what to do about it."""

@@ -4,11 +4,11 @@ import re
 from math import isfinite
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import ListValue, Struct
 from msgspec import DecodeError, Raw
 from msgspec.json import Decoder
 
-from llmproxy_grpc.server.validation.bounds import MAX_NAME, MAX_SCHEMA, MAX_STRUCT_VALUES, Range
+from llmproxy_grpc.server.validation.bounds import MAX_CITATIONS, MAX_NAME, MAX_SCHEMA, MAX_STRUCT_VALUES, Range
 from llmproxy_grpc.server.validation.findings import Findings
 from llmproxy_grpc.wire.scalars import to_seconds
 
@@ -74,20 +74,30 @@ def check_json_object(found: Findings, field: str, text: str) -> None:
 
 
 def check_struct(found: Findings, field: str, struct: Struct) -> None:
-    """A Struct that JSON can carry, and that is no burden."""
-    left = MAX_STRUCT_VALUES
-    stack: list[Value] = list(struct.fields.values())
+    """A Struct that JSON can carry, and that with the others of its request is no burden."""
+    stack: list[Struct | ListValue] = [struct]
     while stack:
-        value = stack.pop()
-        left -= 1
-        if left < 0:
-            found.add(field, f"must hold at most {MAX_STRUCT_VALUES} values")
+        holder = stack.pop()
+        # Counted before any of them is looked at, which makes an object of each.
+        found.values_left -= len(holder.fields) if isinstance(holder, Struct) else len(holder.values)
+        if found.values_left < 0:
+            found.values_left = 0
+            found.add(field, f"must hold at most {MAX_STRUCT_VALUES} values, with all others of the request")
             return
-        kind = value.WhichOneof("kind")
-        if kind == "number_value" and not isfinite(value.number_value):
-            found.add(field, "must not hold a number that is not finite")
-            return
-        if kind == "struct_value":
-            stack.extend(value.struct_value.fields.values())
-        elif kind == "list_value":
-            stack.extend(value.list_value.values)
+        for value in holder.fields.values() if isinstance(holder, Struct) else holder.values:
+            kind = value.WhichOneof("kind")
+            if kind == "number_value" and not isfinite(value.number_value):
+                found.add(field, "must not hold a number that is not finite")
+                return
+            if kind == "struct_value":
+                stack.append(value.struct_value)
+            elif kind == "list_value":
+                stack.append(value.list_value)
+
+
+def check_citations(found: Findings, field: str, count: int) -> None:
+    """The citations of one part, no more than the request may still have."""
+    found.citations_left -= count
+    if found.citations_left < 0:
+        found.citations_left = 0
+        found.add(field, f"must be at most {MAX_CITATIONS} in all parts")

@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import pytest
 
@@ -25,6 +26,14 @@ RESULT = {"tool_result": {"tool_call_id": "c"}}
 
 def media(kind="image", **fields):
     return said(turn({kind: fields}))
+
+
+def cited(count):
+    return {"text": "t", "citations": [{}] * count}
+
+
+def opaque(values):
+    return {"opaque": {"provider_kind": "openai", "value": from_json({"a": [1] * values})}}
 
 
 def result(*content):
@@ -108,6 +117,12 @@ WRONG = {
     ),
     "a result in a result": (result({"text": "a"}, RESULT), "messages[1].parts[0].tool_result.content[1]"),
     "a call in a result": (result(CALL), "messages[1].parts[0].tool_result.content[0]"),
+    "many citations of a part": (
+        said(turn(cited(10_000), role=ASSISTANT), turn(cited(1))),
+        "messages[1].parts[0].citations",
+    ),
+    "many citations in a result": (result(cited(10_001)), "messages[1].parts[0].tool_result.content[0].citations"),
+    "more values than all may hold": (said(turn(opaque(10_000), opaque(9_999))), "messages[0].parts[1].opaque.value"),
     "nothing in a result": (result({}), "messages[1].parts[0].tool_result.content[0]"),
     "a picture without source in a result": (
         result({"image": {}}),
@@ -119,6 +134,16 @@ WRONG = {
 @pytest.mark.parametrize(("wrong", "path"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_named_by_its_path(wrong, path):
     assert [violation.field for violation in validate(wrong)] == [path]
+
+
+def test_what_is_more_than_all_structs_may_hold_is_not_even_looked_at():
+    wrong = said(turn(opaque(200_000)))
+    tracemalloc.start()
+    try:
+        assert [violation.field for violation in validate(wrong)] == ["messages[0].parts[0].opaque.value"]
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 RIGHT = {
@@ -149,6 +174,8 @@ RIGHT = {
     "a call whose arguments are no JSON": said(
         turn({"tool_call": {"id": "c", "name": "any name", "arguments_json": "{"}}, role=ASSISTANT)
     ),
+    "as many citations as are allowed": said(turn(cited(10_000))),
+    "as many values as are allowed": said(turn(opaque(10_000), opaque(9_998))),
     "cache hints": said(
         turn({"text": "hi", "cache_hint": {}}, {"text": "hi", "cache_hint": {"ttl": {"seconds": 300}}})
     ),

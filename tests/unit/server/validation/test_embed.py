@@ -32,6 +32,7 @@ WRONG = {
     "thinking": (embed({"reasoning": {"text": "hm"}}), "inputs[0].reasoning"),
     "a refusal": (embed({"refusal": "no"}), "inputs[0].refusal"),
     "a block of a provider": (embed({"opaque": {"provider_kind": "openai"}}), "inputs[0].opaque"),
+    "many citations": (embed(*[{"text": "a", "citations": [{}] * 5001}] * 2), "inputs[1].citations"),
     "a picture that is nowhere": (embed({"image": {}}), "inputs[0].image"),
     "a picture without bytes": (embed({"image": {"data": b"", "media_type": "image/png"}}), "inputs[0].image.data"),
     "a picture of no type": (embed({"image": {"data": b"x"}}), "inputs[0].image.media_type"),

@@ -80,6 +80,13 @@ WRONG = NUMBERS | {
     "an option that is not finite": (options(openai={"a": [{"b": NAN}]}), 'provider_options["openai"]'),
     "an option that is endless": (options(openai={"a": INF}), 'provider_options["openai"]'),
     "an option that is huge": (options(openai={"a": [1] * 20_001}), 'provider_options["openai"]'),
+    "options and tools that are huge together": (
+        request(
+            provider_options=options(openai={"a": [1] * 10_000}).provider_options,
+            tools=[{"provider": {"provider_kind": "openai", "type": "t", "config": from_json({"a": [1] * 10_000})}}],
+        ),
+        'provider_options["openai"]',
+    ),
     # Generation.
     "too many stop sequences": (generated(stop_sequences=["s"] * 17), "generation.stop_sequences"),
     "an empty stop sequence": (generated(stop_sequences=["s", ""]), "generation.stop_sequences[1]"),
