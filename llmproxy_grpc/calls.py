@@ -64,6 +64,8 @@ class Call(Struct):
     """What the proxy itself ends it with, before its time: a drain, or an operator."""
     previous_attempts: int = 0
     """How often the caller's library has tried before (grpc-previous-rpc-attempts)."""
+    request_bytes: int = 0
+    """Size of the request as it came, serialized."""
     hops: int = 0
     """How many proxies of this kind the call has passed before this one."""
     trace: tuple[tuple[str, str], ...] = ()

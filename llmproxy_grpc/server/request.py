@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Final
 
 from google.protobuf.message import Message as AnyMessage
 
 from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2
-from llmproxy_grpc.aside import aside_if_long
+from llmproxy_grpc.aside import aside, aside_if_long
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.errors import FeatureDisabled, FieldViolation, InvalidRequest, name_fields
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, Warning
 from llmproxy_grpc.routing.router import Router
 from llmproxy_grpc.server.validation import features_off, unknown_fields, validate, validate_embed
 from llmproxy_grpc.wire import to_embed_request, to_request
+
+LARGE: Final = 262_144
+"""Bytes of a request from which on it is accepted beside the event loop, whatever it consists of."""
 
 RouterLease = Callable[[], AbstractContextManager[Router]]
 """Lends the current router: a reload waits for the calls that hold the old one."""
@@ -33,6 +37,9 @@ async def accept(
         InvalidRequest: Names every wrong field.
         FeatureDisabled: Names every field whose feature is not built.
     """
+    if call.request_bytes >= LARGE:
+        # Its messages may be few, and the values in them very many.
+        return await aside(_accepted, request, call, prefix, others)
     return await aside_if_long(_accepted, request, call, prefix, others)
 
 
@@ -68,7 +75,7 @@ def invalid(violations: Sequence[FieldViolation]) -> InvalidRequest:
 
 
 def warn_of_unknown_fields(message: AnyMessage, call: Call, prefix: str = "") -> None:
-    """Tells a newer client that a field of its request is not known here."""
-    for path in unknown_fields(message):
+    """Tells a newer client that a field of its request is not known here; of a large one in its settings alone."""
+    for path in unknown_fields(message, request_bytes=call.request_bytes):
         text = "This server does not know the field and ignored it."
         call.warnings.append(Warning("UNKNOWN_FIELD", f"{prefix}{path}", text))

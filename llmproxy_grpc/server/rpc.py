@@ -151,6 +151,7 @@ def _rpc(method: Method, data: bytes, context: Context) -> Rpc:
         create_time=datetime.now(UTC),
         started_at=now,
         deadline_at=now,
+        request_bytes=len(data),
     )
     return Rpc(method, context, data, call, dict(context.invocation_metadata() or ()))
 

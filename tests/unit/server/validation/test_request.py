@@ -310,3 +310,16 @@ def test_unknown_fields_are_named_only_so_often():
     assert len(unknown_fields(made)) == 20
     made.MergeFromString(UNKNOWN * 100_000)
     assert len(unknown_fields(made)) == 20
+
+
+def test_a_large_request_is_not_searched_for_unknown_fields_but_its_settings_are():
+    made = generated(temperature=1, response_format={"json_schema": {"name": "n", "schema_json": " " * 70_000}})
+    for part in (made, made.generation, made.generation.response_format, made.routing):
+        part.MergeFromString(UNKNOWN)
+    assert unknown_fields(made, request_bytes=65_537) == ["routing.99"]
+    assert unknown_fields(made, request_bytes=65_536) == [
+        "99",
+        "generation.99",
+        "generation.response_format.99",
+        "routing.99",
+    ]

@@ -1,0 +1,26 @@
+"""A request is accepted where it holds nobody up."""
+
+import threading
+
+import pytest
+
+from llmproxy_grpc.server import request as accepting
+from llmproxy_grpc.server.request import LARGE, accept
+from tests.fakes.routing import Bench
+from tests.unit.server.validation.build import request
+
+
+@pytest.mark.parametrize(("size", "beside"), [(0, False), (LARGE - 1, False), (LARGE, True)])
+async def test_a_large_request_is_accepted_beside_the_loop_however_few_its_messages_are(monkeypatch, size, beside):
+    threads = []
+
+    def accepted(*given):
+        threads.append(threading.current_thread())
+        return original(*given)
+
+    original = accepting._accepted
+    monkeypatch.setattr(accepting, "_accepted", accepted)
+    call = Bench("a").call()
+    call.request_bytes = size
+    assert (await accept(request(), call)).model == "assistant"
+    assert [thread is not threading.current_thread() for thread in threads] == [beside]
