@@ -158,7 +158,7 @@ class Endpoint:
             head += b"Content-Length: 0\r\n\r\n"
         else:
             head += b"\r\n"
-        return _Exchange(self._client, self, head, body or b"")
+        return _Exchange(self._client, self, head, body or b"", headers or {})
 
     async def _answer(self, head: bytes, body: bytes) -> "HttpResponse":
         for fresh in (False, True):
@@ -209,7 +209,7 @@ class HttpResponse:
         content: The body as it comes.
     """
 
-    __slots__ = ("_connection", "_content", "headers", "status")
+    __slots__ = ("_connection", "_content", "headers", "own_headers", "status")
 
     def __init__(
         self, status: int, headers: Mapping[str, str], connection: Connection, content: aiohttp.StreamReader
@@ -217,6 +217,8 @@ class HttpResponse:
         self.status = status
         self.headers = headers
         """Names are found in any case."""
+        self.own_headers: Mapping[str, str] = {}
+        """The headers that its request alone was sent with."""
         self._connection = connection
         self._content = content
 
@@ -278,16 +280,20 @@ class HttpResponse:
 class _Exchange(AbstractAsyncContextManager[HttpResponse]):
     """A request to be sent on entering, and its answer to be finished on leaving."""
 
-    __slots__ = ("_body", "_client", "_endpoint", "_head", "_response")
+    __slots__ = ("_body", "_client", "_endpoint", "_head", "_own_headers", "_response")
 
-    def __init__(self, client: HttpClient, endpoint: Endpoint, head: bytes, body: bytes) -> None:
+    def __init__(
+        self, client: HttpClient, endpoint: Endpoint, head: bytes, body: bytes, own_headers: Mapping[str, str]
+    ) -> None:
         self._client = client
         self._endpoint = endpoint
         self._head = head
         self._body = body
+        self._own_headers = own_headers
 
     async def __aenter__(self) -> HttpResponse:
         response = self._response = await self._endpoint._answer(self._head, self._body)
+        response.own_headers = self._own_headers
         self._client._reading.add(response)
         return response
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from itertools import cycle
-from types import TracebackType
 from typing import Final, TypeVar
 from urllib.parse import quote, urljoin
 
@@ -52,8 +51,6 @@ class Upstream:
         self._now = now
         self.token = token
         self._secrets = secrets_in(headers)
-        self._own: dict[HttpResponse, Mapping[str, str]] = {}
-        """The headers that a request alone had, of each answer that is being read."""
         self._endpoints: dict[tuple[str, str, int], Endpoint] = {}
 
     def by_credential(self) -> Sequence["Upstream"]:
@@ -73,14 +70,14 @@ class Upstream:
             body: What to send.
             headers: Those of this request alone, such as a signature.
         """
-        return self._noted(self._endpoint("POST", path).send(body, headers=headers), headers)
+        return self._endpoint("POST", path).send(body, headers=headers)
 
     async def get(
         self, path: str, limit: int, read: Callable[[bytes], T], *, headers: Mapping[str, str] | None = None
     ) -> T:
         """Asks for a document and reads it, as `read`; anything but a good answer raises a ProxyError."""
         try:
-            async with self._noted(self._endpoint("GET", path).send(headers=headers), headers) as response:
+            async with self._endpoint("GET", path).send(headers=headers) as response:
                 return await self.read(response, read, limit)
         except ModelNotFound as error:
             # No model was asked for: most often the address has a segment too many, or too few.
@@ -117,20 +114,15 @@ class Upstream:
             body = await response.read(_MAX_ERROR_BYTES)
         except ProxyError:
             body = b""
-        return self._failure(response.status, response, body, self._own.get(response))
+        return self._failure(response.status, response, body)
 
     def failed(self, response: HttpResponse) -> Callable[[bytes], ProxyError]:
         """Makes the error that a document is which came, whole or in a stream, behind the status 200."""
-        own = self._own.get(response)
-        return lambda document: self._failure(200, response, document, own)
+        return lambda document: self._failure(200, response, document)
 
-    def _noted(
-        self, exchange: AbstractAsyncContextManager[HttpResponse], headers: Mapping[str, str] | None
-    ) -> AbstractAsyncContextManager[HttpResponse]:
-        return exchange if headers is None else _Noted(exchange, headers, self._own)
-
-    def _failure(self, status: int, response: HttpResponse, body: bytes, own: Mapping[str, str] | None) -> ProxyError:
-        secrets = (*self._secrets, *secrets_in((own or {},)))
+    def _failure(self, status: int, response: HttpResponse, body: bytes) -> ProxyError:
+        # Those of this very request: a token is renewed, and every signature is another, while earlier ones still wait.
+        secrets = (*self._secrets, *secrets_in((response.own_headers,)))
         return failure(status, response.headers, body, now=self._now(), secrets=secrets)
 
     def _endpoint(self, method: str, path: str) -> Endpoint:
@@ -155,36 +147,6 @@ class Upstream:
 
 def unread(_document: bytes) -> None:
     """Reads nothing of a document: that it came is all that is asked."""
-
-
-class _Noted(AbstractAsyncContextManager[HttpResponse]):
-    """A request with headers of its own, which are noted beside its answer while that is read.
-
-    A token is renewed, and every signature is another, while earlier requests are still waiting for their answers.
-    """
-
-    __slots__ = ("_exchange", "_headers", "_notes", "_response")
-
-    def __init__(
-        self,
-        exchange: AbstractAsyncContextManager[HttpResponse],
-        headers: Mapping[str, str],
-        notes: dict[HttpResponse, Mapping[str, str]],
-    ) -> None:
-        self._exchange = exchange
-        self._headers = headers
-        self._notes = notes
-
-    async def __aenter__(self) -> HttpResponse:
-        response = self._response = await self._exchange.__aenter__()
-        self._notes[response] = self._headers
-        return response
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        del self._notes[self._response]
-        return await self._exchange.__aexit__(kind, error, traceback)
 
 
 def segment(name: str) -> str:

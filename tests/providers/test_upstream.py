@@ -25,7 +25,7 @@ async def test_an_older_requests_token_is_in_no_error_after_it_was_renewed(upstr
         assert error.fault.message.startswith("bad ")
         assert OLD not in error.fault.message
         assert NEW not in error.fault.message
-    assert wire._own == {}
+    assert http._reading == set()
 
 
 async def test_an_error_that_is_read_after_its_answer_has_no_token_either(upstream, http):
