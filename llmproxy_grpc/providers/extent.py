@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from llmproxy_grpc.errors import UpstreamProtocolError
-from llmproxy_grpc.messages import Candidate, Citation, ProviderResponse, TokenLogprob, ToolCallPart
+from llmproxy_grpc.messages import Citation, ProviderResponse, TokenLogprob, ToolCallPart
 
 MOST_CANDIDATES: Final = 128
 """As many as may be asked for."""
@@ -40,53 +40,42 @@ class Extent:
     def candidate(self) -> None:
         """One more candidate."""
         self._candidates += 1
-        if self._candidates > MOST_CANDIDATES:
-            raise _too_many(MOST_CANDIDATES, "candidates")
+        _check(self._candidates, MOST_CANDIDATES, "candidates")
 
     def part(self) -> None:
         """One more part."""
         self._parts += 1
-        if self._parts > MOST_PARTS:
-            raise _too_many(MOST_PARTS, "parts")
+        _check(self._parts, MOST_PARTS, "parts")
 
     def tool_call(self) -> None:
         """One more tool call, which is a part besides."""
         self._tool_calls += 1
-        if self._tool_calls > MOST_TOOL_CALLS:
-            raise _too_many(MOST_TOOL_CALLS, "tool calls")
+        check_calls(self._tool_calls)
 
     def annotate(self, logprobs: Sequence[TokenLogprob], citations: Sequence[Citation]) -> None:
         """More log probabilities and sources."""
         if citations:
             self._citations += len(citations)
-            if self._citations > MOST_CITATIONS:
-                raise _too_many(MOST_CITATIONS, "citations")
+            _check(self._citations, MOST_CITATIONS, "citations")
         if logprobs:
             self._logprobs += _count(logprobs)
-            if self._logprobs > MOST_LOGPROBS:
-                raise _too_many(MOST_LOGPROBS, "log probabilities")
+            _check(self._logprobs, MOST_LOGPROBS, "log probabilities")
 
 
 def check_answer(answer: ProviderResponse) -> None:
     """Raises UpstreamProtocolError if a whole answer holds too much."""
     candidates = answer.candidates
-    if len(candidates) > MOST_CANDIDATES:
-        raise _too_many(MOST_CANDIDATES, "candidates")
+    _check(len(candidates), MOST_CANDIDATES, "candidates")
     parts = [part for candidate in candidates for part in candidate.message.parts]
-    if len(parts) > MOST_PARTS:
-        raise _too_many(MOST_PARTS, "parts")
-    if len(parts) > MOST_TOOL_CALLS and sum(isinstance(part, ToolCallPart) for part in parts) > MOST_TOOL_CALLS:
-        raise _too_many(MOST_TOOL_CALLS, "tool calls")
-    if sum([len(part.citations) for part in parts]) > MOST_CITATIONS:
-        raise _too_many(MOST_CITATIONS, "citations")
-    if sum(map(_logprobs, candidates)) > MOST_LOGPROBS:
-        raise _too_many(MOST_LOGPROBS, "log probabilities")
+    _check(len(parts), MOST_PARTS, "parts")
+    check_calls(sum([isinstance(part, ToolCallPart) for part in parts]))
+    _check(sum([len(part.citations) for part in parts]), MOST_CITATIONS, "citations")
+    _check(sum([_count(candidate.logprobs) for candidate in candidates]), MOST_LOGPROBS, "log probabilities")
 
 
 def check_calls(count: int) -> None:
-    """Raises UpstreamProtocolError if there are too many tool calls of one candidate."""
-    if count > MOST_TOOL_CALLS:
-        raise _too_many(MOST_TOOL_CALLS, "tool calls")
+    """Raises UpstreamProtocolError if there are too many tool calls."""
+    _check(count, MOST_TOOL_CALLS, "tool calls")
 
 
 def is_long(document: bytes) -> bool:
@@ -102,24 +91,19 @@ def containers_in(document: bytes) -> int:
 
 def check_containers(count: int) -> None:
     """Raises UpstreamProtocolError if JSON has too many objects and lists."""
-    if count > MOST_CONTAINERS:
-        raise _too_many(MOST_CONTAINERS, "objects and lists")
+    _check(count, MOST_CONTAINERS, "objects and lists")
 
 
 def check_document(document: bytes) -> None:
     """Raises UpstreamProtocolError if JSON would take much more memory than it has bytes; it need not be valid."""
     check_containers(containers_in(document))
-    if document.count(b",") > MOST_COMMAS:
-        raise _too_many(MOST_COMMAS, "values")
-
-
-def _logprobs(candidate: Candidate) -> int:
-    return _count(candidate.logprobs) if candidate.logprobs else 0
+    _check(document.count(b","), MOST_COMMAS, "values")
 
 
 def _count(logprobs: Sequence[TokenLogprob]) -> int:
     return len(logprobs) + sum([len(each.top) for each in logprobs])
 
 
-def _too_many(most: int, what: str) -> UpstreamProtocolError:
-    return UpstreamProtocolError(f"The provider's answer has more than {most:,} {what}.")
+def _check(count: int, most: int, what: str) -> None:
+    if count > most:
+        raise UpstreamProtocolError(f"The provider's answer has more than {most:,} {what}.")

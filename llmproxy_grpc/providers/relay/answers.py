@@ -19,13 +19,13 @@ from llmproxy_grpc.messages import (
     UpstreamStart,
     Warning,
 )
+from llmproxy_grpc.providers.extent import MOST_CANDIDATES
 from llmproxy_grpc.providers.provider import UpstreamModel
 from llmproxy_grpc.providers.scrubbing import identifier, one_line
 from llmproxy_grpc.wire import to_delta, to_finish, to_metadata, to_response, to_usage, to_warnings
 
 MOST_WARNINGS: Final = 256
 """Of one answer; those behind them are left out."""
-MOST_CANDIDATES: Final = 128
 MOST_PARTS: Final = 10_000
 """Of one candidate: a higher number is no part's."""
 LONGEST_WORD: Final = 256
