@@ -54,19 +54,24 @@ class Sink:
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._takes = _takes(stream)
+        self._torn = False
 
     def write(self, line: Any) -> None:
-        """Writes a line, or drops it, or the rest of a long one."""
+        """Writes a line with its end, or drops it, or the rest of a long one."""
         try:
+            if self._torn:
+                line = line[-1:] + line  # ends what broke off, so that this one stands by itself
             if len(line) <= PIECE:
                 if self._takes(0):
                     self._stream.write(line)
+                    self._torn = False
                 return
             for start in range(0, len(line), PIECE):
                 if not self._takes(0):
                     return
                 self._stream.write(line[start : start + PIECE])
                 self._stream.flush()
+                self._torn = start + PIECE < len(line)
         except (OSError, ValueError):
             pass
 

@@ -120,6 +120,8 @@ def test_nothing_waits_for_a_pipe_that_nobody_reads_and_later_lines_come(form):
         after = os.read(reader.fileno(), 1_000_000)
     assert b"call" in before
     assert b"afterwards" in after
+    whole = [line for line in (before + after).splitlines() if b"afterwards" in line]
+    assert [b"padding" in line for line in whole] == [False]  # what broke off within a line is a line by itself
 
 
 def test_the_attempts_that_failed_are_named():
