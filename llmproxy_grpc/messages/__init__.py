@@ -14,6 +14,7 @@ from llmproxy_grpc.messages.answer import (
     TokenLogprob,
     Usage,
     Warning,
+    is_currency,
 )
 from llmproxy_grpc.messages.content import (
     CacheHint,
@@ -105,6 +106,7 @@ __all__ = [
     "PriceTier",
     "Price",
     "Cost",
+    "is_currency",
     "ModalityTokens",
     "Usage",
     "TokenCount",

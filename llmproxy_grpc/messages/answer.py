@@ -1,11 +1,15 @@
 """What comes back: candidates, what they used, and what was changed on the way."""
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct
 
 from llmproxy_grpc.messages.content import JsonObject, Message
 from llmproxy_grpc.messages.enumerations import FinishReason, Modality, UsageSource
+
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 
 class Cost(Struct, frozen=True):
@@ -13,6 +17,11 @@ class Cost(Struct, frozen=True):
 
     currency_code: str
     amount_nanos: int
+
+
+def is_currency(code: str) -> bool:
+    """Whether a code has the form of a currency's (ISO 4217)."""
+    return _CURRENCY.fullmatch(code) is not None
 
 
 class ModalityTokens(Struct, frozen=True):

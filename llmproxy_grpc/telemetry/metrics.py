@@ -1,12 +1,11 @@
 """The metrics of the contract, as a CallObserver."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from llmproxy_grpc import __version__
 from llmproxy_grpc.calls import Attempt, Call, CallObserver, Outcome
-from llmproxy_grpc.messages import Usage
+from llmproxy_grpc.messages import Usage, is_currency
 from llmproxy_grpc.telemetry.cells import Cells
 from llmproxy_grpc.telemetry.families import Counter, Exposition, Families, Histogram
 
@@ -55,7 +54,7 @@ class Metrics(CallObserver):
         self.families = families or Families(Cells())
         self._model = Names(knows_model)
         self._provider = Names(knows_provider)
-        self._currency = Names(_is_currency, MOST_CURRENCIES)
+        self._currency = Names(is_currency, MOST_CURRENCIES)
         self._gaps: dict[str, Histogram] = {}
         self._shown: frozenset[str] = frozenset()
         self._with_circuit: frozenset[str] = frozenset()
@@ -202,7 +201,3 @@ class Metrics(CallObserver):
                 self._tokens(model, provider, kind).inc(count)
         if usage.cost is not None and usage.cost.amount_nanos >= 0:  # a counter that falls would count as a restart
             self._cost(model, provider, self._currency(usage.cost.currency_code)).inc(usage.cost.amount_nanos / 1e9)
-
-
-def _is_currency(code: str) -> bool:
-    return re.fullmatch(r"[A-Z]{3}", code) is not None

@@ -1,6 +1,5 @@
 """An answer, from protobuf: of an upstream that speaks our own API, and may be newer than this version or odd."""
 
-import re
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Final
 
@@ -20,11 +19,11 @@ from llmproxy_grpc.messages import (
     TokenLogprob,
     Usage,
     UsageSource,
+    is_currency,
 )
 from llmproxy_grpc.wire.content_reading import to_message
 from llmproxy_grpc.wire.structs import to_json
 
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _MOST_NANOS: Final = 10**18
 """A billion units: no call costs more, not even in the smallest currency."""
 _MOST_MODALITIES: Final = 16
@@ -91,7 +90,7 @@ def to_metadata(metadata: MutableMapping[str, Struct]) -> Mapping[str, JsonObjec
 
 def _to_cost(cost: generation_pb2.Cost) -> Cost | None:
     currency, nanos = cost.currency_code, cost.amount_nanos
-    return Cost(currency, nanos) if 0 <= nanos <= _MOST_NANOS and _CURRENCY.fullmatch(currency) else None
+    return Cost(currency, nanos) if 0 <= nanos <= _MOST_NANOS and is_currency(currency) else None
 
 
 def _to_candidate(candidate: pb.Candidate) -> Candidate:

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from llmproxy_grpc.errors import ProxyOverloaded
+from llmproxy_grpc.errors import ProxyError, ProxyOverloaded
 from llmproxy_grpc.exceptions import verdict
 from llmproxy_grpc.records.keeping import Keeping
 from llmproxy_grpc.records.recorder import Recorder
-from llmproxy_grpc.records.spool.entries import Began
+from llmproxy_grpc.records.spool.entries import Began, Ended
 from llmproxy_grpc.server.rpc import Interceptor, Proceed, Rpc
 from llmproxy_grpc.server.taking import Rules, Taking
 from llmproxy_grpc.server.trailers import add_trailer
@@ -56,18 +56,19 @@ class Recording:
                 await self._complete(taking)
         except BaseException as raised:
             if not taking.done:
-                if taking.is_cut:
-                    recorder.stripped()
-                recorder.ended(taking.ended(verdict(raised)))
+                recorder.ended(self._ended(taking, verdict(raised)))
             raise
 
     async def _complete(self, taking: Taking) -> None:
         """Records an answer that is about to leave; it waits for that, though not for long."""
-        if taking.is_cut:
-            self._recorder.stripped()
-        written = await self._recorder.complete(taking.ended(None))
+        written = await self._recorder.complete(self._ended(taking, None))
         if not written and self._recorder.confirms:
             add_trailer(taking.rpc, STATE_KEY, UNCONFIRMED)
+
+    def _ended(self, taking: Taking, error: ProxyError | None) -> Ended:
+        if taking.is_cut:
+            self._recorder.stripped()
+        return taking.ended(error)
 
 
 async def _aside(rpc: Rpc, proceed: Proceed) -> None:
