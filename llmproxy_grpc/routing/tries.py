@@ -284,6 +284,6 @@ def decisive(attempts: Sequence[Attempt]) -> ProxyError:
         return passing[-1]
     if not limited:
         return failed[-1]
-    waits = [error.retry_after for error in limited if error.retry_after is not None]
-    limited[-1].retry_after = min(waits, default=None)
-    return limited[-1]
+    last = copy(limited[-1])  # the attempt keeps the wait that its own provider asked for
+    last.retry_after = min((error.retry_after for error in limited if error.retry_after is not None), default=None)
+    return last.with_traceback(limited[-1].__traceback__)

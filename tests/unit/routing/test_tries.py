@@ -104,6 +104,17 @@ async def test_a_wait_that_is_too_long_is_the_callers(asked, seconds):
     assert bench.waits == []
 
 
+async def test_the_shortest_wait_is_the_callers_and_each_attempt_keeps_its_own():
+    bench = Bench("a", "b")
+    fails(bench, "a", UpstreamRateLimited("Slow down.", retry_after=20))
+    fails(bench, "b", UpstreamRateLimited("Slow down.", retry_after=60))
+    call = bench.call()
+    with pytest.raises(UpstreamRateLimited) as raised:
+        await bench.chat(call)
+    assert raised.value.retry_after == 20
+    assert [attempt.error.retry_after for attempt in call.attempts] == [20, 60]
+
+
 @pytest.mark.parametrize(("previous", "most"), [(0, 3), (1, 2), (2, 1), (5, 1)])
 async def test_a_call_that_is_a_retry_itself_is_tried_less_often(previous, most):
     bench = Bench("a")
