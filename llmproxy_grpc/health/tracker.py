@@ -1,6 +1,6 @@
 """How each provider is: a pure state machine, fed by attempts and probes, with the clock passed in."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from statistics import quantiles
@@ -53,7 +53,6 @@ class _Evidence(Struct):
     serving: bool = True
     failures: int = 0
     successes: int = 0
-    in_flight: int = 0
     last_success: datetime | None = None
     last_failure: datetime | None = None
     last_error: ProxyError | None = None
@@ -81,6 +80,7 @@ class HealthTracker(CallObserver):
         self._now = now
         self._changed = changed
         self._evidence: dict[str, _Evidence] = {}
+        self._in_flight: Counter[str] = Counter()
         self._told_of_probes: list[Callable[[str, ProxyError | None], None]] = []
 
     def state(self, provider: str) -> ProviderState:
@@ -97,7 +97,7 @@ class HealthTracker(CallObserver):
             error_rate=rates.error_rate,
             first_token_p50=rates.first_token_p50,
             first_token_p95=rates.first_token_p95,
-            in_flight=evidence.in_flight,
+            in_flight=self._in_flight[provider],
         )
 
     def serving(self, provider: str) -> bool:
@@ -107,8 +107,7 @@ class HealthTracker(CallObserver):
 
     def in_flight(self, provider: str) -> int:
         """Attempts in flight."""
-        evidence = self._evidence.get(provider)
-        return 0 if evidence is None else evidence.in_flight
+        return self._in_flight[provider]
 
     def last_traffic(self, provider: str) -> float | None:
         """When a call to a provider began or ended last, by the clock; None if never. Probes are no traffic."""
@@ -116,8 +115,9 @@ class HealthTracker(CallObserver):
         return None if evidence is None else evidence.last_traffic
 
     def keep(self, providers: Container[str]) -> None:
-        """Forgets the providers that are gone."""
+        """Forgets what was seen of the providers that are gone; what is in flight with them still is."""
         self._evidence = {name: evidence for name, evidence in self._evidence.items() if name in providers}
+        self._in_flight = +self._in_flight  # without those at zero
 
     def probed(self, provider: str, error: ProxyError | None) -> None:
         """Takes the result of a probe, None for success, and tells those who listen."""
@@ -150,16 +150,15 @@ class HealthTracker(CallObserver):
 
     def attempt_started(self, _call: Call, provider: str, _upstream_model: str) -> None:
         """One more in flight."""
-        evidence = self._of(provider)
-        evidence.in_flight += 1
-        evidence.last_traffic = self._clock()
+        self._in_flight[provider] += 1
+        self._of(provider).last_traffic = self._clock()
 
     def attempt_ended(self, _call: Call, attempt: Attempt) -> None:
-        """One less in flight, and a success or a failure; of a provider that a reload has removed, nothing."""
+        """One less in flight, and a success or a failure; of a provider that a reload has removed, no more."""
+        self._in_flight[attempt.provider] -= 1
         evidence = self._evidence.get(attempt.provider)
         if evidence is None:
             return
-        evidence.in_flight -= 1
         evidence.last_traffic = self._clock()
         self.record(attempt.provider, attempt.error, attempt.first_output)
 

@@ -101,8 +101,21 @@ def test_times_to_first_token_have_percentiles(tracker):
 def test_providers_that_are_gone_are_forgotten(tracker):
     fail(tracker, 3)
     tracker.record("q", None)
+    tracker.attempt_started(None, "p", "m")
     tracker.keep({"q"})
     assert tracker.serving("p")
     tracker.attempt_ended(None, Attempt("p", "m", 1.0))
     assert tracker.state("p").in_flight == 0
     assert tracker.state("q").checked is not None
+
+
+def test_a_provider_that_comes_back_has_those_attempts_in_flight_that_are(tracker):
+    tracker.attempt_started(None, "p", "m")
+    tracker.keep(set())
+    tracker.keep({"p"})
+    assert tracker.in_flight("p") == tracker.state("p").in_flight == 1
+    tracker.attempt_started(None, "p", "m")
+    tracker.attempt_ended(None, Attempt("p", "m", 1.0))
+    assert tracker.in_flight("p") == 1
+    tracker.attempt_ended(None, Attempt("p", "m", 1.0))
+    assert tracker.in_flight("p") == tracker.state("p").in_flight == 0
