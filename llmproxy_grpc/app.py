@@ -33,6 +33,7 @@ from llmproxy_grpc.records.lines import openai_chat_line
 from llmproxy_grpc.records.tally import Loss
 from llmproxy_grpc.routing.catalog import DEFAULT
 from llmproxy_grpc.routing.circuits import nobody
+from llmproxy_grpc.routing.underway import Underway
 from llmproxy_grpc.routing.vitals import Vitals
 from llmproxy_grpc.runtime import Observers, Runtime
 from llmproxy_grpc.server.chat import ChatServicer
@@ -119,6 +120,7 @@ class App:
             config=lambda: self._current.config().shedding,
         )
         self._admission = Admission(self._current.config, self._pressure, clock)
+        underway = Underway()
         self._operators = Operators(
             self._current,
             changes,
@@ -126,6 +128,7 @@ class App:
             tracker=self._tracker,
             switchboard=self._switchboard,
             admission=self._admission,
+            underway=underway,
         )
         vitals = Vitals(clock)
         watching = (vitals, self._tracker, self._metrics, CallLog(RECORDED))
@@ -133,7 +136,7 @@ class App:
             None if member is None else Outages(member.shared, self._current.configured, self._current.learn)
         )
         tell = nobody if self._outages is None else self._outages.tell
-        self._observers = Observers(watching, self._tracker, vitals, self._switchboard, tell)
+        self._observers = Observers(watching, self._tracker, vitals, self._switchboard, tell, underway)
         self.drain = Drain(self._readiness, self._admission, lambda: self._runtime.config.grpc)
         """Takes the wish to end."""
         self._runtime: Runtime

@@ -61,7 +61,7 @@ class Call(Struct):
     deadline_at: float
     """When the proxy answers at the latest: a little before the caller's own deadline."""
     ended_by: ProxyError | None = None
-    """What the proxy itself ends it with, before its time: a drain, or an operator."""
+    """What the proxy itself ends it with, before its time: a drain."""
     previous_attempts: int = 0
     """How often the caller's library has tried before (grpc-previous-rpc-attempts)."""
     request_bytes: int = 0

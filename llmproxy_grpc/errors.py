@@ -257,7 +257,7 @@ class UpstreamStreamBroken(UpstreamError):
 
 
 class NoProviderAvailable(ProxyError):
-    """No target may be tried now; of one attempt: its provider has just been taken out of service."""
+    """No target may be tried now; of one attempt: its provider has been taken out of service."""
 
     reason = "NO_PROVIDER_AVAILABLE"
     retryable = True

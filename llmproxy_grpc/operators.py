@@ -10,6 +10,7 @@ from llmproxy_grpc.health.changes import Changes
 from llmproxy_grpc.health.monitor import Monitor
 from llmproxy_grpc.health.switchboard import Switch, Switchboard, Switching
 from llmproxy_grpc.health.tracker import HealthTracker
+from llmproxy_grpc.routing.underway import Underway
 from llmproxy_grpc.runtime import Runtime
 from llmproxy_grpc.server.admin import AdminServicer, ProviderFacts
 from llmproxy_grpc.server.grpc_health import GrpcHealth
@@ -18,7 +19,7 @@ from llmproxy_grpc.server.interceptors.admission import Admission
 from llmproxy_grpc.server.readiness import Readiness
 
 RETRY_AFTER: Final = 1.0
-"""Seconds that the caller of an ended call is asked to wait: another provider may serve it at once."""
+"""Seconds that the caller of a call that ends for it is asked to wait: another provider may serve it at once."""
 
 
 class Operators:
@@ -31,6 +32,7 @@ class Operators:
         tracker: What is known of the providers.
         switchboard: Which providers get calls.
         admission: The calls in flight.
+        underway: The attempts in flight.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Operators:
         tracker: HealthTracker,
         switchboard: Switchboard,
         admission: Admission,
+        underway: Underway,
     ) -> None:
         self._current = current
         self._changes = changes
@@ -49,6 +52,7 @@ class Operators:
         self._tracker = tracker
         self._switchboard = switchboard
         self._admission = admission
+        self._underway = underway
         switchboard.listen(self._switched)
         self.monitor: Final = Monitor(
             providers=current.admitted_names,
@@ -111,7 +115,7 @@ class Operators:
     def _switched(self, switching: Switching) -> None:
         name = switching.provider
         if switching.state is Switch.DISABLED:
-            self._admission.end(lambda call: call.provider == name, lambda: _ended(name))
+            self._underway.withdraw(name, lambda: _ended(name))
         self._changes.tell()
 
 

@@ -38,6 +38,7 @@ from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.router import Router
 from llmproxy_grpc.routing.strategies.strategy import Means
 from llmproxy_grpc.routing.strategies.table import BY_VITALS
+from llmproxy_grpc.routing.underway import Underway
 from llmproxy_grpc.routing.vitals import Vitals
 
 FIRST_LISTS: Final = 0.5
@@ -45,13 +46,14 @@ FIRST_LISTS: Final = 0.5
 
 
 class Observers(Struct, frozen=True):
-    """Who is told of attempts, probes and outages, who knows how targets do, and whether they get calls."""
+    """Who is told of attempts, probes and outages, who knows how targets do, whether they get calls and what runs."""
 
     calls: Sequence[CallObserver]
     health: HealthTracker
     vitals: Vitals
     switchboard: Switchboard
     tell_outage: Callable[[Outage], None] = nobody
+    underway: Underway = field(default_factory=Underway)
 
 
 class Nature(Struct, frozen=True):
@@ -110,6 +112,7 @@ class Runtime:
             hedging=Hedging(config.hedging, nature.clock) if config.hedging.enabled else None,
             continues=lambda model: self.catalog.route(model).continues,
             admits=observers.switchboard.admits,
+            underway=observers.underway,
             observers=(*observers.calls, self.concurrency) if self.concurrency.learns else observers.calls,
             clock=nature.clock,
         )

@@ -1,6 +1,7 @@
 """One try of one target: its time limits, what it used, and what the observers are told of it."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final, Generic, Self
@@ -11,8 +12,10 @@ from llmproxy_grpc.calls import Attempt, Audience, Call
 from llmproxy_grpc.errors import (
     CallerCancelled,
     DeadlineExceeded,
+    Draining,
     Fault,
     InternalError,
+    NoProviderAvailable,
     ProxyError,
     UpstreamError,
     UpstreamProtocolError,
@@ -45,6 +48,16 @@ from llmproxy_grpc.routing.usage import sum_of, text_size, tokens_in
 
 EARLY: Final = 0.002
 """How early, in seconds, the timer of a deadline may go off: uvloop's are rounded to milliseconds."""
+MAY_HAVE_USED: Final = (
+    CallerCancelled,
+    DeadlineExceeded,
+    Draining,
+    NoProviderAvailable,
+    UpstreamProtocolError,
+    UpstreamStreamBroken,
+    UpstreamTimeout,
+)
+"""The errors of an attempt that its provider may charge for, if it was asked."""
 
 
 class Trying(Generic[Request, Answer]):
@@ -85,6 +98,7 @@ class Trying(Generic[Request, Answer]):
         self._output_size = 0
         self._size_when_told = 0
         self._asked = False
+        self._withdrawn: ProxyError | None = None
         self.succeeded: Callable[[float], None] | None = None
         """Told of a stream's first output, and how many seconds it took."""
         self.ended: Attempt
@@ -130,6 +144,11 @@ class Trying(Generic[Request, Answer]):
         """Whether any of a stream's output has come."""
         return self._first_output is not None
 
+    def withdraw(self, error: ProxyError) -> None:
+        """Ends it with this error: at once if it waits for its provider, else instead of the next wait."""
+        self._withdrawn = error
+        self._patience.give_up()
+
     def adopt(self, call: Call) -> None:
         """Goes on for the call itself, of which it had a copy."""
         copy, self._call = self._call, call
@@ -142,16 +161,16 @@ class Trying(Generic[Request, Answer]):
     async def answer(self, limit: float | None) -> Answer:
         """Gets the whole answer, within `limit` seconds if given."""
         began = self._clock()
+        seconds = math.inf if limit is None else limit
         candidate = self._candidate
         self._asked = True
         try:
-            if limit is not None:
-                self._patience.begin(began + limit)
+            self._patience.begin(began + seconds)
             return await self._operation.ask(candidate.request, candidate.provider, candidate.target, self._note)
         except asyncio.CancelledError:
-            if limit is None or not self._patience.ran_out():
+            if not self._patience.ran_out():
                 raise
-            raise _too_slow("answer", "The provider did not answer", limit) from None
+            raise self._withdrawn or _too_slow("answer", "The provider did not answer", seconds) from None
         finally:
             self._patience.end()
             self._call.upstream_seconds += self._clock() - began
@@ -183,6 +202,8 @@ class Trying(Generic[Request, Answer]):
         self, source: AsyncGenerator[Sequence[StreamEvent], None], first_token: float, idle: float
     ) -> Sequence[StreamEvent] | None:
         """The next batch, or None at the end; the limits count whole events, not bytes, and our waits alone."""
+        if self._withdrawn is not None:
+            raise self._withdrawn
         began = self._clock()
         waiting_for_first = self._first_output is None
         self._patience.begin(self._started_at + first_token if waiting_for_first else began + idle)
@@ -191,6 +212,8 @@ class Trying(Generic[Request, Answer]):
         except asyncio.CancelledError:
             if not self._patience.ran_out():
                 raise
+            if self._withdrawn is not None:
+                raise self._withdrawn from None
             if waiting_for_first:
                 raise _too_slow("first_token", "The provider's first output did not come", first_token) from None
             raise _too_slow("idle", "The provider fell silent: no output came", idle) from None
@@ -316,9 +339,7 @@ def _size(event: Delta) -> int:
 
 def _used_nothing(error: ProxyError | None) -> bool:
     """Whether the attempt certainly used nothing: the provider refused, or was not reached."""
-    return error is not None and not isinstance(
-        error, DeadlineExceeded | CallerCancelled | UpstreamTimeout | UpstreamStreamBroken | UpstreamProtocolError
-    )
+    return error is not None and not isinstance(error, MAY_HAVE_USED)
 
 
 def _too_slow(limit: str, what: str, seconds: float) -> UpstreamTimeout:

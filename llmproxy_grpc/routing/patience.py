@@ -1,13 +1,15 @@
-"""One time limit over the many waits of a stream, by a single timer that looks whether it is time yet."""
+"""One time limit over the many waits of an attempt, by a single timer that looks whether it is time yet."""
 
 import asyncio
 import math
 
 
 class Patience:
-    """Cancels a wait that lasts too long. `asyncio.timeout` would make and drop a timer for every token.
+    """Cancels a wait that lasts too long, or that is given up.
 
-    Use it as `begin`, await, and `end` in a `finally`; a CancelledError that `ran_out` explains is a time limit.
+    `asyncio.timeout` would make and drop a timer for every token.
+
+    Use it as `begin`, await, and `end` in a `finally`; a CancelledError that `ran_out` explains is one of these.
     """
 
     def __init__(self) -> None:
@@ -24,6 +26,7 @@ class Patience:
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task is not None else 0
         self._limit_at = limit_at
+        self._fired = False
         if limit_at < self._fires_at:
             self._arm(limit_at)
 
@@ -32,12 +35,18 @@ class Patience:
         self._task = None
 
     def ran_out(self) -> bool:
-        """Whether the CancelledError at hand is the time limit's, and nobody else cancelled the task as well."""
+        """Whether the CancelledError at hand is of our making, and nobody else cancelled the task as well."""
         task = asyncio.current_task()
         if not self._fired or task is None:
             return False
         self._fired = False
         return task.uncancel() <= self._cancelling
+
+    def give_up(self) -> None:
+        """The wait at hand, if there is one, ends as if its time had run out."""
+        if self._task is not None and not self._fired:
+            self._fired = True
+            self._task.cancel()
 
     def close(self) -> None:
         """Drops the timer."""
@@ -57,5 +66,4 @@ class Patience:
         if self._loop.time() < self._limit_at:
             self._arm(self._limit_at)
             return
-        self._fired = True
-        self._task.cancel()
+        self.give_up()

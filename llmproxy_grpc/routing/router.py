@@ -44,6 +44,7 @@ from llmproxy_grpc.routing.hedging import Hedging, Race
 from llmproxy_grpc.routing.operations import CHAT, COUNT, EMBED, Answer, Operation, Request
 from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.tries import Tries, Turn
+from llmproxy_grpc.routing.underway import Underway
 from llmproxy_grpc.routing.usage import prompt_tokens, sum_of
 
 STREAM: Final = "Stream"
@@ -70,6 +71,7 @@ class Router:
         observers: Told of every attempt.
         clock: Monotonic seconds.
         admits: Whether a provider gets calls at all: the operators' word.
+        underway: Where its attempts are known while they run.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Router:
         observers: Sequence[CallObserver],
         clock: Callable[[], float],
         admits: Admits = lambda _provider: True,
+        underway: Underway | None = None,
     ) -> None:
         self._chooser = chooser
         self._prices = prices
@@ -98,6 +101,7 @@ class Router:
         self._hedging = hedging
         self._continues = continues
         self._admits = admits
+        self._underway = underway or Underway()
         self._audience = Audience.of(observers)
         self._clock = clock
 
@@ -279,6 +283,7 @@ class Router:
             trying.succeeded = partial(self._circuits.first_output, target, permit)
         warned = len(call.warnings)
         placed = False
+        self._underway.add(target.provider, trying)
         try:
             with trying:
                 if not self._admits(target.provider):  # since the candidates were listed
@@ -291,6 +296,7 @@ class Router:
                 del call.warnings[warned:]
             raise
         finally:
+            self._underway.remove(target.provider, trying)
             if placed:
                 self._concurrency.give_back(target.provider)
             self._circuits.ended(target, permit, trying.ended, streaming=streaming, hurried=hurried)

@@ -102,7 +102,7 @@ class AdminServicer:
     async def disable_provider(
         self, request: provider_pb2.DisableProviderRequest, rpc: Rpc
     ) -> provider_pb2.DisableProviderResponse:
-        """Gives a provider no new calls, and ends those that run."""
+        """Gives a provider no new calls, and takes away those that run."""
         return provider_pb2.DisableProviderResponse(
             provider=self._switched(Switch.DISABLED, request.name, request.note, rpc)
         )

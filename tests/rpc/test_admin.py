@@ -12,11 +12,13 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from llmproxy_grpc._gen.admin.v1 import provider_pb2 as admin
 from llmproxy_grpc._gen.admin.v1.admin_service_pb2_grpc import AdminServiceStub
-from llmproxy_grpc._gen.v1 import health_pb2, model_pb2
+from llmproxy_grpc._gen.v1 import error_pb2, health_pb2, model_pb2
 from llmproxy_grpc.errors import UpstreamServerError
 from tests.fakes.polling import until
 from tests.fakes.requests import broken_off, chat_request, failure, stream_request
 from tests.fakes.scripted_provider import ScriptedProvider, answer, never
+from tests.rpc.test_embed import embed_request
+from tests.rpc.test_hedging import text
 
 LISTENING = {"admin": {"listen": "127.0.0.1:0"}}
 TWO = {
@@ -122,25 +124,57 @@ async def test_draining_lets_what_runs_finish(operated):
         assert (await it.get("a")).in_flight == 0
 
 
-async def test_disabling_ends_what_runs_and_nothing_else(operated):
+async def test_disabling_ends_a_stream_that_has_begun_and_nothing_else(operated):
     async with operated() as it:
         it.provider["a"].streams.append([*answer()[:2], never])
-        it.provider["a"].chats.append(never)
         go = asyncio.Event()
         it.provider["b"].chats.append(go.wait)
         stream = it.server.stub.Stream(stream_request())
         await stream.read()
-        chat = asyncio.ensure_future(failure(it.server.stub.Chat(chat_request())))
         other = it.server.stub.Chat(chat_request(model="b/m"))
-        await until(lambda: len(it.provider["a"].requests) == 2 and it.provider["b"].requests)
+        await until(lambda: it.provider["b"].requests)
         await it.disable("a")
         _, error = await broken_off(stream)
-        for each in (error, await chat):
-            assert (each.code, each.reason) == (Code.UNAVAILABLE, "NO_PROVIDER_AVAILABLE")
-            assert each.info.metadata["providers"] == "a"
-        await until(lambda: it.provider["a"].cancelled == 2)
+        assert (error.code, error.reason) == (Code.UNAVAILABLE, "NO_PROVIDER_AVAILABLE")
+        assert error.info.metadata["providers"] == "a"
+        assert error.detail.output_started
+        assert error.detail.partial_usage.output_tokens > 0
+        await until(lambda: it.provider["a"].cancelled == 1)
         go.set()
         assert (await other).route.provider == "b"
+
+
+async def test_disabling_moves_what_has_said_nothing_yet_to_another_target(operated):
+    async with operated() as it:
+        it.provider["a"].streams.append([answer()[0], never])
+        it.provider["a"].chats.append(never)
+        it.provider["a"].embeds.append(never)
+        calls = (
+            it.server.stub.Chat(chat_request()),
+            it.server.stub.Embed(embed_request("x")),
+            it.server.stub.Stream(stream_request()),
+        )
+        reading = asyncio.ensure_future(text(calls[2]))
+        await until(lambda: len(it.provider["a"].requests) == 2 and it.provider["a"].embed_requests)
+        await it.disable("a")
+        chat, vectors = await calls[0], await calls[1]
+        assert await reading == "Hello there"
+        assert (chat.route.provider, vectors.route.provider) == ("b", "b")
+        (left,) = chat.route.failed_attempts
+        assert (left.provider, left.reason) == ("a", error_pb2.ERROR_REASON_NO_PROVIDER_AVAILABLE)
+        assert left.HasField("usage")  # it may have to be paid for
+        assert it.provider["a"].cancelled == 3
+
+
+async def test_disabling_the_only_target_ends_the_call(operated):
+    async with operated() as it:
+        it.provider["a"].chats.append(never)
+        ending = asyncio.ensure_future(failure(it.server.stub.Chat(chat_request(model="a/m"))))
+        await until(lambda: it.provider["a"].requests)
+        await it.disable("a")
+        error = await ending
+        assert (error.code, error.reason) == (Code.UNAVAILABLE, "NO_PROVIDER_AVAILABLE")
+        assert (error.info.metadata["providers"], error.pushback) == ("a", "1000")
 
 
 async def test_a_call_does_not_turn_to_what_was_disabled_meanwhile(operated):

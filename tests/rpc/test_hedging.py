@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import time
+from datetime import UTC, datetime
 
 import grpc
 import pytest
 
 from llmproxy_grpc.errors import InvalidRequest, UpstreamRateLimited, UpstreamServerError
+from llmproxy_grpc.health.switchboard import Switch, Switching
 from llmproxy_grpc.messages import TextDelta, UpstreamStart, Warning
 from tests.fakes.http import get
 from tests.fakes.polling import until
@@ -139,6 +141,23 @@ async def test_a_caller_that_leaves_ends_both(serve):
         call.cancel()
         await until(lambda: [provider.cancelled for provider in providers.values()] == [1, 1], within=SOON)
         await until(lambda: server.app._admission.in_flight["Stream"] == 0)
+
+
+async def test_of_two_at_once_the_one_whose_provider_is_disabled_ends(serve):
+    providers = two()
+    go = asyncio.Event()
+    async with serve(HEDGED, providers=providers) as server:
+        await warmed(server)
+        providers["a"].streams.append([[UpstreamStart("u")], never])
+        providers["b"].streams.append([[UpstreamStart("u")], go.wait, *answer("From b")[1:]])
+        reading = asyncio.create_task(events(server.stub.Stream(stream_request())))
+        await until(lambda: len(providers["b"].requests) == 1)
+        server.app._switchboard.switch(Switching("a", Switch.DISABLED, "", datetime.now(UTC)))
+        await until(lambda: providers["a"].cancelled == 1, within=SOON)
+        go.set()
+        end = (await reading)[-1].end
+        assert end.route.provider == "b"
+        assert [(each.provider, each.reason) for each in end.route.failed_attempts] == [("a", 19)]
 
 
 async def test_the_deadline_ends_both(serve):

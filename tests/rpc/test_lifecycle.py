@@ -52,6 +52,7 @@ async def test_what_outlives_the_grace_is_ended_with_draining(serve):
         server.app.stop()
         _, error = await broken_off(running)
         assert (error.code, error.reason, error.pushback) == (grpc.StatusCode.UNAVAILABLE, "DRAINING", None)
+        assert error.detail.partial_usage.output_tokens > 0
         assert server.scripted.cancelled == 1
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.config.schema import Config
-from llmproxy_grpc.errors import Draining, ProxyError, ProxyOverloaded
+from llmproxy_grpc.errors import Draining, ProxyOverloaded
 from llmproxy_grpc.server.gate import Gate
 from llmproxy_grpc.server.rpc import Proceed, Rpc
 from llmproxy_grpc.telemetry.pressure import Pressure
@@ -51,7 +51,7 @@ class Admission:
         self._running: dict[asyncio.Task[None], Call] = {}
         self._gates: dict[str, Gate] = {}
         self._refusals: dict[str, _Refusals] = {}
-        self._ended: dict[asyncio.Task[None], ProxyError] = {}
+        self._ended: dict[asyncio.Task[None], Draining] = {}
         self._closed = False
 
     async def __call__(self, rpc: Rpc, proceed: Proceed) -> None:
@@ -110,15 +110,10 @@ class Admission:
         self._closed = True
         for gate in self._gates.values():
             gate.close(_draining)
-        return self.end(lambda _call: True, _draining)
-
-    def end(self, wanted: Callable[[Call], bool], error: Callable[[], ProxyError]) -> int:
-        """Ends the calls in flight that are wanted, with an error of their own each; returns how many there were."""
-        tasks = [task for task, call in self._running.items() if wanted(call)]
-        for task in tasks:
-            self._ended[task] = self._running[task].ended_by = error()
+        for task, call in self._running.items():
+            self._ended[task] = call.ended_by = _draining()  # an error of its own each
             task.cancel()
-        return len(tasks)
+        return len(self._running)
 
     async def empty(self) -> None:
         """Waits until nothing is in flight."""

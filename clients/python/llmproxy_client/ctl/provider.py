@@ -20,7 +20,7 @@ from llmproxy_client.names import short
 VERBS: Mapping[str, str] = {
     "enable": "give a provider calls again",
     "drain": "give it no new calls, and let what runs finish",
-    "disable": "give it no new calls, and end those that run",
+    "disable": "give it no new calls, and take away those that run",
 }
 _HEAD = ("PROVIDER", "KIND", "STATE", "CONFIGURED", "IN FLIGHT", "SERVES", "SWITCHED", "NOTE")
 _PAGE = 1000

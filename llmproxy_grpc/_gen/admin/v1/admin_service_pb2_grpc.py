@@ -101,7 +101,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DisableProvider(self, request, context):
-        """Gives a provider no new calls, and ends those that run: when it does harm.
+        """Gives a provider no new calls, and takes away those that run: when it does harm.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -302,7 +302,9 @@ Global___DrainProviderResponse: _TypeAlias = DrainProviderResponse  # noqa: Y015
 
 @_typing.final
 class DisableProviderRequest(_message.Message):
-    """Gives a provider no new calls, and ends those that run."""
+    """Gives a provider no new calls, and takes away those that run: what has given no output goes to another target, a
+    stream that has begun ends.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -45,7 +45,7 @@ type AdminServiceClient interface {
 	EnableProvider(ctx context.Context, in *EnableProviderRequest, opts ...grpc.CallOption) (*EnableProviderResponse, error)
 	// Gives a provider no new calls, and lets what runs finish: before its machine is taken away.
 	DrainProvider(ctx context.Context, in *DrainProviderRequest, opts ...grpc.CallOption) (*DrainProviderResponse, error)
-	// Gives a provider no new calls, and ends those that run: when it does harm.
+	// Gives a provider no new calls, and takes away those that run: when it does harm.
 	DisableProvider(ctx context.Context, in *DisableProviderRequest, opts ...grpc.CallOption) (*DisableProviderResponse, error)
 }
 
@@ -124,7 +124,7 @@ type AdminServiceServer interface {
 	EnableProvider(context.Context, *EnableProviderRequest) (*EnableProviderResponse, error)
 	// Gives a provider no new calls, and lets what runs finish: before its machine is taken away.
 	DrainProvider(context.Context, *DrainProviderRequest) (*DrainProviderResponse, error)
-	// Gives a provider no new calls, and ends those that run: when it does harm.
+	// Gives a provider no new calls, and takes away those that run: when it does harm.
 	DisableProvider(context.Context, *DisableProviderRequest) (*DisableProviderResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }

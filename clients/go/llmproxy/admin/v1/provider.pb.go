@@ -594,7 +594,8 @@ func (x *DrainProviderResponse) GetProvider() *Provider {
 	return nil
 }
 
-// Gives a provider no new calls, and ends those that run.
+// Gives a provider no new calls, and takes away those that run: what has given no output goes to another target, a
+// stream that has begun ends.
 type DisableProviderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name.

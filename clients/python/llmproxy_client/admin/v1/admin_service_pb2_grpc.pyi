@@ -46,7 +46,7 @@ class AdminServiceStub:
     DrainProvider: _grpc.UnaryUnaryMultiCallable[_provider_pb2.DrainProviderRequest, _provider_pb2.DrainProviderResponse]
     """Gives a provider no new calls, and lets what runs finish: before its machine is taken away."""
     DisableProvider: _grpc.UnaryUnaryMultiCallable[_provider_pb2.DisableProviderRequest, _provider_pb2.DisableProviderResponse]
-    """Gives a provider no new calls, and ends those that run: when it does harm."""
+    """Gives a provider no new calls, and takes away those that run: when it does harm."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -66,7 +66,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     DrainProvider: _aio.UnaryUnaryMultiCallable[_provider_pb2.DrainProviderRequest, _provider_pb2.DrainProviderResponse]  # type: ignore[assignment]
     """Gives a provider no new calls, and lets what runs finish: before its machine is taken away."""
     DisableProvider: _aio.UnaryUnaryMultiCallable[_provider_pb2.DisableProviderRequest, _provider_pb2.DisableProviderResponse]  # type: ignore[assignment]
-    """Gives a provider no new calls, and ends those that run: when it does harm."""
+    """Gives a provider no new calls, and takes away those that run: when it does harm."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """What operators may do while the proxy runs.
@@ -113,6 +113,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_pb2.DisableProviderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_pb2.DisableProviderResponse, _abc.Awaitable[_provider_pb2.DisableProviderResponse]]:
-        """Gives a provider no new calls, and ends those that run: when it does harm."""
+        """Gives a provider no new calls, and takes away those that run: when it does harm."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
