@@ -100,6 +100,7 @@ class App:
         self._build_provider = build
         self._member = member
         self._manager = ConfigManager(loaded, load, self._report_reload)
+        self._began = loaded.config
         self._warnings = loaded.warnings
         self._environ = environ
         self._announce = partial(announce, output) if member is None else member.announce
@@ -326,7 +327,7 @@ class App:
             return
         self._run_beside(self.reload())
 
-    async def _reload(self, old: Config, new: Config) -> None:
+    async def _reload(self, _old: Config, new: Config) -> None:
         """Builds what the new configuration says, swaps one reference, and lets the old drain."""
         runtime = await self._build(new)
         runtime.remember(self._runtime)
@@ -334,7 +335,7 @@ class App:
         replaced, self._runtime = self._runtime, runtime
         self._operators.configure(runtime)
         sections = ("grpc", "http", "admin", "records", "telemetry")
-        fixed = [name for name in sections if _at_start(old, name) != _at_start(new, name)]
+        fixed = [name for name in sections if _at_start(self._began, name) != _at_start(new, name)]
         if fixed:
             log.warning("restart_needed", sections=fixed, effect="they stay as they are until then")
         self._run_beside(replaced.aclose())

@@ -6,6 +6,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2 as standard
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from structlog.testing import capture_logs
 
 from llmproxy_grpc._gen.v1 import error_pb2, health_pb2, model_pb2
 from tests.fakes.http import get
@@ -210,3 +211,19 @@ async def test_a_file_that_is_emptied_keeps_the_old_configuration(serve):
         server.config_file.write_text("")
         assert await server.app._manager.reload() == "rejected"
         assert (await server.stub.Chat(chat_request())).model == "assistant"
+
+
+async def test_a_restart_is_needed_as_long_as_the_file_differs_from_the_start(serve):
+    async with serve() as server:
+        began = json.loads(server.config_file.read_text())
+
+        async def needed(**sections):
+            with capture_logs() as lines:
+                server.config_file.write_text(json.dumps({**began, **sections}))
+                await server.app._manager.reload()  # or whoever watches the file has been quicker
+            return [line["sections"] for line in lines if line["event"] == "restart_needed"]
+
+        changed = {"grpc": {**began["grpc"], "reflection": False}}
+        assert await needed(**changed) == [["grpc"]]
+        assert await needed(**changed, retries={"max_attempts": 2}) == [["grpc"]]
+        assert await needed() == []
