@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -120,6 +121,8 @@ def _add_records(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    # A reload that is asked for before there is anything to reload would end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Before grpc is imported: children are spawned, never forked on, and its fork handlers would only complain.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     # What it would write to standard error is no JSON, and nobody's log.

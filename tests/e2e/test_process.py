@@ -16,7 +16,7 @@ import pytest
 
 from llmproxy_grpc._gen.v1 import health_pb2, model_pb2
 from llmproxy_grpc._gen.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import Running, end, wait_until_ready, with_listeners
 from tests.fakes.certificates import Authority
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, Framing, Request, openai_answer, openai_stream
 from tests.fakes.http import get
@@ -182,6 +182,22 @@ async def test_sighup_reads_the_configuration_again(serve, upstream):
     async with grpc.aio.insecure_channel(server.grpc) as channel:
         listed = await LlmProxyServiceStub(channel).ListModels(model_pb2.ListModelsRequest())
         assert [model.id for model in listed.models] == ["renamed"]
+
+
+def test_a_hang_up_while_the_server_starts_does_not_end_it(tmp_path):
+    (tmp_path / "llmproxy.yaml").write_text(json.dumps(with_listeners({"discovery": "off"})))
+    out, err = tmp_path / "stdout", tmp_path / "stderr"
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        process = subprocess.Popen([*SERVER, "serve"], cwd=tmp_path, stdout=stdout, stderr=stderr)
+    try:
+        maps = Path(f"/proc/{process.pid}/maps")
+        deadline = time.monotonic() + 20
+        while "cygrpc" not in maps.read_text():  # in the middle of its imports
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGHUP)
+        wait_until_ready(process, out, err)
+    finally:
+        assert end(process) == 0
 
 
 async def _refuses(address: str) -> bool:
