@@ -16,7 +16,7 @@ class SocketPath:
             there is no moment without a listener.
 
     Raises:
-        OSError: A live server has the path.
+        OSError: A live server has the path, or its folder is not there.
     """
 
     def __init__(self, path: Path, *, succeeds: bool = False) -> None:
@@ -24,6 +24,8 @@ class SocketPath:
         self._inode: int | None = None
         self.at = path.with_name(f"{path.name}.new") if succeeds else path
         """Where the listener binds it."""
+        if not path.parent.is_dir():
+            raise OSError(f"cannot listen on {UNIX}{path}: there is no folder {path.parent}")
         if succeeds:
             return
         if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):

@@ -66,7 +66,10 @@ class GrpcConfig(Section):
     ] = ("127.0.0.1:50051",)
     health_listen: Annotated[
         Listen | None,
-        Field(description="Plaintext listener for health alone: for probes that cannot do TLS. Null: none."),
+        Field(
+            description="Plaintext listener for health alone: for probes that cannot do TLS. Null: none. With "
+            "several workers `HOST:PORT`, which they share."
+        ),
     ] = None
     workers: Annotated[Whole, Field(ge=1, le=256, description="Server processes; more than one on Linux.")] = 1
     reflection: Annotated[Flag, Field(description="Whether callers may ask for the API's description.")] = True
@@ -107,4 +110,10 @@ class HttpConfig(Section):
 class AdminConfig(Section):
     """The operators' API."""
 
-    listen: Annotated[Listen | None, Field(description="Loopback address or `unix:PATH`; null: none.")] = None
+    listen: Annotated[
+        Listen | None,
+        Field(
+            description="Loopback address or `unix:PATH`; null: none. With several workers `HOST:PORT`, which they "
+            "share."
+        ),
+    ] = None

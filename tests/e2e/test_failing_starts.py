@@ -41,6 +41,20 @@ def test_records_that_cannot_be_kept_end_the_start_with_1_and_say_what_to_do(tmp
     assert "records.enabled" in said
 
 
+@pytest.mark.parametrize(("section", "workers"), [("grpc", 1), ("grpc", 2), ("http", 1), ("admin", 1)])
+def test_a_socket_whose_folder_is_missing_ends_the_start_with_1_and_names_the_folder(tmp_path, section, workers):
+    config = with_listeners({"discovery": "off"})
+    config["grpc"]["workers"] = workers
+    name = "one" if workers == 1 else "{worker}"
+    config[section] = {**config.get(section, {}), "listen": f"unix:{tmp_path}/not-there/{name}.sock"}
+    (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
+    done = run("serve", cwd=tmp_path)
+    assert done.returncode == 1
+    (said,) = (line for line in done.stderr.splitlines() if line.startswith("llmproxy: "))
+    assert said.startswith(f"llmproxy: cannot listen on unix:{tmp_path}/not-there/")
+    assert said.endswith(f": there is no folder {tmp_path}/not-there")
+
+
 BAD = """\
 grpc:
   listen: 127.0.0.1:0

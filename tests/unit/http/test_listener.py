@@ -53,7 +53,7 @@ async def test_an_address_that_is_taken_is_refused():
 
 
 async def test_a_socket_in_a_folder_that_is_none_is_refused(tmp_path):
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(OSError, match=r"there is no folder .*/nowhere"):
         async with listening(f"unix:{tmp_path}/nowhere/http.sock"):
             pass
 
