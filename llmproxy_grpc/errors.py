@@ -31,6 +31,7 @@
     ├── SlowConsumer
     ├── DeadlineExceeded
     ├── CallerCancelled             the caller left: told to observers, never sent
+    ├── Outrun                      another attempt of the call was faster: of attempts alone
     └── InternalError               our bug
 
 Raise the class that says what failed; its `reason` is the contract's. `server/status.py` gives each class its gRPC
@@ -301,6 +302,12 @@ class CallerCancelled(ProxyError):
     """The caller left; observers are told, nobody is left to be answered."""
 
     reason = "CALLER_CANCELLED"
+
+
+class Outrun(ProxyError):
+    """Another attempt of the call was faster; told of attempts alone, for the call itself goes on."""
+
+    reason = "OUTRUN"
 
 
 class InternalError(ProxyError):

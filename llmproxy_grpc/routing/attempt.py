@@ -16,6 +16,7 @@ from llmproxy_grpc.errors import (
     Fault,
     InternalError,
     NoProviderAvailable,
+    Outrun,
     ProxyError,
     UpstreamError,
     UpstreamProtocolError,
@@ -53,6 +54,7 @@ MAY_HAVE_USED: Final = (
     DeadlineExceeded,
     Draining,
     NoProviderAvailable,
+    Outrun,
     UpstreamProtocolError,
     UpstreamStreamBroken,
     UpstreamTimeout,
@@ -312,7 +314,7 @@ class Trying(Generic[Request, Answer]):
         # A generator is closed when its reader was cancelled between two batches.
         if isinstance(raised, asyncio.CancelledError | GeneratorExit):
             if self.beaten:
-                return CallerCancelled("Another attempt was faster.")
+                return Outrun("Another attempt was faster.")
             ended_by = self._call.ended_by
             if ended_by is not None:
                 return type(ended_by)(ended_by.message)  # of its own: an error is completed for each attempt

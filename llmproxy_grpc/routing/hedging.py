@@ -97,6 +97,7 @@ class Runner:
         If it failed by itself at that very moment, that is how it ended.
         """
         self._trying.beaten = beaten
+        self._copy.ended_by = self._call.ended_by
         self.first.cancel()
         await asyncio.wait((self.first,))
         await self._batches.aclose()

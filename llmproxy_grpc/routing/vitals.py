@@ -10,6 +10,7 @@ from llmproxy_grpc.errors import (
     DeadlineExceeded,
     InternalError,
     ModelNotFound,
+    Outrun,
     ProxyError,
     UpstreamError,
 )
@@ -160,7 +161,7 @@ class Vitals(CallObserver):
         elif attempt.error is None:
             if call.method != STREAM:
                 vital.succeed(_first_token(attempt), now)
-        elif isinstance(attempt.error, CallerCancelled | DeadlineExceeded) and attempt.first_output is None:
+        elif isinstance(attempt.error, CallerCancelled | DeadlineExceeded | Outrun) and attempt.first_output is None:
             vital.wait_in_vain(attempt.latency, now)
 
 

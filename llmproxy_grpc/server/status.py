@@ -60,6 +60,7 @@ TABLE: Final[dict[type[ProxyError], grpc.StatusCode]] = {
     errors.SlowConsumer: Code.ABORTED,
     errors.DeadlineExceeded: Code.DEADLINE_EXCEEDED,
     errors.CallerCancelled: Code.CANCELLED,
+    errors.Outrun: Code.CANCELLED,
     errors.InternalError: Code.INTERNAL,
 }
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 
+from llmproxy_grpc._gen.v1 import error_pb2
 from llmproxy_grpc.errors import InvalidRequest, UpstreamRateLimited, UpstreamServerError
 from llmproxy_grpc.health.switchboard import Switch, Switching
 from llmproxy_grpc.messages import TextDelta, UpstreamStart, Warning
@@ -57,10 +58,11 @@ async def test_a_stream_that_is_slow_to_begin_is_answered_by_the_second_attempt(
         assert start.route.upstream_request_id == "upstream-1"
         (lost,) = end.route.failed_attempts
         assert (lost.provider, lost.grpc_code) == ("a", grpc.StatusCode.CANCELLED.value[0])
+        assert lost.reason == error_pb2.ERROR_REASON_OUTRUN
         assert lost.HasField("usage")  # it may have to be paid for
         await until(lambda: providers["a"].cancelled == 1, within=SOON)
         page = (await get(server.http, "/metrics"))[1]
-        assert 'llmproxy_attempts_total{outcome="caller_cancelled",provider="a"} 1.0' in page
+        assert 'llmproxy_attempts_total{outcome="outrun",provider="a"} 1.0' in page
 
 
 async def test_the_first_attempt_may_still_win(serve):
@@ -158,6 +160,22 @@ async def test_of_two_at_once_the_one_whose_provider_is_disabled_ends(serve):
         end = (await reading)[-1].end
         assert end.route.provider == "b"
         assert [(each.provider, each.reason) for each in end.route.failed_attempts] == [("a", 19)]
+
+
+async def test_a_drain_that_ends_both_is_told_of_both(serve):
+    providers = two()
+    async with serve(HEDGED, providers=providers) as server:
+        await warmed(server)
+        for provider in providers.values():
+            provider.streams.append([[UpstreamStart("u")], never])
+        ending = asyncio.create_task(failure(server.stub.Stream(stream_request())))
+        await until(lambda: len(providers["b"].requests) == 1)
+        server.app.stop()
+        server.app.stop()
+        error = await ending
+        assert [(each.provider, each.reason) for each in error.detail.attempts] == [
+            (name, error_pb2.ERROR_REASON_DRAINING) for name in "ab"
+        ]
 
 
 async def test_the_deadline_ends_both(serve):

@@ -74,6 +74,7 @@ def refused(status: int) -> CredentialsRejected:
         (errors.PromptBlocked("x"), False),
         (errors.ModelNotFound("x"), False),
         (errors.CallerCancelled("x"), False),
+        (errors.Outrun("x"), False),
         (errors.DeadlineExceeded("x"), False),
         (errors.ProxyOverloaded("x"), False),
         (errors.InternalError("x"), False),

@@ -15,6 +15,7 @@ from llmproxy_grpc.errors import (
     InternalError,
     InvalidRequest,
     ModelNotFound,
+    Outrun,
     ProxyOverloaded,
     UnsupportedParameter,
     UpstreamRateLimited,
@@ -137,7 +138,7 @@ def test_what_lies_with_the_request_or_with_us_tells_nothing(bench, error):
     assert bench.vitals.of(A).in_flight == 0
 
 
-@pytest.mark.parametrize("error", [CallerCancelled("Left."), DeadlineExceeded("Over.")])
+@pytest.mark.parametrize("error", [CallerCancelled("Left."), DeadlineExceeded("Over."), Outrun("Slow.")])
 def test_a_wait_in_vain_tells_how_long_it_takes_at_least(bench, error):
     bench.saw(A, 0.5)
     bench.end(bench.begin(A), 8.0, error)

@@ -100,6 +100,8 @@ const (
 	ErrorReason_ERROR_REASON_INTERRUPTED ErrorReason = 34
 	// FAILED_PRECONDITION: the call has passed too many proxies: some of them point at each other.
 	ErrorReason_ERROR_REASON_LOOP_DETECTED ErrorReason = 35
+	// CANCELLED: another attempt of the same call was faster; of attempts alone.
+	ErrorReason_ERROR_REASON_OUTRUN ErrorReason = 36
 )
 
 // Enum value maps for ErrorReason.
@@ -141,6 +143,7 @@ var (
 		33: "ERROR_REASON_CALLER_CANCELLED",
 		34: "ERROR_REASON_INTERRUPTED",
 		35: "ERROR_REASON_LOOP_DETECTED",
+		36: "ERROR_REASON_OUTRUN",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                   0,
@@ -179,6 +182,7 @@ var (
 		"ERROR_REASON_CALLER_CANCELLED":              33,
 		"ERROR_REASON_INTERRUPTED":                   34,
 		"ERROR_REASON_LOOP_DETECTED":                 35,
+		"ERROR_REASON_OUTRUN":                        36,
 	}
 )
 
@@ -492,7 +496,7 @@ const file_llmproxy_v1_error_proto_rawDesc = "" +
 	"\x14upstream_http_status\x18\x04 \x01(\x05R\x12upstreamHttpStatus\x120\n" +
 	"\x06reason\x18\x05 \x01(\x0e2\x18.llmproxy.v1.ErrorReasonR\x06reason\x123\n" +
 	"\alatency\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\alatency\x12(\n" +
-	"\x05usage\x18\a \x01(\v2\x12.llmproxy.v1.UsageR\x05usage*\xcb\n" +
+	"\x05usage\x18\a \x01(\v2\x12.llmproxy.v1.UsageR\x05usage*\xe4\n" +
 	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
@@ -531,7 +535,8 @@ const file_llmproxy_v1_error_proto_rawDesc = "" +
 	"\x1fERROR_REASON_RESOURCE_NOT_FOUND\x10 \x12!\n" +
 	"\x1dERROR_REASON_CALLER_CANCELLED\x10!\x12\x1c\n" +
 	"\x18ERROR_REASON_INTERRUPTED\x10\"\x12\x1e\n" +
-	"\x1aERROR_REASON_LOOP_DETECTED\x10#BJZHgithub.com/llmproxy-grpc/llmproxy-grpc/clients/go/llmproxy/v1;llmproxyv1b\x06proto3"
+	"\x1aERROR_REASON_LOOP_DETECTED\x10#\x12\x17\n" +
+	"\x13ERROR_REASON_OUTRUN\x10$BJZHgithub.com/llmproxy-grpc/llmproxy-grpc/clients/go/llmproxy/v1;llmproxyv1b\x06proto3"
 
 var (
 	file_llmproxy_v1_error_proto_rawDescOnce sync.Once

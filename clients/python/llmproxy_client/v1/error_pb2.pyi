@@ -99,6 +99,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: the proxy ended while the call ran; in records alone."""
     ERROR_REASON_LOOP_DETECTED: _ErrorReason.ValueType  # 35
     """FAILED_PRECONDITION: the call has passed too many proxies: some of them point at each other."""
+    ERROR_REASON_OUTRUN: _ErrorReason.ValueType  # 36
+    """CANCELLED: another attempt of the same call was faster; of attempts alone."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. google.rpc.ErrorInfo.reason is the name without its prefix; its domain is "llmproxy"."""
@@ -175,6 +177,8 @@ ERROR_REASON_INTERRUPTED: ErrorReason.ValueType  # 34
 """UNAVAILABLE: the proxy ended while the call ran; in records alone."""
 ERROR_REASON_LOOP_DETECTED: ErrorReason.ValueType  # 35
 """FAILED_PRECONDITION: the call has passed too many proxies: some of them point at each other."""
+ERROR_REASON_OUTRUN: ErrorReason.ValueType  # 36
+"""CANCELLED: another attempt of the same call was faster; of attempts alone."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
