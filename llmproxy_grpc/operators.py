@@ -1,6 +1,6 @@
 """The operators' side of a running server: what they see of its health, and how what they switch reaches the calls."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -88,7 +88,7 @@ class Operators:
             providers=self._current.provider_infos,
             state=self._tracker.state,
             setting=self._switchboard.setting,
-            probe=self._current.probe,
+            probe=self._probe,
             load=load,
             keeps=keeps,
         )
@@ -105,6 +105,10 @@ class Operators:
             now=lambda: datetime.now(UTC),
             publish=publish,
         )
+
+    async def _probe(self, names: Sequence[str]) -> None:
+        """Probes those of which no probe has told just now: who asks again and again must not multiply them."""
+        await self._current.probe([name for name in names if not self._tracker.just_probed(name)])
 
     def _facts(self) -> Mapping[str, ProviderFacts]:
         return {

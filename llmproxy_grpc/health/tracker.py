@@ -1,5 +1,6 @@
 """How each provider is: a pure state machine, fed by attempts and probes, with the clock passed in."""
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
@@ -18,6 +19,8 @@ from llmproxy_grpc.errors import (
 
 WINDOW: Final = 60.0
 """Seconds that an attempt or probe counts for the rates."""
+FRESH: Final = 10.0
+"""Seconds for which the result of a probe answers those who wish for one."""
 FAILURES_DOWN: Final = 3
 SUCCESSES_UP: Final = 2
 MOST_SAMPLES: Final = 512
@@ -57,6 +60,7 @@ class _Evidence(Struct):
     last_failure: datetime | None = None
     last_error: ProxyError | None = None
     last_traffic: float | None = None
+    probed_at: float = -math.inf
     recorded: int = 0
     rates: _Rates | None = None
 
@@ -114,6 +118,11 @@ class HealthTracker(CallObserver):
         evidence = self._evidence.get(provider)
         return None if evidence is None else evidence.last_traffic
 
+    def just_probed(self, provider: str) -> bool:
+        """Whether a probe of a provider, in whatever process, is so fresh that another would tell nothing new."""
+        evidence = self._evidence.get(provider)
+        return evidence is not None and self._clock() - evidence.probed_at < FRESH
+
     def keep(self, providers: Container[str]) -> None:
         """Forgets what was seen of the providers that are gone; what is in flight with them still is."""
         self._evidence = {name: evidence for name, evidence in self._evidence.items() if name in providers}
@@ -121,9 +130,14 @@ class HealthTracker(CallObserver):
 
     def probed(self, provider: str, error: ProxyError | None) -> None:
         """Takes the result of a probe, None for success, and tells those who listen."""
-        self.record(provider, error)
+        self.take_probe(provider, error)
         for listener in self._told_of_probes:
             listener(provider, error)
+
+    def take_probe(self, provider: str, error: ProxyError | None) -> None:
+        """Takes the result of a probe that another process made."""
+        self._of(provider).probed_at = self._clock()
+        self.record(provider, error)
 
     def listen_to_probes(self, listener: Callable[[str, ProxyError | None], None]) -> None:
         """Has `listener(provider, error)` called after each probe of this process."""

@@ -42,6 +42,7 @@ RESTS: Final[Mapping[str, type[UpstreamError]]] = {
 """The errors after which a target rests, by reason."""
 SLOW_START: Final = 15.0
 """Seconds in which a target that was ejected gets its share of the calls back."""
+BENCHES: Final = frozenset({OutageKind.BENCHED, OutageKind.REINSTATED})
 MOST_LINES: Final = 4096
 """Targets that are remembered; callers of direct models choose their names."""
 
@@ -156,10 +157,10 @@ class Circuits:
 
     def learn(self, outage: Outage) -> None:
         """Takes what another process has seen."""
-        if outage.kind is OutageKind.BENCHED and not outage.upstream_model:
+        if outage.kind in BENCHES and not outage.upstream_model:
             for credential in self._of(outage.provider):
                 if credential.index == outage.credential:
-                    credential.benched_until = max(credential.benched_until, outage.until)
+                    credential.benched_until = _benched_until(credential, outage)
             return
         line = self.line(Target(outage.provider, outage.upstream_model))
         if outage.kind is OutageKind.EJECTED:
@@ -217,9 +218,7 @@ class Circuits:
         breaker = permit.circuit.breaker
         closed = breaker.closed
         permit.streak = breaker.succeed(self._clock(), permit.probe, slow=slow)
-        if permit.circuit.benched(self._clock()):
-            # Whoever answers by a credential that he has refused takes it again.
-            permit.circuit.benched_until = permit.circuit.credential.benched_until = -math.inf
+        self._reinstate(target, permit.circuit)
         if breaker.closed is not closed:
             self._changed(target, permit.circuit)
 
@@ -278,6 +277,14 @@ class Circuits:
             )
         self._tell(_outage(OutageKind.BENCHED, target, circuit, until))
 
+    def _reinstate(self, target: Target, circuit: Circuit) -> None:
+        """Whoever answers by a credential that he has refused takes it again."""
+        now = self._clock()
+        for benched, where in ((circuit, target), (circuit.credential, Target(target.provider, ""))):
+            if now < benched.benched_until:
+                benched.benched_until = -math.inf
+                self._tell(_outage(OutageKind.REINSTATED, where, circuit, now))
+
     def _changed(self, target: Target, circuit: Circuit) -> None:
         """Tells, once, that a circuit has opened or closed."""
         breaker, now = circuit.breaker, self._clock()
@@ -308,10 +315,14 @@ def _take(circuit: Circuit, outage: Outage) -> None:
             if outage.until > circuit.rests_until:
                 circuit.rests_until = outage.until
                 circuit.rests_for = RESTS.get(outage.reason, UpstreamRateLimited)
-        case OutageKind.BENCHED:
-            circuit.benched_until = max(circuit.benched_until, outage.until)
+        case OutageKind.BENCHED | OutageKind.REINSTATED:
+            circuit.benched_until = _benched_until(circuit, outage)
         case _:
             pass
+
+
+def _benched_until(benched: Circuit | Credential, outage: Outage) -> float:
+    return max(benched.benched_until, outage.until) if outage.kind is OutageKind.BENCHED else -math.inf
 
 
 def _outage(kind: OutageKind, target: Target, circuit: Circuit, until: float, reason: str = "") -> Outage:

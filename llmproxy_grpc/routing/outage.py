@@ -16,6 +16,8 @@ class OutageKind(Enum):
     """The provider wants to be left alone: it limits our rate, is overloaded, or our quota is spent."""
     BENCHED = "benched"
     """The provider refuses the credential."""
+    REINSTATED = "reinstated"
+    """The provider takes the credential again."""
     EJECTED = "ejected"
     """It does much worse than the model's other targets."""
 

@@ -25,6 +25,11 @@ class News(Struct, frozen=True):
     outage: Outage
 
 
+ENDED: Final[Mapping[OutageKind, OutageKind]] = {
+    OutageKind.CLOSED: OutageKind.OPEN,
+    OutageKind.REINSTATED: OutageKind.BENCHED,
+}
+"""The good news, and the bad that each puts an end to."""
 DECODER: Final = msgspec.msgpack.Decoder(News)
 
 
@@ -68,7 +73,7 @@ class Outages:
 
 def _key(outage: Outage) -> str:
     """Names what the news are about, so that later news replace earlier ones."""
-    about = OutageKind.OPEN if outage.kind is OutageKind.CLOSED else outage.kind
+    about = ENDED.get(outage.kind, outage.kind)
     return f"{PREFIX}{about.value}/{outage.provider}/{outage.credential}/{outage.upstream_model}"
 
 

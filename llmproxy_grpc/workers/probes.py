@@ -21,7 +21,7 @@ def share_probes(table: SharedTable, tracker: HealthTracker, monitor: Monitor) -
 
     def take(key: str, value: bytes, _seconds: float) -> None:
         provider, reason = key.removeprefix(PREFIX), value.decode()
-        tracker.record(provider, _error_of(reason) if reason else None)
+        tracker.take_probe(provider, _error_of(reason) if reason else None)
         monitor.postpone(provider)
 
     table.subscribe(PREFIX, take)

@@ -1,4 +1,5 @@
 import asyncio
+import math
 import time
 
 import grpc
@@ -92,15 +93,29 @@ async def test_health_shows_the_provider_and_what_it_learned(serve):
         assert error.fields == ["providers[0]"]
 
 
+async def probed(server):
+    """What a probe says, the one before being old news."""
+    server.app._tracker._of("scripted").probed_at = -math.inf
+    return await server.stub.Health(health_pb2.HealthRequest(probe=True))
+
+
+async def test_whoever_wishes_for_probes_one_after_the_other_is_answered_from_the_last(serve):
+    async with serve() as server:
+        for _ in range(20):
+            health = await server.stub.Health(health_pb2.HealthRequest(probe=True))
+            assert health.providers[0].HasField("last_success_time")
+        assert server.scripted.probes == 1
+
+
 async def test_a_probe_asks_now(serve):
     async with serve() as server:
         server.scripted.probe_error = UpstreamServerError("It failed.")
         for _ in range(3):
-            health = await server.stub.Health(health_pb2.HealthRequest(probe=True))
+            health = await probed(server)
         assert health.providers[0].status == health_pb2.SERVING_STATUS_NOT_SERVING
         server.scripted.probe_error = None
         for _ in range(2):
-            health = await server.stub.Health(health_pb2.HealthRequest(probe=True))
+            health = await probed(server)
         assert health.providers[0].status == health_pb2.SERVING_STATUS_SERVING
 
 

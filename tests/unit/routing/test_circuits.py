@@ -2,7 +2,6 @@
 
 from random import Random
 
-import msgspec
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -24,7 +23,6 @@ from llmproxy_grpc.routing.breaker import State
 from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.circuits import MOST_LINES, Circuits
 from llmproxy_grpc.routing.outage import Outage, OutageKind
-from llmproxy_grpc.workers.outages import DECODER, News
 from tests.fakes.clock import FakeClock
 
 A, B = Target("a", "m"), Target("a", "other")
@@ -254,43 +252,6 @@ def test_who_rests_does_so_for_a_reason(kinds, told):
     for target, kind in zip(targets, kinds, strict=True):
         circle.attempt(kind("x"), target)
     assert type(circle.circuits.refusal(targets)) is told
-
-
-def test_what_one_process_tells_another_learns():
-    one, other = Circle(credentials=2), Circle(credentials=2)
-    one.attempt(UpstreamRateLimited("Slow down.", retry_after=9))
-    one.attempt(refused(401), B)
-    for _ in range(5):
-        one.attempt(FAILED, Target("a", "third"))
-    for news in one.told:
-        other.circuits.learn(news)
-    assert [other.attempt() for _ in range(2)] == [1, 1]
-    assert {other.attempt(target=B) for _ in range(2)} == {1}
-    assert other.told == []
-    assert one.circuits.states() == other.circuits.states() == {"a": State.OPEN}
-
-
-@pytest.mark.parametrize("kind", [errors.UpstreamRateLimited, errors.UpstreamOverloaded, errors.UpstreamQuotaExhausted])
-def test_a_rest_that_another_process_tells_of_is_refused_for_the_same_reason(kind):
-    one, other = Circle(), Circle()
-    for earlier in (UpstreamRateLimited("x"), errors.UpstreamQuotaExhausted("x")):  # neither is the reason any more
-        other.attempt(earlier)
-        other.clock.advance(60.0)
-        one.clock.advance(60.0)
-    one.attempt(kind("x", retry_after=9))
-    for news in one.told:
-        other.circuits.learn(DECODER.decode(msgspec.msgpack.encode(News(b"", news))).outage)
-    mine, theirs = one.circuits.refusal([A]), other.circuits.refusal([A])
-    assert (type(theirs), theirs.message, theirs.retry_after) == (kind, mine.message, mine.retry_after)
-
-
-def test_a_shorter_rest_elsewhere_does_not_change_why_a_target_rests():
-    one, other = Circle(), Circle()
-    one.attempt(UpstreamRateLimited("x"))
-    other.attempt(errors.UpstreamQuotaExhausted("x"))
-    for news in one.told:
-        other.circuits.learn(news)
-    assert type(other.circuits.refusal([A])) is errors.UpstreamQuotaExhausted
 
 
 def test_a_reload_keeps_what_is_known_of_providers_that_stay_as_they_were():

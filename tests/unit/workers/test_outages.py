@@ -80,6 +80,14 @@ def test_a_late_worker_learns_that_a_circuit_is_closed_and_nothing_of_its_outage
     assert [news.kind for news in crew.start().learned] == [OutageKind.CLOSED]
 
 
+def test_a_late_worker_learns_that_a_credential_is_taken_again_and_nothing_of_its_bench():
+    crew = Crew()
+    teller = crew.start()
+    for kind in (OutageKind.BENCHED, OutageKind.REINSTATED):
+        teller.outages.tell(outage(kind, model=""))
+    assert [news.kind for news in crew.start().learned] == [OutageKind.REINSTATED]
+
+
 def test_news_of_other_kinds_models_and_credentials_stand_beside_each_other():
     crew = Crew()
     teller = crew.start()

@@ -4,7 +4,7 @@ import pytest
 
 from llmproxy_grpc.errors import CredentialsRejected, UpstreamServerError
 from llmproxy_grpc.health.monitor import Monitor
-from llmproxy_grpc.health.tracker import HealthTracker
+from llmproxy_grpc.health.tracker import FRESH, HealthTracker
 from llmproxy_grpc.workers.probes import share_probes
 from llmproxy_grpc.workers.shared import SharedTable
 from tests.fakes.clock import FakeClock
@@ -53,6 +53,16 @@ def test_all_together_probe_about_once_an_interval():
     crew = Crew(4)
     crew.after(600)
     assert 600 / INTERVAL * 0.8 <= len(crew.probes) <= 600 / INTERVAL * 1.3
+
+
+def test_all_know_when_one_has_probed():
+    crew = Crew(2)
+    assert [tracker.just_probed("a") for tracker in crew.trackers] == [False, False]
+    crew.trackers[0].probed("a", None)
+    crew.clock.advance(FRESH - 1)
+    assert [tracker.just_probed("a") for tracker in crew.trackers] == [True, True]
+    crew.clock.advance(1)
+    assert [tracker.just_probed("a") for tracker in crew.trackers] == [False, False]
 
 
 def test_all_learn_what_one_finds_out():

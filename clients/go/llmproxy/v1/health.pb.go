@@ -148,7 +148,7 @@ type HealthRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only these providers; empty means all.
 	Providers []string `protobuf:"bytes,1,rep,name=providers,proto3" json:"providers,omitempty"`
-	// Probe now, without generating a token; needs the admin scope.
+	// Probe now, without generating a token; needs the admin scope. A probe of the last ten seconds counts as one now.
 	Probe         bool `protobuf:"varint,2,opt,name=probe,proto3" json:"probe,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

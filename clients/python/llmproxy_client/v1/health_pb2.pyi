@@ -91,7 +91,7 @@ class HealthRequest(_message.Message):
     PROVIDERS_FIELD_NUMBER: _builtins.int
     PROBE_FIELD_NUMBER: _builtins.int
     probe: _builtins.bool
-    """Probe now, without generating a token; needs the admin scope."""
+    """Probe now, without generating a token; needs the admin scope. A probe of the last ten seconds counts as one now."""
     @_builtins.property
     def providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only these providers; empty means all."""
