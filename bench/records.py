@@ -6,7 +6,6 @@ spooled is then moved into a store, by itself and against the clock.
 
 import argparse
 import functools
-import os
 import statistics
 import sys
 import tempfile
@@ -20,8 +19,8 @@ from bench.__main__ import CONFIGURATION, Bench
 from bench.measure import Round
 from bench.processes import cores, raise_file_limit, running
 from bench.scenarios import BURST, CHAT, shortened
+from llmproxy_grpc.records.election import elect
 from llmproxy_grpc.records.ingester import Ingester
-from llmproxy_grpc.records.ingesting import lock
 from llmproxy_grpc.records.lines import openai_chat_line
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.quarantine import Quarantine
@@ -80,7 +79,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="llmproxy-bench-") as directory, ExitStack() as stack:
         folder = Path(directory)
         places = Places(folder / "held")
-        held = lock(places.ingester_lock)
+        office = elect(places.ingester_lock)
         stand_in = [sys.executable, "-m", "bench.stand_in"]
         server = stack.enter_context(running(stand_in, core=cores()[1], log=folder / "stand_in.log"))
         bench = Bench(server.addresses["http"], directory=folder)
@@ -95,8 +94,8 @@ def main() -> None:
                     more = cpu - measured[OFF][0]
                     print(f"| {load.title} | {name} | {cpu:.0f} µs | {more:+.0f} µs | {median:.2f} ms | {rate:.0f} |")
                 costs[load.name] = measured[OFF][0]
-        if held is not None:
-            os.close(held)
+        if office is not None:
+            office.resign()
         moved, seconds, cpu = ingestion(places)
         each = cpu / moved * MICROSECONDS
         print(f"\nIngestion alone: {moved / seconds:.0f} records/s, {each:.0f} µs of CPU a record,")

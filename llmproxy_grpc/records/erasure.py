@@ -1,13 +1,12 @@
 """Erases records for good, beside a running server or without one: from the spool, the store, quarantine and plans."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from llmproxy_grpc.records.election import elect
 from llmproxy_grpc.records.ingester import Ingester
-from llmproxy_grpc.records.ingesting import lock
 from llmproxy_grpc.records.lines import openai_chat_line
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.quarantine import Quarantine
@@ -66,8 +65,8 @@ def _empty_spool(places: Places, writer: RecordWriter, patience: float, clock_us
     while waiting & {segment.name for segment in segments(places.spool)}:
         if time.monotonic() > ends_at:
             raise StoreUnavailable("the spool was not emptied in time, so nothing was erased: is the store available?")
-        held = lock(places.ingester_lock)
-        if held is None:
+        office = elect(places.ingester_lock)
+        if office is None:
             time.sleep(POLL)  # a server ingests
             continue
         try:
@@ -82,4 +81,4 @@ def _empty_spool(places: Places, writer: RecordWriter, patience: float, clock_us
             if not ingester.move():
                 time.sleep(POLL)
         finally:
-            os.close(held)
+            office.resign()

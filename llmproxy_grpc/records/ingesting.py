@@ -1,12 +1,9 @@
 """The thread that ingests: one of all workers is elected, and goes on until it is told to stop, whatever fails."""
 
-import fcntl
-import os
 import random
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -14,6 +11,7 @@ from msgspec import Struct
 
 from llmproxy_grpc.records.ballast import Ballast
 from llmproxy_grpc.records.codec import RenderLine
+from llmproxy_grpc.records.election import Office, elect
 from llmproxy_grpc.records.ingester import Ingester
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.quarantine import Quarantine
@@ -100,23 +98,23 @@ class Ingesting:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            held = lock(self._places.ingester_lock)
-            if held is None:
+            office = elect(self._places.ingester_lock)
+            if office is None:
                 self.available = not self._stale()
                 self._stop.wait(ELECTION)
                 continue
             self.leading = True
             try:
-                self._lead()
+                self._lead(office)
             finally:
                 self.leading = False
-                os.close(held)
+                office.resign()
 
-    def _lead(self) -> None:
+    def _lead(self, office: Office) -> None:
         """Ingests until it is told to stop; every failure is followed by a pause and a new connection."""
-        while not self._stop.is_set():
+        while office.stands and not self._stop.is_set():
             try:
-                self._ingest()
+                self._ingest(office)
             except StoreUnfit as error:
                 self._failed("store_unfit", error)
                 self._stop.wait(UNFIT_PAUSE)
@@ -132,7 +130,7 @@ class Ingesting:
                 self._failed("ingester_bug", error)
                 self._wait()
 
-    def _ingest(self) -> None:
+    def _ingest(self, office: Office) -> None:
         writer = self._open_store().writer()
         try:
             ingester = Ingester(
@@ -143,7 +141,7 @@ class Ingesting:
                 render=self._manners.render,
                 clock_us=lambda: int(self._manners.wall() * MICROSECONDS),
             )
-            while not self._stop.is_set():
+            while office.stands and not self._stop.is_set():
                 if self._still_full(writer):
                     self._wait()
                     continue
@@ -152,7 +150,8 @@ class Ingesting:
                 self._beside(ingester, writer)
                 if moved < FEW:
                     self._stop.wait(self._manners.poll)
-            self._finish(ingester)
+            if office.stands:
+                self._finish(ingester)
         finally:
             writer.close()
 
@@ -174,6 +173,7 @@ class Ingesting:
     def _beside(self, ingester: Ingester, writer: RecordWriter) -> None:
         now = time.monotonic()
         if now >= self._next_burial:
+            writer.check()
             ingester.bury()
             self._next_burial = now + BURIALS
         if now >= self._next_retention:
@@ -219,21 +219,6 @@ class Ingesting:
         """Waits, longer each time, and never as long as another host would."""
         self._stop.wait(self._pause * (0.5 + self._manners.chance() / 2))
         self._pause = min(LONGEST_PAUSE, self._pause * 2)
-
-
-def lock(path: Path) -> int | None:
-    """Takes the lock of the one that ingests; None if another process has it, or there is no place for it."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def _told(error: Exception) -> str:

@@ -1,12 +1,23 @@
 """Where everything lies in the folder of the records."""
 
 import errno
+import os
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """A disk that is full: it may have room again, so nobody gives up for it."""
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one at its path; who has moved or deleted it has told nobody."""
+    mine = os.fstat(descriptor)
+    try:
+        there = path.stat()
+    except OSError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
 
 
 class Places:

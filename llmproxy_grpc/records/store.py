@@ -191,6 +191,14 @@ class RecordWriter(Protocol):
         """Deletes records for good, down to the bytes of the files; returns how many there were."""
         ...
 
+    def check(self) -> None:
+        """Sees that this is still the store that others find; `write` does so by itself.
+
+        Raises:
+            StoreUnavailable: It is not; open it anew.
+        """
+        ...
+
     def tidy(self) -> None:
         """Gives freed room back and folds the write-ahead log away, as far as readers allow."""
         ...

@@ -9,6 +9,7 @@ import pytest
 
 from llmproxy_grpc.records import ingesting
 from llmproxy_grpc.records.ballast import Ballast
+from llmproxy_grpc.records.election import elect
 from llmproxy_grpc.records.end_users import EndUsers, read_key
 from llmproxy_grpc.records.ingesting import Ingesting, Manners
 from llmproxy_grpc.records.places import Places
@@ -111,7 +112,7 @@ async def test_old_records_are_deleted(tmp_path):
 
 async def test_one_that_does_not_ingest_sees_that_nobody_does(tmp_path, monkeypatch):
     places = Places(tmp_path)
-    held = ingesting.lock(places.ingester_lock)
+    office = elect(places.ingester_lock)
     spooled(places, an_end())
     with ingesting_in(places) as one:
         await until(lambda: not one.leading)
@@ -119,12 +120,12 @@ async def test_one_that_does_not_ingest_sees_that_nobody_does(tmp_path, monkeypa
         old = next(places.spool.iterdir())
         os.utime(old, (1, 1))
         await until(lambda: not one.available)
-    os.close(held)
+    office.resign()
 
 
 async def test_a_segment_that_is_still_written_to_tells_nothing_however_old_it_is(tmp_path):
     places = Places(tmp_path)
-    held = ingesting.lock(places.ingester_lock)
+    office = elect(places.ingester_lock)
     places.spool.mkdir(parents=True)
     path = places.spool / "000-a-00000001.spool"
     writing = create_locked(path)
@@ -134,7 +135,7 @@ async def test_a_segment_that_is_still_written_to_tells_nothing_however_old_it_i
         assert one.available
         os.close(writing)
         await until(lambda: not one.available)
-    os.close(held)
+    office.resign()
 
 
 async def test_deleting_what_is_old_does_not_keep_records_waiting_when_it_fails(tmp_path, monkeypatch):

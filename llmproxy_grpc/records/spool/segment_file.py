@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from llmproxy_grpc.records.places import is_at
 from llmproxy_grpc.records.spool.segments import SUFFIX, create_locked, sync_folder
 
 
@@ -23,7 +24,8 @@ class SegmentFile:
 
     def __init__(self, folder: Path, worker: str, number: int) -> None:
         self._folder = folder
-        self._descriptor: int = create_locked(folder / f"{worker}-{number:08d}{SUFFIX}")
+        self._path = folder / f"{worker}-{number:08d}{SUFFIX}"
+        self._descriptor: int = create_locked(self._path)
         self.number: Final = number
         self.size = 0
         self.born = time.monotonic()
@@ -70,9 +72,8 @@ class SegmentFile:
             self._synced = size
 
     def gone(self) -> bool:
-        """Whether somebody has taken the file away."""
-        with self._closing:
-            return not self._closed and os.fstat(self._descriptor).st_nlink == 0
+        """Whether somebody has moved or deleted the file; to be asked before it is closed."""
+        return not is_at(self._descriptor, self._path)
 
     def close(self) -> None:
         """Closes it: from now on it is complete."""

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -136,6 +137,8 @@ class SpoolWriter:
     def _write(self, batch: list[Offer]) -> None:
         if self._keeper.renewal_due():
             self._renew()
+            with suppress(OSError):  # then the next frame tells
+                self._show_life()
         room = self._keeper.room
         if room is Room.NONE:
             self._drop(batch, Loss.SPOOL_FULL)
@@ -169,25 +172,35 @@ class SpoolWriter:
 
     def _append(self, data: bytes) -> None:
         """Appends, and syncs if need be; begins a segment before and ends it behind if that is due."""
+        segment = self._appended(data)
+        if segment.gone():  # asked behind the write: what was there then is in a file that others find
+            self._renew()
+            segment = self._appended(data)
+        if self._durable:
+            segment.sync()
+        self._keeper.grown(len(data), segment)
+        if segment.size >= self._segment_bytes:
+            self._renew()
+
+    def _appended(self, data: bytes) -> SegmentFile:
         if self._segment is not None and not self._segment.sound:
             self._renew()
         if self._segment is None:
             self._segment = self._begin()
         self._segment.append(data)
-        if self._durable:
-            self._segment.sync()
-        self._keeper.grown(len(data), self._segment)
-        if self._segment.size >= self._segment_bytes:
-            self._renew()
+        return self._segment
 
     def _begin(self) -> SegmentFile:
+        self._show_life()
+        self._number += 1
+        return SegmentFile(self._folder, self._name, self._number)
+
+    def _show_life(self) -> None:
         alive = self._folder / (self._name + ALIVE)
         if self._alive is None or not alive.exists():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._let_go()
             self._alive = create_locked(alive)
-        self._number += 1
-        return SegmentFile(self._folder, self._name, self._number)
 
     def _let_go(self) -> None:
         if self._alive is not None:

@@ -1,5 +1,6 @@
 """Connections to the file: how they are set up, and one transaction of theirs."""
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,19 @@ def connect_reader(path: Path) -> apsw.Connection:
         connection.close()
         raise
     return connection
+
+
+def is_in_place(connection: apsw.Connection) -> bool:
+    """Whether the file that is open is still the one at its path."""
+    moved = ctypes.c_int()
+    connection.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, ctypes.addressof(moved))
+    return not moved.value
+
+
+def fold_log(connection: apsw.Connection) -> bool:
+    """Moves all of the write-ahead log into the file and empties it; False if a reader holds it up."""
+    busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
+    return not busy
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import apsw
 import msgspec
 
 from llmproxy_grpc.records.rows import EVERY_TENANT
-from llmproxy_grpc.records.sqlite.connection import transaction
+from llmproxy_grpc.records.sqlite.connection import fold_log, transaction
 from llmproxy_grpc.records.store import Erase, Row, StoreUnavailable
 
 AT_ONCE: Final = 500
@@ -64,8 +64,7 @@ class Deletion:
     def _empty_log(self) -> None:
         """Empties the write-ahead log, which holds what was deleted; a reader may hold it up for a moment."""
         for _ in range(TRIES):
-            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
-            if not busy:
+            if fold_log(self._connection):
                 return
         raise StoreUnavailable("erased, but a reader holds the log in which the bytes still are: erase again")
 

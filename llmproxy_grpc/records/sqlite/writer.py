@@ -19,10 +19,10 @@ from llmproxy_grpc.records.rows import (
     new_feedback,
     packed_bodies,
 )
-from llmproxy_grpc.records.sqlite.connection import transaction
+from llmproxy_grpc.records.sqlite.connection import fold_log, is_in_place, transaction
 from llmproxy_grpc.records.sqlite.deletion import Deletion
 from llmproxy_grpc.records.sqlite.faults import faults_told
-from llmproxy_grpc.records.store import Batch, Erase, Row, Written
+from llmproxy_grpc.records.store import Batch, Erase, Row, StoreUnavailable, Written
 
 _INSERT: Final = f"INSERT INTO record ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - names of our own fields
 _IN_ONE_STATEMENT: Final = 500
@@ -51,6 +51,7 @@ class SqliteWriter:
             self._calls(batch)
             self._connection.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?)", batch.progress.items())
             self._connection.executemany("DELETE FROM segment WHERE name = ?", [(name,) for name in batch.forget])
+        self.check()  # behind the commit, for nobody will ever read what went into a file that is gone
         return Written(records, feedback, repeated + again, erased, void)
 
     def progress(self) -> dict[str, int]:
@@ -87,11 +88,19 @@ class SqliteWriter:
         with faults_told():
             return Deletion(self._connection).erase(what, reason, self._clock_us())
 
+    def check(self) -> None:
+        """Sees that the file is where others look for it."""
+        with faults_told():
+            if is_in_place(self._connection):
+                return
+            fold_log(self._connection)  # it stays at its path, where it would be taken for that of the next file
+        raise StoreUnavailable("the file was moved or deleted; a new one is made")
+
     def tidy(self) -> None:
         """Gives freed pages back and empties the write-ahead log, as far as readers allow."""
         with faults_told():
             self._connection.execute("PRAGMA incremental_vacuum").fetchall()
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            fold_log(self._connection)
 
     def close(self) -> None:
         """Closes the connection."""
