@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from llmproxy_grpc.records.codec import RenderLine, entry_of, feedback_of, interrupted, open_call_of
 from llmproxy_grpc.records.links import linked
 from llmproxy_grpc.records.quarantine import Quarantine
-from llmproxy_grpc.records.record import Entry, Feedback, OpenCall
-from llmproxy_grpc.records.spool.entries import Began, Ended, decode
+from llmproxy_grpc.records.record import Entry, Feedback, OpenCall, parse_id
+from llmproxy_grpc.records.spool.entries import Began, Dropped, Ended, Judged, decode
 from llmproxy_grpc.records.spool.reading import Portion, read_portion
 from llmproxy_grpc.records.spool.segments import Segment, segments, workers_alive
 from llmproxy_grpc.records.store import Batch, RecordWriter, StoreRefused, Written
@@ -144,16 +144,19 @@ class Ingester:
 
     def _understand(self, payload: bytes, worker: str, haul: _Haul) -> None:
         said = decode(payload)
+        if isinstance(said, Ended | Dropped):
+            self._close(parse_id(said.id), haul)
         if isinstance(said, Ended):
-            entry = entry_of(said, self._render)
-            haul.entries.append((entry, payload))
-            if haul.opened.pop(entry.record.id, None) is None and entry.record.id in self._open:
-                haul.closed.append(entry.record.id)
+            haul.entries.append((entry_of(said, self._render), payload))
         elif isinstance(said, Began):
             call = open_call_of(said, worker)
             haul.opened[call.id] = call
-        else:
+        elif isinstance(said, Judged):
             haul.feedback.append((feedback_of(said), payload))
+
+    def _close(self, call_id: bytes, haul: _Haul) -> None:
+        if haul.opened.pop(call_id, None) is None and call_id in self._open:
+            haul.closed.append(call_id)
 
     def _commit(self, haul: _Haul) -> None:
         entries = linked([entry for entry, _ in haul.entries], self._writer.parents)

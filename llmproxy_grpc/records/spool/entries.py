@@ -1,4 +1,4 @@
-"""What a frame of the spool says: a call has begun, a call has ended, somebody has judged.
+"""What a frame of the spool says: a call has begun, a call has ended, with its record or without, somebody has judged.
 
 Fields are written by position: new ones go to the end, with a default, and none is ever taken out.
 """
@@ -62,6 +62,12 @@ class Ended(Struct, frozen=True, array_like=True, tag="ended", kw_only=True):
         return len(self.request) + len(self.response) + sum(map(len, self.events))
 
 
+class Dropped(Struct, frozen=True, array_like=True, tag="dropped"):
+    """A call has ended, and its record was dropped: nothing is stored of it, and it was not interrupted."""
+
+    id: str
+
+
 class Judged(Struct, frozen=True, array_like=True, tag="judged"):
     """Somebody has judged a record; fields as of Feedback."""
 
@@ -76,7 +82,7 @@ class Judged(Struct, frozen=True, array_like=True, tag="judged"):
     created_at: int
 
 
-Said = Began | Ended | Judged
+Said = Began | Ended | Dropped | Judged
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Said)

@@ -12,6 +12,7 @@ import structlog
 from msgspec import Struct
 
 from llmproxy_grpc.records.places import FULL
+from llmproxy_grpc.records.spool.begins import Begins
 from llmproxy_grpc.records.spool.entries import Ended, Said, encode
 from llmproxy_grpc.records.spool.frames import frame
 from llmproxy_grpc.records.spool.keeper import Keeper
@@ -71,6 +72,9 @@ class SpoolWriter:
         self._queue: SimpleQueue[Sequence[Offer] | None] = SimpleQueue()
         self._offered_frames = self._offered_bytes = 0
         self._taken_frames = self._taken_bytes = 0
+        self._begins = Begins()
+        self._owed: list[Offer] = []
+        """Ends whose records were dropped, to be written as soon as anything can be."""
         self._segment: SegmentFile | None = None
         self._number = 0
         self._alive: int | None = None
@@ -85,10 +89,11 @@ class SpoolWriter:
     def put(self, offers: Sequence[Offer]) -> None:
         """Hands frames over, at once: those that no longer fit into memory lose their content, or are dropped."""
         if self._offered_frames - self._taken_frames >= MOST_FRAMES:
-            self._drop(offers, Loss.QUEUE_FULL)
-            return
-        if self._offered_bytes - self._taken_bytes >= MOST_BYTES:
+            # Not bounded here: of each call that runs there is one at most.
+            offers = self._drop(offers, Loss.QUEUE_FULL)
+        elif self._offered_bytes - self._taken_bytes >= MOST_BYTES:
             offers = [self._stripped(offer) for offer in offers]
+        self._begins.offered([offer.said for offer in offers])
         self._offered_frames += len(offers)
         self._offered_bytes += sum([offer.size for offer in offers])
         self._queue.put(offers)
@@ -115,7 +120,7 @@ class SpoolWriter:
                 self._write(batch)
             except Exception as error:  # noqa: BLE001 - a thread that dies would take the records of every later call along
                 log.error("spool_bug", error=type(error).__name__)
-                self._drop(batch, Loss.SPOOL_FAILED)
+                self._owed += self._drop(batch, Loss.SPOOL_FAILED)
             self._taken_frames += len(batch)
             self._taken_bytes += sum([offer.size for offer in batch])
         self._renew()
@@ -141,11 +146,11 @@ class SpoolWriter:
                 self._show_life()
         room = self._keeper.room
         if room is Room.NONE:
-            self._drop(batch, Loss.SPOOL_FULL)
-            return
-        if room is Room.TIGHT:
+            batch = self._drop(batch, Loss.SPOOL_FULL)
+        elif room is Room.TIGHT:
             batch = [self._stripped(offer) for offer in batch]
-        batch, frames = self._encoded(batch)
+        owed, self._owed = self._owed, []
+        batch, frames = self._encoded([*owed, *batch])
         if not batch:
             return
         try:
@@ -154,7 +159,7 @@ class SpoolWriter:
             self._keeper.failed()
             self._salvage(batch, error)
             return
-        self._told([offer.waiter for offer in batch if offer.waiter is not None], written=True)
+        self._written(batch)
 
     def _encoded(self, batch: Sequence[Offer]) -> tuple[list[Offer], list[bytes]]:
         """The frames; what cannot be written down is a bug, and takes nobody else along."""
@@ -165,7 +170,7 @@ class SpoolWriter:
                 frames.append(frame(encode(offer.said)))
             except (TypeError, ValueError, OverflowError) as error:
                 log.error("spool_bug", error=type(error).__name__)
-                self._drop([offer], Loss.SPOOL_FAILED)
+                self._owed += self._drop([offer], Loss.SPOOL_FAILED)
             else:
                 offers.append(offer)
         return offers, frames
@@ -221,10 +226,9 @@ class SpoolWriter:
             try:
                 self._append(frame(encode(offer.said)))
             except OSError:
-                self._drop(batch[index:], loss)
+                self._owed += self._drop(batch[index:], loss)
                 return
-            if offer.waiter is not None:
-                self._told([offer.waiter], written=True)
+            self._written([offer])
 
     def _stripped(self, offer: Offer) -> Offer:
         said = offer.said
@@ -233,10 +237,17 @@ class SpoolWriter:
         self._tally.strip()
         return Offer(self._bare(said), offer.waiter)
 
-    def _drop(self, offers: Sequence[Offer], loss: Loss) -> None:
-        self._tally.drop(loss, sum(isinstance(offer.said, Ended) for offer in offers))
-        self._told([offer.waiter for offer in offers if offer.waiter is not None], written=False)
+    def _written(self, offers: Sequence[Offer]) -> None:
+        self._begins.written([offer.said for offer in offers])
+        self._told(offers, written=True)
 
-    def _told(self, waiters: Sequence[Any], *, written: bool) -> None:
+    def _drop(self, offers: Sequence[Offer], loss: Loss) -> list[Offer]:
+        """Counts what is lost; gives what is to be written in its place."""
+        self._tally.drop(loss, sum(isinstance(offer.said, Ended) for offer in offers))
+        self._told(offers, written=False)
+        return [Offer(said) for said in self._begins.dropped([offer.said for offer in offers])]
+
+    def _told(self, offers: Sequence[Offer], *, written: bool) -> None:
+        waiters = [offer.waiter for offer in offers if offer.waiter is not None]
         if waiters:
             self._tell(waiters, written)
