@@ -49,6 +49,7 @@ from llmproxy_grpc.server.interceptors.observation import Observation
 from llmproxy_grpc.server.interceptors.onward import onward
 from llmproxy_grpc.server.interceptors.recording import RECORDED, recording
 from llmproxy_grpc.server.interceptors.request_id import request_id
+from llmproxy_grpc.server.lasting import Lasting
 from llmproxy_grpc.server.models import ModelsServicer
 from llmproxy_grpc.server.readiness import Phase, Readiness
 from llmproxy_grpc.server.recorded import recorded_servicers
@@ -120,7 +121,8 @@ class App:
             memory=Memory(loaded.config.grpc.workers).level,
             config=lambda: self._current.config().shedding,
         )
-        self._admission = Admission(self._current.config, self._pressure, clock)
+        self._unkept = Lasting(lambda: self._keeping is not None and not self._keeping.recorder.promises, clock)
+        self._admission = Admission(self._current.config, self._pressure, clock, refused_before=self._unkept.look)
         underway = Underway()
         self._operators = Operators(
             self._current,
@@ -360,6 +362,7 @@ class App:
             self._metrics.tasks(len(asyncio.all_tasks()))
             self._metrics.providers_up({name: self._tracker.serving(name) for name in self._runtime.providers})
             self._metrics.circuits(self._current.circuits())
+            self._unkept.look()
             if (keeping := self._keeping) is not None:
                 with suppress(OSError):  # a folder that cannot be read must not end what tells of the providers
                     self._metrics.spooled(keeping.spooled_bytes())

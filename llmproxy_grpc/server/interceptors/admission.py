@@ -42,12 +42,20 @@ class Admission:
         config: The configuration in force.
         pressure: Which calls are refused because the process has trouble.
         clock: Monotonic seconds.
+        refused_before: Whether calls have been refused for long before they came here.
     """
 
-    def __init__(self, config: Callable[[], Config], pressure: Pressure, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        pressure: Pressure,
+        clock: Callable[[], float],
+        refused_before: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._config = config
         self._pressure = pressure
         self._clock = clock
+        self._refused_before = refused_before
         self._running: dict[asyncio.Task[None], Call] = {}
         self._gates: dict[str, Gate] = {}
         self._refusals: dict[str, _Refusals] = {}
@@ -103,7 +111,8 @@ class Admission:
         for method, refusals in list(self._refusals.items()):
             if self.running(method) < self.limit and now - refusals.last > QUIET:
                 del self._refusals[method]
-        return any(now - refusals.first > OVERLOADED_AFTER for refusals in self._refusals.values())
+        lasting = any(now - refusals.first > OVERLOADED_AFTER for refusals in self._refusals.values())
+        return lasting or self._refused_before()
 
     def evict(self) -> int:
         """Ends every call in flight, and every one that waits or still comes, with DRAINING; returns how many ran."""

@@ -11,10 +11,15 @@ import aiohttp
 import apsw
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2 as standard
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from llmproxy_grpc._gen.v1 import health_pb2
+from llmproxy_grpc.records.spool import keeper
+from llmproxy_grpc.records.spool.room import Room
 from llmproxy_grpc.records.spool.segment_file import SegmentFile
 from llmproxy_grpc.records.tally import Loss
+from llmproxy_grpc.server import lasting
 from tests.fakes.kept import Kept
 from tests.fakes.polling import until
 from tests.fakes.requests import chat_request
@@ -183,6 +188,23 @@ async def test_on_a_full_disk_a_durable_call_is_refused_before_its_first_word(se
         assert (set(codes), set(asked_for)) == ({grpc.StatusCode.UNAVAILABLE}, {0})
         more, _ = await asked(server, 5)
         await until(lambda: {*ids, *more} <= {str(UUID(bytes=r.id)) for r in kept.records()}, within=20)
+
+
+async def test_a_server_that_refuses_for_its_records_is_not_ready_until_they_can_be_kept(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(lasting, "AFTER", 0.3)
+    monkeypatch.setattr(lasting, "QUIET", 0.1)
+    async with serve(keeping(tmp_path / "records", durability="durable")) as server:
+        await asked(server, 1)  # then there is a spool
+        watch = HealthStub(server.channel).Watch(standard.HealthCheckRequest())
+        assert (await watch.read()).status == standard.HealthCheckResponse.SERVING
+        with monkeypatch.context() as full:
+            full.setattr(keeper, "room", lambda _used, _allowed: Room.TIGHT)
+            assert (await watch.read()).status == standard.HealthCheckResponse.NOT_SERVING
+            assert not server.app.ready
+            assert await status(server) == health_pb2.SERVING_STATUS_NOT_SERVING
+        assert (await watch.read()).status == standard.HealthCheckResponse.SERVING
+        assert server.app.ready
+        watch.cancel()
 
 
 async def test_an_answer_that_leaves_before_its_record_is_safe_says_so(serve, tmp_path, monkeypatch):
