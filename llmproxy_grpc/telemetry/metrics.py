@@ -93,7 +93,7 @@ class Metrics(CallObserver):
         self._losses = counter("records_dropped", "Records dropped; of those damaged at least so many.", "reason")
         # All workers see the same spool.
         self._spool_bytes = families.gauge(
-            "llmproxy_spool_bytes", "Bytes that wait in the spool of records.", across="max"
+            "llmproxy_spool_bytes", "Size of the files of the spool of records.", across="max"
         )()
         self._exported = counter("export_bytes", "Bytes that exports sent.")()
         self._reloads = counter("config_reloads", "Reloads of the configuration.", "result")

@@ -71,6 +71,13 @@ class Spooling:
         return found
 
 
+def raising(number: int):
+    def fail(*_arguments, **_named):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
 @pytest.mark.parametrize("durable", [False, True])
 def test_what_is_put_is_written_before_anybody_is_told(tmp_path, durable):
     ends = [an_end(text="x" * size) for size in (0, 100, 100_000)]
@@ -161,6 +168,56 @@ def test_a_spool_that_cannot_be_made_loses_frames_counts_them_and_heals(tmp_path
         place.unlink()
         spool.put(an_end())
         assert spool.told.wait(3)[-1][1]
+        assert spool.writer.sound
+
+
+async def test_a_place_that_takes_no_file_is_not_sound_for_all_its_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeper, "EVERY", 0.02)
+    looks: list[bool] = []
+    with Spooling(tmp_path / "spool", durable=True) as spool:
+        spool.put(an_end())
+        spool.told.wait()
+        with monkeypatch.context() as broken:
+            broken.setattr(SegmentFile, "append", raising(errno.EFBIG))
+            broken.setattr(keeper, "TemporaryFile", raising(errno.EFBIG))
+            broken.setattr(keeper, "spool_bytes", lambda _folder: looks.append(spool.writer.sound) or 0)
+            spool.put(an_end())
+            assert not spool.told.wait(2)[1][1]
+            looks.clear()
+            await until(lambda: len(looks) > 3)
+            assert not any(looks)
+        await until(lambda: spool.writer.sound)
+
+
+async def test_a_folder_that_could_not_be_made_is_found_sound_without_a_call(tmp_path, monkeypatch):
+    """Calls that promise durable records are refused until it is, so none of them would ever find out."""
+    monkeypatch.setattr(keeper, "EVERY", 0.02)
+    place = tmp_path / "place"
+    place.write_text("in the way")
+    with Spooling(place / "spool", durable=True) as spool:
+        spool.put(an_end())
+        spool.told.wait()
+        assert not spool.writer.sound
+        place.unlink()
+        await until(lambda: spool.writer.sound)
+
+
+def test_a_file_that_may_not_grow_any_more_is_followed_by_another(tmp_path, monkeypatch):
+    really = SegmentFile.append
+
+    def append(self, data):
+        if self.size + len(data) > 3_000:
+            raise OSError(errno.EFBIG, "too large")
+        really(self, data)
+
+    monkeypatch.setattr(SegmentFile, "append", append)
+    with Spooling(tmp_path / "spool") as spool:
+        ends = [an_end(text="x" * 900) for _ in range(6)]
+        for number, end in enumerate(ends, 1):
+            spool.put(end)
+            spool.told.wait(number)
+        assert len(segments(spool.folder)) == 3
+        assert [(said.id, bool(said.request)) for said in spool.said()] == [(end.id, True) for end in ends]
         assert spool.writer.sound
 
 

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 import structlog
@@ -21,6 +22,8 @@ EVERY: Final = 1.0
 OLDEST: Final = 60.0
 """Seconds after which a segment is renewed, so that what is stored leaves the spool."""
 SPARE: Final = 16 * 1024 * 1024
+TRIAL: Final = 4096
+"""Bytes that are written to see whether a folder that failed takes files again."""
 SPARE_SHARE: Final = 0.05
 """Free bytes with which a disk that was full counts as usable again, or that share of it if it is less."""
 
@@ -112,11 +115,23 @@ class Keeper:
                 segment.close()
 
     def _measure(self) -> None:
+        if self.failing and self._takes_something():
+            self.failing = False
+            self._wake()
         if not self._folder.exists():
             return
         self._used = spool_bytes(self._folder)
         self._allowed = bound(self._folder)
-        disk = os.statvfs(self._folder)
-        spare = min(SPARE, int(disk.f_blocks * disk.f_frsize * SPARE_SHARE))
-        if self.failing and disk.f_bavail * disk.f_frsize >= spare:
-            self.failing = False
+
+    def _takes_something(self) -> bool:
+        """Whether there is room to spare, and a file can be written: without calls nobody else would find out."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            disk = os.statvfs(self._folder)
+            if disk.f_bavail * disk.f_frsize < min(SPARE, int(disk.f_blocks * disk.f_frsize * SPARE_SHARE)):
+                return False
+            with TemporaryFile(dir=self._folder, buffering=0) as file:
+                file.write(bytes(TRIAL))
+        except OSError:
+            return False
+        return True

@@ -177,22 +177,22 @@ class SpoolWriter:
 
     def _append(self, data: bytes) -> None:
         """Appends, and syncs if need be; begins a segment before and ends it behind if that is due."""
-        segment = self._appended(data)
-        if segment.gone():  # asked behind the write: what was there then is in a file that others find
+        segment = self._current()
+        if not _takes(segment, data):
             self._renew()
-            segment = self._appended(data)
+            segment = self._current()
+            segment.append(data)
         if self._durable:
             segment.sync()
         self._keeper.grown(len(data), segment)
         if segment.size >= self._segment_bytes:
             self._renew()
 
-    def _appended(self, data: bytes) -> SegmentFile:
+    def _current(self) -> SegmentFile:
         if self._segment is not None and not self._segment.sound:
             self._renew()
         if self._segment is None:
             self._segment = self._begin()
-        self._segment.append(data)
         return self._segment
 
     def _begin(self) -> SegmentFile:
@@ -251,3 +251,18 @@ class SpoolWriter:
         waiters = [offer.waiter for offer in offers if offer.waiter is not None]
         if waiters:
             self._tell(waiters, written)
+
+
+def _takes(segment: SegmentFile, data: bytes) -> bool:
+    """Appends to a segment; False if another file may take what this one does not, for its size or its place.
+
+    Raises:
+        OSError: No other file would take it either.
+    """
+    try:
+        segment.append(data)
+    except OSError as error:
+        if error.errno in FULL or not segment.size:
+            raise
+        return False
+    return not segment.gone()  # asked behind the write: what was there then is in a file that others find
