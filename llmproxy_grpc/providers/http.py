@@ -69,7 +69,8 @@ class HttpClient:
             if unix_path is None
             else aiohttp.UnixConnector(unix_path, limit=max_connections, keepalive_timeout=keepalive)
         )
-        self._connector._factory = partial(_protocol, asyncio.get_running_loop())
+        protocol: type[ResponseHandler] = _Protocol
+        self._connector._factory = partial(protocol, asyncio.get_running_loop())
 
     async def aclose(self) -> None:
         """Closes every connection; answers still being read break."""
@@ -324,9 +325,13 @@ class _Protocol(ResponseHandler):
             self.set_exception(HttpProcessingError())
             self.transport.abort()
 
-
-def _protocol(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
-    return _Protocol(loop)
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """Tells who reads; aiohttp tells only who waits for a head, also of chunks that are none."""
+        body = self._payload
+        if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
+            body.set_exception(exc, *cause)
+            self._payload = None  # so that the connection's end does not become its reason
+        super().set_exception(exc, *cause)
 
 
 class _NoAnswer(Exception):

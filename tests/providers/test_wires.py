@@ -256,6 +256,24 @@ async def test_a_stream_of_nothing_cannot_be_read(kind, provider, upstream, body
     assert text == ""
 
 
+@pytest.mark.parametrize("chunk", [b"zz\r\n", b"-3\r\nabc\r\n", b"9" * 5000 + b"\r\n"], ids=["odd", "negative", "huge"])
+async def test_a_chunk_that_is_none_is_a_protocol_error_at_once(kind, provider, upstream, chunk):
+    def broken(content_type: str, piece: bytes) -> Answer:
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+        return Answer(raw=[head, b"%x\r\n%b\r\n" % (len(piece), piece), 0.005, chunk, Do.STALL])
+
+    frames = kind.stream(TEXTS, None)
+    cut = next(index for index, frame in enumerate(frames) if b"three" in frame)
+    upstream.script(broken(kind.stream_type, b"".join(frames[:cut])), broken("application/json", b'{"id":'))
+    events: list[StreamEvent] = []
+    async with asyncio.timeout(5):
+        with pytest.raises(UpstreamProtocolError, match="not valid HTTP"):
+            await collect(provider.stream(ask(), kind.model), events)
+        assert text_of(events) == "One two"
+        with pytest.raises(UpstreamProtocolError, match="not valid HTTP"):
+            await provider.chat(ask(), kind.model)
+
+
 async def test_garbage_behind_output_breaks_the_stream_and_keeps_the_output(kind, provider, upstream):
     frames = kind.stream(TEXTS, None)
     cut = next(index for index, frame in enumerate(frames) if b"three" in frame)

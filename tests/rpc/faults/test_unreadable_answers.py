@@ -46,9 +46,10 @@ def unreadable(method: str) -> dict[str, Answer]:
     answers["no body and no type"] = Answer(headers={})
     answers["no HTTP"] = Answer(raw=[b"SSH-2.0-OpenSSH_9.9\r\n", Do.EOF])
     answers["half a head"] = Answer(raw=[b"HTTP/1.1 200 OK\r\ncontent-ty", Do.EOF])
-    answers["a chunk size that is none"] = Answer(
-        raw=[b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", Do.EOF]
-    )
+    chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    answers["a chunk size that is none"] = Answer(raw=[chunked + b"xyz\r\n", Do.EOF])
+    answers["a chunk size that is none, later"] = Answer(raw=[chunked, 0.01, b"xyz\r\n", Do.STALL])
+    answers["a chunk longer than its size"] = Answer(raw=[chunked + b"1\r\n ", 0.01, b"nonsense", Do.STALL])
     answers["broken compression"] = Answer.json(b"\x1f\x8bnonsense", headers={"content-encoding": "gzip"})
     answers["an upgrade"] = Answer(status=101, headers={"upgrade": "websocket", "connection": "upgrade"})
     answers["the other method's answer, cut"] = Answer.json(b"data: {}\n\n")

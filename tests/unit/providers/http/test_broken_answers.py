@@ -16,6 +16,19 @@ GARBAGE = [
     b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
 ]
 
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+CHUNKS_THAT_ARE_NONE = [
+    b"xyz\r\n",
+    b"-3\r\nabc\r\n",
+    b"0x3\r\nabc\r\n",
+    b"\r\nabc\r\n",
+    b"3\r\nabcd\r\n",
+    b"3\r\nabc4\r\nabcd\r\n",
+    b"1" + b"0" * 16 + b"\r\nabc\r\n",
+    b"9" * 5000 + b"\r\nabc\r\n",
+    b"\x00\xff\r\n",
+]
+
 
 @pytest.mark.parametrize("garbage", GARBAGE)
 async def test_garbage_in_place_of_an_answer_is_a_protocol_error(client, upstream, garbage):
@@ -26,12 +39,27 @@ async def test_garbage_in_place_of_an_answer_is_a_protocol_error(client, upstrea
     assert len(upstream.requests) == 1
 
 
-async def test_a_chunk_that_is_none_is_an_error_whatever_came_before(client, upstream):
-    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-    upstream.script(Answer(raw=[head + b"3\r\nabc\r\nzz\r\n", Do.STALL]))
-    with pytest.raises((UpstreamProtocolError, UpstreamStreamBroken)):
-        await ask(client, upstream.url)
-    await gone(upstream)
+@pytest.mark.parametrize("chop", [0, 1], ids=["at once", "byte by byte"])
+@pytest.mark.parametrize("broken", CHUNKS_THAT_ARE_NONE, ids=lambda chunk: repr(chunk[:20]))
+async def test_a_chunk_that_is_none_is_a_protocol_error_at_once(client, upstream, broken, chop):
+    whole = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in openai_stream(["Hel", "lo"])]
+    for place in range(len(whole) + 1):
+        upstream.script(Answer(raw=[CHUNKED, *whole[:place], 0.01, broken, Do.STALL], chop=chop))
+        async with asyncio.timeout(5), client.request("POST", upstream.url, headers=HEADERS) as response:
+            received: list[bytes] = []
+            with pytest.raises(UpstreamProtocolError, match="not valid HTTP") as caught:
+                await take(response, received)
+        assert b"".join(received).startswith(b"".join(openai_stream(["Hel", "lo"])[:place]))
+        assert caught.value.fault.http_status == 200
+        await gone(upstream, -1)
+
+
+async def test_a_chunk_that_is_none_is_an_error_in_a_body_read_whole(client, upstream):
+    for broken in CHUNKS_THAT_ARE_NONE:
+        upstream.script(Answer(raw=[CHUNKED, b"3\r\nabc\r\n", 0.01, broken, Do.STALL]))
+        async with asyncio.timeout(5):
+            with pytest.raises(UpstreamProtocolError):
+                await ask(client, upstream.url)
 
 
 @pytest.mark.parametrize("end", [Do.EOF, Do.RESET])
