@@ -7,7 +7,6 @@ session costs half as much again for each request, follows redirects, and tells 
 # ruff: noqa: SLF001 - the classes of this module know each other, and one of aiohttp's methods has no public name.
 
 import asyncio
-import re
 import ssl
 import weakref
 from collections.abc import Mapping
@@ -24,7 +23,16 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from llmproxy_grpc import __version__
-from llmproxy_grpc.errors import Fault, UpstreamError, UpstreamProtocolError, UpstreamStreamBroken, UpstreamUnreachable
+from llmproxy_grpc.errors import (
+    Fault,
+    ProxyError,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamStreamBroken,
+    UpstreamUnreachable,
+)
+from llmproxy_grpc.providers.header_lines import header_lines
+from llmproxy_grpc.providers.shortage import is_ours, shortage
 
 _MAX_HEADER_BYTES = 32768
 _JOIN_BELOW = 65536
@@ -32,8 +40,6 @@ _MOST_HEADS = 9
 """Heads that may come by a connection for one request: the answer's, and those of status 1xx before it."""
 _NO_ANSWER = "The provider closed the connection without an answer."
 _UNREADABLE = "The provider's answer is not valid HTTP."
-_NOT_FOR_HEADERS = re.compile(r"[^\t\x20-\x7e\x80-\U0010ffff]")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _DEFAULT_HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": f"llmproxy-grpc/{__version__}"}
 
 
@@ -106,7 +112,7 @@ class HttpClient:
             try:
                 connection = await self._connector.connect(target, [], self._timeout)
             except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-                raise _unreachable(error) from error
+                raise _unconnected(error) from error
             protocol = connection.protocol
             if protocol is None or protocol not in self._served:
                 if protocol is not None:
@@ -149,10 +155,11 @@ class Endpoint:
 
         Raises:
             UpstreamUnreachable: No connection; nothing was sent.
+            ProxyOverloaded: As before, for the proxy has run out of files, memory or addresses.
             UpstreamProtocolError: The request was sent, and no answer, a redirect or something unreadable came.
             ValueError: A header is not valid.
         """
-        head = self._head + _lines(headers) if headers else self._head
+        head = self._head + header_lines(headers) if headers else self._head
         if body is not None:
             head = b"%bContent-Length: %d\r\n\r\n" % (head, len(body))
         elif self._target.method in self._target.POST_METHODS:
@@ -346,14 +353,7 @@ def _head(target: aiohttp.ClientRequest, headers: Mapping[str, str]) -> bytes:
         given["authorization"] = target.headers["authorization"]
     given.update(_DEFAULT_HEADERS)
     given.update(headers)
-    return b"%b %b HTTP/1.1\r\n%b" % (target.method.encode(), target.url.raw_path_qs.encode(), _lines(given))
-
-
-def _lines(headers: Mapping[str, str]) -> bytes:
-    for name, value in headers.items():
-        if not _TOKEN.fullmatch(name) or _NOT_FOR_HEADERS.search(value):
-            raise ValueError(f"header {name!r} has a character that HTTP forbids")
-    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+    return b"%b %b HTTP/1.1\r\n%b" % (target.method.encode(), target.url.raw_path_qs.encode(), header_lines(given))
 
 
 async def _read_head(protocol: ResponseHandler) -> tuple[aiohttp.http.RawResponseMessage, aiohttp.StreamReader]:
@@ -380,7 +380,9 @@ def _abort(connection: Connection) -> None:
         transport.abort()
 
 
-def _unreachable(error: Exception) -> UpstreamUnreachable:
+def _unconnected(error: Exception) -> ProxyError:
+    if is_ours(error.__cause__):
+        return shortage()
     reasons: tuple[tuple[type[Exception], str], ...] = (
         (TimeoutError, "No connection to the provider within the time limit."),
         (aiohttp.ClientConnectorDNSError, "The provider's host name cannot be resolved."),

@@ -14,9 +14,10 @@ from llmproxy_grpc.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from llmproxy_grpc.providers.shortage import is_ours, shortage
 
 _NETWORK: Final = (ConnectionError, socket.gaierror, ssl.SSLError)
-_UNREACHABLE: Final = frozenset({"ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EHOSTDOWN", "EADDRNOTAVAIL"})
+_UNREACHABLE: Final = frozenset({"ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EHOSTDOWN"})
 _TOO_MANY: Final = 429
 _SERVER_ERRORS: Final = range(500, 600)
 
@@ -36,10 +37,8 @@ def trouble(error: BaseException, *, had: bool) -> Callable[[], ProxyError] | No
         had: Whether there was a credential before: one that is absent is not to be reached then.
     """
     for cause in _causes(error):
-        if isinstance(cause, TimeoutError):
-            return partial(UpstreamTimeout, "The provider's credentials were too slow to come.")
-        if isinstance(cause, _NETWORK) or _is_unreachable(cause):
-            return partial(UpstreamUnreachable, "No connection to where the provider's credentials come from.")
+        if failed := _on_the_way(cause):
+            return failed
         status = _status(cause)
         if status == _TOO_MANY:
             return partial(UpstreamRateLimited, "Where the provider's credentials come from limits our rate.")
@@ -48,6 +47,16 @@ def trouble(error: BaseException, *, had: bool) -> Callable[[], ProxyError] | No
             return partial(UpstreamServerError, "Where the provider's credentials come from has trouble of its own.")
     if had and isinstance(error, Absent):
         return partial(UpstreamUnreachable, "Where the provider's credentials came from is not to be reached.")
+    return None
+
+
+def _on_the_way(cause: BaseException) -> Callable[[], ProxyError] | None:
+    if is_ours(cause):
+        return shortage
+    if isinstance(cause, TimeoutError):
+        return partial(UpstreamTimeout, "The provider's credentials were too slow to come.")
+    if isinstance(cause, _NETWORK) or _is_unreachable(cause):
+        return partial(UpstreamUnreachable, "No connection to where the provider's credentials come from.")
     return None
 
 

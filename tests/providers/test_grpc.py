@@ -24,6 +24,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.grpc_upstream import GrpcProvider
 from llmproxy_grpc.providers.relay import address
+from tests.fakes.files import no_files
 from tests.fakes.relay import Relay
 from tests.fakes.scripted_provider import never
 from tests.providers.conversations import ask, collected
@@ -307,3 +308,10 @@ async def test_addresses_need_no_port(place):
     given = {"name": "far", "kind": "grpc", "base_url": place, "api_key": "test-key"}
     async with aclosing(GrpcProvider.from_config(ProviderConfig.model_validate(given), None)) as provider:
         assert provider.features("m").tools
+
+
+async def test_files_that_the_proxy_has_run_out_of_are_its_own_affair():
+    async with aclosing(GrpcProvider.from_config(config("127.0.0.1:9"), None)) as provider:
+        with no_files(), pytest.raises(errors.ProxyOverloaded) as raised:
+            await provider.chat(ask(), "m")
+        assert raised.value.retry_after == 1.0

@@ -15,6 +15,7 @@ from llmproxy_grpc.errors import Fault, FieldViolation, InvalidRequest, ProxyErr
 from llmproxy_grpc.providers.failures import MESSAGES
 from llmproxy_grpc.providers.retry_after import bounded
 from llmproxy_grpc.providers.scrubbing import identifier, scrubbed
+from llmproxy_grpc.providers.shortage import shortage
 from llmproxy_grpc.providers.upstream import MAX_ANSWER_BYTES
 from llmproxy_grpc.wire import to_usage
 from llmproxy_grpc.wire.scalars import to_seconds
@@ -60,6 +61,10 @@ _BY_CODE: Final[Mapping[grpc.StatusCode, type[ProxyError]]] = {
 }
 
 _NOT_CONNECTED: Final = re.compile(r"(?i)failed to connect|dns resolution failed|connections to all backends failing")
+_RUN_OUT: Final = re.compile(
+    r"(?is)failed to connect.*: (?:too many open files|no buffer space|cannot allocate memory|cannot assign requested)"
+)
+"""What gRPC says when this process, rather than the other proxy, is why there is no connection."""
 _TOO_LARGE: Final = re.compile(r"(?i)message larger than max")
 _ANSWER_TOO_LARGE: Final = re.compile(rf"CLIENT: Received message larger than max \([0-9]+ vs\. {MAX_ANSWER_BYTES}\)")
 """What our own end of the line says when a message breaks its limit."""
@@ -83,6 +88,8 @@ def failure(error: grpc.aio.AioRpcError, *, late: bool, begun: bool, secrets: Se
         begun: Whether messages of a stream had come: then a failure that says no more breaks it.
         secrets: Our keys, which the other proxy may repeat and nobody else may see.
     """
+    if error.code() is Code.UNAVAILABLE and _RUN_OUT.search(error.details() or ""):
+        return shortage()
     said = _said(error)
     failed = _failure(error, said, _kind(error, said, late=late, begun=begun), secrets)
     if said.detail.HasField("partial_usage"):

@@ -1,19 +1,24 @@
 """What goes wrong around the proxy: names, lines, clocks, callers that vanish or repeat."""
 
 import asyncio
+import errno
 import json
+import os
 import resource
 import socket
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
+import aiohappyeyeballs
 import grpc
 import pytest
 
+from llmproxy_grpc._gen.v1 import health_pb2
 from llmproxy_grpc._gen.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 from llmproxy_grpc.config.manager import Reload
-from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, openai_stream
+from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, openai_answer, openai_stream
 from tests.fakes.raw_call import raw_call
 from tests.fakes.relay import Relay
 from tests.fakes.requests import chat_request, failure, stream_request
@@ -210,3 +215,26 @@ async def test_more_connections_than_files_are_no_end_of_the_server(serve):
         async with grpc.aio.insecure_channel(server.address) as channel:
             stub = LlmProxyServiceStub(channel)
             assert (await stub.Chat(chat_request(), timeout=20, wait_for_ready=True)).candidates
+
+
+async def test_without_a_file_for_a_connection_the_proxy_is_overloaded_and_no_circuit_opens(
+    serve, upstream, method, monkeypatch
+):
+    async def nothing_left(**_arguments: object) -> socket.socket:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with proxying(serve, upstream, breaker={}) as server:
+        request = stream_request() if method == "Stream" else chat_request()
+        call = partial(getattr(server.stub, method), request, timeout=20)
+        upstream.script(Answer(body=[openai_answer("Hello"), Do.EOF]))
+        await server.stub.Chat(chat_request(), timeout=20)
+        with monkeypatch.context() as patched:
+            patched.setattr(aiohappyeyeballs, "start_connection", nothing_left)
+            for _ in range(10):
+                error = await failure(call())
+                assert (error.code, error.reason, error.pushback) == (Code.UNAVAILABLE, "PROXY_OVERLOADED", "1000")
+        (provider,) = (await server.stub.Health(health_pb2.HealthRequest())).providers
+        assert provider.circuit == health_pb2.CIRCUIT_STATE_CLOSED
+        assert not provider.HasField("last_failure_time")
+        upstream.script(well("Hello", method))
+        assert (await said(call())).text == "Hello"

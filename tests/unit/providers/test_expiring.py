@@ -10,6 +10,7 @@ import pytest
 from llmproxy_grpc.errors import (
     CredentialsRejected,
     ProxyError,
+    ProxyOverloaded,
     UpstreamRateLimited,
     UpstreamServerError,
     UpstreamTimeout,
@@ -132,6 +133,7 @@ def answered_aws(status: int) -> Exception:
         (caused_by(ssl.SSLError("no")), UpstreamUnreachable),
         (caused_by(caused_by(OSError(101, "Network is unreachable"))), UpstreamUnreachable),
         (caused_by(kept(caused_by(ConnectionRefusedError("no")))), UpstreamUnreachable),
+        (caused_by(OSError(24, "Too many open files")), ProxyOverloaded),
         (TimeoutError("slow"), UpstreamTimeout),
         (caused_by(TimeoutError("slow"), said=False), UpstreamTimeout),
         (answered(503), UpstreamServerError),

@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from llmproxy_grpc.errors import UpstreamUnreachable
+from llmproxy_grpc.errors import ProxyOverloaded, UpstreamUnreachable
 from llmproxy_grpc.providers.http import HttpClient
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream
+from tests.fakes.files import no_files
 from tests.fakes.relay import Relay
 from tests.unit.providers.http.exchange import HEADERS, ask, gone
 
@@ -26,6 +27,23 @@ async def test_a_refused_connection_is_unreachable(client):
 async def test_a_name_that_does_not_resolve_is_unreachable(client):
     with pytest.raises(UpstreamUnreachable):
         await ask(client, "http://nowhere.invalid/")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9/", "https://[::1]:9/", "http://localhost:9/", "http://no.invalid/"]
+)
+async def test_files_that_the_proxy_has_run_out_of_are_its_own_affair(client, url):
+    await asyncio.to_thread(int)  # the thread that resolves names
+    with no_files(), pytest.raises(ProxyOverloaded) as caught:
+        await ask(client, url)
+    assert caught.value.retry_after == 1.0
+
+
+async def test_so_are_those_for_a_unix_socket(tmp_path):
+    client = HttpClient(connect_timeout=2, unix_path=str(tmp_path / "socket"))
+    with no_files(), pytest.raises(ProxyOverloaded):
+        await ask(client, "http://embedded/")
+    await client.aclose()
 
 
 async def test_a_tls_handshake_that_stalls_ends_at_the_connect_timeout():
