@@ -18,11 +18,9 @@ from typing import cast
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
-from multidict import CIMultiDict
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from llmproxy_grpc import __version__
 from llmproxy_grpc.errors import (
     Fault,
     ProxyError,
@@ -31,7 +29,8 @@ from llmproxy_grpc.errors import (
     UpstreamStreamBroken,
     UpstreamUnreachable,
 )
-from llmproxy_grpc.providers.header_lines import header_lines
+from llmproxy_grpc.providers.inflating import Inflating, can_inflate
+from llmproxy_grpc.providers.request_head import header_lines, request_head
 from llmproxy_grpc.providers.shortage import is_ours, shortage
 
 _MAX_HEADER_BYTES = 32768
@@ -40,7 +39,6 @@ _MOST_HEADS = 9
 """Heads that may come by a connection for one request: the answer's, and those of status 1xx before it."""
 _NO_ANSWER = "The provider closed the connection without an answer."
 _UNREADABLE = "The provider's answer is not valid HTTP."
-_DEFAULT_HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": f"llmproxy-grpc/{__version__}"}
 
 
 class HttpClient:
@@ -98,7 +96,9 @@ class HttpClient:
         target = aiohttp.ClientRequest(method, URL(url, encoded=True), headers=headers, ssl=self._tls or True)
         if target.url.scheme not in ("http", "https"):
             raise ValueError("a provider's address starts with http:// or https://")
-        return Endpoint(self, target, _head(target, headers))
+        # The address' user and password have become a header of the target.
+        of_address = {name: target.headers[name] for name in ("host", "authorization") if name in target.headers}
+        return Endpoint(self, target, request_head(method, target.url.raw_path_qs, of_address, headers))
 
     def request(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None
@@ -191,6 +191,7 @@ class Endpoint:
         protocol.set_response_params(
             skip_payload=self._target.method == "HEAD",
             read_until_eof=True,
+            auto_decompress=False,
             max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
         )
@@ -217,7 +218,7 @@ class HttpResponse:
         content: The body as it comes.
     """
 
-    __slots__ = ("_connection", "_content", "headers", "own_headers", "status")
+    __slots__ = ("_connection", "_content", "_inflating", "headers", "own_headers", "status")
 
     def __init__(
         self, status: int, headers: Mapping[str, str], connection: Connection, content: aiohttp.StreamReader
@@ -229,6 +230,10 @@ class HttpResponse:
         """The headers that its request alone was sent with."""
         self._connection = connection
         self._content = content
+        encoding = headers.get("content-encoding", "").strip().lower()
+        self._inflating = (
+            Inflating(encoding, self._raw_chunk, Fault(http_status=status)) if can_inflate(encoding) else None
+        )
 
     @property
     def content_type(self) -> str:
@@ -252,7 +257,7 @@ class HttpResponse:
             if size > limit:
                 raise UpstreamProtocolError("The provider's answer is too long.", fault=Fault(http_status=self.status))
             pieces.append(piece)
-            if self._content.at_eof():
+            if self._inflating is None and self._content.at_eof():
                 break  # nearly always: the end came with the last piece
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -263,6 +268,9 @@ class HttpResponse:
             UpstreamProtocolError: The body cannot be read.
             UpstreamStreamBroken: The connection broke before the body's end; what had come until then is given first.
         """
+        return await (self._raw_chunk() if self._inflating is None else self._inflating.chunk())
+
+    async def _raw_chunk(self) -> bytes:
         try:
             return await self._content.readany()
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
@@ -345,17 +353,6 @@ class _NoAnswer(Exception):
     """The connection closed before the first byte of an answer."""
 
 
-def _head(target: aiohttp.ClientRequest, headers: Mapping[str, str]) -> bytes:
-    """The request's first lines: those that never change."""
-    # The address' user and password have become a header of the target.
-    given = CIMultiDict({"host": target.headers["host"]})
-    if "authorization" in target.headers:
-        given["authorization"] = target.headers["authorization"]
-    given.update(_DEFAULT_HEADERS)
-    given.update(headers)
-    return b"%b %b HTTP/1.1\r\n%b" % (target.method.encode(), target.url.raw_path_qs.encode(), header_lines(given))
-
-
 async def _read_head(protocol: ResponseHandler) -> tuple[aiohttp.http.RawResponseMessage, aiohttp.StreamReader]:
     while True:
         try:
@@ -395,6 +392,6 @@ def _unconnected(error: Exception) -> ProxyError:
 
 def _broken(error: Exception, status: int) -> UpstreamError:
     fault = Fault(http_status=status)
-    if isinstance(error, HttpProcessingError) or isinstance(error.__cause__, ContentEncodingError):
+    if isinstance(error, HttpProcessingError):
         return UpstreamProtocolError(_UNREADABLE, fault=fault)
     return UpstreamStreamBroken("The provider broke off its answer.", fault=fault)

@@ -24,7 +24,6 @@ from tests.fakes.busy import LIMIT, SLACK, Busy, no_waiting
 from tests.fakes.scripted_provider import ScriptedProvider
 
 MAY_TAKE_LONG = {
-    "test_what_never_ends_is_refused_before_it_fills_the_memory": "aiohttp inflates in one go what one read gave",
     "test_a_call_whose_deadline_has_passed_reaches_no_provider": "it sleeps on purpose",
     "test_thousands_of_unsupported_fields_make_one_small_status_in_no_time": "20,000 parts, the most that are allowed",
 }

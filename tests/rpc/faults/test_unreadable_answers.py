@@ -2,7 +2,7 @@
 
 import gzip
 
-from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream
+from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, Framing
 from tests.fakes.requests import failure
 from tests.rpc.faults.exchange import (
     Code,
@@ -79,7 +79,8 @@ async def test_what_never_ends_is_refused_before_it_fills_the_memory(serve, upst
     async with proxying(serve, upstream) as server:
         blanks = gzip.compress(b" " * 65 * 1024 * 1024)
         headers = {"content-type": "text/event-stream" if method == "Stream" else "application/json"}
-        upstream.script(Answer(headers={**headers, "content-encoding": "gzip"}, body=[blanks]))
+        headers["content-encoding"] = "gzip"
+        upstream.script(Answer(headers=headers, body=[blanks, Do.STALL], framing=Framing.CHUNKED))
         error = await failure(called(server, method))
         assert (error.code, error.reason) == (Code.UNAVAILABLE, "UPSTREAM_PROTOCOL_ERROR")
         await gone(upstream.requests[0])
