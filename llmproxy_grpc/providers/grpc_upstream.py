@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Final, Self
 
 from msgspec.structs import replace
@@ -24,17 +25,15 @@ from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.relay.address import open_channel
-from llmproxy_grpc.providers.relay.answers import StreamReading, answer_of, model_of, warnings_of
+from llmproxy_grpc.providers.relay.answers import StreamReading, answer_of, model_of, vectors_of, warnings_of
 from llmproxy_grpc.providers.relay.features import FEATURES
-from llmproxy_grpc.providers.relay.line import Line
+from llmproxy_grpc.providers.relay.line import Answer, Line
 from llmproxy_grpc.providers.relay.metadata import metadata_sets
-from llmproxy_grpc.providers.scrubbing import identifier
 from llmproxy_grpc.wire import (
     count_request,
     from_embed_request,
     from_request,
     stream_request,
-    to_embed_response,
 )
 
 MOST_PAGES: Final = 100
@@ -85,15 +84,14 @@ class GrpcProvider:
     async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
         """Answers a conversation in one piece."""
         onward = await aside_if_long(from_request, _onward(request, upstream_model))
-        return answer_of(await self._line.ask("Chat", onward, chat_pb2.ChatResponse))
+        return await self._line.ask("Chat", onward, chat_pb2.ChatResponse, answer_of)
 
     async def stream(self, request: ChatRequest, upstream_model: str) -> AsyncGenerator[Sequence[StreamEvent], None]:
         """Answers a conversation in batches of events, one for each message of the upstream."""
         onward = await aside_if_long(stream_request, _onward(request, upstream_model))
         reading = StreamReading()
-        async with aclosing(self._line.stream(onward)) as messages:
-            async for message in messages:
-                events = reading.events(message)
+        async with aclosing(self._line.stream(onward, reading.events)) as batches:
+            async for events in batches:
                 if events:
                     yield events
             yield reading.end()
@@ -101,17 +99,13 @@ class GrpcProvider:
     async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:
         """Turns inputs into vectors, all at once: the upstream splits them as its own targets need."""
         onward = replace(request, model=upstream_model, routing=_policy(request.routing))
-        answer = await self._line.ask("Embed", from_embed_request(onward), embed_pb2.EmbedResponse)
-        if len(answer.embeddings) != len(request.inputs):
-            raise UpstreamProtocolError("The provider's answer does not have one vector for each input.")
-        told = warnings_of(answer.warnings)
-        answer.ClearField("warnings")
-        return replace(to_embed_response(answer), upstream_request_id=identifier(answer.id), warnings=told)
+        read = partial(vectors_of, count=len(request.inputs))
+        return await self._line.ask("Embed", from_embed_request(onward), embed_pb2.EmbedResponse, read)
 
     async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
         """Counts the tokens of a prompt; an estimate of the upstream is no count, and is made here as well."""
         onward = await aside_if_long(count_request, _onward(request, upstream_model))
-        answer = await self._line.ask("CountTokens", onward, model_pb2.CountTokensResponse)
+        answer = await self._line.ask("CountTokens", onward, model_pb2.CountTokensResponse, _itself)
         if answer.source != generation_pb2.USAGE_SOURCE_PROVIDER:
             raise CapabilityNotSupported("The upstream proxy can only estimate the tokens of this prompt.")
         call = current_call.get()
@@ -124,7 +118,7 @@ class GrpcProvider:
         models: list[UpstreamModel] = []
         request = model_pb2.ListModelsRequest(page_size=PAGE)
         for _ in range(MOST_PAGES):
-            page = await self._line.ask("ListModels", request, model_pb2.ListModelsResponse)
+            page = await self._line.ask("ListModels", request, model_pb2.ListModelsResponse, _itself)
             models.extend(model_of(model) for model in page.models if model.id.count("/") < MOST_SEGMENTS)
             if len(models) > MOST_PAGES * PAGE:
                 break
@@ -135,7 +129,7 @@ class GrpcProvider:
 
     async def probe(self) -> None:
         """Asks the upstream how it is; one that lacks a provider of its own may still serve."""
-        health = await self._line.ask("Health", health_pb2.HealthRequest(), health_pb2.HealthResponse)
+        health = await self._line.ask("Health", health_pb2.HealthRequest(), health_pb2.HealthResponse, _itself)
         if health.status in _OUT_OF_SERVICE:
             raise UpstreamOverloaded("The upstream proxy takes no calls.")
 
@@ -151,3 +145,7 @@ def _onward(request: ChatRequest, upstream_model: str) -> ChatRequest:
 def _policy(routing: RoutingPolicy) -> RoutingPolicy:
     """The caller's constraints without the names, which mean providers and models of this proxy."""
     return replace(routing, providers=(), fallback_models=())
+
+
+def _itself(answer: Answer) -> Answer:
+    return answer

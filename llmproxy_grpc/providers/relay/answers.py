@@ -5,24 +5,29 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from llmproxy_grpc._gen.v1 import chat_pb2, model_pb2
+from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, model_pb2
 from llmproxy_grpc.errors import UpstreamError, UpstreamProtocolError, UpstreamStreamBroken
 from llmproxy_grpc.messages import (
     CandidateFinish,
     Capability,
     Delta,
+    EmbedResponse,
     JsonObject,
     Modality,
+    Part,
+    PartDelta,
     ProviderResponse,
     StreamEvent,
+    ToolCallDelta,
+    ToolCallPart,
     UpstreamEnd,
     UpstreamStart,
     Warning,
 )
-from llmproxy_grpc.providers.extent import MOST_CANDIDATES
+from llmproxy_grpc.providers.extent import MOST_CANDIDATES, Extent, check_answer
 from llmproxy_grpc.providers.provider import UpstreamModel
 from llmproxy_grpc.providers.scrubbing import identifier, one_line
-from llmproxy_grpc.wire import to_delta, to_finish, to_metadata, to_response, to_usage, to_warnings
+from llmproxy_grpc.wire import to_delta, to_embed_response, to_finish, to_metadata, to_response, to_usage, to_warnings
 
 MOST_WARNINGS: Final = 256
 """Of one answer; those behind them are left out."""
@@ -37,17 +42,32 @@ _MODALITIES = {modality.value: modality for modality in Modality}
 
 
 def answer_of(response: chat_pb2.ChatResponse) -> ProviderResponse:
-    """Gives an answer; its id there is the provider's id for the request."""
+    """Gives an answer; its id there is the provider's id for the request.
+
+    Raises:
+        UpstreamProtocolError: It says nothing, or too much.
+    """
     if not response.candidates:
         raise UpstreamProtocolError("The provider's answer has no candidates.")
     told = warnings_of(response.warnings)
     response.ClearField("warnings")
-    return replace(
+    answer = replace(
         to_response(response),
         upstream_request_id=identifier(response.id),
         provider_metadata=_route_metadata(response.route),
         warnings=told,
     )
+    check_answer(answer)
+    return answer
+
+
+def vectors_of(response: embed_pb2.EmbedResponse, *, count: int) -> EmbedResponse:
+    """Gives so many vectors; UpstreamProtocolError if there are more or fewer."""
+    if len(response.embeddings) != count:
+        raise UpstreamProtocolError("The provider's answer does not have one vector for each input.")
+    told = warnings_of(response.warnings)
+    response.ClearField("warnings")
+    return replace(to_embed_response(response), upstream_request_id=identifier(response.id), warnings=told)
 
 
 def warnings_of(warnings: Sequence[chat_pb2.Warning]) -> tuple[Warning, ...]:
@@ -61,7 +81,9 @@ class StreamReading:
     def __init__(self) -> None:
         self._end: chat_pb2.StreamEnd | None = None
         self._had_output = False
-        self._begun: set[int] = set()
+        self._extent = Extent()
+        self._begun: dict[int, set[int]] = {}
+        """The parts that have begun of each candidate."""
         self._finished: set[int] = set()
         self._warnings: set[Warning] = set()
 
@@ -69,7 +91,7 @@ class StreamReading:
         """Gives the end, once the status behind the last message was OK; raises unless all of it came."""
         if self._end is None:
             raise self._cut()
-        if not self._finished or self._begun - self._finished:
+        if not self._finished or self._begun.keys() - self._finished:
             raise self._broken("The provider's stream ended without the end of a candidate.")
         return self._last(self._end)
 
@@ -96,12 +118,33 @@ class StreamReading:
         return ()
 
     def _more(self, delta: Delta) -> Delta:
-        if delta.part_index or delta.candidate_index not in self._begun:  # nearly always the first part of a known one
-            self._check_place(delta.candidate_index, delta.part_index)
-            self._begun.add(delta.candidate_index)
+        if delta.part_index not in self._begun.get(delta.candidate_index, ()):
+            self._begin(delta)
         if self._finished and delta.candidate_index in self._finished:
             raise self._broken("The provider's stream goes on behind the end of a candidate.")
+        if delta.logprobs or delta.citations:
+            self._extent.annotate(delta.logprobs, delta.citations)
+        if isinstance(delta, PartDelta):
+            self._whole(delta.part)
         return delta
+
+    def _begin(self, delta: Delta) -> None:
+        """Notes a part, and maybe a candidate, that are new."""
+        self._check_place(delta.candidate_index, delta.part_index)
+        if delta.candidate_index not in self._begun:
+            self._extent.candidate()
+        self._begun.setdefault(delta.candidate_index, set()).add(delta.part_index)
+        if isinstance(delta, ToolCallDelta):
+            self._extent.tool_call()
+        if not isinstance(delta, PartDelta):
+            self._extent.part()
+
+    def _whole(self, part: Part) -> None:
+        """Counts a part that comes whole, however often it comes."""
+        self._extent.part()
+        self._extent.annotate((), part.citations)
+        if isinstance(part, ToolCallPart):
+            self._extent.tool_call()
 
     def _finish(self, finish: CandidateFinish) -> CandidateFinish:
         self._check_place(finish.candidate_index, 0)

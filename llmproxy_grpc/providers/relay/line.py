@@ -1,7 +1,7 @@
 """The line to another proxy: one channel, and for each call its deadline, its metadata and its errors."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from itertools import cycle
 from typing import Final, TypeVar
 
@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from msgspec import Struct
 
 from llmproxy_grpc._gen.v1 import chat_pb2
+from llmproxy_grpc.aside import aside
 from llmproxy_grpc.calls import current_call
 from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.providers.relay.failures import failure
@@ -23,8 +24,11 @@ LATE: Final = 0.15
 MOST_PIECES: Final = 200_000
 MOST_PIECES_AT_ONCE: Final = 20_000
 """Messages within a whole answer, and within one message of a stream."""
+LONG: Final = 16 * 1024
+"""Bytes from which on an answer is read aside: log probabilities have ten each, and each takes a microsecond or two."""
 
 Answer = TypeVar("Answer", bound=Message)
+T = TypeVar("T")
 Unary = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 Streaming = grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
 
@@ -65,8 +69,18 @@ class Line:
         """The same line once for each set of metadata; all of them have one channel."""
         return [Line(self._channel, metadata=(each,), secrets=self._secrets) for each in self._sets]
 
-    async def ask(self, method: str, request: Message, answer: type[Answer]) -> Answer:
-        """Calls a unary method; raises UpstreamProtocolError for an answer that is none, or has too many parts."""
+    async def ask(self, method: str, request: Message, answer: type[Answer], read: Callable[[Answer], T]) -> T:
+        """Calls a unary method and gives what `read` makes of its answer.
+
+        Args:
+            method: Its name.
+            request: What to ask.
+            answer: What comes back.
+            read: Reads that. If it is long it does so aside: it must need neither the event loop nor context variables.
+
+        Raises:
+            ProxyError: The call failed, its answer is none or has too many parts; or what `read` raises.
+        """
         terms = self._terms()
         call = self._unary.get(method)
         if call is None:
@@ -75,17 +89,19 @@ class Line:
             data = await call(request.SerializeToString(), timeout=terms.timeout, metadata=terms.metadata)
         except grpc.aio.AioRpcError as error:
             raise failure(error, late=terms.is_over, begun=False, secrets=self._secrets) from None
-        return _parsed(data, answer, MOST_PIECES)
+        return await _read(data, answer, MOST_PIECES, read)
 
-    async def stream(self, request: chat_pb2.StreamRequest) -> AsyncGenerator[chat_pb2.StreamResponse, None]:
-        """Yields the messages of a Stream; it ends if the status is OK, whatever came before."""
+    async def stream(
+        self, request: chat_pb2.StreamRequest, read: Callable[[chat_pb2.StreamResponse], T]
+    ) -> AsyncGenerator[T, None]:
+        """Yields what `read` makes of each message of a Stream, as `ask`; it ends if the status is OK."""
         terms = self._terms()
         call = self._stream(request.SerializeToString(), timeout=terms.timeout, metadata=terms.metadata)
         begun = False
         try:
             while isinstance(data := await call.read(), bytes):
                 begun = True
-                yield _parsed(data, chat_pb2.StreamResponse, MOST_PIECES_AT_ONCE)
+                yield await _read(data, chat_pb2.StreamResponse, MOST_PIECES_AT_ONCE, read)
         except grpc.aio.AioRpcError as error:
             raise failure(error, late=terms.is_over, begun=begun, secrets=self._secrets) from None
         finally:
@@ -104,11 +120,17 @@ class Line:
         return _Terms(metadata, max(0.0, call.deadline_at - time.monotonic()), call.deadline_at)
 
 
-def _parsed(data: bytes, answer: type[Answer], most_pieces: int) -> Answer:
+async def _read(data: bytes, answer: type[Answer], most_pieces: int, read: Callable[[Answer], T]) -> T:
+    if len(data) > LONG:
+        return await aside(_parsed, data, answer, most_pieces, read)
+    return _parsed(data, answer, most_pieces, read)
+
+
+def _parsed(data: bytes, answer: type[Answer], most_pieces: int, read: Callable[[Answer], T]) -> T:
     try:
         parsed = answer.FromString(data)
     except DecodeError:
         raise UpstreamProtocolError(f"The provider's answer is not a valid {answer.DESCRIPTOR.name}.") from None
     if len(data) > most_pieces * SMALLEST:  # else it cannot have more
         check_pieces(parsed, most_pieces)
-    return parsed
+    return read(parsed)

@@ -1,3 +1,4 @@
+import asyncio
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -102,7 +103,10 @@ async def test_behind_deflate_stands_nothing():
 
 async def test_a_body_a_thousand_times_as_long_holds_nobody_up(busy):
     body = inflating("gzip", [gzip.compress(bytes(100 * 1024 * 1024))])
-    assert len(await expanded(body)) == 100 * 1024 * 1024
+    length = 0
+    while piece := await asyncio.create_task(body.chunk()):  # a task of its own: the test's is not watched
+        length += len(piece)
+    assert length == 100 * 1024 * 1024
     assert busy.longest < LIMIT * SLACK, busy.name
 
 
