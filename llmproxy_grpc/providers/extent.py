@@ -13,6 +13,8 @@ MOST_TOOL_CALLS: Final = 1_024
 MOST_CITATIONS: Final = 16_384
 MOST_LOGPROBS: Final = 262_144
 """Alternatives included: 12,000 tokens with 20 of them each, or the 131,072 tokens of the longest answers with one."""
+MOST_ARGUMENTS: Final = 16 * 1024 * 1024
+"""Characters of tool calls that are kept while a stream runs: as many as an event may have bytes."""
 
 LONG: Final = 256 * 1024
 """Bytes from which on a document is read aside: that takes a millisecond at least, and seconds for the worst."""
@@ -29,12 +31,13 @@ _MANY: Final = 2_048
 class Extent:
     """What one stream has held so far, in all of its candidates.
 
-    Each method raises UpstreamProtocolError if it becomes too much.
+    Each method raises UpstreamProtocolError if it becomes too much, unless it says otherwise.
     """
 
-    __slots__ = ("_candidates", "_citations", "_logprobs", "_parts", "_tool_calls")
+    __slots__ = ("_candidates", "_citations", "_held", "_kept", "_logprobs", "_parts", "_tool_calls")
 
     def __init__(self) -> None:
+        self._held = self._kept = 0
         self._candidates = self._parts = self._tool_calls = self._citations = self._logprobs = 0
 
     def candidate(self) -> None:
@@ -51,6 +54,17 @@ class Extent:
         """One more tool call, which is a part besides."""
         self._tool_calls += 1
         check_calls(self._tool_calls)
+
+    def hold(self, characters: int) -> None:
+        """More arguments that wait for the name of their call."""
+        self._held += characters
+        if self._held > MOST_ARGUMENTS:
+            raise UpstreamProtocolError("The provider sent too many arguments of a call without a name.")
+
+    def may_keep(self, characters: int) -> bool:
+        """Says whether more arguments may be kept to see whether they are whole: nobody needs that to go on."""
+        self._kept += characters
+        return self._kept <= MOST_ARGUMENTS
 
     def annotate(self, logprobs: Sequence[TokenLogprob], citations: Sequence[Citation]) -> None:
         """More log probabilities and sources."""

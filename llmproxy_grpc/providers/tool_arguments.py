@@ -6,14 +6,15 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from llmproxy_grpc.providers.extent import Extent
 from llmproxy_grpc.providers.jsonio import decode_whole
 
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _ANYTHING: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _EMPTY = Raw(b"{}")
 _WHITE_SPACE: Final = " \t\r\n"
-MOST_ARGUMENTS: Final = 16 * 1024 * 1024
-"""Characters: as many as an event may have bytes."""
+_FEW: Final = 256
+"""Pieces that are kept one by one."""
 NOT_AN_OBJECT = "INVALID_JSON"
 """The key under which text travels that is no JSON object: what a model wrote is shown to it again, not lost."""
 
@@ -45,19 +46,44 @@ def as_text(arguments: Any, *, absent: str = "{}") -> str:
         return msgspec.json.encode(decode_whole(json.dumps(arguments).encode(), _ANYTHING)).decode()
 
 
+class Pieces:
+    """Text that comes in pieces, kept in hardly more room than it takes whole: a small piece has some 50 bytes more."""
+
+    __slots__ = ("_few", "_long")
+
+    def __init__(self) -> None:
+        self._few: list[str] = []
+        self._long: list[str] = []
+
+    def add(self, piece: str) -> None:
+        """Takes the next piece."""
+        if piece:
+            self._few.append(piece)
+        if len(self._few) >= _FEW:
+            self._long.append("".join(self._few))
+            self._few.clear()
+
+    def text(self) -> str:
+        """All of them together."""
+        return "".join([*self._long, *self._few])
+
+
 class GrowingObject:
     """Arguments that come in pieces: tells when they are a whole JSON object, so that nothing can follow.
 
     The time it takes is linear in them, however often it is asked: they are decoded once, when as many braces are
     closed as are opened, since what is no object then cannot become one.
+
+    Args:
+        extent: What their stream has held so far.
     """
 
-    __slots__ = ("_depth", "_escape", "_hopeless", "_in_string", "_news", "_pieces", "_size", "_whole")
+    __slots__ = ("_depth", "_escape", "_extent", "_hopeless", "_in_string", "_news", "_text", "_whole")
 
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._news: list[str] = []
-        self._size = 0
+    def __init__(self, extent: Extent) -> None:
+        self._extent = extent
+        self._text = Pieces()
+        self._news = Pieces()
         self._depth = 0
         self._in_string = False
         self._escape = ""
@@ -65,26 +91,27 @@ class GrowingObject:
         self._hopeless = False
 
     def add(self, piece: str) -> None:
-        """Takes the next piece; arguments longer than `MOST_ARGUMENTS` are not kept, and never whole."""
-        self._size += len(piece)
-        if self._size > MOST_ARGUMENTS:
+        """Takes the next piece; if a stream has more arguments than may be kept, these are never whole."""
+        if self._hopeless:
+            return
+        if self._extent.may_keep(len(piece)):
+            self._news.add(piece)
+        else:
             self._give_up()
-        if not self._hopeless:
-            self._news.append(piece)
 
     def is_whole(self) -> bool:
         """Whether the pieces so far are an object."""
-        news = "".join(self._news)
-        self._news.clear()
+        news = self._news.text()
         if not news:
             return self._whole
-        self._pieces.append(news)
+        self._news = Pieces()
+        self._text.add(news)
         self._count_braces(news)
         if not news.strip(_WHITE_SPACE):
             return self._whole
         if self._depth > 0 and not self._whole:
             return False
-        self._whole = not self._whole and _is_object("".join(self._pieces).encode("utf-8", "replace"))
+        self._whole = not self._whole and _is_object(self._text.text().encode("utf-8", "replace"))
         if not self._whole:
             self._give_up()
         return self._whole
@@ -101,8 +128,8 @@ class GrowingObject:
     def _give_up(self) -> None:
         self._hopeless = True
         self._whole = False
-        self._pieces.clear()
-        self._news.clear()
+        self._text = Pieces()
+        self._news = Pieces()
 
 
 def _is_object(data: bytes) -> bool:

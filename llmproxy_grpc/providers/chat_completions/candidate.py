@@ -32,7 +32,7 @@ class CandidateDecoder:
         self._show_thinking = expectation.show_thinking
         self._keep_thinking = expectation.keep_thinking
         self._hidden: list[str] = []
-        self._calls = OpenCalls(new_id)
+        self._calls = OpenCalls(new_id, batch.extent)
         self._details: ReasoningDetails | None = None
         self._thought = -1
         self._audio_type = expectation.audio_type

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import ToolCallPart
 from llmproxy_grpc.providers.candidate import CallWriter
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
 from llmproxy_grpc.providers.chat_completions.shapes import Content, ToolCall
-from llmproxy_grpc.providers.extent import check_calls
+from llmproxy_grpc.providers.extent import Extent, check_calls
 from llmproxy_grpc.providers.jsonio import joined
-from llmproxy_grpc.providers.tool_arguments import MOST_ARGUMENTS, GrowingObject, as_text
+from llmproxy_grpc.providers.tool_arguments import GrowingObject, Pieces, as_text
 
 _LEGACY_INDEX = -1
 
@@ -30,7 +29,7 @@ class OpenCall:
 
     __slots__ = ("_arguments", "_held", "custom", "delta", "id", "name", "provider_id", "said_again", "writer")
 
-    def __init__(self, call_id: str, provider_id: str) -> None:
+    def __init__(self, call_id: str, provider_id: str, extent: Extent) -> None:
         self.id = call_id
         self.provider_id = provider_id
         self.name = ""
@@ -38,8 +37,8 @@ class OpenCall:
         self.writer: CallWriter | None = None
         self.delta = 0
         self.said_again = False
-        self._arguments = None if provider_id else GrowingObject()
-        self._held: list[str] = []
+        self._arguments = None if provider_id else GrowingObject(extent)
+        self._held = Pieces()
 
     @property
     def whole(self) -> bool:
@@ -53,12 +52,12 @@ class OpenCall:
 
     def hold(self, arguments: str) -> None:
         """Keeps a piece of the arguments that comes before the name."""
-        self._held.append(arguments)
+        self._held.add(arguments)
 
     def held(self) -> str:
         """Gives what was kept of them, and keeps it no longer."""
-        held = "".join(self._held)
-        self._held.clear()
+        held = self._held.text()
+        self._held = Pieces()
         return held
 
     @property
@@ -72,15 +71,16 @@ class OpenCalls:
 
     Args:
         new_id: Makes an id for a call to which the server gives none.
+        extent: What the stream has held so far.
     """
 
-    def __init__(self, new_id: Callable[[], str]) -> None:
+    def __init__(self, new_id: Callable[[], str], extent: Extent) -> None:
         self._new_id = new_id
+        self._extent = extent
         self._modern = False
         self._by_index: dict[int, OpenCall] = {}
         self._by_id: dict[str, OpenCall] = {}
         self._delta = 0
-        self._held_size = 0
         self.calls: list[OpenCall] = []
 
     def fragments(self, delta: Content[Any]) -> Sequence[ToolCall[Any]]:
@@ -113,11 +113,9 @@ class OpenCalls:
         """Keeps a piece of the arguments of a call whose name has not come.
 
         Raises:
-            UpstreamProtocolError: It is too much for all such calls together.
+            UpstreamProtocolError: It is too much for all such calls of the stream together.
         """
-        self._held_size += len(arguments)
-        if self._held_size > MOST_ARGUMENTS:
-            raise UpstreamProtocolError("The provider sent too many arguments of a call without a name.")
+        self._extent.hold(len(arguments))
         call.hold(arguments)
 
     def _find(self, index: int | None, provider_id: str, name: str, arguments: str) -> OpenCall | None:
@@ -143,7 +141,7 @@ class OpenCalls:
         return known.said_again and bool(arguments.strip())
 
     def _open(self, provider_id: str) -> OpenCall:
-        call = OpenCall(provider_id or self._new_id(), provider_id)
+        call = OpenCall(provider_id or self._new_id(), provider_id, self._extent)
         self.calls.append(call)
         check_calls(len(self.calls))  # those without a name are parts only at the end
         if provider_id:

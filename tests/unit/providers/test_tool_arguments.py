@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from llmproxy_grpc.providers.tool_arguments import MOST_ARGUMENTS, GrowingObject, as_object, as_text
+from llmproxy_grpc.providers.extent import MOST_ARGUMENTS, Extent
+from llmproxy_grpc.providers.tool_arguments import GrowingObject, as_object, as_text
 
 
 @pytest.mark.parametrize("text", ['{"n": 1.0,  "m": 9007199254740993}', "{}", '{"a":{"b":[]}}'])
@@ -57,7 +58,7 @@ TEXTS = st.lists(OBJECTS | st.text(st.sampled_from('a"\\{}[]:, \n\u00a0'), max_s
 @given(OBJECTS | TEXTS, st.data())
 def test_pieces_are_an_object_exactly_where_all_of_them_together_are_one(text, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
-    growing, so_far = GrowingObject(), ""
+    growing, so_far = GrowingObject(Extent()), ""
     for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
         growing.add(text[start:end])
         so_far += text[start:end]
@@ -78,7 +79,7 @@ def is_object(text: str) -> bool:
     [('{"a":"' + "x" * 8_000_000, "}"), (" " * 8_000_000, " "), ("{}" * 4_000_000, "{}"), ("{", "}{"), ('{"', '"')],
 )
 def test_asking_after_each_of_many_pieces_takes_linear_time(first, piece):
-    growing = GrowingObject()
+    growing = GrowingObject(Extent())
     growing.add(first)
     started = time.process_time()
     for _ in range(4000):
@@ -88,7 +89,7 @@ def test_asking_after_each_of_many_pieces_takes_linear_time(first, piece):
 
 
 def test_of_arguments_that_no_model_writes_nothing_is_kept():
-    growing = GrowingObject()
+    growing = GrowingObject(Extent())
     for piece in ("{", " " * MOST_ARGUMENTS, "}"):
         growing.add(piece)
     assert not growing.is_whole()

@@ -34,9 +34,9 @@ def delta(finish: str | None = None, index: int = 0, logprobs: Any = None, **fie
     return event({"id": "chatcmpl-1", "model": "test-model", "choices": [choice]})
 
 
-def fragment(arguments: Any = None, **fields: Any) -> ServerSentEvent:
+def fragment(arguments: Any = None, choice: int = 0, **fields: Any) -> ServerSentEvent:
     function = {"name": fields.pop("name", None), "arguments": arguments}
-    return delta(tool_calls=[{"function": function, **fields}])
+    return delta(index=choice, tool_calls=[{"function": function, **fields}])
 
 
 def run(*events: ServerSentEvent, each_alone: bool = False, **expectation: Any) -> list[StreamEvent]:

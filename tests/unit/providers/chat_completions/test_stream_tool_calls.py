@@ -1,12 +1,13 @@
 import time
+import tracemalloc
 
 import pytest
 
 from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import FinishReason, ToolCallDelta, ToolCallPart
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
+from llmproxy_grpc.providers.extent import MOST_ARGUMENTS
 from llmproxy_grpc.providers.sse import ServerSentEvent
-from llmproxy_grpc.providers.tool_arguments import MOST_ARGUMENTS
 from tests.unit.providers.chat_completions.chunks import answer, decoder, delta, fragment, parts, run
 
 
@@ -223,12 +224,46 @@ def test_many_small_fragments_behind_a_long_one_take_linear_time(first, more):
     assert time.process_time() - started < 2
 
 
-def test_arguments_without_a_name_are_held_up_to_a_bound_for_all_calls_of_a_candidate():
+@pytest.mark.parametrize("candidate", [0, 1], ids=["of one candidate", "of several"])
+def test_arguments_without_a_name_are_held_up_to_a_bound_for_all_calls_of_a_stream(candidate):
     half = "x" * (MOST_ARGUMENTS // 2)
     decoding = decoder()
-    decoding.feed([fragment(half, id="a", index=0), fragment(half, id="b", index=1)])
+    decoding.feed([fragment(half, id="a", index=0), fragment(half, id="b", index=1, choice=candidate)])
     with pytest.raises(UpstreamProtocolError):
         decoding.feed([fragment("x", id="a", index=0)])
+
+
+@pytest.mark.parametrize("text", ["", "ab"], ids=["empty", "small"])
+@pytest.mark.parametrize("named", [{"id": "a"}, {"name": "f"}], ids=["without a name", "without an id"])
+def test_pieces_of_arguments_take_no_more_room_than_their_characters(text, named):
+    decoding = decoder()
+    decoding.feed([fragment("{", index=0, **named)])
+    piece = [fragment(text, index=0)]
+    decoding.feed(piece)
+    decoding.take()
+    tracemalloc.start()
+    try:
+        for _ in range(20_000):
+            decoding.feed(piece)
+            decoding.take()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000  # a list of the pieces: 1.4 MB, and 0.16 MB of its places alone
+
+
+def test_calls_without_an_id_are_looked_at_up_to_a_bound_for_all_of_a_stream():
+    decoding = decoder()
+    half = '{"a":"' + "x" * (MOST_ARGUMENTS // 2)
+    tracemalloc.start()
+    try:
+        for number in range(6):
+            decoding.feed([fragment(half, name="f", index=number)])
+            decoding.take()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2 * MOST_ARGUMENTS
 
 
 def test_arguments_that_come_with_a_name_are_not_held():
