@@ -19,6 +19,7 @@ QUIRKS: Final = Quirks(
     max_stop_sequences=1000,
     developer_role=False,
     message_name=False,
+    short_call_ids=True,
     stream_options=False,
     logit_bias=False,
     logprobs=False,

@@ -1,5 +1,6 @@
 """The kind mistral over a real connection: where it departs from OpenAI, and its own client library."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,8 +13,10 @@ from llmproxy_grpc.messages import (
     Message,
     Role,
     TextPart,
+    ToolCallPart,
     ToolChoice,
     ToolMode,
+    ToolResultPart,
 )
 from tests.fakes.faulty_upstream import Answer
 from tests.providers.conversations import ask
@@ -101,3 +104,28 @@ async def test_the_library_writes_the_same_request(client, upstream, http):
     ours, theirs = (request.json() for request in upstream.requests)
     theirs.pop("stream", None)
     assert ours == theirs
+
+
+async def sent(upstream, http, *messages: Message) -> list[Any]:
+    upstream.script(Answer.json(KIND.answer("x")))
+    provider = await KIND.provider(upstream, http)
+    await provider.chat(provider.adapt(ask(messages=messages), "m").request, "m")
+    return upstream.requests[-1].json()["messages"]
+
+
+async def test_calls_of_other_providers_get_ids_that_mistral_takes_and_its_own_keep_theirs(upstream, http):
+    ids = ("toolu_01A09q90qw90lq917835lq9", "call_0", "D681PevKs", "call_0")
+    calls = tuple(ToolCallPart(id=each, name="f", arguments_json="{}") for each in ids[:3])
+    turns = (
+        Message(Role.ASSISTANT, calls),
+        Message(Role.TOOL, tuple(ToolResultPart(tool_call_id=each) for each in reversed(ids[:3]))),
+        Message(Role.ASSISTANT, (ToolCallPart(id=ids[3], name="f", arguments_json="{}"),)),
+        Message(Role.TOOL, (ToolResultPart(tool_call_id=ids[3]), ToolResultPart(tool_call_id="of no call"))),
+    )
+    messages = await sent(upstream, http, *turns)
+    called = [call["id"] for message in messages for call in message.get("tool_calls", ())]
+    answered = [message["tool_call_id"] for message in messages if message["role"] == "tool"]
+    assert all(re.fullmatch("[a-zA-Z0-9]{9}", each) for each in (*called, *answered))
+    assert (len(set(called)), called[2]) == (4, "D681PevKs")
+    assert answered[:4] == [called[2], called[1], called[0], called[3]]
+    assert (await sent(upstream, http, *turns[:2])) == messages[:4], "what was sent before stays as it was"

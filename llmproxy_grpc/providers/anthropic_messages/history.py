@@ -17,8 +17,8 @@ from llmproxy_grpc.messages import (
     ToolResultPart,
 )
 from llmproxy_grpc.providers.anthropic_messages.cache_hints import cache_control
-from llmproxy_grpc.providers.anthropic_messages.call_ids import CallIds
 from llmproxy_grpc.providers.anthropic_messages.extra_fields import extra_fields_of
+from llmproxy_grpc.providers.call_ids import CLAUDE, CallIds
 from llmproxy_grpc.providers.media import base64_of, media_type
 from llmproxy_grpc.providers.options import whole_numbers
 from llmproxy_grpc.providers.thinking_tokens import thought_of
@@ -45,7 +45,7 @@ class History:
         self.turns: list[Turn] = []
         self._thinks = thinks
         self._later_instructions = later_instructions
-        self._ids = CallIds()
+        self._ids = CallIds(CLAUDE)
         self._waiting: list[Block] = []
 
     def add(self, messages: Iterable[Message]) -> None:

@@ -14,6 +14,7 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from llmproxy_grpc.providers.call_ids import NINE, with_ids
 from llmproxy_grpc.providers.chat_completions.caching import cache_mark
 from llmproxy_grpc.providers.chat_completions.media import content_part
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
@@ -44,7 +45,7 @@ class History:
     def encode(self, messages: tuple[Message, ...]) -> list[dict[str, Any]]:
         """Encodes a conversation; a message with several tool results becomes several messages."""
         encoded: list[dict[str, Any]] = []
-        for message in messages:
+        for message in with_ids(messages, NINE) if self._quirks.short_call_ids else messages:
             if message.role is Role.TOOL:
                 encoded += [self._tool_result(part) for part in message.parts if isinstance(part, ToolResultPart)]
                 continue

@@ -129,6 +129,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Whether uploaded files may be given by their ids."""
     media_results: bool = False
     """Whether results of tools may hold pictures and documents."""
+    short_call_ids: bool = False
+    """Whether ids of calls are nine letters and digits; others get a name of ours."""
     refusals: bool = True
     """Whether refusals have a field of their own in the history; otherwise they are sent as text."""
     cache_hints: CacheStyle = CacheStyle.UNSUPPORTED

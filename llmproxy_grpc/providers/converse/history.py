@@ -19,7 +19,7 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.anthropic_messages.call_ids import CallIds
+from llmproxy_grpc.providers.call_ids import CLAUDE, CallIds
 from llmproxy_grpc.providers.converse.cache_hints import is_long
 from llmproxy_grpc.providers.converse.formats import format_of
 from llmproxy_grpc.providers.media import base64_of
@@ -55,7 +55,7 @@ class History:
         self._messages = messages
         self._thinks = thinks
         self._result_status = result_status
-        self._ids = CallIds()
+        self._ids = CallIds(CLAUDE)
         self._names: dict[str, Iterator[int]] = {}
 
     def system(self) -> list[Block]:

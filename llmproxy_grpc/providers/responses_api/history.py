@@ -18,6 +18,7 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from llmproxy_grpc.providers.call_ids import NINE, with_ids
 from llmproxy_grpc.providers.chat_completions.caching import cache_mark
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.continuity import fields_of
@@ -49,7 +50,7 @@ class History:
         """Encodes a conversation."""
         items: list[Item] = []
         calls: dict[str, Item] = {}
-        for message in messages:
+        for message in with_ids(messages, NINE) if self._quirks.short_call_ids else messages:
             if message.role is Role.ASSISTANT:
                 said = list(_with_consequence(self._said(message.parts)))
                 calls |= {item["call_id"]: item for item in said if "call_id" in item and "name" in item}

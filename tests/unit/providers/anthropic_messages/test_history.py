@@ -17,10 +17,10 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.anthropic_messages.call_ids import CallIds
 from llmproxy_grpc.providers.anthropic_messages.extra_fields import call_token, citations_token
 from llmproxy_grpc.providers.anthropic_messages.features import adapt_messages
 from llmproxy_grpc.providers.anthropic_messages.request import encode_request
+from llmproxy_grpc.providers.call_ids import CLAUDE, CallIds
 from tests.providers.conversations import ask
 
 OLD, LATER = "claude-haiku-4-5", "claude-opus-5"
@@ -133,7 +133,7 @@ def test_an_id_that_comes_again_gets_another_name():
 
 @given(st.lists(st.text("ab:._ é😀", max_size=4), max_size=12))
 def test_ids_are_unique_and_readable_for_any_history(names):
-    ids = CallIds()
+    ids = CallIds(CLAUDE)
     given_ids = []
     for name in names:
         given_ids.append(ids.of_call(name))

@@ -376,3 +376,12 @@ def test_cache_hints_are_breakpoints_where_the_model_knows_them(ttl, sent):
     for model in ("gpt-5.5", "gpt-4o", "unknown"):
         named = adapt_to_model(ask(messages=(message,)), features, model).unsupported
         assert [found.field for found in named] == ["messages[0].parts[0].cache_hint"]
+
+
+def test_ids_of_calls_are_short_where_the_server_wants_them():
+    call, result = ToolCallPart(id="call_1", name="f", arguments_json="{}"), ToolResultPart(tool_call_id="call_1")
+    turns = (Message(Role.ASSISTANT, (call,)), Message(Role.TOOL, (result,)))
+    called, answered = items(*turns, quirks=replace(OPENAI_RESPONSES, short_call_ids=True))
+    assert called["call_id"] == answered["call_id"]
+    assert len(called["call_id"]) == 9
+    assert [item["call_id"] for item in items(*turns)] == ["call_1", "call_1"]
