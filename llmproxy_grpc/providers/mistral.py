@@ -3,7 +3,13 @@
 from typing import Final, Self
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.providers.chat_completions.quirks import EmbeddingStyle, PrefillStyle, Quirks, ReasoningStyle
+from llmproxy_grpc.providers.chat_completions.quirks import (
+    EmbeddingStyle,
+    MediaStyle,
+    PrefillStyle,
+    Quirks,
+    ReasoningStyle,
+)
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
 from llmproxy_grpc.providers.credentials import header_sets
 from llmproxy_grpc.providers.http import HttpClient
@@ -24,6 +30,7 @@ QUIRKS: Final = Quirks(
     logit_bias=False,
     logprobs=False,
     document_uri=True,
+    media=MediaStyle.MISTRAL,
     reasoning=ReasoningStyle.EFFORT,
     embeddings=EmbeddingStyle.FLOAT,
     dimensions_field="output_dimension",

@@ -10,6 +10,8 @@ from llmproxy_grpc.messages import (
     EmbedRequest,
     FunctionTool,
     GenerationConfig,
+    MediaKind,
+    MediaPart,
     Message,
     Role,
     TextPart,
@@ -129,3 +131,25 @@ async def test_calls_of_other_providers_get_ids_that_mistral_takes_and_its_own_k
     assert (len(set(called)), called[2]) == (4, "D681PevKs")
     assert answered[:4] == [called[2], called[1], called[0], called[3]]
     assert (await sent(upstream, http, *turns[:2])) == messages[:4], "what was sent before stays as it was"
+
+
+async def test_media_have_mistrals_shapes(upstream, http):
+    from mistralai.client.models import UserMessage  # noqa: PLC0415 - imports that other tests need not wait for
+
+    paper = MediaPart(kind=MediaKind.DOCUMENT, data=b"%PDF", media_type="application/pdf", filename="a.pdf")
+    parts = (
+        MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png"),
+        paper,
+        MediaPart(kind=MediaKind.DOCUMENT, uri="https://example.test/a.pdf"),
+        MediaPart(kind=MediaKind.DOCUMENT, file_id="f1"),
+        MediaPart(kind=MediaKind.AUDIO, data=b"abc", media_type="audio/wav"),
+    )
+    (message,) = await sent(upstream, http, Message(Role.USER, parts))
+    assert message["content"] == [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,eA=="}},
+        {"type": "document_url", "document_url": "data:application/pdf;base64,JVBERg==", "document_name": "a.pdf"},
+        {"type": "document_url", "document_url": "https://example.test/a.pdf"},
+        {"type": "file", "file_id": "f1"},
+        {"type": "input_audio", "input_audio": "YWJj"},
+    ]
+    UserMessage.model_validate(message)

@@ -106,20 +106,19 @@ class History:
         return encoded or ""
 
     def _part(self, part: Part) -> dict[str, Any] | None:
-        fields = _unmarked_part(part)
+        fields = self._unmarked_part(part)
         if fields is not None and part.cache_hint is not None:
             fields |= cache_mark(part.cache_hint, self._quirks.cache_hints)
         return fields
 
-
-def _unmarked_part(part: Part) -> dict[str, Any] | None:
-    if isinstance(part, TextPart | RefusalPart):
-        return {"type": "text", "text": part.text}
-    if isinstance(part, MediaPart):
-        return content_part(part)
-    if isinstance(part, OpaquePart):
-        return {"type": part.type, **whole_numbers(part.value)}
-    return None
+    def _unmarked_part(self, part: Part) -> dict[str, Any] | None:
+        if isinstance(part, TextPart | RefusalPart):
+            return {"type": "text", "text": part.text}
+        if isinstance(part, MediaPart):
+            return content_part(part, self._quirks.media)
+        if isinstance(part, OpaquePart):
+            return {"type": part.type, **whole_numbers(part.value)}
+        return None
 
 
 def _tool_call(part: ToolCallPart) -> dict[str, Any]:

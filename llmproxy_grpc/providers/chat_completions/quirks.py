@@ -64,6 +64,15 @@ class CacheStyle(Enum):
     """`prompt_cache_breakpoint`, OpenAI's."""
 
 
+class MediaStyle(Enum):
+    """How sound and documents are written; pictures and videos are the same everywhere."""
+
+    OPENAI = "openai"
+    """`input_audio` with `data` and `format`; `file` with `file_data` or `file_id`."""
+    MISTRAL = "mistral"
+    """`input_audio` as a text; `document_url`, or a part `file` with its `file_id`."""
+
+
 class PrefillStyle(Enum):
     """How a vendor is told to go on with an answer that has begun, the last message."""
 
@@ -127,6 +136,7 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Whether videos are taken, as `video_url`."""
     file_ids: bool = True
     """Whether uploaded files may be given by their ids."""
+    media: MediaStyle = MediaStyle.OPENAI
     media_results: bool = False
     """Whether results of tools may hold pictures and documents."""
     short_call_ids: bool = False
