@@ -95,6 +95,9 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
                 raise self._error_in(error)
         if self._metadata is None:
             self._metadata = metadata(answer, self._expectation.model) if choices else None
+        elif answer.citations or answer.search_results:
+            # At some vendors the last chunk alone has them, at others each has all that were found so far.
+            self._metadata = {**self._metadata, **metadata(answer, self._expectation.model)}
         if choices:
             for choice in choices:
                 self._take_choice(choice)

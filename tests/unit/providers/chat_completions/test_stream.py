@@ -13,7 +13,17 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     UpstreamEnd,
 )
-from tests.unit.providers.chat_completions.chunks import DONE, answer, decoder, delta, event, fragment, parts, run
+from tests.unit.providers.chat_completions.chunks import (
+    COUNTS,
+    DONE,
+    answer,
+    decoder,
+    delta,
+    event,
+    fragment,
+    parts,
+    run,
+)
 
 
 def test_text_of_one_read_is_one_delta():
@@ -148,3 +158,10 @@ def test_metadata_is_that_of_the_first_chunk_that_says_something():
         "model": "test-model-0613",
         "system_fingerprint": "fp",
     }
+
+
+def test_sources_are_told_that_come_with_the_last_chunks_alone():
+    head = event({"choices": [{"index": 0, "delta": {"content": "x"}}], "model": "other", "citations": None})
+    found = {"citations": ["https://example.test"], "search_results": [{"title": "t"}]}
+    tail = event({"choices": [], "usage": COUNTS, **found})
+    assert answer(head, delta("stop"), tail).provider_metadata == {"model": "other", **found}
