@@ -1,6 +1,6 @@
 """The conversation so far as `systemInstruction` and `contents` of a request."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +22,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.generate_content.generations import Generation
 from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.options import whole_numbers
+from llmproxy_grpc.providers.result_order import with_results_in_order
 from llmproxy_grpc.providers.tool_arguments import as_object
 
 Fields = dict[str, Any]
@@ -43,17 +44,16 @@ class History:
     """Encodes messages for one model.
 
     Args:
-        messages: The whole conversation: results are matched by the names of the calls before them.
+        messages: The whole conversation: results are known by the names of the calls before them.
         generation: What the model can do.
         vertex: Whether it is at Vertex AI, which knows no ids of calls: it answers 400 to them.
     """
 
     def __init__(self, messages: Iterable[Message], generation: Generation, *, vertex: bool) -> None:
-        self._messages = tuple(messages)
+        self._messages = tuple(with_results_in_order(messages))
         self._generation = generation
         self._vertex = vertex
-        calls = (part for message in self._messages for part in message.parts if isinstance(part, ToolCallPart))
-        self._names: Mapping[str, str] = {call.id: call.name for call in calls}
+        self._names: dict[str, str] = {}
 
     def system(self) -> list[Fields]:
         """The instructions, which stand outside the conversation on this wire, wherever in it they came."""
@@ -101,6 +101,7 @@ class History:
                 if part.detail:
                     fields["mediaResolution"] = {"level": _LEVELS[part.detail]}
             case ToolCallPart():
+                self._names[part.id] = part.name
                 call = {"name": part.name, "args": as_object(part.arguments_json)}
                 fields = {"functionCall": self._with_id(call, part.id)}
             case ToolResultPart():

@@ -25,6 +25,7 @@ from llmproxy_grpc.providers.continuity import thinking_of
 from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.ollama_chat.features import NAMES
 from llmproxy_grpc.providers.options import add_options
+from llmproxy_grpc.providers.result_order import with_results_in_order
 from llmproxy_grpc.providers.tool_arguments import as_object
 from llmproxy_grpc.providers.tools import forbids_calls, tool_json
 
@@ -79,7 +80,7 @@ def encode_embed(request: EmbedRequest, model: str) -> bytes:
 
 def _messages(messages: Iterable[Message]) -> Iterator[dict[str, Any]]:
     names: dict[str, str] = {}
-    for message in messages:
+    for message in with_results_in_order(messages):
         names |= {part.id: part.name for part in message.parts if isinstance(part, ToolCallPart)}
         if message.role is Role.TOOL:
             yield from (_result(part, names) for part in message.parts if isinstance(part, ToolResultPart))

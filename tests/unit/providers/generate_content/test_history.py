@@ -89,6 +89,28 @@ def test_a_result_has_the_name_of_its_call_whatever_it_is_called_itself():
     assert [part["functionResponse"]["name"] for part in parts] == ["f", "h"]
 
 
+def test_a_result_has_the_name_of_the_latest_call_before_it_where_ids_come_again():
+    turns = [
+        turn
+        for name in ("f", "g")
+        for turn in (
+            Message(Role.ASSISTANT, (ToolCallPart(id="call_0", name=name, arguments_json="{}"),)),
+            Message(Role.TOOL, (ToolResultPart(tool_call_id="call_0"),)),
+        )
+    ]
+    answered = [turn["parts"][0]["functionResponse"]["name"] for turn in contents(*turns)[1::2]]
+    assert answered == ["f", "g"]
+
+
+def test_results_stand_in_the_order_of_their_calls_since_of_one_function_nothing_else_tells_them_apart():
+    ids = [f"{OUR_ID}{number}" for number in range(3)]
+    calls = Message(Role.ASSISTANT, tuple(ToolCallPart(id=each, name="f", arguments_json="{}") for each in ids))
+    results = [ToolResultPart(tool_call_id=each, content=(TextPart(text=each[-1]),)) for each in reversed(ids)]
+    for answered in ([Message(Role.TOOL, tuple(results))], [Message(Role.TOOL, (each,)) for each in results]):
+        _, turn = contents(calls, *answered)
+        assert [part["functionResponse"]["response"]["result"] for part in turn["parts"]] == ["0", "1", "2"]
+
+
 @pytest.mark.parametrize(("model", "signed"), [(TWO, False), (THREE, True)])
 def test_calls_of_another_target_get_a_stand_in_where_the_model_wants_a_signature(model, signed):
     strangers = tuple(ToolCallPart(id=f"call_{n}", name="f", arguments_json="{}") for n in range(2))

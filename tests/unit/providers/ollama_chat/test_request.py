@@ -79,6 +79,13 @@ def test_a_conversation_with_tools_and_pictures():
     }
 
 
+def test_results_stand_in_the_order_of_their_calls_as_they_go_by_name():
+    calls = tuple(ToolCallPart(id=each, name="f", arguments_json="{}") for each in "ab")
+    results = tuple(ToolResultPart(tool_call_id=each, content=(TextPart(text=each),)) for each in "ba")
+    sent = body(ask(messages=(Message(Role.ASSISTANT, calls), Message(Role.TOOL, results))))["messages"]
+    assert [message["content"] for message in sent[1:]] == ["a", "b"]
+
+
 def test_settings_are_options():
     config = GenerationConfig(
         max_output_tokens=7, temperature=0.0, top_p=0.5, top_k=3, seed=1, stop_sequences=("END",), top_logprobs=2
