@@ -77,6 +77,9 @@ class History:
                 turns[-1]["content"] += blocks
             else:
                 turns.append({"role": role, "content": blocks})
+        for turn in turns:
+            if turn["role"] == "user":  # what Bedrock's own tools gave stands behind its call
+                turn["content"] = _with_results_first(turn["content"])
         return turns
 
     def _blocks(self, parts: Iterable[Part]) -> list[Block]:
@@ -143,6 +146,18 @@ def called_tools(messages: Iterable[Message]) -> list[str]:
     """The names of the tools that the conversation has called, once each."""
     calls = (part for message in messages for part in message.parts if isinstance(part, ToolCallPart))
     return list(dict.fromkeys(call.name for call in calls))
+
+
+def _with_results_first(blocks: list[Block]) -> list[Block]:
+    """Results begin their turn, whatever the user said before them; marks stay behind what they mark."""
+    results: list[Block] = []
+    others: list[Block] = []
+    place = others
+    for block in blocks:
+        if "cachePoint" not in block:
+            place = results if "toolResult" in block else others
+        place.append(block)
+    return results + others
 
 
 def _thinking(part: ReasoningPart) -> Block | None:

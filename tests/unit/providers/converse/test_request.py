@@ -289,7 +289,7 @@ def test_names_of_documents_are_of_few_characters_and_each_is_there_once():
     last = MediaPart(kind=MediaKind.DOCUMENT, uri="s3://bucket/x.md")
     result = ToolResultPart(tool_call_id="a", content=(last,))
     sent = body(ask(messages=(Message(Role.USER, papers), Message(Role.TOOL, (result,)))))["messages"][0]["content"]
-    found = [block["document"] for block in [*sent[:-1], *sent[-1]["toolResult"]["content"]]]
+    found = [block["document"] for block in [*sent[1:], *sent[0]["toolResult"]["content"]]]
     assert [document["name"] for document in found] == [
         "Q3 ber pdf",
         "q3 ber pdf 2",
@@ -320,6 +320,21 @@ def test_a_hint_within_a_result_stands_behind_it():
     result = ToolResultPart(tool_call_id="a", content=(TextPart(text="1", cache_hint=CacheHint()),))
     sent = body(ask(messages=(Message(Role.TOOL, (result,)),)))["messages"][0]["content"]
     assert [next(iter(block)) for block in sent] == ["toolResult", "cachePoint"]
+
+
+def test_results_stand_first_in_their_turn_with_what_is_marked_behind_them():
+    call = ToolCallPart(id="a", name="f", arguments_json="{}")
+    asked = (TextPart(text="Wait.", cache_hint=CacheHint()), TextPart(text="Well?"))
+    served = OpaquePart(provider_kind="bedrock", type="toolResult", value={"toolUseId": "s"})
+    messages = (
+        Message(Role.ASSISTANT, (TextPart(text="So."), served, call)),
+        Message(Role.USER, asked),
+        Message(Role.TOOL, (ToolResultPart(tool_call_id="a", cache_hint=CacheHint()),)),
+    )
+    said, sent = (turn["content"] for turn in body(ask(messages=messages))["messages"])
+    assert [next(iter(block)) for block in said] == ["text", "toolResult", "toolUse"]
+    assert [next(iter(block)) for block in sent] == ["toolResult", "cachePoint", "text", "cachePoint", "text"]
+    assert [block["text"] for block in sent if "text" in block] == ["Wait.", "Well?"]
 
 
 def test_ids_of_calls_that_bedrock_would_refuse_are_replaced_alike_in_calls_and_results():
