@@ -1,8 +1,9 @@
 """A stream of the Messages API, decoded event by event; `message_stop` ends it."""
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import StreamEvent, UpstreamEnd, UsageSoFar
@@ -26,6 +27,8 @@ from llmproxy_grpc.providers.scrubbing import identifier
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from llmproxy_grpc.providers.streaming import StreamDecoder
 from llmproxy_grpc.providers.thinking_tokens import redacted_token
+
+_ENDING: Final = ("stop_reason", "stop_sequence", "stop_details", "container")
 
 
 class EventDecoder(StreamDecoder[ServerSentEvent]):
@@ -111,8 +114,10 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             self._model = event.message.model
             usage = event.message.usage
         if event.type == "message_delta" and event.delta is not None:
-            self._last = event.delta
-            self._context_management = event.context_management
+            # There may be several such events: what one leaves out stays as it was.
+            told = {name: value for name in _ENDING if (value := getattr(event.delta, name)) is not None}
+            self._last = replace(self._last, **told)
+            self._context_management = event.context_management or self._context_management
         if usage is not None:
             self._usage = merged(self._usage, usage)
             self._has_news_of_usage = True

@@ -7,6 +7,7 @@ import pytest
 
 from llmproxy_grpc.errors import UpstreamProtocolError, UpstreamStreamBroken
 from llmproxy_grpc.messages import (
+    FinishReason,
     OpaquePart,
     ProviderResponse,
     ReasoningConfig,
@@ -170,3 +171,14 @@ def test_an_error_may_come_within_any_event():
     for event in ({"type": "error", "error": {"type": "api_error"}}, {"type": "ping", "error": "x"}, {"error": {}}):
         with pytest.raises(UpstreamProtocolError, match="error"):
             decoded(event)
+
+
+def test_what_the_end_says_may_come_in_several_events():
+    first = {"type": "message_delta", "delta": {"container": {"id": "c1"}, "stop_reason": None}}
+    reason = {"type": "message_delta", "delta": {"stop_reason": "stop_sequence", "stop_sequence": "END"}}
+    counts = {"type": "message_delta", "delta": {}, "usage": {"input_tokens": 3, "output_tokens": 4}}
+    answer = decoded(begin(0, type="text", text="x"), first, {**reason, "context_management": {"n": 1}}, counts)
+    (candidate,) = answer.candidates
+    assert (candidate.finish_reason, candidate.matched_stop_sequence) == (FinishReason.STOP_SEQUENCE, "END")
+    assert answer.provider_metadata == {"container": {"id": "c1"}, "context_management": {"n": 1}}
+    assert answer.usage.total_tokens == 7
