@@ -60,15 +60,21 @@ def with_possible_thinking(adapted: Adapted, generation: Generation) -> Adapted:
 
 def thinks(request: ChatRequest, generation: Generation) -> bool:
     """Whether a model thinks over an adapted request: where it does not, the API refuses its earlier thinking."""
-    options = request.provider_options.get("anthropic", {})
-    if "thinking" in options:
-        return True
+    told = told_to_think(request.provider_options.get("anthropic", {}))
+    if told is not None:
+        return told
     reasoning = request.generation.reasoning
     if reasoning is not None and _asks(reasoning, generation):
         return True
     if reasoning is not None and reasoning.effort is ReasoningEffort.NONE:
         return generation.off is None
     return generation.thinks_unasked
+
+
+def told_to_think(options: Any) -> bool | None:
+    """Whether options of the caller's own turn the thinking on; None if they say nothing of it."""
+    told = options.get("thinking") if isinstance(options, Mapping) else None
+    return told.get("type") != "disabled" if isinstance(told, Mapping) else None
 
 
 def asks_to_think(request: ChatRequest, generation: Generation) -> bool:

@@ -1,6 +1,5 @@
 """A conversation as the JSON body of Converse and ConverseStream."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from llmproxy_grpc.messages import (
     ToolMode,
 )
 from llmproxy_grpc.providers.anthropic_messages.generations import generation_of
-from llmproxy_grpc.providers.anthropic_messages.thinking import add_thinking, thinks
+from llmproxy_grpc.providers.anthropic_messages.thinking import add_thinking, thinks, told_to_think
 from llmproxy_grpc.providers.converse.history import History, called_tools
 from llmproxy_grpc.providers.converse.makers import NAMES, maker_of
 from llmproxy_grpc.providers.options import add_options, counted_options, whole_numbers
@@ -74,8 +73,8 @@ def _prompt(request: ChatRequest, model: str) -> dict[str, Any]:
 def _thinks(request: ChatRequest, model: str) -> bool:
     if not maker_of(model).claude:
         return True
-    own = request.provider_options.get(NAMES[0], {}).get(_MORE)
-    return thinks(request, generation_of(model)) or (isinstance(own, Mapping) and "thinking" in own)
+    told = told_to_think(request.provider_options.get(NAMES[0], {}).get(_MORE))
+    return thinks(request, generation_of(model)) if told is None else told
 
 
 def _tools(request: ChatRequest) -> list[dict[str, Any]]:

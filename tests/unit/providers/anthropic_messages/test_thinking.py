@@ -241,6 +241,14 @@ def test_thinking_that_the_callers_own_options_turn_on_counts_as_well():
     assert body["messages"][1]["content"][0]["type"] == "thinking"
 
 
+@pytest.mark.parametrize("model", [OLD, FIVE])
+def test_earlier_thinking_stays_away_where_the_callers_own_options_turn_it_off(model):
+    options = {"anthropic": {"thinking": {"type": "disabled"}}}
+    request = ask(messages=(ASKED, said(THOUGHT, CALL), RESULT), provider_options=options)
+    body = json.loads(encode_request(adapt_messages(request, model).request, model, stream=False))
+    assert [block["type"] for block in body["messages"][1]["content"]] == ["tool_use"]
+
+
 def test_thinking_that_is_left_out_stays_hidden_if_it_was_to_be():
     request = thinking(ReasoningConfig(ReasoningEffort.HIGH, include=False), messages=(ASKED, said(CALL), RESULT))
     assert not adapt_messages(request, OLD).request.shows_thinking

@@ -356,6 +356,11 @@ def test_earlier_thinking_stays_away_where_the_model_does_not_think():
     )
     assert body(ask(messages=(thought,)))["messages"][0]["content"] == [{"text": "A"}]
     assert "reasoningContent" in body(ask(messages=(thought,)), NOVA)["messages"][0]["content"][0]
+    config = GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.LOW))
+    for kind, blocks in (("enabled", 2), ("disabled", 1)):
+        own = {"bedrock": {"additionalModelRequestFields": {"thinking": {"type": kind}}}}
+        asked = ask(messages=(thought,), generation=config, provider_options=own)
+        assert len(body(asked)["messages"][0]["content"]) == blocks
 
 
 def test_a_prompt_to_count_is_the_conversation_alone():
