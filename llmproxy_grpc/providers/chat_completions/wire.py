@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound
-from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, RefusalPart
 from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.chat_completions.caching import MARKED, Kinds, with_possible_marks
 from llmproxy_grpc.providers.chat_completions.counting import NOT_THERE, read_count
 from llmproxy_grpc.providers.chat_completions.embeddings import embed_failure, encode_embed, read_embed
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
@@ -75,6 +76,8 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         self._dialect = dialect
         self._encoder = RequestEncoder(dialect.quirks, dialect.names)
         self._features = features_of(dialect.quirks, dialect.names)
+        # Without a field of their own, refusals are texts.
+        self._said: Kinds = MARKED if dialect.quirks.refusals else (*MARKED, RefusalPart)
 
     def features(self, model: str) -> Features:
         """What this upstream can do with a model."""
@@ -83,8 +86,12 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
     def adapt(self, request: ChatRequest, model: str) -> Adapted:
         """Leaves out the set fields that this upstream cannot honour for a model."""
         if self._dialect.quirks.openai_models:
-            return adapt_to_model(request, self._features, model)
-        return adapt(request, self._features)
+            adapted = adapt_to_model(request, self._features, model)
+        else:
+            adapted = adapt(request, self._features)
+        if not self._features.cache_hints:
+            return adapted
+        return with_possible_marks(adapted, prompts=MARKED, answers=self._said)
 
     def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says whether to stream
         """Where a model answers."""

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported
-from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
+from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, MediaPart, ProviderResponse, TextPart
 from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.chat_completions.caching import with_possible_marks
 from llmproxy_grpc.providers.chat_completions.counting import NOT_THERE, read_count
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.features import Features
@@ -22,6 +23,7 @@ from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
 from llmproxy_grpc.providers.upstream import Upstream
 
 _MAX_COUNT_BYTES = 65536
+_MARKED = (TextPart, MediaPart)
 
 
 class ResponsesApi(HttpChat[ServerSentEvent]):
@@ -65,8 +67,11 @@ class ResponsesApi(HttpChat[ServerSentEvent]):
     def adapt(self, request: ChatRequest, model: str) -> Adapted:
         """Leaves out the set fields that this upstream cannot honour for a model."""
         if self._quirks.openai_models:
-            return adapt_to_model(request, self._features, model)
-        return adapt(request, self._features)
+            adapted = adapt_to_model(request, self._features, model)
+        else:
+            adapted = adapt(request, self._features)
+        # What the model said, and the items of the provider's own, are not marked here.
+        return with_possible_marks(adapted, prompts=_MARKED, answers=()) if self._features.cache_hints else adapted
 
     def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says both
         """Where models answer."""
