@@ -18,7 +18,7 @@ def with_texts_as_instructions(adapted: Adapted) -> Adapted:
 
 
 def _of_texts(message: Message, turn: int, found: list[Unsupported]) -> Message:
-    if message.role not in INSTRUCTIONS:
+    if message.role not in INSTRUCTIONS or not any(isinstance(part, MediaPart) for part in message.parts):
         return message
     for place, part in enumerate(message.parts):
         if isinstance(part, MediaPart):

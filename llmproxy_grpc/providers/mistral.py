@@ -31,6 +31,7 @@ QUIRKS: Final = Quirks(
     logprobs=False,
     document_uri=True,
     media=MediaStyle.MISTRAL,
+    media_instructions=False,
     reasoning=ReasoningStyle.EFFORT,
     embeddings=EmbeddingStyle.FLOAT,
     dimensions_field="output_dimension",

@@ -17,6 +17,7 @@ from llmproxy_grpc.messages import (
 )
 from tests.fakes.faulty_upstream import Answer
 from tests.providers.conversations import ask, collected
+from tests.providers.kinds import openai
 
 TEXTS = ["One", " two", " three"]
 FULL = "One two three"
@@ -78,3 +79,19 @@ async def test_how_closely_to_look_at_a_picture_is_sent_or_named(kind, provider,
         bodies.append(upstream.requests[-1].body)
     told = MediaKind.IMAGE in features.media and bool(features.media[MediaKind.IMAGE].detail)
     assert len(set(bodies)) == (len(MediaDetail) if told else 1)
+
+
+async def test_pictures_in_instructions_are_refused_by_their_paths_where_those_are_texts_alone(kind, provider):
+    messages = tuple(Message(role, (TextPart(text="S"), PICTURE)) for role in (Role.SYSTEM, Role.DEVELOPER))
+    adapted = provider.adapt(ask(messages=(*messages, *ask().messages)), kind.model)
+    # Of a server that nobody has described, as here of the kind openai, nobody knows.
+    taken = kind.name in {"ollama", "responses", "openai"}
+    named = [] if taken else [f"messages[{turn}].parts[1].image" for turn in (0, 1)]
+    assert [found.field for found in adapted.unsupported] == named
+    assert [PICTURE in message.parts for message in adapted.request.messages] == [taken, taken, False]
+
+
+async def test_pictures_in_instructions_are_refused_for_openai_itself(upstream, http):
+    provider = await openai.KIND.provider(upstream, http, preset="openai")
+    adapted = provider.adapt(ask(messages=(Message(Role.SYSTEM, (PICTURE,)),)), "gpt-5.6")
+    assert [found.field for found in adapted.unsupported] == ["messages[0].parts[0].image"]

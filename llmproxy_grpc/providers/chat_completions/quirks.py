@@ -137,6 +137,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     file_ids: bool = True
     """Whether uploaded files may be given by their ids."""
     media: MediaStyle = MediaStyle.OPENAI
+    media_instructions: bool = True
+    """Whether instructions may hold media; else they are texts alone."""
     media_results: bool = False
     """Whether results of tools may hold pictures and documents."""
     short_call_ids: bool = False
@@ -173,6 +175,7 @@ class Quirks(Struct, frozen=True, kw_only=True):
 
 
 OPENAI = Quirks(
+    media_instructions=False,
     cache_hints=CacheStyle.BREAKPOINT,
     shows_reasoning=False,
     openai_models=True,

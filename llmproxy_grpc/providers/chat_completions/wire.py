@@ -26,6 +26,7 @@ from llmproxy_grpc.providers.chat_completions.stream import ChunkDecoder
 from llmproxy_grpc.providers.complaint import request_id
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
+from llmproxy_grpc.providers.instructions import with_texts_as_instructions
 from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
@@ -89,6 +90,8 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
             adapted = adapt_to_model(request, self._features, model)
         else:
             adapted = adapt(request, self._features)
+        if not self._dialect.quirks.media_instructions:
+            adapted = with_texts_as_instructions(adapted)
         if not self._features.cache_hints:
             return adapted
         return with_possible_marks(adapted, prompts=MARKED, answers=self._said)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from llmproxy_grpc.messages import ChatRequest, EmbedPurpose, MediaKind, ReasoningEffort, ToolMode
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Place, Source
+from llmproxy_grpc.providers.instructions import with_texts_as_instructions
 from llmproxy_grpc.providers.provider import Adapted, Unsupported
 
 NAMES: Final = ("cohere",)
@@ -62,7 +63,7 @@ def adapt_chat(request: ChatRequest, model: str) -> Adapted:
     features, reasoning = features_of(model), request.generation.reasoning
     if reasoning is not None and reasoning.effort is ReasoningEffort.NONE:
         features = replace(features, reasoning_effort=True)
-    adapted = adapt(request, features)
+    adapted = with_texts_as_instructions(adapt(request, features))
     config = adapted.request.generation
     if not config.top_logprobs:
         return adapted

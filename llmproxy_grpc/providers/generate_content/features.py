@@ -25,6 +25,7 @@ from llmproxy_grpc.providers.generate_content.generations import (
     generation_of,
     possible_budget,
 )
+from llmproxy_grpc.providers.instructions import with_texts_as_instructions
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 NAMES: Final = ("gemini",)
@@ -81,7 +82,7 @@ def features_of(model: str, *, vertex: bool = False) -> Features:
 def adapt_content(request: ChatRequest, model: str, *, vertex: bool = False) -> Adapted:
     """Adapts a request to a model, and to the rules that its fields have with each other."""
     generation = generation_of(model)
-    adapted = adapt(request, features_of(model, vertex=vertex))
+    adapted = with_texts_as_instructions(adapt(request, features_of(model, vertex=vertex)))
     return _with_possible_format(_with_possible_thinking(adapted, generation), generation)
 
 
