@@ -238,10 +238,21 @@ class _Adaptation:
             gone["budget_tokens"] = None
             why = "this provider takes no number of tokens for thinking"
             self._leave_out("generation.reasoning.budget_tokens", why)
+        elif config.budget_tokens is not None and features.effort_or_budget:
+            gone |= self._one_of_both(config.effort)
         if config.include and not features.reasoning_shown:
             gone["include"] = None
             self._leave_out("generation.reasoning.include", "this provider does not show the thinking")
         return replace(config, **gone) if gone else config
+
+    def _one_of_both(self, effort: ReasoningEffort) -> dict[str, Any]:
+        """What goes of an effort and a budget: no thinking at all is within any budget, else the number tells more."""
+        if effort is ReasoningEffort.NONE:
+            return {"budget_tokens": None}
+        if effort is not ReasoningEffort.UNSPECIFIED:
+            why = "this provider takes an effort or a number of tokens, not both"
+            self.changes.append(Change("generation.reasoning.effort", why, dropped=True))
+        return {"effort": ReasoningEffort.UNSPECIFIED}
 
 
 def _nearest(wanted: ReasoningEffort, known: Iterable[ReasoningEffort]) -> ReasoningEffort:

@@ -104,6 +104,8 @@ class Features(Struct, frozen=True, kw_only=True):
     """The efforts that it knows, where it knows any: another one becomes the nearest."""
     reasoning_budget: bool = False
     """Whether thinking can be limited by a number of tokens."""
+    effort_or_budget: bool = False
+    """Whether it takes one of the two alone."""
     reasoning_shown: bool = False
     """Whether answers can show the thinking."""
     output_modalities: frozenset[Modality] = frozenset({Modality.TEXT})

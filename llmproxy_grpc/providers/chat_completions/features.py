@@ -39,6 +39,7 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         reasoning_effort=quirks.reasoning is not ReasoningStyle.UNSUPPORTED,
         efforts=efforts_of(quirks),
         reasoning_budget=quirks.reasoning is ReasoningStyle.OBJECT,
+        effort_or_budget=quirks.reasoning is ReasoningStyle.OBJECT,
         reasoning_shown=quirks.shows_reasoning,
         output_modalities=frozenset({Modality.TEXT}),
         end_user=bool(quirks.user_field),

@@ -120,10 +120,10 @@ def _with_possible_thinking(adapted: Adapted, generation: Generation) -> Adapted
     budget = reasoning.budget_tokens
     if budget is not None:
         possible = possible_budget(budget, generation)
-        if possible == budget:
-            return adapted
-        config = replace(adapted.request.generation, reasoning=replace(reasoning, budget_tokens=possible))
-        return _changed(adapted, config, "generation.reasoning.budget_tokens", f"this model gets {possible}")
+        if possible != budget:
+            reasoning = replace(reasoning, budget_tokens=possible)
+            config = replace(adapted.request.generation, reasoning=reasoning)
+            adapted = _changed(adapted, config, "generation.reasoning.budget_tokens", f"this model gets {possible}")
     if reasoning.effort is not ReasoningEffort.NONE or generation.can_stop_thinking:
         return adapted
     least = replace(reasoning, effort=ReasoningEffort.MINIMAL)

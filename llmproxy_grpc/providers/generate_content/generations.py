@@ -108,6 +108,13 @@ def possible_budget(budget: int, generation: Generation) -> int:
     return min(max(budget, smallest), largest)
 
 
+def budget_within(effort: ReasoningEffort, budget: int, generation: Generation) -> int:
+    """A budget that a generation takes, or less if an effort that is asked for as well comes to less."""
+    if effort is ReasoningEffort.UNSPECIFIED:
+        return budget
+    return min(budget, possible_budget(_BUDGETS.get(effort, 0), generation))
+
+
 def thinking_by_effort(effort: ReasoningEffort, generation: Generation) -> dict[str, str | int]:
     """How a generation is told an effort: by a level, or by a number of tokens."""
     if effort is ReasoningEffort.NONE:

@@ -19,7 +19,12 @@ from llmproxy_grpc.messages import (
     ToolMode,
 )
 from llmproxy_grpc.providers.generate_content.features import NAMES
-from llmproxy_grpc.providers.generate_content.generations import Generation, generation_of, thinking_by_effort
+from llmproxy_grpc.providers.generate_content.generations import (
+    Generation,
+    budget_within,
+    generation_of,
+    thinking_by_effort,
+)
 from llmproxy_grpc.providers.generate_content.history import History
 from llmproxy_grpc.providers.options import add_options, counted_options, whole_numbers
 
@@ -143,7 +148,7 @@ def _thinking(reasoning: ReasoningConfig, generation: Generation) -> dict[str, A
     if reasoning.include is not None:
         thinking["includeThoughts"] = reasoning.include
     if reasoning.budget_tokens is not None:
-        thinking["thinkingBudget"] = reasoning.budget_tokens
+        thinking["thinkingBudget"] = budget_within(reasoning.effort, reasoning.budget_tokens, generation)
     elif reasoning.effort is not ReasoningEffort.UNSPECIFIED:
         thinking |= thinking_by_effort(reasoning.effort, generation)
     return thinking

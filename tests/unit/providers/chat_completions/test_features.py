@@ -197,3 +197,14 @@ def test_options_that_are_never_merged_are_named():
         'provider_options["openai"].model',
         'provider_options["groq"].api_key',
     ]
+
+
+@pytest.mark.parametrize(
+    ("effort", "told"), [(ReasoningEffort.LOW, [("generation.reasoning.effort", True)]), (ReasoningEffort.NONE, [])]
+)
+def test_of_an_effort_and_a_budget_a_vendor_may_take_one_alone_and_none_is_within_any_budget(effort, told):
+    features = features_of(Quirks(reasoning=ReasoningStyle.OBJECT), ("openai",))
+    both = ask(generation=GenerationConfig(reasoning=ReasoningConfig(effort, 9)))
+    adapted = adapt(both, features)
+    assert adapted.unsupported == ()
+    assert [(change.field, change.dropped) for change in adapted.changes] == told

@@ -91,6 +91,8 @@ def test_what_a_vendor_lacks_is_left_out():
             {"reasoning": {"effort": "low", "exclude": True}},
         ),
         (ReasoningStyle.OBJECT, ReasoningConfig(budget_tokens=9), {"reasoning": {"max_tokens": 9}}),
+        (ReasoningStyle.OBJECT, ReasoningConfig(ReasoningEffort.LOW, 9), {"reasoning": {"max_tokens": 9}}),
+        (ReasoningStyle.OBJECT, ReasoningConfig(ReasoningEffort.NONE, 9), {"reasoning": {"effort": "none"}}),
         (ReasoningStyle.OBJECT, ReasoningConfig(), {}),
     ],
 )

@@ -26,6 +26,9 @@ NONE, MINIMAL, MAX = ReasoningEffort.NONE, ReasoningEffort.MINIMAL, ReasoningEff
         (TWO, ReasoningConfig(NONE), {"thinkingBudget": 0}),
         (TWO, ReasoningConfig(MAX, include=True), {"thinkingBudget": 24576, "includeThoughts": True}),
         (TWO, ReasoningConfig(MAX, budget_tokens=77), {"thinkingBudget": 77}),
+        (TWO, ReasoningConfig(MINIMAL, budget_tokens=9000), {"thinkingBudget": 512}),
+        (TWO, ReasoningConfig(NONE, budget_tokens=9000), {"thinkingBudget": 0}),
+        (OLD_PRO, ReasoningConfig(NONE, budget_tokens=9000), {"thinkingBudget": 512}),
         (OLD_PRO, ReasoningConfig(MAX), {"thinkingBudget": 32768}),
         (OLD_PRO, ReasoningConfig(NONE), {"thinkingBudget": 512}),
         (OLD_PRO, ReasoningConfig(budget_tokens=0), {"thinkingBudget": 128}),
@@ -60,6 +63,7 @@ def test_how_much_to_think_is_said_as_the_model_wants_it(model, reasoning, sent)
     [
         (THREE, ReasoningConfig(NONE), "effort"),
         (OLD_PRO, ReasoningConfig(NONE), "effort"),
+        (OLD_PRO, ReasoningConfig(NONE, budget_tokens=9000), "effort"),
         (LITE, ReasoningConfig(budget_tokens=1), "budget_tokens"),
     ],
 )
