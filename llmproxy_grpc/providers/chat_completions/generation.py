@@ -54,7 +54,7 @@ def _add_rare(body: dict[str, Any], config: GenerationConfig, quirks: Quirks) ->
     if config.logit_bias:
         body["logit_bias"] = {str(token): _whole(bias) for token, bias in config.logit_bias.items()}
     if config.reasoning is not None:
-        _add_reasoning(body, config.reasoning, quirks.reasoning)
+        _add_reasoning(body, config.reasoning, quirks)
     if config.response_format is not None:
         body["response_format"] = _response_format(config.response_format)
 
@@ -64,9 +64,10 @@ def _whole(bias: float) -> float:
     return int(bias) if bias == int(bias) else bias
 
 
-def _add_reasoning(body: dict[str, Any], reasoning: ReasoningConfig, style: ReasoningStyle) -> None:
+def _add_reasoning(body: dict[str, Any], reasoning: ReasoningConfig, quirks: Quirks) -> None:
+    style = quirks.reasoning
     if style is ReasoningStyle.OBJECT:
-        fields = _reasoning_object(reasoning)
+        fields = _reasoning_object(reasoning, needed=bool(quirks.reasoning_replay))
         if fields:
             body["reasoning"] = fields
         return
@@ -78,14 +79,15 @@ def _add_reasoning(body: dict[str, Any], reasoning: ReasoningConfig, style: Reas
     body["reasoning_effort"] = EFFORTS[reasoning.effort]
 
 
-def _reasoning_object(reasoning: ReasoningConfig) -> dict[str, Any]:
+def _reasoning_object(reasoning: ReasoningConfig, *, needed: bool) -> dict[str, Any]:
+    """The settings as an object; thinking that is needed again is hidden from the caller alone."""
     fields: dict[str, Any] = {}
     if reasoning.effort:
         fields["effort"] = EFFORTS[reasoning.effort]
     if reasoning.budget_tokens is not None:
         fields["max_tokens"] = reasoning.budget_tokens
     if reasoning.include is not None:
-        fields["exclude"] = not reasoning.include
+        fields["exclude"] = not (reasoning.include or needed)
     return fields
 
 

@@ -12,6 +12,7 @@ from llmproxy_grpc.messages import (
     ReasoningEffort,
 )
 from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, Quirks, ReasoningStyle
+from llmproxy_grpc.providers.presets import PRESETS
 from tests.providers.conversations import ask
 from tests.unit.providers.chat_completions.encoding import body, generation, raw
 
@@ -98,6 +99,13 @@ def test_what_a_vendor_lacks_is_left_out():
 )
 def test_each_vendor_is_told_in_its_own_way_how_much_to_think(style, config, sent):
     assert generation(Quirks(reasoning=style), reasoning=config) == sent
+
+
+@pytest.mark.parametrize("include", [True, False])
+def test_thinking_that_has_to_come_back_is_not_kept_back_by_the_vendor_but_hidden_here(include):
+    config = ReasoningConfig(ReasoningEffort.LOW, include=include)
+    sent = generation(PRESETS["openrouter"].quirks, reasoning=config)["reasoning"]
+    assert sent == {"effort": "low", "exclude": False}
 
 
 def test_structured_output_keeps_the_schema_to_the_byte():
