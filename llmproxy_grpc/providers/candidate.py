@@ -172,12 +172,10 @@ class CandidateWriter:
             self._batch.text(self._kind or TextDelta, self.index, self._part, "")
         self._batch.annotate(logprobs, citations)
 
-    def cite(self, part_index: int, citations: Sequence[Citation]) -> None:
-        """Adds sources to a text that was written before."""
+    def cite(self, part_index: int, citations: Sequence[Citation], kind: TextKind = TextDelta) -> None:
+        """Adds sources to a part that was written before, a text unless another kind is named."""
         self._batch.extent.annotate((), citations)
-        self._batch.add(
-            TextDelta(candidate_index=self.index, part_index=part_index, text="", citations=tuple(citations))
-        )
+        self._batch.add(kind(candidate_index=self.index, part_index=part_index, text="", citations=tuple(citations)))
 
     def finish(self, reason: FinishReason, raw: str, matched_stop_sequence: str = "") -> None:
         """Ends the candidate."""

@@ -60,10 +60,13 @@ def _delta(candidate: int, index: int, part: Part, logprobs: tuple[TokenLogprob,
                 text=text,
                 redacted=redacted,
                 summary=summary,
+                citations=sources,
                 continuity_token=token,
             )
         case RefusalPart(text=text):
-            return RefusalDelta(candidate_index=candidate, part_index=index, text=text, continuity_token=token)
+            return RefusalDelta(
+                candidate_index=candidate, part_index=index, text=text, citations=sources, continuity_token=token
+            )
         case ToolCallPart():
             return ToolCallDelta(
                 candidate_index=candidate,
@@ -71,6 +74,7 @@ def _delta(candidate: int, index: int, part: Part, logprobs: tuple[TokenLogprob,
                 id=part.id,
                 name=part.name,
                 arguments_json=part.arguments_json,
+                citations=sources,
                 continuity_token=token,
             )
         case _:

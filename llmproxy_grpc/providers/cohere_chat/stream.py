@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from llmproxy_grpc.errors import UpstreamProtocolError
-from llmproxy_grpc.messages import ProviderResponse, ReasoningDelta, TextDelta, UpstreamEnd
+from llmproxy_grpc.messages import Citation, ProviderResponse, ReasoningDelta, TextDelta, UpstreamEnd
 from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
 from llmproxy_grpc.providers.cohere_chat.answer import finish_reason, read_citations, read_logprobs, read_usage
@@ -17,6 +17,8 @@ from llmproxy_grpc.providers.sse import ServerSentEvent
 from llmproxy_grpc.providers.streaming import StreamDecoder
 
 _DONE: Final = b"[DONE]"
+_THOUGHTS: Final = {"PLAN": "plan", "THINKING_CONTENT": "thinking"}
+"""What cites a source, where that is no text."""
 
 
 def read_answer(data: bytes, reply: Reply) -> ProviderResponse:
@@ -59,6 +61,10 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         self._hidden: list[str] = []
         self._said: int | None = None
         """The last part of text."""
+        self._texts: dict[int | None, int] = {}
+        """The parts of text by the numbers of their content."""
+        self._thoughts: dict[str, int] = {}
+        """The parts of thinking by what they are."""
         self._joiner = SurrogateJoiner()
         self._finish = ""
         self._usage: Any = None
@@ -78,7 +84,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         if kind == "message-end" and delta is not None:
             self.finish(delta.finish_reason or "", delta.usage)
         elif delta is not None and delta.message is not None:
-            self._take(kind, delta.message)
+            self._take(kind, delta.message, event.index)
             if event.logprobs is not None:
                 self.take_logprobs((event.logprobs,))
         elif kind in {"content-end", "tool-call-end"}:
@@ -90,12 +96,12 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         """Takes a whole message."""
         if message.tool_plan:
             self._think("plan", message.tool_plan)
-        for content in _entries(message.content):
-            self._say(content)
+        for index, content in enumerate(_entries(message.content)):
+            self._leave()
+            self._say(content, index)
         for call in _entries(message.tool_calls):
             self._open(call)
-        if message.citations:
-            self._cite(message.citations)
+        self._cite(message.citations)
 
     def take_logprobs(self, pieces: Iterable[Logprobs]) -> None:
         """Takes the log probabilities of what was written last."""
@@ -117,12 +123,12 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         self._writer.finish(reason, self._finish)
         self.batch.add(UpstreamEnd(read_usage(self._usage)))
 
-    def _take(self, kind: str, message: Message) -> None:
+    def _take(self, kind: str, message: Message, index: int | None) -> None:
         if kind in {"content-delta", "content-start"}:
             if kind == "content-start":
                 self._leave()
             for content in _entries(message.content):
-                self._say(content)
+                self._say(content, index)
         elif kind == "tool-plan-delta":
             self._think("plan", message.tool_plan or "")
         elif kind == "tool-call-start":
@@ -134,13 +140,13 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         elif kind == "citation-start":
             self._cite(message.citations)
 
-    def _say(self, content: Content) -> None:
+    def _say(self, content: Content, index: int | None) -> None:
         if content.thinking:
             self._think("thinking", content.thinking)
         if content.text:
             self._end_thinking()
             self._writer.say(TextDelta, content.text)
-            self._said = self._writer.last_part
+            self._said = self._texts[index] = self._writer.last_part
 
     def _think(self, kind: str, text: str) -> None:
         if not text:
@@ -150,6 +156,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             self._thinks = kind
         if self._show:
             self._writer.say(ReasoningDelta, text)
+            self._thoughts[kind] = self._writer.last_part
         else:
             self._hidden.append(self._joiner.feed(text))
 
@@ -165,12 +172,25 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             self._call.arguments(call.function.arguments or "")
 
     def _cite(self, raw: Any) -> None:
-        self._end_thinking()
-        citations = read_citations(raw)
-        if citations and self._said is not None:
-            # They may come when their text has ended, and what stands behind it has begun.
-            self._writer.cite(self._said, citations)
+        """Adds sources, which may come when what cites them has ended, and what stands behind it has begun."""
+        for entry in _entries(raw):
+            citations = read_citations(entry)
+            if citations:
+                self._add_sources(entry, citations)
+
+    def _add_sources(self, entry: dict[str, Any], citations: tuple[Citation, ...]) -> None:
+        kind, index = entry.get("type"), entry.get("content_index")
+        if isinstance(kind, str) and kind in _THOUGHTS:
+            # Thinking that nobody sees has no sources to be seen.
+            part = self._thoughts.get(_THOUGHTS[kind])
+            if part is not None:
+                self._writer.cite(part, citations, ReasoningDelta)
+            return
+        said = self._texts.get(index, self._said) if isinstance(index, int) else self._said
+        if said is not None:
+            self._writer.cite(said, citations)
         else:
+            self._end_thinking()
             self._writer.annotate(citations=citations)
 
     def _leave(self) -> None:
