@@ -1,5 +1,7 @@
 """A whole answer as the events of a stream that says the same, for servers that answer a stream's request at once."""
 
+from typing import Any
+
 from llmproxy_grpc.messages import (
     CandidateFinish,
     Delta,
@@ -21,14 +23,14 @@ from llmproxy_grpc.messages import (
 
 
 def events_of(response: ProviderResponse) -> list[StreamEvent]:
-    """The events; log probabilities, which are the whole candidate's, stand beside its first text."""
+    """The events; log probabilities, which are the whole candidate's, stand beside its first text or its last part."""
     events: list[StreamEvent] = []
     for candidate in response.candidates:
-        logprobs = candidate.logprobs
-        for index, part in enumerate(candidate.message.parts):
+        parts = candidate.message.parts
+        bearer = next((index for index, part in enumerate(parts) if isinstance(part, TextPart)), len(parts) - 1)
+        for index, part in enumerate(parts):
+            logprobs = candidate.logprobs if index == bearer else ()
             events.append(_delta(candidate.index, index, part, logprobs))
-            if isinstance(part, TextPart):
-                logprobs = ()
         events.append(
             CandidateFinish(
                 candidate.index,
@@ -42,40 +44,16 @@ def events_of(response: ProviderResponse) -> list[StreamEvent]:
 
 
 def _delta(candidate: int, index: int, part: Part, logprobs: tuple[TokenLogprob, ...]) -> Delta:
-    token, sources = part.continuity_token, part.citations
+    place: dict[str, Any] = {"candidate_index": candidate, "part_index": index, "logprobs": logprobs}
+    told: dict[str, Any] = {**place, "citations": part.citations, "continuity_token": part.continuity_token}
     match part:
         case TextPart(text=text):
-            return TextDelta(
-                candidate_index=candidate,
-                part_index=index,
-                text=text,
-                citations=sources,
-                logprobs=logprobs,
-                continuity_token=token,
-            )
+            return TextDelta(text=text, **told)
         case ReasoningPart(text=text, redacted=redacted, summary=summary):
-            return ReasoningDelta(
-                candidate_index=candidate,
-                part_index=index,
-                text=text,
-                redacted=redacted,
-                summary=summary,
-                citations=sources,
-                continuity_token=token,
-            )
+            return ReasoningDelta(text=text, redacted=redacted, summary=summary, **told)
         case RefusalPart(text=text):
-            return RefusalDelta(
-                candidate_index=candidate, part_index=index, text=text, citations=sources, continuity_token=token
-            )
-        case ToolCallPart():
-            return ToolCallDelta(
-                candidate_index=candidate,
-                part_index=index,
-                id=part.id,
-                name=part.name,
-                arguments_json=part.arguments_json,
-                citations=sources,
-                continuity_token=token,
-            )
+            return RefusalDelta(text=text, **told)
+        case ToolCallPart(id=call_id, name=name, arguments_json=arguments):
+            return ToolCallDelta(id=call_id, name=name, arguments_json=arguments, **told)
         case _:
-            return PartDelta(candidate_index=candidate, part_index=index, part=part)
+            return PartDelta(part=part, **place)

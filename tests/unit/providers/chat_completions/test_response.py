@@ -286,6 +286,13 @@ def test_log_probabilities_of_several_texts_are_told_once():
     assert assembled(events_of(response)) == response
 
 
+@pytest.mark.parametrize("message", [{"refusal": "no"}, {"reasoning": "hm", "tool_calls": [call(arguments="{}")]}])
+def test_log_probabilities_are_told_where_no_text_is_as_well(message):
+    logprobs = {"content": [{"token": "a", "logprob": -1.0}]}
+    response = read({"choices": [{"message": message, "finish_reason": "stop", "logprobs": logprobs}]})
+    assert assembled(events_of(response)) == response
+
+
 @pytest.mark.parametrize("raw", ["x", [], {"content": "x"}, {"content": [{"token": "a", "logprob": True}]}])
 def test_log_probabilities_in_no_known_shape_are_none(raw):
     (candidate,) = read({"choices": [{"message": {"content": "a"}, "logprobs": raw}]}).candidates
