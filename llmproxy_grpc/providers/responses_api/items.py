@@ -1,9 +1,9 @@
 """The items of a response's output, whole or in pieces, as the parts of a message."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from llmproxy_grpc.messages import OpaquePart, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
+from llmproxy_grpc.messages import Citation, OpaquePart, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 from llmproxy_grpc.providers.batch import Batch, TextKind
 from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
 from llmproxy_grpc.providers.jsonio import joined
@@ -34,11 +34,12 @@ class OpenItem:
         came: Whether any of it has come in pieces.
         piece: Which of its texts is coming; None where servers do not number them.
         summarizes: Whether its thinking comes as a summary; None until some came.
+        texts: Its parts by the numbers of its texts, where servers number them.
         cited: Whether any of its sources came by themselves.
         ended: Whether it is whole.
     """
 
-    __slots__ = ("call", "came", "cited", "ended", "kind", "piece", "summarizes", "token")
+    __slots__ = ("call", "came", "cited", "ended", "kind", "piece", "summarizes", "texts", "token")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -47,6 +48,7 @@ class OpenItem:
         self.came = False
         self.piece: int | None = None
         self.summarizes: bool | None = None
+        self.texts: dict[int, int] = {}
         self.cited = False
         self.ended = False
 
@@ -95,7 +97,10 @@ class ItemWriter:
         item.piece = event.content_index
         item.came = True
         self.refused = self.refused or kind is RefusalDelta
-        self.writer.say(kind, event.delta if isinstance(event.delta, str) else "")
+        said = event.delta if isinstance(event.delta, str) else ""
+        self.writer.say(kind, said)
+        if said and kind is TextDelta and isinstance(event.content_index, int):
+            item.texts[event.content_index] = self.writer.last_part
         if event.logprobs:
             self.writer.annotate(logprobs=read_positions(event.logprobs))
 
@@ -121,9 +126,10 @@ class ItemWriter:
             item.call.arguments(event.delta)
 
     def cite(self, event: Event) -> None:
-        """Adds a source of the text that came last."""
-        self._coming(event, _MESSAGE).cited = True
-        self.writer.annotate(citations=read_annotation(event.annotation))
+        """Adds a source of a text."""
+        item = self._coming(event, _MESSAGE)
+        item.cited = True
+        self._cite(item, event.content_index, read_annotation(event.annotation))
 
     def end(self, event: Event) -> None:
         """Ends an item, and takes from it whole what did not come in pieces."""
@@ -201,12 +207,19 @@ class ItemWriter:
                 self._say_whole(piece)
         elif not opened.cited:
             # Some servers name the sources of a streamed text at its end alone.
-            self.writer.annotate(
-                citations=[each for piece in pieces for each in read_annotations(piece.get("annotations"))]
-            )
+            for number, piece in enumerate(pieces):
+                self._cite(opened, number, read_annotations(piece.get("annotations")))
         token = message_token(item)
         if token:
             self.writer.sign(TextDelta, token)
+
+    def _cite(self, item: OpenItem, number: Any, citations: Sequence[Citation]) -> None:
+        """Adds sources to the text of this number, or to what came last."""
+        part = item.texts.get(number, self.writer.last_part) if isinstance(number, int) else self.writer.last_part
+        if citations and part != self.writer.last_part:
+            self.writer.cite(part, citations)
+        else:
+            self.writer.annotate(citations=citations)
 
     def _say_whole(self, piece: Item) -> None:
         self.writer.leave()

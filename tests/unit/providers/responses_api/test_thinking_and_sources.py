@@ -7,7 +7,7 @@ import pytest
 
 from llmproxy_grpc.messages import Citation, OpaquePart, ReasoningPart, TextPart
 from llmproxy_grpc.providers.sse import ServerSentEvent
-from tests.unit.providers.responses_api.events import added, done, event, message, parts, text, whole
+from tests.unit.providers.responses_api.events import CALL, added, done, event, message, parts, text, whole
 
 THINKING = {
     "type": "reasoning",
@@ -106,6 +106,17 @@ def test_sources_of_every_kind_are_citations():
 
 def test_sources_that_are_named_at_the_end_alone_are_not_lost():
     assert parts(text("x"), done(cited(URL))) == (TextPart(text="x", citations=SOURCES[:1]),)
+
+
+def test_the_sources_of_several_texts_stand_each_on_its_own_whenever_they_are_named():
+    content = [{"type": "output_text", "text": each, "annotations": [URL]} for each in "ab"]
+    expected = tuple(TextPart(text=each, citations=SOURCES[:1]) for each in "ab")
+    texts = [text(each, content_index=index) for index, each in enumerate("ab")]
+    late = [event("response.output_text.annotation.added", annotation=URL, content_index=index) for index in (0, 1)]
+    said = {"type": "message", "content": content}
+    assert whole(said) == parts(*texts, done(said)) == parts(*texts, *late, done(said)) == expected
+    nothing, call = text("", content_index=0), done({**CALL, "arguments": "{}"}, output_index=0)
+    assert parts(call, nothing, texts[1], late[0])[1:] == expected[1:], "the call before has none"
 
 
 def test_what_the_api_does_not_model_stays_as_it_is():
