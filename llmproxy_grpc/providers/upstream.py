@@ -17,6 +17,10 @@ from llmproxy_grpc.providers.http import Endpoint, HttpClient, HttpResponse
 
 JSON: Final = "application/json"
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+MAX_LIST_BYTES: Final = 8 * 1024 * 1024
+"""Of one page of a list of models."""
+MAX_COUNT_BYTES: Final = 65536
+"""Of an answer that counts tokens."""
 _MAX_ERROR_BYTES: Final = 65536
 _MOST_ADDRESSES: Final = 1024
 """Addresses that are kept ready; callers choose the models that some of them name."""

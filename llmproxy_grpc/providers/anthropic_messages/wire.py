@@ -2,7 +2,6 @@
 
 from functools import partial
 from typing import Final
-from urllib.parse import quote
 
 from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.messages import ChatRequest, ProviderResponse
@@ -15,13 +14,10 @@ from llmproxy_grpc.providers.anthropic_messages.stream import EventDecoder
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode
+from llmproxy_grpc.providers.listing import all_pages, marked
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
-from llmproxy_grpc.providers.upstream import unread
-
-_MAX_LIST_BYTES = 8 * 1024 * 1024
-_MAX_COUNT_BYTES = 65536
-_MOST_PAGES = 20
+from llmproxy_grpc.providers.upstream import MAX_COUNT_BYTES, MAX_LIST_BYTES, unread
 
 _read_count: Final = partial(decode, decoder=COUNTED)
 
@@ -61,20 +57,16 @@ class AnthropicMessages(HttpChat[ServerSentEvent]):
         """Counts the tokens of a prompt; raises as every provider does."""
         body = await aside_if_long(encode_count, request, model)
         async with self.upstream.post("/v1/messages/count_tokens", body) as response:
-            return (await self.upstream.read(response, _read_count, _MAX_COUNT_BYTES)).input_tokens
+            return (await self.upstream.read(response, _read_count, MAX_COUNT_BYTES)).input_tokens
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models, page by page."""
-        models: list[UpstreamModel] = []
-        behind = ""
-        for _ in range(_MOST_PAGES):
-            after = f"&after_id={quote(behind, safe='')}" if behind else ""
-            page, behind = await self.upstream.get(f"/v1/models?limit=1000{after}", _MAX_LIST_BYTES, read_page)
-            models += page
-            if not behind:
-                break
-        return models
+        return await all_pages(self._page)
 
     async def probe(self) -> None:
         """Raises a ProxyError unless the upstream answers well."""
-        await self.upstream.get("/v1/models?limit=1", _MAX_LIST_BYTES, unread)
+        await self.upstream.get("/v1/models?limit=1", MAX_LIST_BYTES, unread)
+
+    async def _page(self, last_id: str) -> tuple[list[UpstreamModel], str]:
+        path = marked("/v1/models?limit=1000", "after_id", last_id)
+        return await self.upstream.get(path, MAX_LIST_BYTES, read_page)

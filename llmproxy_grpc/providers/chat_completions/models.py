@@ -10,10 +10,8 @@ from llmproxy_grpc.providers.chat_completions.money import read_price
 from llmproxy_grpc.providers.chat_completions.shapes import MODEL_LIST, ListedModel, ModelList
 from llmproxy_grpc.providers.counts import clipped
 from llmproxy_grpc.providers.jsonio import decode, joined
+from llmproxy_grpc.providers.listing import MOST_ENTRIES
 from llmproxy_grpc.providers.provider import UpstreamModel
-
-MAX_MODELS = 10_000
-"""A longer list is cut: the largest gateways name some hundreds."""
 
 _MAX_NAME = 256
 
@@ -30,7 +28,7 @@ def read_page(body: bytes) -> tuple[tuple[UpstreamModel, ...], str]:
     listed = answer if isinstance(answer, list) else answer.models if answer.data is None else answer.data
     if listed is None:
         raise UpstreamProtocolError("The provider's list of models cannot be read.")
-    return tuple(_models(listed[:MAX_MODELS])), "" if isinstance(answer, list) else _next(answer)
+    return tuple(_models(listed[:MOST_ENTRIES])), "" if isinstance(answer, list) else _next(answer)
 
 
 def _models(listed: Sequence[ListedModel]) -> Iterator[UpstreamModel]:

@@ -1,6 +1,6 @@
 """Chat Completions over HTTP: what a kind composes to become a provider."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from secrets import token_hex
 
@@ -16,7 +16,7 @@ from llmproxy_grpc.providers.chat_completions.embeddings import embed_failure, e
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
-from llmproxy_grpc.providers.chat_completions.models import MAX_MODELS, read_page
+from llmproxy_grpc.providers.chat_completions.models import read_page
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
@@ -27,14 +27,11 @@ from llmproxy_grpc.providers.complaint import request_id
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
+from llmproxy_grpc.providers.listing import all_pages
 from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
-from llmproxy_grpc.providers.upstream import Upstream, unread
-
-MAX_LIST_BYTES = 8 * 1024 * 1024
-MOST_PAGES = 20
-"""Pages of one list of models."""
+from llmproxy_grpc.providers.upstream import MAX_LIST_BYTES, Upstream, unread
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
@@ -149,18 +146,9 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
                 raise CapabilityNotSupported("This server counts no tokens.")
             return await self.upstream.read(response, read_count)
 
-    async def list_models(self) -> tuple[UpstreamModel, ...]:
+    async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the upstream's models, page by page; none if it has no list."""
-        path = self._dialect.models_path
-        models: tuple[UpstreamModel, ...] = ()
-        for _ in range(MOST_PAGES if path else 0):
-            page, query = await self.get(path, MAX_LIST_BYTES, read_page)
-            models += page
-            if not query or len(models) >= MAX_MODELS:
-                break
-            # Only the query of a link counts: whom we ask, and with which key, is not the upstream's to say.
-            path = f"{self._dialect.models_path}?{query}"
-        return models
+        return await all_pages(self._page) if self._dialect.models_path else ()
 
     async def probe(self) -> None:
         """Raises a ProxyError unless the upstream answers well."""
@@ -170,6 +158,11 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
             # 404: an upstream without a list has nothing small to ask for, and answers all the same.
             if self._dialect.models_path:
                 raise
+
+    async def _page(self, query: str) -> tuple[Sequence[UpstreamModel], str]:
+        # Only the query of a link counts: whom we ask, and with which key, is not the upstream's to say.
+        path = f"{self._dialect.models_path}?{query}" if query else self._dialect.models_path
+        return await self.get(path, MAX_LIST_BYTES, read_page)
 
     def _expectation(self, reply: Reply, *, stream: bool) -> Expectation:
         return Expectation(

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from functools import partial
 from typing import Final
-from urllib.parse import quote
 
 from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import Capability, ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, Usage
@@ -15,13 +14,11 @@ from llmproxy_grpc.providers.counts import clipped, count
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode, joined
+from llmproxy_grpc.providers.listing import all_pages, marked
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
-from llmproxy_grpc.providers.upstream import unread
+from llmproxy_grpc.providers.upstream import MAX_LIST_BYTES, unread
 from llmproxy_grpc.providers.vectors import read_vectors
-
-_MAX_LIST_BYTES: Final = 8 * 1024 * 1024
-_MOST_PAGES: Final = 20
 
 _read_page: Final = partial(decode, decoder=MODELS)
 
@@ -66,20 +63,16 @@ class CohereChat(HttpChat[ServerSentEvent]):
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models, page by page."""
-        models: list[UpstreamModel] = []
-        token = ""
-        for _ in range(_MOST_PAGES):
-            behind = f"&page_token={quote(token, safe='')}" if token else ""
-            page = await self.upstream.get(f"/v1/models?page_size=1000{behind}", _MAX_LIST_BYTES, _read_page)
-            models += _models(page.models)
-            token = page.next_page_token or ""
-            if not token:
-                break
-        return models
+        return await all_pages(self._page)
 
     async def probe(self) -> None:
         """Raises a ProxyError unless the upstream answers well."""
-        await self.upstream.get("/v1/models?page_size=1", _MAX_LIST_BYTES, unread)
+        await self.upstream.get("/v1/models?page_size=1", MAX_LIST_BYTES, unread)
+
+    async def _page(self, token: str) -> tuple[list[UpstreamModel], str]:
+        path = marked("/v1/models?page_size=1000", "page_token", token)
+        page = await self.upstream.get(path, MAX_LIST_BYTES, _read_page)
+        return list(_models(page.models)), page.next_page_token or ""
 
 
 def _read_embed(request: EmbedRequest, document: bytes) -> EmbedResponse:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Final, TypeVar
-from urllib.parse import quote
 
 from llmproxy_grpc.aside import aside, aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound, UnsupportedParameter
@@ -23,13 +22,11 @@ from llmproxy_grpc.providers.eventstream import Frame, FrameReader
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode
+from llmproxy_grpc.providers.listing import all_pages, marked
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sigv4 import Signer
-from llmproxy_grpc.providers.upstream import JSON, Upstream, segment, unread
+from llmproxy_grpc.providers.upstream import JSON, MAX_COUNT_BYTES, MAX_LIST_BYTES, Upstream, segment, unread
 
-_MAX_LIST_BYTES: Final = 8 * 1024 * 1024
-_MAX_COUNT_BYTES: Final = 65536
-_MOST_PAGES: Final = 20
 _LONG: Final = 256 * 1024
 """Bytes from which on a body is signed aside: that takes some milliseconds for each mebibyte."""
 _UNCOUNTED: Final = "Bedrock does not count the tokens of this model."
@@ -116,7 +113,7 @@ class Converse(HttpChat[Frame]):
         path, body = _path(base_id(model), "count-tokens"), await aside_if_long(encode_count, request, model)
         async with self.upstream.post(path, body, headers=await self.headers("POST", path, body)) as response:
             try:
-                return (await self.upstream.read(response, _read_count, _MAX_COUNT_BYTES)).inputTokens
+                return (await self.upstream.read(response, _read_count, MAX_COUNT_BYTES)).inputTokens
             except (ModelNotFound, UnsupportedParameter) as error:
                 raise CapabilityNotSupported(
                     "Bedrock does not count this model's tokens.", fault=error.fault
@@ -125,23 +122,18 @@ class Converse(HttpChat[Frame]):
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models of the region, and the inference profiles, by which many of them have to be called."""
         models = await self._get("/foundation-models", read_models)
-        profiles: list[InferenceProfile] = []
-        token = ""
-        for _ in range(_MOST_PAGES):
-            behind = f"&nextToken={quote(token, safe='')}" if token else ""
-            page, token = await self._get(f"/inference-profiles?maxResults=1000{behind}", read_profiles)
-            profiles += page
-            if not token:
-                break
-        return list(listed(models, profiles))
+        return list(listed(models, await all_pages(self._profiles)))
 
     async def probe(self) -> None:
         """Raises a ProxyError unless Bedrock answers well."""
         await self._get("/inference-profiles?maxResults=1", unread)
 
+    async def _profiles(self, token: str) -> tuple[list[InferenceProfile], str]:
+        return await self._get(marked("/inference-profiles?maxResults=1000", "nextToken", token), read_profiles)
+
     async def _get(self, path: str, read: Callable[[bytes], T]) -> T:
         headers = await self._signed(self._control, "GET", path, b"")
-        return await self._control.get(path, _MAX_LIST_BYTES, read, headers=headers)
+        return await self._control.get(path, MAX_LIST_BYTES, read, headers=headers)
 
     async def _signed(self, upstream: Upstream, method: str, path: str, body: bytes) -> Mapping[str, str] | None:
         if self._keys is None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
-from urllib.parse import quote
 
 from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported
@@ -25,13 +24,10 @@ from llmproxy_grpc.providers.generate_content.shapes import COUNTED
 from llmproxy_grpc.providers.generate_content.stream import ContentDecoder, read_answer
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode
+from llmproxy_grpc.providers.listing import all_pages, marked
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
-from llmproxy_grpc.providers.upstream import MAX_ANSWER_BYTES, Upstream, unread
-
-_MAX_LIST_BYTES = 8 * 1024 * 1024
-_MAX_COUNT_BYTES = 65536
-_MOST_PAGES = 20
+from llmproxy_grpc.providers.upstream import MAX_ANSWER_BYTES, MAX_COUNT_BYTES, MAX_LIST_BYTES, Upstream, unread
 
 _read_count: Final = partial(decode, decoder=COUNTED)
 
@@ -86,7 +82,7 @@ class GenerateContent(HttpChat[ServerSentEvent]):
             body = await aside_if_long(encode_vertex_count, request, model)
         else:
             body = await aside_if_long(encode_count, request, model, name=name)
-        counted = await self._ask(self._place.method(model, "countTokens"), body, _read_count, _MAX_COUNT_BYTES)
+        counted = await self._ask(self._place.method(model, "countTokens"), body, _read_count, MAX_COUNT_BYTES)
         return counted.totalTokens
 
     async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:
@@ -103,22 +99,15 @@ class GenerateContent(HttpChat[ServerSentEvent]):
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models, page by page."""
-        models: list[UpstreamModel] = []
-        token = ""
-        for _ in range(_MOST_PAGES):
-            behind = f"&pageToken={quote(token, safe='')}" if token else ""
-            page, token = await self._get(f"{self._place.listing}?pageSize=1000{behind}", read_page)
-            models += page
-            if not token:
-                break
-        return models
+        return await all_pages(self._page)
 
     async def probe(self) -> None:
         """Raises a ProxyError unless the upstream answers well."""
-        await self._get(f"{self._place.listing}?pageSize=1", unread)
+        await self.get(f"{self._place.listing}?pageSize=1", MAX_LIST_BYTES, unread)
 
-    async def _get(self, path: str, read: Callable[[bytes], T]) -> T:
-        return await self.get(path, _MAX_LIST_BYTES, read)
+    async def _page(self, token: str) -> tuple[list[UpstreamModel], str]:
+        path = marked(f"{self._place.listing}?pageSize=1000", "pageToken", token)
+        return await self.get(path, MAX_LIST_BYTES, read_page)
 
     async def _ask(self, path: str, body: bytes, read: Callable[[bytes], T], limit: int) -> T:
         headers = await self.headers("POST", path, body)

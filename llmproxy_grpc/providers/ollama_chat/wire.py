@@ -19,10 +19,9 @@ from llmproxy_grpc.providers.ollama_chat.request import encode_embed, encode_req
 from llmproxy_grpc.providers.ollama_chat.shapes import MODELS, VECTORS
 from llmproxy_grpc.providers.ollama_chat.stream import LineDecoder, read_answer
 from llmproxy_grpc.providers.provider import UpstreamModel
-from llmproxy_grpc.providers.upstream import Upstream, unread
+from llmproxy_grpc.providers.upstream import MAX_LIST_BYTES, Upstream, unread
 from llmproxy_grpc.providers.vectors import read_vectors
 
-_MAX_LIST_BYTES: Final = 8 * 1024 * 1024
 _MOST_SHOWN: Final = 200
 """Models that are asked for one by one; the rest of a longer list stays without capabilities."""
 _SHOWN_AT_A_TIME: Final = 4
@@ -69,7 +68,7 @@ class OllamaChat(HttpChat[bytes]):
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models, each with what the server tells of it."""
-        listed = (await self.upstream.get("/api/tags", _MAX_LIST_BYTES, _read_list)).models
+        listed = (await self.upstream.get("/api/tags", MAX_LIST_BYTES, _read_list)).models
         gate = asyncio.Semaphore(_SHOWN_AT_A_TIME)
         wanted = [
             (joined(name), str(entry.digest))
@@ -81,7 +80,7 @@ class OllamaChat(HttpChat[bytes]):
 
     async def probe(self) -> None:
         """Raises a ProxyError unless the server answers well."""
-        await self.upstream.get("/api/version", _MAX_LIST_BYTES, unread)
+        await self.upstream.get("/api/version", MAX_LIST_BYTES, unread)
 
     async def _show(self, name: str, digest: str, gate: asyncio.Semaphore) -> UpstreamModel:
         known = self._known.get((name, digest))
@@ -89,7 +88,7 @@ class OllamaChat(HttpChat[bytes]):
             return known
         try:
             async with gate, self.upstream.post("/api/show", encode({"model": name})) as response:
-                model = await self.upstream.read(response, partial(read_model, name), _MAX_LIST_BYTES)
+                model = await self.upstream.read(response, partial(read_model, name), MAX_LIST_BYTES)
         except ProxyError:
             return UpstreamModel(name)  # the list is what was asked for
         self._known[(name, digest)] = model

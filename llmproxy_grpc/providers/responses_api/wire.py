@@ -20,9 +20,8 @@ from llmproxy_grpc.providers.responses_api.features import features_of
 from llmproxy_grpc.providers.responses_api.request import RequestEncoder
 from llmproxy_grpc.providers.responses_api.stream import EventDecoder, read_answer
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
-from llmproxy_grpc.providers.upstream import Upstream
+from llmproxy_grpc.providers.upstream import MAX_COUNT_BYTES, Upstream
 
-_MAX_COUNT_BYTES = 65536
 _MARKED = (TextPart, MediaPart)
 
 
@@ -107,7 +106,7 @@ class ResponsesApi(HttpChat[ServerSentEvent]):
         async with self.upstream.post(path, body, headers=headers) as response:
             if response.status in NOT_THERE:
                 raise CapabilityNotSupported("This server counts no tokens.")
-            return await self.upstream.read(response, read_count, _MAX_COUNT_BYTES)
+            return await self.upstream.read(response, read_count, MAX_COUNT_BYTES)
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the upstream's models."""

@@ -4,7 +4,8 @@ import pytest
 
 from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import Capability, Modality
-from llmproxy_grpc.providers.chat_completions.models import MAX_MODELS, read_page
+from llmproxy_grpc.providers.chat_completions.models import read_page
+from llmproxy_grpc.providers.listing import MOST_ENTRIES
 from llmproxy_grpc.providers.provider import UpstreamModel
 
 ALL = frozenset(Capability)
@@ -67,8 +68,8 @@ def test_what_is_no_list_of_models_cannot_be_read(body):
 
 
 def test_an_endless_list_of_models_is_cut():
-    body = json.dumps([{"id": f"m{number}"} for number in range(MAX_MODELS + 5)]).encode()
-    assert len(read_models(body)) == MAX_MODELS
+    body = json.dumps([{"id": f"m{number}"} for number in range(MOST_ENTRIES + 5)]).encode()
+    assert len(read_models(body)) == MOST_ENTRIES
 
 
 def test_an_empty_list_of_models_is_one():
