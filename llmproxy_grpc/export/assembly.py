@@ -72,6 +72,10 @@ class Assembler:
         if file.size >= FILE_BYTES:
             self.close()  # its last chunk had left, and what tells its end had not
 
+    def reading(self) -> None:
+        """Records are read from now on, whose lines come next."""
+        self._held.reading()
+
     def extend(self, picks: Sequence[Pick], made: Sequence[Line]) -> None:
         """Takes the lines of records, the parts one after the other."""
         parts = [pick.part for pick in picks]
@@ -165,7 +169,13 @@ class Held:
 
     def __init__(self) -> None:
         self._seqs: list[int] = []
-        self._since = time.monotonic()
+        self._since = self._reading_since = time.monotonic()
+
+    def reading(self) -> None:
+        """What comes next is read from now on."""
+        self._reading_since = time.monotonic()
+        if not self._seqs:
+            self._since = self._reading_since
 
     def extend(self, picks: Sequence[Pick]) -> None:
         """Some more, read lately."""
@@ -173,9 +183,9 @@ class Held:
         self._seqs.extend([pick.rejected for pick in picks if pick.rejected is not None])
 
     def take(self) -> tuple[list[int], float]:
-        """All of them, and a time before the first was read; what comes now was read after the last were taken."""
+        """All of them, and a time before the first was read."""
         taken = self._seqs, self._since
-        self._seqs, self._since = [], time.monotonic()
+        self._seqs, self._since = [], self._reading_since
         return taken
 
 
@@ -224,6 +234,10 @@ class Gatherer:
         self._records: list[TypedRecord] = []
         self._size = 0
         self._out: list[Piece] = []
+
+    def reading(self) -> None:
+        """Records are read from now on, which come next."""
+        self._held.reading()
 
     def extend(self, picks: Sequence[Pick], made: Sequence[TypedRecord]) -> None:
         """Takes records."""

@@ -17,6 +17,9 @@ _In_contra = TypeVar("_In_contra", contravariant=True)
 class Writer(Protocol[_In_contra]):
     """Cuts what was made of records into messages."""
 
+    def reading(self) -> None:
+        """Records are read from now on, of which the next are made."""
+
     def extend(self, picks: Sequence[Pick], made: Sequence[_In_contra]) -> None:
         """Takes the next, and what was made of each."""
 
@@ -109,6 +112,7 @@ class Production(Generic[_M]):
     def _take(self, picks: Sequence[Pick]) -> None:
         """Hands over what was made, in runs as long as none is left out: most portions are one run."""
         picks = self._within_limit(picks)
+        self._writer.reading()
         run: list[_M] = []
         for index, made in enumerate(self._made(picks)):
             if not isinstance(made, Left):

@@ -11,7 +11,7 @@ from llmproxy_grpc.records.lines import openai_chat_line
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.quarantine import Quarantine
 from llmproxy_grpc.records.spool.segments import ask_to_renew, segments
-from llmproxy_grpc.records.store import Erase, OpenStore, RecordWriter, StoreUnavailable
+from llmproxy_grpc.records.store import LEASE, Erase, OpenStore, RecordWriter, StoreUnavailable
 from llmproxy_grpc.records.tally import Tally
 
 PATIENCE: Final = 30.0
@@ -21,9 +21,17 @@ REASON: Final = "request"
 
 
 def erase(
-    places: Places, open_store: OpenStore, what: Erase, *, patience: float = PATIENCE, clock_us: Callable[[], int]
+    places: Places,
+    open_store: OpenStore,
+    what: Erase,
+    *,
+    patience: float = PATIENCE,
+    clock_us: Callable[[], int],
+    sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """Erases what has been recorded so far; calls that still run are recorded later, so erase again then.
+
+    Once it returns, exports that run send nothing of it, but for what gRPC has taken.
 
     Returns:
         How many records there were.
@@ -41,6 +49,7 @@ def erase(
         writer.close()
     Quarantine(places.quarantine).empty()
     _empty_plans(places.plans)
+    sleep(LEASE)
     return erased
 
 

@@ -5,7 +5,7 @@ its own and is used by one thread at a time. The tenant is always an argument of
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -13,6 +13,10 @@ from llmproxy_grpc.records.record import Body, Entry, Feedback, OpenCall, Record
 
 Row = tuple[Any, ...]
 """Values of columns, as the database hands them over."""
+
+LEASE: Final = 1.0
+"""Seconds for which what was read may be handed to a caller without looking whether it is still there. An erasure that
+is to be acknowledged waits as long behind its commit, so nothing leaves afterwards, whichever process read it."""
 
 
 class StoreError(Exception):

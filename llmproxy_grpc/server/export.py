@@ -13,11 +13,12 @@ from llmproxy_grpc.errors import PermissionDenied, ProxyOverloaded
 from llmproxy_grpc.export.export import Export
 from llmproxy_grpc.export.job import Job
 from llmproxy_grpc.export.opening import open_export
+from llmproxy_grpc.export.output import Piece
 from llmproxy_grpc.export.plans import Plans
 from llmproxy_grpc.export.thread import ExportThread, Open
 from llmproxy_grpc.export.tokens import Position, Seal
 from llmproxy_grpc.records.end_users import read_key
-from llmproxy_grpc.records.store import RecordReader, RecordStore, StoreUnavailable
+from llmproxy_grpc.records.store import LEASE, RecordReader, RecordStore, StoreUnavailable
 from llmproxy_grpc.server.export_messages import header_message, piece_message, summary_message
 from llmproxy_grpc.server.export_request import digest, to_job
 from llmproxy_grpc.server.export_writer import ExportWriter
@@ -29,8 +30,6 @@ MOST_AT_ONCE: Final = 2
 """Exports that one process serves at a time: each costs a thread, and chats are to feel little of it."""
 RETRY_AFTER: Final = 5.0
 """Seconds that a refused caller is asked to wait."""
-STALE: Final = 1.0
-"""Seconds after which records that wait for a slow reader are looked for again: some may have been erased meanwhile."""
 SCOPE: Final = "export"
 AWAY: Final = "The records cannot be read now."
 
@@ -123,7 +122,8 @@ class ExportServicer:
             if not over:
                 step = thread.step()
             for piece in pieces:
-                if time.monotonic() - piece.read_at > STALE and not await thread.intact(piece):
+                await writer.turn()
+                if not await _may_leave(thread, piece):
                     await thread.rewind(sent)
                     step, over = thread.step(), False
                     break
@@ -161,3 +161,13 @@ class ExportServicer:
             return open_export(job, reader, plans, resumed=resumed, now=self._now(), check=check)
 
         return opened
+
+
+async def _may_leave(thread: ExportThread, piece: Piece) -> bool:
+    """Whether all records of a message are still there: what is known of that is good for a lease, no longer."""
+    known_at = piece.read_at
+    while time.monotonic() - known_at > LEASE:
+        known_at = time.monotonic()
+        if not await thread.intact(piece):
+            return False
+    return True

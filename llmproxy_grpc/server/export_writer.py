@@ -50,8 +50,14 @@ class ExportWriter:
         self._free_at = 0.0
         self._releasing: asyncio.Task[None] | None = None
 
+    async def turn(self) -> None:
+        """Waits until the messages before have had their time at the rate that was asked for."""
+        wait = self._free_at - self._loop.time()
+        if wait > 0:
+            await asyncio.sleep(wait)
+
     async def send(self, message: pb.ExportResponse, position: Position) -> None:
-        """Writes the next message, behind which an export can go on from a position.
+        """Writes the next message in its turn, behind which an export can go on from a position.
 
         Raises:
             SlowConsumer: The caller has not read for too long.
@@ -71,7 +77,9 @@ class ExportWriter:
         message.sequence = self._sequence
         message.resume_token = self._token
         data = message.SerializeToString()
-        await self._pace(len(data))
+        await self.turn()
+        if self._rate:
+            self._free_at = max(self._loop.time(), self._free_at) + len(data) / self._rate
         watch = self._loop.call_later(self._write_timeout, self._give_up)
         try:
             await self._rpc.context.write(data)
@@ -82,15 +90,6 @@ class ExportWriter:
         if self._releasing is not None:
             await self._releasing
             raise SlowConsumer(f"The caller did not read for {self._write_timeout:.3g} s.")
-
-    async def _pace(self, size: int) -> None:
-        """Holds a message until the ones before it have had their time."""
-        if not self._rate:
-            return
-        now = self._loop.time()
-        if self._free_at > now:
-            await asyncio.sleep(self._free_at - now)
-        self._free_at = max(now, self._free_at) + size / self._rate
 
     def _give_up(self) -> None:
         """Lets everything go but the write itself: gRPC cannot send a status while a message waits."""

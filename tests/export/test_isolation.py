@@ -3,7 +3,6 @@
 import asyncio
 import threading
 import time
-from hashlib import sha256
 
 import grpc
 import pytest
@@ -15,7 +14,7 @@ from llmproxy_grpc.export.reading import read_bodies
 from llmproxy_grpc.export.thread import ExportThread
 from llmproxy_grpc.records.filters import FeedbackCondition, Filter, LabelCondition, Window
 from llmproxy_grpc.records.sql import condition
-from llmproxy_grpc.records.store import Batch, Erase, Page
+from llmproxy_grpc.records.store import Batch, Page
 from llmproxy_grpc.server import export, export_writer
 from tests.fakes.exports import Exporting, a_chat, exporting
 from tests.fakes.polling import until
@@ -94,30 +93,6 @@ async def test_a_reader_that_does_not_read_costs_bounded_memory_and_is_told_in_t
         rest = await server.all(pb.ExportRequest(resume_token=steps[-1].resume_token))
     assert whole.data.endswith(rest.data)
     assert len(whole.data) == sent + len(rest.data)
-
-
-@pytest.mark.parametrize("form", [pb.EXPORT_FORMAT_OPENAI_CHAT, pb.EXPORT_FORMAT_RECORDS])
-async def test_what_is_erased_while_it_waits_for_a_slow_reader_never_leaves(server, writer, reader, monkeypatch, form):
-    writer.write(Batch(entries=[a_chat(f"{number} " * 200, f"{number}") for number in range(200)]))
-    monkeypatch.setattr(export, "STALE", 0.0)
-    looked = []
-    really = ExportThread.intact
-
-    async def erasing(thread, piece):
-        looked.append(piece.seqs)
-        if len(looked) == 5:
-            record = reader.records("default", [piece.seqs[-1]])[piece.seqs[-1]]
-            writer.erase(Erase(tenant="default", id=record.id), "asked")
-        return await really(thread, piece)
-
-    monkeypatch.setattr(ExportThread, "intact", erasing)
-    got = await server.all(output=pb.ExportOutput(format=form), max_chunk_bytes=4096)
-    gone = looked[4][-1]
-    written = [record.seq for record in got.records] or [int(answer) + 1 for answer in got.answers]
-    assert written == [seq for seq in range(1, 201) if seq != gone]
-    assert all(file.sha256 == sha256(got.data).digest() for file in got.files)
-    assert got.summary.written_records == 199
-    assert [answer.sequence for answer in got.messages] == list(range(len(got.messages)))
 
 
 async def test_a_third_export_at_once_is_refused_for_a_while(server, writer):

@@ -13,17 +13,19 @@ import pytest
 from llmproxy_grpc import cli
 from llmproxy_grpc.export.plans import Frozen, Plans
 from llmproxy_grpc.export.spec import Choice, Part, Selection
+from llmproxy_grpc.records import erasure
 from llmproxy_grpc.records.erasure import erase
 from llmproxy_grpc.records.filters import Filter, Window
 from llmproxy_grpc.records.keeping import Keeping, Terms
 from llmproxy_grpc.records.lines import openai_chat_line
 from llmproxy_grpc.records.places import Places
+from llmproxy_grpc.records.record import Entry
 from llmproxy_grpc.records.spool.entries import Judged
 from llmproxy_grpc.records.spool.segments import create_locked, segments
 from llmproxy_grpc.records.sqlite.store import SqliteStore
-from llmproxy_grpc.records.store import Erase, StoreUnavailable
+from llmproxy_grpc.records.store import LEASE, Batch, Erase, StoreUnavailable
 from tests.fakes.kept import Kept
-from tests.fakes.records import an_id
+from tests.fakes.records import a_record, an_id
 from tests.fakes.spooled import an_end, id_bytes
 
 CANARY = "canary-7f3a91"
@@ -92,6 +94,31 @@ async def test_what_is_erased_is_gone_from_every_byte(tmp_path, by, running):
     assert (status, told["id"], told["seq"], told["reason"]) == (0, gone.id, 2, "request")
     assert datetime.fromisoformat(told["time"]) <= datetime.now(UTC)
     assert await command("erased", "-c", str(file), "--tenant", "another") == (0, "")
+
+
+@pytest.fixture(autouse=True)
+def no_lease(monkeypatch):
+    """Nobody exports here, so nobody is waited for."""
+    monkeypatch.setattr(erasure, "LEASE", 0.0)
+
+
+def test_an_erasure_is_acknowledged_a_lease_after_its_commit_when_no_export_sends_what_it_read_before(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(erasure, "LEASE", LEASE)
+    places = Places(tmp_path)
+    ann = a_record(end_user="ann")
+    writer = SqliteStore(places.store).writer()
+    writer.write(Batch(entries=[Entry(ann)]))
+    writer.close()
+    waits = []
+
+    def sleep(seconds):
+        waits.append((seconds, Kept(tmp_path).records()))
+
+    asked = Erase(end_user="ann")
+    assert erase(places, lambda: SqliteStore(places.store), asked, clock_us=clock_us, sleep=sleep) == 1
+    assert waits == [(LEASE, [])]
 
 
 def arguments(by, end):
