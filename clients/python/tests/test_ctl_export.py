@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
+import zstandard
 from google.protobuf import json_format
 from google.rpc.error_details_pb2 import ErrorInfo
 
@@ -14,8 +15,8 @@ from llmproxy_client.ctl.export_filters import moment
 from llmproxy_client.ctl.export_options import request_of
 from llmproxy_client.ctl.progress import ProgressLine, duration
 from llmproxy_client.ctl.terminal import Terminal
-from llmproxy_client.dataset import Progress
-from llmproxy_client.v1.export_pb2 import ExportRequest
+from llmproxy_client.dataset import Progress, plain
+from llmproxy_client.v1.export_pb2 import ExportRecord, ExportRequest, ExportResponse
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LINES = [f'{{"text": "ü{number}"}}\n'.encode() for number in range(5)]
@@ -287,6 +288,28 @@ def test_a_file_that_may_hold_what_was_erased_meanwhile_is_named(ctl, script, da
     assert ctl("export", "-o", str(tmp_path / "data")) == 0
     assert "train.jsonl: records were erased" in ctl.err
     assert "--restart" in ctl.err
+
+
+def test_typed_records_which_have_no_hash_raise_no_alarm(ctl, script, dataset, tmp_path):
+    script.exported = [
+        dataset()[0],
+        ExportResponse(records={"records": [ExportRecord(id="r1")]}),
+        ExportResponse(summary={"matched_records": 1, "written_records": 1}),
+    ]
+    assert ctl("export", "-o", str(tmp_path / "data"), "--format", "records") == 0
+    assert "1 of 1 records are in" in ctl.out
+    assert ctl.err == ""
+
+
+def test_what_cannot_be_unpacked_here_is_said_to_be_unchecked_rather_than_erased(
+    ctl, script, dataset, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(plain, "_zstandard", lambda: None)
+    script.exported = dataset(*LINES, compress=zstandard.compress)
+    assert ctl("export", "-o", str(tmp_path / "data"), "--compress", "zstd") == 0
+    assert "train.jsonl.zst: not checked" in ctl.err
+    assert "pip install zstandard" in ctl.err
+    assert "erased" not in ctl.err
 
 
 def test_an_export_in_json_prints_the_manifest(ctl, script, dataset, tmp_path):

@@ -11,8 +11,15 @@ from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.dataset import begun_at, export
 from llmproxy_client.dataset.manifest import Manifest
 from llmproxy_client.dataset.parquet import parquet
+from llmproxy_client.dataset.plain import can_read
 from llmproxy_client.errors import BrokenStream
-from llmproxy_client.v1.export_pb2 import ExportHeader, ExportRequest, ExportResponse, ExportSummary
+from llmproxy_client.v1.export_pb2 import (
+    EXPORT_COMPRESSION_ZSTD,
+    ExportHeader,
+    ExportRequest,
+    ExportResponse,
+    ExportSummary,
+)
 
 _HEAD = ("FILE", "SPLIT", "RECORDS", "SIZE", "SHA-256")
 
@@ -52,12 +59,7 @@ def write(
         return
     terminal.table([_HEAD, *(_row(file) for file in (*manifest["files"], *manifest.get("parquet", ())))])
     terminal.line(_result(manifest, folder))
-    unverified = [file["name"] for file in manifest["files"] if not file["verified"]]
-    if unverified:
-        terminal.note(
-            f"{', '.join(unverified)}: records were erased while the export was interrupted, and what had come before "
-            "may hold them; begin again with --restart"
-        )
+    _warn(manifest["files"], terminal)
 
 
 def plan(client: Client, request: ExportRequest, terminal: Terminal, *, as_json: bool, timeout: float | None) -> None:
@@ -72,6 +74,21 @@ def plan(client: Client, request: ExportRequest, terminal: Terminal, *, as_json:
             terminal.json(message)
         return
     terminal.table(_plan_rows(header, summary))
+
+
+def _warn(files: list[Manifest], terminal: Terminal) -> None:
+    """Names the files that are not known to be what the proxy sent; of typed records it tells nothing to compare."""
+    told = [file for file in files if any(segment["sha256"] for segment in file["segments"])]
+    unverified = ", ".join(file["name"] for file in told if not file["verified"])
+    if not unverified:
+        return
+    if unverified.endswith(".zst") and not can_read(EXPORT_COMPRESSION_ZSTD):
+        terminal.note(f"{unverified}: not checked, which takes zstandard: pip install zstandard")
+        return
+    terminal.note(
+        f"{unverified}: records were erased while the export was interrupted, and what had come before "
+        "may hold them; begin again with --restart"
+    )
 
 
 def _plan_rows(header: ExportHeader, summary: ExportSummary) -> list[tuple[str, str]]:
