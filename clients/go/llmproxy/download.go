@@ -20,6 +20,12 @@ const (
 	syncBytes = 16 << 20
 )
 
+// An export holds what people said: it is for its owner alone.
+const (
+	privateFolder = 0o700
+	privateFile   = 0o600
+)
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // download takes the messages of one export into FOLDER.partial.
@@ -48,7 +54,7 @@ func openDownload(request *llmproxyv1.ExportRequest, folder string) (*download, 
 		return nil, err
 	}
 	d := &download{folder: folder, partial: folder + ".partial", files: map[string]*partFile{}, between: true, syncedAt: time.Now()}
-	if err := os.MkdirAll(d.partial, 0o777); err != nil {
+	if err := makePrivate(d.partial); err != nil {
 		return nil, err
 	}
 	lock, err := lockFile(filepath.Join(filepath.Dir(folder), "."+filepath.Base(d.partial)+".lock"))
@@ -67,6 +73,17 @@ func openDownload(request *llmproxyv1.ExportRequest, folder string) (*download, 
 		return nil, err
 	}
 	return d, nil
+}
+
+// makePrivate makes a folder for its owner alone, or closes one that is there to others; folders above it are as usual.
+func makePrivate(folder string) error {
+	if err := os.MkdirAll(filepath.Dir(folder), 0o777); err != nil {
+		return err
+	}
+	if err := os.Mkdir(folder, privateFolder); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return os.Chmod(folder, privateFolder)
 }
 
 // free says whether a folder may be written: it is not there, or empty.

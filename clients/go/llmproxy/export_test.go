@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -149,6 +151,38 @@ func TestAnExportLeavesFilesAndManifest(t *testing.T) {
 	data, _ := os.ReadFile(filepath.Join(folder, "manifest.json"))
 	if err := json.Unmarshal(data, &stored); err != nil || stored.Files[0].SHA256 != manifest.Files[0].SHA256 {
 		t.Errorf("manifest.json holds %s", data)
+	}
+}
+
+func TestAnExportIsForItsOwnerAlone(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("its files have no such permissions")
+	}
+	messages, _ := dataset(plain)
+	parent := t.TempDir()
+	if err := os.Mkdir(filepath.Join(parent, "data.partial"), 0o755); err != nil { // an older version left it
+		t.Fatal(err)
+	}
+	seen := map[string]os.FileMode{}
+	look := func() {
+		filepath.WalkDir(parent, func(path string, entry os.DirEntry, _ error) error {
+			if info, err := entry.Info(); err == nil && path != parent {
+				seen[entry.Name()] |= info.Mode().Perm()
+			}
+			return nil
+		})
+	}
+	e := exporter(&exporting{messages: messages, cuts: []int{3}})
+	e.OnProgress = func(Progress) { look() }
+	if _, err := e.Export(t.Context(), &llmproxyv1.ExportRequest{}, filepath.Join(parent, "data")); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	want := map[string]os.FileMode{
+		"data.partial": 0o700, "data": 0o700, ".data.partial.lock": 0o600, "train.jsonl": 0o600, "manifest.json": 0o600,
+	}
+	if !maps.Equal(seen, want) {
+		t.Errorf("the permissions are %v", seen)
 	}
 }
 

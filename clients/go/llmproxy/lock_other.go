@@ -6,5 +6,5 @@ import "os"
 
 // lockFile opens the file that would be locked where files can be.
 func lockFile(path string) (*os.File, error) {
-	return os.Create(path)
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, privateFile)
 }

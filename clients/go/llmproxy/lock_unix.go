@@ -10,7 +10,7 @@ import (
 
 // lockFile locks a file for this process; it is beside the folder, since it must outlast the rename.
 func lockFile(path string) (*os.File, error) {
-	file, err := os.Create(path)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, privateFile)
 	if err != nil {
 		return nil, err
 	}

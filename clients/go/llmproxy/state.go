@@ -106,7 +106,7 @@ func (s *state) write(folder string) error {
 }
 
 func writeSynced(path string, data []byte) error {
-	file, err := os.Create(path)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, privateFile)
 	if err != nil {
 		return err
 	}

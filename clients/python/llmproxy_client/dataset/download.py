@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from llmproxy_client.dataset.card import card, write_dataset_info
 from llmproxy_client.dataset.checksum import crc32c
 from llmproxy_client.dataset.faults import DamagedExport, DifferentExport, FolderInUse
-from llmproxy_client.dataset.lasting import sync_folder, write_lasting
+from llmproxy_client.dataset.lasting import private, private_folder, sync_folder, write_lasting
 from llmproxy_client.dataset.manifest import Manifest, manifest_of
 from llmproxy_client.dataset.names import CARD, MANIFEST, STATE, file_name, partial_folder
 from llmproxy_client.dataset.part import PartFile, PartState
@@ -227,8 +227,7 @@ class Download:
         self._partial.parent.mkdir(parents=True, exist_ok=True)
         # Beside the folder rather than in it: it must outlast the rename, or the next one could not see it.
         path = self._partial.with_name(f".{self._partial.name}.lock")
-        lock: IO[Any] = path.open("wb")
-        self._owned.callback(lock.close)
+        lock = self._owned.enter_context(open(path, "wb", opener=private))  # noqa: SIM115 - `_owned` closes it
         if not _locked(lock):
             raise FolderInUse(f"another process exports to {self._folder}")
         self._owned.callback(path.unlink, missing_ok=True)
@@ -237,7 +236,7 @@ class Download:
         """What an earlier export has left, or a new beginning."""
         if restart and self._partial.exists():
             shutil.rmtree(self._partial)
-        self._partial.mkdir(exist_ok=True)
+        private_folder(self._partial)
         found = State.read(self._partial)
         if found is None or not found.resume_token:
             return State(request, begun_at=begun_at)

@@ -1,8 +1,19 @@
-"""Files that last a power cut once they are written."""
+"""Files for their owner alone, which last a power cut once they are written."""
 
 import os
 import sys
 from pathlib import Path
+
+
+def private(path: str, flags: int) -> int:
+    """An opener for `open`: a file that is made holds what people said, and is for its owner alone."""
+    return os.open(path, flags, 0o600)
+
+
+def private_folder(folder: Path) -> None:
+    """Makes a folder for its owner alone, or closes one that is there to others."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
 
 
 def write_lasting(path: Path, text: str) -> None:
@@ -11,7 +22,7 @@ def write_lasting(path: Path, text: str) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    with path.open("w", encoding="utf-8", newline="\n") as file:
+    with open(path, "w", encoding="utf-8", newline="\n", opener=private) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from llmproxy_client.dataset.lasting import private
 from llmproxy_client.dataset.manifest import Manifest
 from llmproxy_client.dataset.part import sha256_of
 from llmproxy_client.dataset.plain import can_read, plain_blocks
@@ -79,7 +80,7 @@ def _convert(folder: Path, name: str, split: str) -> Path:
     source, target = folder / name, folder / f"{split}.parquet"
     columns = list(dict.fromkeys(key for row in _rows(source) for key in row))
     schema = pa.schema([pa.field(column, _type(column)) for column in columns])
-    with target.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with open(target, "wb", opener=private) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         rows = _rows(source)
         while group := list(islice(rows, ROW_GROUP)):
             writer.write_table(pa.Table.from_pylist([_row(row, columns) for row in group], schema=schema))

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmproxy_client.dataset.faults import DamagedExport
+from llmproxy_client.dataset.lasting import private
 from llmproxy_client.dataset.plain import BLOCK, can_read, plain_blocks
 from llmproxy_client.v1.export_pb2 import EXPORT_COMPRESSION_UNSPECIFIED, ExportCompression, ExportFile
 
@@ -81,7 +82,7 @@ class PartFile:
         self._path = folder / state.name
         self._compression = compression
         self._readable = can_read(compression)
-        self._file = self._path.open("ab")
+        self._file = open(self._path, "ab", opener=private)  # noqa: SIM115 - `close` closes it
         if self._file.tell() < state.size:
             self._file.close()
             raise DamagedExport(f"{self._path} is shorter than it was left")

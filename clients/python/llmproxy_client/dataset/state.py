@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from llmproxy_client.dataset.faults import DamagedExport
+from llmproxy_client.dataset.lasting import private
 from llmproxy_client.dataset.names import STATE
 from llmproxy_client.dataset.part import PartState
 from llmproxy_client.v1.export_pb2 import ExportHeader, ExportRequest
@@ -58,7 +59,7 @@ class State:
             "begun_at": self.begun_at,
         }
         fresh = folder / f"{STATE}.new"
-        with fresh.open("wb") as file:
+        with open(fresh, "wb", opener=private) as file:
             file.write(json.dumps(value).encode())
             file.flush()
             os.fsync(file.fileno())
