@@ -95,7 +95,7 @@ def test_a_reader_would_miss_rows_if_positions_came_from_a_sequence(postgres, po
         return after - count
 
     monkeypatch.setattr(writing, "_take", take)
-    monkeypatch.setattr(writing, "_LOCK", "SELECT 1")
+    monkeypatch.setattr(writing, "LOCK", "SELECT 1")
     tail.run()
     seen = {record_id for _, record_id in tail.seen}
     assert not set(tail.written) <= seen
@@ -319,7 +319,8 @@ def test_erasure_that_was_cut_off_is_made_up_for_by_the_next(own_server, monkeyp
     secret = b"erase-me-0123456789abcdef"
     writer = PostgresStore(own_server.address, spool="host", partition_rows=8).writer()
     gone = [an_entry(Body(secret * 3, secret, secret), end_user="ann") for _ in range(20)]
-    writer.write(Batch(entries=gone))
+    # Something is left of each partition, which would be dropped otherwise.
+    writer.write(Batch(entries=[entry for each in gone for entry in (each, an_entry())]))
     with monkeypatch.context() as patch:
         patch.setattr("llmproxy_grpc.records.postgres.deletion.REWRITE_TIMEOUT", 0.0)
         with pytest.raises(StoreUnavailable):

@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 import asyncpg
 
 from llmproxy_grpc.records.postgres.connection import Connection, fit, numbered
-from llmproxy_grpc.records.postgres.schema import PARTITIONED, partition_of
+from llmproxy_grpc.records.postgres.schema import LOCK, PARTITIONED, partition_of
 from llmproxy_grpc.records.rows import EVERY_TENANT
 from llmproxy_grpc.records.store import Erase
 
@@ -70,9 +70,10 @@ class Deletion:
         return self._connection.run(work)
 
     def erase(self, what: Erase, reason: str, now: int) -> int:
-        """Deletes records, each with a tombstone, and writes the tables anew that held them.
+        """Deletes records, each with a tombstone, has the planner sample what is left, and writes their tables anew.
 
-        What is left of them then is in the write-ahead log and in backups, until these are recycled.
+        What is left of them then is in the write-ahead log, in old rows of the server's own catalogue and in backups,
+        until these are recycled.
         """
 
         async def work(session: Session) -> int:
@@ -93,6 +94,7 @@ class Deletion:
                 erased += len(rows)
 
         erased = self._connection.run(work)
+        self._connection.run(_drop_emptied)
         self._connection.run(_rewrite)
         return erased
 
@@ -124,8 +126,7 @@ class Deletion:
             f"DELETE FROM feedback WHERE record_id IN (SELECT id FROM record_{number})"  # noqa: S608 - our own name
         )
         await session.execute("DELETE FROM record_key WHERE seq >= $1 AND seq < $2", *self._bounds(number))
-        for table in PARTITIONED:
-            await session.execute(f"DROP TABLE {table}_{number}")
+        await _drop(session, number)
         return int(count)
 
     def _bounds(self, number: int) -> tuple[int, int]:
@@ -156,9 +157,29 @@ async def _forbid(session: Session, what: Erase, reason: str, now: int) -> None:
     )
 
 
+async def _drop_emptied(session: Session) -> None:
+    """Drops the partitions of which an erasure has left nothing: the planner keeps its samples of an empty table."""
+    for (name,) in await session.fetch("SELECT name FROM rewriting WHERE name ~ '^record_' ORDER BY name"):
+        async with session.transaction():
+            await session.execute(LOCK)  # whoever writes next makes the partition that is missing
+            there = await session.fetchval("SELECT to_regclass($1)", name) is not None
+            if there and not await session.fetchval(f"SELECT EXISTS (SELECT FROM {name})"):  # noqa: S608 - our own name
+                await _drop(session, int(name.removeprefix("record_")))
+
+
+async def _drop(session: Session, number: int) -> None:
+    """Drops a partition of every table, in the order in which rows are deleted, so that nobody waits in a circle."""
+    for table in reversed(PARTITIONED):
+        await session.execute(f"DROP TABLE {table}_{number}")
+
+
 async def _rewrite(session: Session) -> None:
     """Writes the tables anew that are noted, also by erasures before that did not get so far."""
-    for name, done in await session.fetch("SELECT name, round FROM rewriting ORDER BY name"):
+    noted = await session.fetch("SELECT name, round FROM rewriting ORDER BY name")
+    if noted:
+        # Of whole tables, partitions included: autovacuum never samples them, so it would not forget either.
+        await session.execute("ANALYZE record, label, feedback", timeout=REWRITE_TIMEOUT)
+    for name, done in noted:
         if await session.fetchval("SELECT to_regclass($1)", name) is not None:  # else it was dropped as a whole
             await session.execute(f"VACUUM FULL {name}", timeout=REWRITE_TIMEOUT)
         await session.execute("DELETE FROM rewriting WHERE name = $1 AND round = $2", name, done)

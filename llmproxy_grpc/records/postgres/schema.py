@@ -15,6 +15,19 @@ from llmproxy_grpc.records.store import StoreUnfit
 PARTITIONED: Final = ("record", "body", "line", "label")
 PARTITION_ROWS: Final = 1_000_000
 
+LOCK: Final = "SELECT value FROM counter WHERE name IN ('fseq', 'seq') ORDER BY name FOR UPDATE"
+"""Whoever stores records holds this until the commit."""
+
+UNSAMPLED: Final = (
+    ("record", "error", "bytea"),
+    ("record", "labels", 'text COLLATE "C"'),
+    ("body", "request", "bytea"),
+    ("body", "response", "bytea"),
+    ("line", "line", "bytea"),
+    ("feedback", "content", "bytea"),
+)
+"""Content, by table, column and type: the planner has no use for samples of it, and they would outlive its erasure."""
+
 _RULED: Final = (*PARTITIONED, "watermark", "feedback", "tombstone")
 
 
@@ -160,7 +173,16 @@ CREATE TABLE rewriting (name text PRIMARY KEY, round bigint NOT NULL);
 """
 """Names of tables whose deleted rows an erasure has still to overwrite, and how often that was asked for."""
 
-MIGRATIONS: Final = (_FIRST + _RULES, _REWRITING)
+_SAMPLING: Final = "".join(
+    f"""
+ALTER TABLE {table} ALTER COLUMN {column} TYPE {kind};
+ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0;
+"""
+    for table, column, kind in UNSAMPLED
+)
+"""The type that a column has already: nothing is written anew, but the samples that were taken are dropped."""
+
+MIGRATIONS: Final = (_FIRST + _RULES, _REWRITING, _SAMPLING)
 """From version n to n + 1, at place n."""
 
 _LOCK: Final = 0x6C6C6D70
@@ -216,7 +238,14 @@ def partition_of(seq: int, rows: int) -> int:
 def partition_statements(number: int, rows: int) -> list[str]:
     """Makes one partition of each table, if it is not there."""
     low, high = number * rows, (number + 1) * rows
-    return [
+    made = [
         f"CREATE TABLE IF NOT EXISTS {table}_{number} PARTITION OF {table} FOR VALUES FROM ({low}) TO ({high})"
         for table in PARTITIONED
     ]
+    # What is set of a column does not pass to partitions that are made later.
+    unsampled = [
+        f"ALTER TABLE {table}_{number} ALTER COLUMN {column} SET STATISTICS 0"
+        for table, column, _ in UNSAMPLED
+        if table in PARTITIONED
+    ]
+    return made + unsampled

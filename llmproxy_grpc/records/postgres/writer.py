@@ -10,7 +10,13 @@ import msgspec
 from llmproxy_grpc.records.compression import Packer
 from llmproxy_grpc.records.postgres.connection import Connection, fit_row
 from llmproxy_grpc.records.postgres.deletion import Deletion
-from llmproxy_grpc.records.postgres.schema import PARTITION_ROWS, PARTITIONED, partition_of, partition_statements
+from llmproxy_grpc.records.postgres.schema import (
+    LOCK,
+    PARTITION_ROWS,
+    PARTITIONED,
+    partition_of,
+    partition_statements,
+)
 from llmproxy_grpc.records.record import Entry, Feedback, OpenCall
 from llmproxy_grpc.records.rows import (
     COLUMNS,
@@ -31,8 +37,6 @@ STAGES: Final = tuple(
     for table in (*PARTITIONED, "feedback")
 )
 """COPY does not know the rules of rows, so it fills tables of the session's own first."""
-
-_LOCK: Final = "SELECT value FROM counter WHERE name IN ('fseq', 'seq') ORDER BY name FOR UPDATE"
 
 
 class PostgresWriter:
@@ -68,7 +72,7 @@ class PostgresWriter:
         async def work(session: Session) -> Written:
             async with session.transaction():
                 # First, and always in this order: hosts wait for each other here and nowhere else.
-                await session.execute(_LOCK)
+                await session.execute(LOCK)
                 records, repeated, erased = await self._entries(session, batch.entries)
                 feedback, again, void = await self._feedback(session, batch.feedback)
                 await self._calls(session, batch)
