@@ -47,6 +47,26 @@ async def test_the_mean_of_several_sources_counts(server, writer):
     assert line["preferred_output"][0]["content"] == "two"
 
 
+async def test_thumbs_rank_where_there_are_no_scores(server, writer):
+    liked, disliked, scored = a_chat("Which?", "liked"), a_chat("Which?", "disliked"), a_chat("Other?", "scored")
+    writer.write(Batch(entries=[liked, disliked, scored]))
+    thumbs = [a_judgement(liked.record.id, name="grade"), a_judgement(disliked.record.id, name="grade", number=0.0)]
+    writer.write(Batch(feedback=[*thumbs, graded(scored, 0.5)]))
+    got = await selected(server, PREFERENCES, pairs=BY_GRADE)
+    [line] = got.lines
+    assert line["preferred_output"][0]["content"] == "liked"
+    assert line["non_preferred_output"][0]["content"] == "disliked"
+    assert dict(got.summary.skipped_records) == {"paired": 1, "no_pair": 1}
+
+
+async def test_a_demonstration_that_says_what_the_answer_said_is_no_pair(server, writer):
+    same, better = a_chat("How?", "well"), a_chat("How?", "badly")
+    writer.write(Batch(entries=[same, better], feedback=[shown(same), shown(better)]))
+    got = await selected(server, PREFERENCES)
+    assert [line["non_preferred_output"][0]["content"] for line in got.lines] == ["badly"]
+    assert dict(got.summary.skipped_records) == {"equal_sides": 1}
+
+
 async def test_both_sides_of_a_pair_are_of_the_part_that_their_conversations_are_in(server, writer):
     chats = [a_chat(f"prompt {number % 10}", f"c{number}", conversation=f"c{number}") for number in range(80)]
     writer.write(Batch(entries=chats))

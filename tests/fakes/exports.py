@@ -23,7 +23,7 @@ from llmproxy_grpc.server.rpc import Door, Proceed, Rpc
 from llmproxy_grpc.server.service import proxy_service
 from tests.fakes.records import a_record
 
-ROLES = {"system": 1, "developer": 2, "user": 3, "assistant": 4}
+ROLES = {"system": 1, "developer": 2, "user": 3, "assistant": 4, "tool": 5}
 SPLIT = export_pb2.Split(validation_fraction=0.25, test_fraction=0.25)
 
 
@@ -63,6 +63,17 @@ def a_chat(*turns: str, labels: dict[str, str] | None = None, keep: bool = True,
     }
     figures = kept if keep else {"messages": 0}
     return Entry(a_record(labels=labels, **{**figures, **different}), body if keep else None)
+
+
+def an_exchange(*messages: content_pb2.Message) -> Entry:
+    """A recorded conversation of these messages, the last of them the answer; its lines are made when it leaves."""
+    *asked, answer = messages
+    request = chat_pb2.ChatRequest(model="assistant", messages=asked)
+    response = chat_pb2.ChatResponse(candidates=[chat_pb2.Candidate(message=answer, finish_reason=1)])
+    body = Body(request.SerializeToString(), response.SerializeToString())
+    size = len(body.request) + len(body.response)
+    hash_of_prompt = hashlib.blake2b(body.request, digest_size=16).digest()
+    return Entry(a_record(messages=len(messages), content_bytes=size, input_hash=hash_of_prompt), body)
 
 
 def hashes(turns: Iterable[str]) -> list[bytes]:
