@@ -13,6 +13,10 @@ CLASSES: Final = tuple(PATTERNS)
 """The classes that are known."""
 
 
+_NOTHING: Final = r"[^\x{0}-\x{10FFFF}]"
+"""Matches no text."""
+
+
 class Finding(Struct, frozen=True):
     """A value: where it is, what it is, and its spelling that is the same wherever it stands."""
 
@@ -42,8 +46,10 @@ class Detector:
     def __init__(self, classes: Iterable[str]) -> None:
         wanted = frozenset(classes)
         self._endless = [(kind, compiled(PATTERNS[kind].exact)) for kind in CLASSES if kind in wanted & ENDLESS]
-        self._short = [(kind, compiled(PATTERNS[kind].exact)) for kind in CLASSES if kind in wanted - ENDLESS]
-        self._any_short = compiled("|".join(PATTERNS[kind].exact for kind, _ in self._short) or "[^\\x{0}-\\x{10FFFF}]")
+        self._short = [kind for kind in CLASSES if kind in wanted - ENDLESS]
+        patterns = [PATTERNS[kind].exact for kind in self._short]
+        # The first of them or any behind it, so that one look tells all that begins at a place.
+        self._from = [compiled("|".join(patterns[number:]) or _NOTHING) for number in range(len(patterns) + 1)]
 
     def find(self, text: bytes) -> list[Finding]:
         """Finds the values in a text, in order, none within another."""
@@ -55,26 +61,25 @@ class Detector:
         return _apart(found) if len(found) > 1 else found
 
     def _find_short(self, text: bytes) -> Iterator[Finding]:
-        place = 0
-        while (match := self._any_short.search(text, place)) is not None:
-            number = match.lastindex - 1
-            kind, _ = self._short[number]
-            finding = _checked(kind, text, match.span(number + 1))
-            if finding is None:
-                finding = self._other(text, match.start(), self._short[number + 1 :])
+        search, place = self._from[0].search, 0
+        while (match := search(text, place)) is not None:
+            finding = self._sound(text, match)
             if finding is None:
                 place = match.start() + 1
             else:
                 yield finding
                 place = finding.end
 
-    def _other(self, text: bytes, place: int, others: Iterable[tuple[str, Any]]) -> Finding | None:
-        """What does not stand the test as one class may be of another that begins there."""
-        for kind, pattern in others:
-            match = pattern.match(text, place)
-            finding = None if match is None else _checked(kind, text, match.span(1))
+    def _sound(self, text: bytes, match: Any) -> Finding | None:
+        """The value that begins at a match: what does not stand the test as one class may be of another behind it."""
+        place, number = match.start(), 0
+        while match is not None:
+            group = match.lastindex
+            number += group
+            finding = _checked(self._short[number - 1], text, match.span(group))
             if finding is not None:
                 return finding
+            match = self._from[number].match(text, place)
         return None
 
 
