@@ -59,8 +59,9 @@ def echo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @contextmanager
-def running(folder: Path, config: str | dict, *arguments: str) -> Iterator[Running]:
-    """Runs a server in `folder` until the block is left; it must end with status 0 on SIGTERM."""
+def running(folder: Path, config: str | dict, *arguments: str, ends_with: int = 0) -> Iterator[Running]:
+    """Runs a server in `folder` until the block is left; it must end with this status, by SIGTERM if nothing else."""
+    folder.mkdir(exist_ok=True)
     file = folder / "llmproxy.yaml"
     file.write_text(config if isinstance(config, str) else json.dumps(with_listeners(config)))
     stdout, stderr = folder / "stdout", folder / "stderr"
@@ -75,7 +76,7 @@ def running(folder: Path, config: str | dict, *arguments: str) -> Iterator[Runni
             yield wait_until_ready(process, stdout, stderr)
         finally:
             status = end(process)
-    assert status == 0, f"the server ended with status {status}:\n{stderr.read_text()}"
+    assert status == ends_with, f"the server ended with status {status}:\n{stderr.read_text()}"
 
 
 def with_listeners(config: dict) -> dict:

@@ -101,6 +101,7 @@ async def export(
     *,
     restart: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
+    on_wait: Callable[[grpc.RpcError, float], None] | None = None,
     timeout: float | None = None,  # noqa: ASYNC109 - as of `stream`
     metadata: Metadata = (),
 ) -> Manifest:
@@ -118,7 +119,10 @@ async def export(
                 if not download.complete:
                     raise BrokenStream("the export ended before its summary")
             except grpc.RpcError as error:
-                await asyncio.sleep(tries.wait_after(error))
+                seconds = tries.wait_after(error)
+                if on_wait is not None:
+                    on_wait(error, seconds)
+                await asyncio.sleep(seconds)
             finally:
                 call.cancel()
         return await _done(download.finish)

@@ -74,6 +74,12 @@ class Failure:
     violations: tuple[Violation, ...] = ()
     request_id: str = ""
 
+    @property
+    def headline(self) -> str:
+        """Code, reason and message in one line."""
+        name = f"{self.code.name}/{self.reason}" if self.reason else self.code.name
+        return f"{name}: {self.message}"
+
 
 def error_detail(error: BaseException) -> Failure:
     """Reads an error of gRPC, synchronous or not; never raises: what is missing or broken stays empty."""

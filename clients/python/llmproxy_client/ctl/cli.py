@@ -55,20 +55,43 @@ def run(argv: Sequence[str] | None, environment: Mapping[str, str], terminal: Te
     try:
         with _connect(parser, given) as client:
             return FAILED if command(client, terminal) is False else DONE
-    except grpc.RpcError as error:
+    except DifferentExport as error:
+        terminal.note(f"{error} with --restart")
+        return FAILED
+    except FolderInUse as error:
+        terminal.note(str(error))
+        return FAILED
+    except KeyboardInterrupt:
+        _say_what_is_left(given, terminal)
+        raise
+    except BrokenPipeError:
+        raise
+    except (grpc.RpcError, BrokenStream, DamagedExport, OSError) as error:
+        if _told(error, terminal):
+            _say_what_is_left(given, terminal)
+    return FAILED
+
+
+def _told(error: Exception, terminal: Terminal) -> bool:
+    """Says what went wrong; whether an export may go on behind it."""
+    if isinstance(error, grpc.RpcError):
         failure = error_detail(error)
         terminal.failure(failure)
         if failure.reason in _STALE_TOKENS:
             terminal.note("the export cannot go on where it was cut off; begin again with --restart")
-    except BrokenStream as error:
+            return False
+    elif isinstance(error, BrokenStream):
         terminal.note(f"the answer is not whole: {error}")
-    except DifferentExport as error:
-        terminal.note(f"{error} with --restart")
-    except BrokenPipeError:
-        raise
-    except (DamagedExport, FolderInUse, OSError) as error:
+    elif isinstance(error, OSError) and error.strerror:
+        terminal.note(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    else:
         terminal.note(str(error))
-    return FAILED
+    return True
+
+
+def _say_what_is_left(given: argparse.Namespace, terminal: Terminal) -> None:
+    if given.command == "export" and given.output is not None and not given.plan:
+        export.say_what_is_left(given.output, terminal)
 
 
 def _chat(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> Command:

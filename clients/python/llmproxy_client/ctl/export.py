@@ -5,14 +5,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import grpc
+
 from llmproxy_client.client import Client
 from llmproxy_client.ctl.progress import ProgressLine, size
 from llmproxy_client.ctl.terminal import Terminal
-from llmproxy_client.dataset import begun_at, export
+from llmproxy_client.dataset import DamagedExport, begun_at, export
 from llmproxy_client.dataset.manifest import Manifest
 from llmproxy_client.dataset.parquet import parquet
 from llmproxy_client.dataset.plain import can_read
-from llmproxy_client.errors import BrokenStream
+from llmproxy_client.errors import BrokenStream, error_detail
 from llmproxy_client.v1.export_pb2 import (
     EXPORT_COMPRESSION_ZSTD,
     ExportHeader,
@@ -41,6 +43,11 @@ def write(
     """
     began = time.time() if restart else begun_at(folder) or time.time()
     line = ProgressLine(terminal)
+
+    def wait(error: grpc.RpcError, seconds: float) -> None:
+        line.end()
+        terminal.note(f"{error_detail(error).headline}; again in {seconds:g} s")
+
     try:
         manifest = export(
             client.stub,
@@ -50,6 +57,7 @@ def write(
             begun_at=began,
             convert=parquet if as_parquet else None,
             on_progress=line.show,
+            on_wait=wait,
             timeout=timeout,
         )
     finally:
@@ -60,6 +68,16 @@ def write(
     terminal.table([_HEAD, *(_row(file) for file in (*manifest["files"], *manifest.get("parquet", ())))])
     terminal.line(_result(manifest, folder))
     _warn(manifest["files"], terminal)
+
+
+def say_what_is_left(folder: Path, terminal: Terminal) -> None:
+    """Says that the same command goes on, if an export was cut off that left something."""
+    try:
+        left = begun_at(folder) is not None
+    except DamagedExport:
+        return
+    if left:
+        terminal.note(f"a part of {folder} has come; the same command goes on from there")
 
 
 def plan(client: Client, request: ExportRequest, terminal: Terminal, *, as_json: bool, timeout: float | None) -> None:

@@ -69,7 +69,7 @@ _SIZES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
     """Adds every option of the command but the global ones."""
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder to write; it must not be there yet")
+    parser.add_argument("-o", "--output", metavar="DIR", type=_folder, help="folder to write; it must not be there yet")
     parser.add_argument("--format", choices=FORMATS, default="openai_chat", metavar="FORMAT", help=", ".join(FORMATS))
     parser.add_argument("--plan", action="store_true", help="say how much it would be, and write nothing")
     parser.add_argument("--restart", action="store_true", help="begin anew rather than where it was cut off")
@@ -207,6 +207,14 @@ def _output(given: argparse.Namespace) -> ExportOutput:
     if given.redact_class:
         output.redaction.classes.extend(given.redact_class)  # without a mode the server refuses them
     return output
+
+
+def _folder(text: str) -> Path:
+    folder = Path(text)
+    if folder.name in {"", ".."}:
+        # It comes beside itself as NAME.partial, and is renamed at the end.
+        raise argparse.ArgumentTypeError(f"not a folder with a name: {text!r}; say what it shall be called")
+    return folder
 
 
 def _filter_file(name: str) -> ExportFilter:

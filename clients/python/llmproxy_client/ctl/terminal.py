@@ -77,8 +77,7 @@ class Terminal:
 
     def failure(self, failure: Failure) -> None:
         """Says why a call failed: code, reason and message, wrong fields, what was tried, what finds it in the logs."""
-        name = f"{failure.code.name}/{failure.reason}" if failure.reason else failure.code.name
-        self.note(f"{name}: {failure.message}")
+        self.note(failure.headline)
         notes = [f"{violation.field}: {violation.description}" for violation in failure.violations]
         notes += _provider(failure.detail)
         notes += [_attempt(attempt) for attempt in failure.detail.attempts]

@@ -30,6 +30,7 @@ def export(
     begun_at: float = 0.0,
     convert: Convert | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_wait: Callable[[grpc.RpcError, float], None] | None = None,
     timeout: float | None = None,
     metadata: Metadata = (),
     sleep: Callable[[float], None] = time.sleep,
@@ -47,6 +48,7 @@ def export(
         begun_at: When the export begins, in Unix seconds; `begun_at(folder)` gives it back to a later call.
         convert: Writes further files beside the dataset's before the folder appears, such as `parquet`.
         on_progress: Told how far it is, after every message.
+        on_wait: Told why a call failed, and the seconds until the next one.
         timeout: Seconds for each call; without one the server's own limit holds, and the export goes on behind it.
         metadata: Sent with every call.
         sleep: Waits before another call.
@@ -74,7 +76,10 @@ def export(
                 if not download.complete:
                     raise BrokenStream("the export ended before its summary")
             except grpc.RpcError as error:
-                sleep(tries.wait_after(error))
+                seconds = tries.wait_after(error)
+                if on_wait is not None:
+                    on_wait(error, seconds)
+                sleep(seconds)
             finally:
                 call.cancel()
         return download.finish(convert)
