@@ -237,3 +237,16 @@ def test_a_wrong_filter_is_named_and_leaves_nothing(export):
     assert "  filter.record_ids[0]: must be the id of a record: a UUID\n" in err
     assert "  filter.methods[0]: must be an RPC of the service, such as Chat\n" in err
     assert list(export.folder.iterdir()) == []
+
+
+def test_a_plan_is_written_by_its_id(export, whole):
+    _, out, _ = export("--plan", "--validation", "0.3")
+    plan = out.splitlines()[-1].split()
+    assert plan[0] == "plan"
+    assert export("--plan-id", plan[1], "-o", "dataset")[0] == 0
+    assert files(export.folder / "dataset") == whole
+
+
+def test_an_export_as_of_a_position_holds_what_was_stored_up_to_there(export):
+    status, out, _ = export("--as-of-seq", "7", "-o", "dataset")
+    assert (status, "7 of 7 records are in dataset; what comes later: --after-seq 7\n" in out) == (0, True)

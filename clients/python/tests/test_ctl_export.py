@@ -2,165 +2,22 @@
 
 import json
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import grpc
 import pytest
 import zstandard
-from google.protobuf import json_format
 from google.rpc.error_details_pb2 import ErrorInfo
 
 from llmproxy_client.ctl import arguments
-from llmproxy_client.ctl.export_filters import moment
 from llmproxy_client.ctl.export_options import request_of
 from llmproxy_client.ctl.progress import ProgressLine, duration
 from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.dataset import Progress, plain
-from llmproxy_client.v1.export_pb2 import ExportRecord, ExportRequest, ExportResponse
+from llmproxy_client.v1.export_pb2 import ExportRecord, ExportResponse
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LINES = [f'{{"text": "ü{number}"}}\n'.encode() for number in range(5)]
-
-
-@pytest.mark.parametrize(
-    ("argv", "request_json"),
-    [
-        ("", {"output": {"format": 2}, "filter": {}, "selection": {}}),
-        (
-            "--format trl_kto --pairs-by helpful --validation 0.1 --part validation",
-            {
-                "output": {"format": 6, "part": "SPLIT_PART_VALIDATION"},
-                "filter": {},
-                "selection": {"pairs": {"feedbackName": "helpful"}, "split": {"validationFraction": 0.1}},
-            },
-        ),
-        (
-            "--redact-class EMAIL",
-            {"output": {"format": 2, "redaction": {"classes": ["EMAIL"]}}, "filter": {}, "selection": {}},
-        ),
-        (
-            "--model a --model b --code ok --code 14 --finish-reason STOP --after-seq 7 --no-tools --media",
-            {
-                "filter": {
-                    "models": ["a", "b"],
-                    "grpc_codes": [0, 14],
-                    "finish_reasons": ["FINISH_REASON_STOP"],
-                    "after_seq": 7,
-                    "has_tool_calls": False,
-                    "has_media": True,
-                },
-                "output": {"format": 2},
-                "selection": {},
-            },
-        ),
-        (
-            "--label team --label team=a,b --label team!=c --label team^=x --label none= --label u=a?b!=c",
-            {
-                "filter": {
-                    "labels": [
-                        {"key": "team", "operator": 1},
-                        {"key": "team", "operator": 2, "values": ["a", "b"]},
-                        {"key": "team", "operator": 3, "values": ["c"]},
-                        {"key": "team", "operator": 4, "values": ["x"]},
-                        {"key": "none", "operator": 2, "values": [""]},
-                        {"key": "u", "operator": 2, "values": ["a?b!=c"]},
-                    ]
-                },
-                "output": {"format": 2},
-                "selection": {},
-            },
-        ),
-        (
-            (
-                "--feedback helpful=up --feedback helpful=down --feedback q>=0.5 --feedback q<=1"
-                " --feedback d=demonstration --feedback seen"
-            ),
-            {
-                "filter": {
-                    "feedback": [
-                        {"name": "helpful", "thumbs_up": True},
-                        {"name": "helpful", "thumbs_up": False},
-                        {"name": "q", "min_score": 0.5},
-                        {"name": "q", "max_score": 1},
-                        {"name": "d", "has_demonstration": True},
-                        {"name": "seen"},
-                    ]
-                },
-                "output": {"format": 2},
-                "selection": {},
-            },
-        ),
-        (
-            "--where output_tokens>=10 --where cost<=0.5 --contains one --not-contains two",
-            {
-                "filter": {
-                    "numbers": [{"field": 2, "min": 10}, {"field": 4, "max": 0.5}],
-                    "texts": [{"contains": "one"}, {"contains": "two", "negate": True}],
-                },
-                "output": {"format": 2},
-                "selection": {},
-            },
-        ),
-        (
-            (
-                "--leaves-only --deduplicate near --sample 10% --stratify-by team --shuffle --seed 3 --limit 9"
-                " --validation 0.1 --test 0.2 --group-by end_user --include-no-training"
-            ),
-            {
-                "selection": {
-                    "leaves_only": True,
-                    "deduplication": 2,
-                    "sample": {"fraction": 0.1, "stratify_by_label": "team"},
-                    "order": 1,
-                    "seed": 3,
-                    "limit": 9,
-                    "split": {"validation_fraction": 0.1, "test_fraction": 0.2, "group_by": 2},
-                    "include_no_training": True,
-                },
-                "output": {"format": 2},
-                "filter": {},
-            },
-        ),
-        (
-            "--sample 100 --pairs score --pairs-by helpful --min-gap 0.5 --max-rate 50M",
-            {
-                "selection": {
-                    "sample": {"count": 100},
-                    "pairs": {"source": 2, "feedback_name": "helpful", "min_gap": 0.5},
-                },
-                "max_bytes_per_second": 50_000_000,
-                "output": {"format": 2},
-                "filter": {},
-            },
-        ),
-        (
-            (
-                "--reasoning think --redact token --redact-class EMAIL --prefer-demonstration --drop-system"
-                " --merge-turns --max-tokens 100 --compress zstd --fail-on-invalid --plan"
-            ),
-            {
-                "output": {
-                    "format": 2,
-                    "reasoning": 2,
-                    "redaction": {"mode": 2, "classes": ["EMAIL"]},
-                    "prefer_demonstration": True,
-                    "drop_system": True,
-                    "merge_turns": True,
-                    "max_tokens_per_record": 100,
-                    "compression": 2,
-                    "fail_on_invalid": True,
-                },
-                "plan_only": True,
-                "filter": {},
-                "selection": {},
-            },
-        ),
-    ],
-)
-def test_options_become_the_request(argv, request_json):
-    given = arguments.parser({}).parse_args(["export", "-o", "x", *argv.split()])
-
-    assert request_of(given, NOW) == json_format.ParseDict(request_json, ExportRequest())
 
 
 def test_a_filter_from_a_file_is_added(tmp_path):
@@ -192,6 +49,12 @@ def test_a_filter_from_a_file_is_added(tmp_path):
         (["export", "-o", "x", "--feedback", "=up"], "NAME=up"),
         (["export", "-o", "x", "--feedback", ""], "NAME=up"),
         (["export", "-o", "x", "--part", "train"], "--validation"),
+        (["export", "-o", "x", "--feedback-source", "user"], "needs --feedback"),
+        (["export", "-o", "x", "--in-role", "user"], "--contains"),
+        (["export", "-o", "x", "--case-sensitive"], "--contains"),
+        (["export", "-o", "x", "--contains", "a", "--in-role", "critic"], "none of"),
+        (["export", "-o", "x", "--plan-id", "p", "--model", "m"], "has frozen them"),
+        (["export", "-o", "x", "--plan-id", "p", "--shuffle"], "has frozen them"),
         (["export", "-o", "x", "--stratify-by", "app"], "--sample"),
         (["export", "-o", "x", "--redact-class", "EMAIL"], "--redact"),
         (["export", "-o", "x", "--pairs", "score", "--pairs-by", "q"], "--format openai_preference"),
@@ -220,18 +83,6 @@ def test_wrong_usage_says_why_and_asks_nothing(ctl, script, capsys, argv, words)
     assert ended.value.code == 2
     assert words in capsys.readouterr().err
     assert not script.asked
-
-
-def test_times_are_so_long_ago_or_iso_8601():
-    given = arguments.parser({}).parse_args(
-        ["export", "--plan", "--since", "2w", "--until", "2026-01-01T00:00:00+01:00", "--seed", "-9223372036854775808"]
-    )
-    request = request_of(given, NOW)
-
-    assert request.filter.start_time.ToDatetime(UTC) == datetime(2026, 1, 17, 12, tzinfo=UTC)
-    assert request.filter.end_time.ToDatetime(UTC) == datetime(2025, 12, 31, 23, tzinfo=UTC)
-    assert request.selection.seed == -(2**63)
-    assert moment("90m") == timedelta(minutes=90)
 
 
 def test_an_export_from_so_long_ago_goes_on_where_it_was_cut_off(ctl, script, dataset, tmp_path):

@@ -10,6 +10,7 @@ from typing import Final
 import grpc
 from google.protobuf.descriptor import EnumDescriptor
 
+from llmproxy_client.v1.content_pb2 import Role
 from llmproxy_client.v1.export_pb2 import (
     LABEL_OPERATOR_EXISTS,
     LABEL_OPERATOR_IN,
@@ -35,50 +36,71 @@ _CODES: Final = {code.name.lower(): code.value[0] for code in grpc.StatusCode}
 def add_filters(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
     """Adds the options, and returns their group; all that are given must hold, of a repeated one any."""
     group = parser.add_argument_group("which records", "All that is given must hold; of a repeated option, any.")
+    _add_times(group)
+    _add_listed(group, "record", "this record", "ID")
+    _add_listed(group, "model", "asked by this name", "MODEL")
+    _add_listed(group, "provider", "answered by this provider", "NAME")
+    _add_listed(group, "upstream-model", "answered by this upstream model", "MODEL")
+    _add_listed(group, "method", "made by this RPC; without it Chat and Stream", "RPC")
+    _add_listed(group, "code", "ended with this gRPC code, such as ok; without it ok alone", "CODE", grpc_code)
+    reason = _enumerated(FinishReason.DESCRIPTOR)
+    _add_listed(group, "finish-reason", "ended for this reason, such as stop", "REASON", reason)
+    _add_listed(group, "end-user", "of this end user", "ID")
+    _add_listed(group, "conversation", "of this conversation", "ID")
+    _add_listed(group, "caller-key", "made with this caller key, by its public id", "ID")
+    labelled = "KEY, KEY=A,B, KEY!=A,B or KEY^=PREFIX; of several all must hold"
+    _add_listed(group, "label", labelled, "CONDITION", label_condition)
+    _add_feedback(group)
+    numbered = f"FIELD>=N or FIELD<=N; FIELD is {', '.join(_NUMBERS)}"
+    _add_listed(group, "where", numbered, "CONDITION", number_condition)
+    _add_words(group)
+    _add_either(group, "tools", "has tool calls")
+    _add_either(group, "media", "has pictures, sound, video or documents")
+    _add_either(group, "fell-back", "answered by another target than the first")
+    return group
 
-    def listed(name: str, help_: str, metavar: str, kind: Callable[[str], object] = str) -> None:
-        group.add_argument(f"--{name}", action="append", default=[], metavar=metavar, type=kind, help=help_)
 
+def _add_times(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--since", metavar="TIME", type=moment, help="started at or after: 7d, or ISO 8601")
     group.add_argument("--until", metavar="TIME", type=moment, help="started before")
-    group.add_argument(
-        "--after-seq", metavar="N", type=position, default=0, help="as_of_seq of the export before: what is new since"
-    )
-    listed("record", "this record", "ID")
-    listed("model", "asked by this name", "MODEL")
-    listed("provider", "answered by this provider", "NAME")
-    listed("upstream-model", "answered by this upstream model", "MODEL")
-    listed("method", "made by this RPC; without it Chat and Stream", "RPC")
-    listed("code", "ended with this gRPC code, such as ok; without it ok alone", "CODE", grpc_code)
-    listed("finish-reason", "ended for this reason, such as stop", "REASON", _enumerated(FinishReason.DESCRIPTOR))
-    listed("end-user", "of this end user", "ID")
-    listed("conversation", "of this conversation", "ID")
-    listed("caller-key", "made with this caller key, by its public id", "ID")
-    listed("label", "KEY, KEY=A,B, KEY!=A,B or KEY^=PREFIX; of several all must hold", "CONDITION", label_condition)
-    listed(
-        "feedback",
-        "NAME, NAME=up, NAME=down, NAME>=SCORE, NAME<=SCORE or NAME=demonstration; all must hold",
-        "CONDITION",
-        feedback_condition,
-    )
-    listed("where", f"FIELD>=N or FIELD<=N; FIELD is {', '.join(_NUMBERS)}", "CONDITION", number_condition)
-    listed("contains", "has these words; all must hold", "TEXT")
-    listed("not-contains", "has not these words", "TEXT")
-    for name, what in (("tools", "tool calls"), ("media", "pictures, sound, video or documents")):
-        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=f"has {what}, or not")
-    group.add_argument(
-        "--fell-back",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="answered by another target than the first, or not",
-    )
-    return group
+    for name, what in (
+        ("after-seq", "as_of_seq of the export before: what is new since"),
+        ("as-of-seq", "as_of_seq of an export that is to be made again"),
+        ("as-of-feedback-seq", "its as_of_feedback_seq"),
+    ):
+        group.add_argument(f"--{name}", metavar="N", type=position, default=0, help=what)
+
+
+def _add_feedback(group: "argparse._ArgumentGroup") -> None:
+    judged = "NAME, NAME=up, NAME=down, NAME>=SCORE, NAME<=SCORE or NAME=demonstration; all must hold"
+    _add_listed(group, "feedback", judged, "CONDITION", feedback_condition)
+    group.add_argument("--feedback-source", metavar="SOURCE", default="", help="of each --feedback, only by this judge")
+
+
+def _add_words(group: "argparse._ArgumentGroup") -> None:
+    _add_listed(group, "contains", "has these words; all must hold", "TEXT")
+    _add_listed(group, "not-contains", "has not these words", "TEXT")
+    role = _enumerated(Role.DESCRIPTOR)
+    _add_listed(group, "in-role", "of both, only in messages of this role, such as user", "ROLE", role)
+    group.add_argument("--case-sensitive", action="store_true", help="of both, upper and lower case differ")
+
+
+def _add_listed(
+    group: "argparse._ArgumentGroup", name: str, help_: str, metavar: str, kind: Callable[[str], object] = str
+) -> None:
+    group.add_argument(f"--{name}", action="append", default=[], metavar=metavar, type=kind, help=help_)
+
+
+def _add_either(group: "argparse._ArgumentGroup", name: str, what: str) -> None:
+    group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=f"{what}, or not")
 
 
 def filter_of(given: argparse.Namespace, now: datetime) -> ExportFilter:
     """The filter that the options mean; `7d` is so long before `now`."""
     found = ExportFilter(
         after_seq=given.after_seq,
+        as_of_seq=given.as_of_seq,
+        as_of_feedback_seq=given.as_of_feedback_seq,
         record_ids=given.record,
         models=given.model,
         providers=given.provider,
@@ -92,19 +114,26 @@ def filter_of(given: argparse.Namespace, now: datetime) -> ExportFilter:
         labels=given.label,
         feedback=given.feedback,
         numbers=given.where,
-        texts=[
-            *(TextCondition(contains=words) for words in given.contains),
-            *(TextCondition(contains=words, negate=True) for words in given.not_contains),
-        ],
+        texts=_texts(given),
         has_tool_calls=given.tools,
         has_media=given.media,
         fell_back=given.fell_back,
     )
+    for condition in found.feedback:
+        condition.source = given.feedback_source
     if given.since is not None:
         found.start_time.FromDatetime(_at(given.since, now))
     if given.until is not None:
         found.end_time.FromDatetime(_at(given.until, now))
     return found
+
+
+def _texts(given: argparse.Namespace) -> list[TextCondition]:
+    return [
+        TextCondition(contains=words, negate=negate, roles=given.in_role, case_sensitive=given.case_sensitive)
+        for listed, negate in ((given.contains, False), (given.not_contains, True))
+        for words in listed
+    ]
 
 
 def moment(text: str) -> datetime | timedelta:

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +72,9 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", type=_folder, help="folder to write; it must not be there yet")
     parser.add_argument("--format", choices=FORMATS, default="openai_chat", metavar="FORMAT", help=", ".join(FORMATS))
     parser.add_argument("--plan", action="store_true", help="say how much it would be, and write nothing")
+    parser.add_argument(
+        "--plan-id", metavar="ID", default="", help="write what an earlier --plan froze, whatever came since"
+    )
     parser.add_argument("--restart", action="store_true", help="begin anew rather than where it was cut off")
     parser.add_argument("--parquet", action="store_true", help="write Parquet beside it (the extra `parquet`)")
     parser.add_argument("--json", action="store_true", help="print JSON: the manifest, or the plan")
@@ -121,18 +124,35 @@ def check_export(parser: argparse.ArgumentParser, given: argparse.Namespace) -> 
         parser.error("export needs -o DIR, or --plan")
     if given.group_by and not (given.validation or given.test):
         parser.error("--group-by needs --validation or --test: it says what a split keeps together")
-    if given.part and not (given.validation or given.test):
+    if given.part and not (given.validation or given.test or given.plan_id):
         parser.error("--part needs --validation or --test: it names a part of the split")
     if given.stratify_by and given.sample is None:
         parser.error("--stratify-by needs --sample: it says of what to take the same share")
     if given.redact_class and not given.redact:
         parser.error("--redact-class needs --redact: it says what of it to hide")
-    _check_pairs(parser, given)
+    _check_conditions(parser, given)
+    if given.plan_id:
+        _check_plan(parser, given)
+    else:
+        _check_pairs(parser, given)
     if given.parquet and not given.plan:
         try:
             check_parquet(given.format, zstandard=given.compress == "zstd")
         except ParquetUnavailable as error:
             parser.error(str(error))
+
+
+def _check_conditions(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    if given.feedback_source and not given.feedback:
+        parser.error("--feedback-source needs --feedback: it says whose")
+    if (given.in_role or given.case_sensitive) and not (given.contains or given.not_contains):
+        parser.error("--in-role and --case-sensitive need --contains or --not-contains: they say how to look for words")
+
+
+def _check_plan(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    asked = request_of(given, datetime.now(UTC))
+    if asked.filter.ByteSize() or asked.selection.ByteSize():
+        parser.error("--plan-id goes without options that say which records: the plan has frozen them")
 
 
 def _check_pairs(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
@@ -158,6 +178,7 @@ def request_of(given: argparse.Namespace, now: datetime) -> ExportRequest:
         filter=wanted,
         selection=_selection(given),
         output=_output(given),
+        plan_id=given.plan_id,
         plan_only=given.plan,
         max_bytes_per_second=given.max_rate,
     )
