@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llmproxy_grpc.config.operations import RecordsConfig
 from llmproxy_grpc.config.schema import Config
-from llmproxy_grpc.records.end_users import EndUsers, read_key
+from llmproxy_grpc.records.end_users import end_users
 from llmproxy_grpc.records.erasure import erase
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.record import parse_id, spell_id
@@ -65,13 +65,10 @@ def erase_records(config: Config, options: argparse.Namespace) -> int:
     if "" in (options.end_user, options.conversation, options.tenant):
         return _wrong("--end-user, --conversation and --tenant: must not be empty")
     places = _places(records)
-    what = Erase(
-        tenant=options.tenant,
-        id=record_id,
-        end_user=None if options.end_user is None else _end_users(records, places).kept(options.end_user),
-        conversation=options.conversation,
-    )
-    erased = erase(places, opener(records.store, places), what, clock_us=lambda: time.time_ns() // 1000)
+    what = Erase(tenant=options.tenant, id=record_id, conversation=options.conversation)
+    named = [what] if options.end_user is None else _of_end_user(options.end_user, options.tenant, records, places)
+    store = opener(records.store, places)
+    erased = sum(erase(places, store, what, clock_us=lambda: time.time_ns() // 1000) for what in named)
     print(f"erased {erased} record{'s' * (erased != 1)} in {described(records.store, places)}")
     return 0
 
@@ -108,8 +105,10 @@ def _wrong(usage: str) -> int:
     return 2
 
 
-def _end_users(records: RecordsConfig, places: Places) -> EndUsers:
-    return EndUsers(read_key(places.end_user_key) if records.end_user == "hash" else None)
+def _of_end_user(end_user: str, tenant: str | None, records: RecordsConfig, places: Places) -> list[Erase]:
+    """What is to be erased of an end user, whose id may have been kept in another form than it is now."""
+    users = end_users(places.end_user_key, hashes=records.end_user == "hash")
+    return [Erase(tenant=tenant, end_user=form) for form in users.forms(end_user)]
 
 
 def _moment(microseconds: int | None) -> str:

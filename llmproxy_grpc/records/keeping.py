@@ -12,7 +12,7 @@ from msgspec import Struct
 from llmproxy_grpc.config.durations import spell_duration
 from llmproxy_grpc.config.operations import RecordsConfig
 from llmproxy_grpc.records.codec import RenderLine, bare
-from llmproxy_grpc.records.end_users import EndUsers, read_key
+from llmproxy_grpc.records.end_users import end_users
 from llmproxy_grpc.records.ingesting import Ingesting, Manners
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.recorder import Recorder
@@ -79,7 +79,7 @@ class Keeping:
         self.places = Places(terms.folder)
         self.tally = Tally()
         self.open_store = opener(terms.store, self.places)
-        self.end_users = EndUsers(read_key(self.places.end_user_key) if terms.hash_end_users else None)
+        self.end_users = end_users(self.places.end_user_key, hashes=terms.hash_end_users)
         self._spool = SpoolWriter(
             self.places.spool,
             terms.worker,

@@ -17,7 +17,7 @@ from llmproxy_grpc.export.output import Piece
 from llmproxy_grpc.export.plans import Plans
 from llmproxy_grpc.export.thread import ExportThread, Open
 from llmproxy_grpc.export.tokens import Position, Seal
-from llmproxy_grpc.records.end_users import read_key
+from llmproxy_grpc.records.end_users import Forms, as_it_is, read_key
 from llmproxy_grpc.records.store import LEASE, RecordReader, RecordStore, StoreUnavailable
 from llmproxy_grpc.server.export_messages import header_message, piece_message, summary_message
 from llmproxy_grpc.server.export_request import digest, to_job
@@ -41,13 +41,13 @@ class Vault(Struct, frozen=True):
         store: Opens the records.
         plans: Folder of the plans.
         key: File of the secret that seals tokens and names plans; made when it is missing.
-        end_user: The form in which an end user's id is kept.
+        end_user: The forms in which an end user's id may be kept.
     """
 
     store: Callable[[], RecordStore]
     plans: Path
     key: Path
-    end_user: Callable[[str], str] = str
+    end_user: Forms = as_it_is
 
 
 class ExportServicer:

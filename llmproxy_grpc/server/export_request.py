@@ -1,6 +1,5 @@
 """A request for an export as the server's own values, by now valid; a job and what its tokens are bound to."""
 
-from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from llmproxy_grpc.export.spec import (
     SplitGroup,
 )
 from llmproxy_grpc.messages import Role
+from llmproxy_grpc.records.end_users import Forms, as_it_is
 from llmproxy_grpc.records.filters import (
     FeedbackCondition,
     Filter,
@@ -57,8 +57,8 @@ _LISTS: Final = (
 )
 
 
-def to_job(request: pb.ExportRequest, tenant: str, end_user: Callable[[str], str] = str) -> Job:
-    """Gives what a request asks for, of the tenant that asks; `end_user` gives the form in which ids are kept."""
+def to_job(request: pb.ExportRequest, tenant: str, end_user: Forms = as_it_is) -> Job:
+    """Gives what a request asks for, of the tenant that asks; `end_user` gives the forms in which an id may be kept."""
     output = to_output(request.output)
     asked = request.filter
     selection = to_selection(request.selection)
@@ -97,11 +97,11 @@ def to_choice(asked: Filter, selection: Selection, output: Output) -> Choice:
     )
 
 
-def to_filter(asked: pb.ExportFilter, end_user: Callable[[str], str], *, outermost: bool = True) -> Filter:
+def to_filter(asked: pb.ExportFilter, end_user: Forms, *, outermost: bool = True) -> Filter:
     """Gives a filter; the outermost one asks for successful chats where it does not say otherwise."""
     lists: dict[str, tuple[Any, ...]] = {name: tuple(getattr(asked, name)) for name in _LISTS}
     lists["record_ids"] = tuple(record_id.lower() for record_id in asked.record_ids)
-    lists["end_user_ids"] = tuple(map(end_user, asked.end_user_ids))
+    lists["end_user_ids"] = tuple(form for given in asked.end_user_ids for form in end_user(given))
     if outermost:
         lists["grpc_codes"] = lists["grpc_codes"] or OK_ALONE
         lists["methods"] = lists["methods"] or RECORDED_CHATS

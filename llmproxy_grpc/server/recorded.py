@@ -23,7 +23,7 @@ def recorded_servicers(
     if keeping is None:
         return {"RecordFeedback": FeedbackServicer(None).record_feedback, "Export": _nothing_to_export}
     places = keeping.places
-    vault = Vault(keeping.open_store, places.plans, places.export_key, keeping.end_users.kept)
+    vault = Vault(keeping.open_store, places.plans, places.export_key, keeping.end_users.forms)
     return {
         "RecordFeedback": FeedbackServicer(keeping.recorder, words=keeping.terms.content).record_feedback,
         "Export": ExportServicer(vault, write_timeout=write_timeout, sent=exported).export,
