@@ -81,7 +81,9 @@ def test_wrong_usage_says_why_and_asks_nothing(ctl, script, capsys, argv, words)
         ctl(*argv)
 
     assert ended.value.code == 2
-    assert words in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: llmproxyctl {argv[0]} ")
+    assert words in said
     assert not script.asked
 
 

@@ -71,6 +71,7 @@ def _add_commands(top: argparse.ArgumentParser) -> None:
         description="Writes recorded calls to a folder, with a manifest and a card; goes on where it was cut off.",
         parents=shared,
     )
+    export.set_defaults(own_parser=export)  # whose usage is shown when options do not go together
     add_export_options(export)
     _add_feedback(commands.add_parser("feedback", help="judge a recorded call", parents=shared))
     models = commands.add_parser(

@@ -118,8 +118,8 @@ def _embed(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: Bi
     return lambda client, terminal: embed.show(client, wanted, terminal, as_json=given.json, timeout=given.timeout)
 
 
-def _export(parser: argparse.ArgumentParser, given: argparse.Namespace, _stdin: BinaryIO) -> Command:
-    check_export(parser, given)
+def _export(_parser: argparse.ArgumentParser, given: argparse.Namespace, _stdin: BinaryIO) -> Command:
+    check_export(given.own_parser, given)
     if given.plan:
         request = request_of(given, datetime.now(UTC))
         return lambda client, terminal: export.plan(
