@@ -122,7 +122,7 @@ class ExportServicer:
             if not over:
                 step = thread.step()
             for piece in pieces:
-                await writer.turn()
+                await writer.turn()  # before it is looked for, as that may take minutes
                 if not await _may_leave(thread, piece):
                     await thread.rewind(sent)
                     step, over = thread.step(), False

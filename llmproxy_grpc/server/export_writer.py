@@ -51,10 +51,15 @@ class ExportWriter:
         self._releasing: asyncio.Task[None] | None = None
 
     async def turn(self) -> None:
-        """Waits until the messages before have had their time at the rate that was asked for."""
-        wait = self._free_at - self._loop.time()
-        if wait > 0:
-            await asyncio.sleep(wait)
+        """Waits until the messages before have had their time at the rate that was asked for, with heartbeats as well.
+
+        Raises:
+            SlowConsumer: The caller has not read for too long.
+        """
+        while (left := self._free_at - self._loop.time()) > 0:
+            await asyncio.sleep(min(left, HEARTBEAT))
+            if left > HEARTBEAT:
+                await self._write(heartbeat_message())
 
     async def send(self, message: pb.ExportResponse, position: Position) -> None:
         """Writes the next message in its turn, behind which an export can go on from a position.
@@ -62,6 +67,7 @@ class ExportWriter:
         Raises:
             SlowConsumer: The caller has not read for too long.
         """
+        await self.turn()
         self._token = self._seal.write(position)
         await self._write(message)
 
@@ -77,9 +83,7 @@ class ExportWriter:
         message.sequence = self._sequence
         message.resume_token = self._token
         data = message.SerializeToString()
-        await self.turn()
-        if self._rate:
-            self._free_at = max(self._loop.time(), self._free_at) + len(data) / self._rate
+        self._spend(len(data))
         watch = self._loop.call_later(self._write_timeout, self._give_up)
         try:
             await self._rpc.context.write(data)
@@ -90,6 +94,11 @@ class ExportWriter:
         if self._releasing is not None:
             await self._releasing
             raise SlowConsumer(f"The caller did not read for {self._write_timeout:.3g} s.")
+
+    def _spend(self, size: int) -> None:
+        """Takes the time of a message, which those behind it wait for."""
+        if self._rate:
+            self._free_at = max(self._loop.time(), self._free_at) + size / self._rate
 
     def _give_up(self) -> None:
         """Lets everything go but the write itself: gRPC cannot send a status while a message waits."""
