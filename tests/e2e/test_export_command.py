@@ -24,14 +24,16 @@ from tests.e2e.conftest import Running, running
 
 CHATS = 60
 WORDS = 4000
-COMMAND = ("-o", "dataset", "--validation", "0.3", "--max-rate", "1M")
+SPLIT = ("-o", "dataset", "--validation", "0.3")
+SLOWLY = ("--max-rate", "1M")
 """Takes some seconds: time enough to be cut off in the middle."""
+COMMAND = (*SPLIT, *SLOWLY)
 WITHIN = 30.0
 
 
 def a_server(folder: Path, port: int = 0) -> dict[str, Any]:
     return {
-        "grpc": {"listen": f"127.0.0.1:{port}"},
+        "grpc": {"listen": f"127.0.0.1:{port}", "grace": 0.2},  # less than a slow export takes
         "providers": [{"name": "echo", "kind": "echo"}],
         "discovery": "off",
         "records": {"directory": str(folder)},
@@ -112,7 +114,8 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 def files(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file of data in a folder."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.jsonl")}
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    return {name: sha256 for name, sha256 in found.items() if name not in ("README.md", "manifest.json")}
 
 
 @pytest.fixture
@@ -131,13 +134,13 @@ def export(server: Running, tmp_path: Path) -> Export:
 def whole(server: Running, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The files of an export that nobody disturbs."""
     folder = tmp_path_factory.mktemp("whole")
-    status, _, err = Export(server.grpc, folder)("-o", "dataset", "--validation", "0.3")
+    status, _, err = Export(server.grpc, folder)(*SPLIT)
     assert (status, err) == (0, "")
     return files(folder / "dataset")
 
 
 def test_a_whole_export_leaves_a_folder_and_says_what_is_in_it(export):
-    status, out, err = export("-o", "dataset", "--validation", "0.3")
+    status, out, err = export(*SPLIT)
 
     assert (status, err) == (0, "")
     assert f"{CHATS} of {CHATS} records are in dataset; what comes later: --after-seq {CHATS}\n" in out
@@ -158,21 +161,29 @@ def test_a_plan_writes_nothing(export):
     assert list(export.folder.iterdir()) == []
 
 
-def test_a_killed_export_goes_on_to_the_same_bytes(export, whole):
-    process = export.start(*COMMAND)
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--validation", "0.3"),
+        ("--shuffle", "--seed", "7", "--redact", "token", "--parquet"),
+        ("--format", "records"),
+    ],
+)
+def test_a_killed_export_goes_on_to_the_same_bytes(export, options):
+    assert export("-o", "whole", *options)[0] == 0
+    process = export.start("-o", "dataset", *options, *SLOWLY)
     until(export.came)
     process.send_signal(signal.SIGKILL)
     assert ended(process)[0] == -signal.SIGKILL
     came = export.state()["parts"]
     assert not (export.folder / "dataset").exists()
-    status, out, err = export(*COMMAND)
+    status, out, err = export("-o", "dataset", *options, *SLOWLY)
 
-    assert (status, err) == (0, "")
-    assert f"{CHATS} of {CHATS} records" in out
-    whole_size = sum(path.stat().st_size for path in (export.folder / "dataset").glob("*.jsonl"))
+    assert (status, f"{CHATS} of {CHATS} records" in out) == (0, True), err
+    assert files(export.folder / "dataset") == files(export.folder / "whole")
+    whole_size = sum((export.folder / "whole" / part["name"]).stat().st_size for part in came)
     assert 0 < sum(part["size"] for part in came) < whole_size
-    assert files(export.folder / "dataset") == whole
-    assert sorted(path.name for path in export.folder.iterdir()) == ["dataset"]
+    assert sorted(path.name for path in export.folder.iterdir()) == ["dataset", "whole"]
 
 
 def test_an_interrupted_export_says_that_it_can_go_on_and_does(export, whole):
