@@ -50,6 +50,10 @@ func openDownload(request *llmproxyv1.ExportRequest, folder string) (*download, 
 		return nil, errors.New("llmproxy: the request has a resume token; the folder keeps its own")
 	}
 	folder = filepath.Clean(folder)
+	if name := filepath.Base(folder); name == "." || name == ".." || name == string(filepath.Separator) {
+		// It comes beside itself as NAME.partial, and is renamed at the end.
+		return nil, fmt.Errorf("llmproxy: %q is not a folder with a name of its own", folder)
+	}
 	if err := free(folder); err != nil {
 		return nil, err
 	}

@@ -315,6 +315,11 @@ func TestAFolderBelongsToOneExport(t *testing.T) {
 	if _, err := openDownload(&llmproxyv1.ExportRequest{ResumeToken: "x"}, folder); err == nil {
 		t.Error("a token of one's own was taken")
 	}
+	for _, nameless := range []string{".", "..", "/", "data/.."} {
+		if _, err := openDownload(&llmproxyv1.ExportRequest{}, nameless); err == nil || errors.Is(err, ErrFolderInUse) {
+			t.Errorf("the folder %q: %v", nameless, err)
+		}
+	}
 	first, err := openDownload(&llmproxyv1.ExportRequest{}, folder)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package llmproxy_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,12 +14,16 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/llmproxy-grpc/llmproxy-grpc/clients/go/llmproxy"
 	llmproxyv1 "github.com/llmproxy-grpc/llmproxy-grpc/clients/go/llmproxy/v1"
 )
 
-const recorded = 20
+const (
+	folderVariable = "LLMPROXY_TEST_FOLDER"
+	recorded       = 20
+)
 
 func TestServerExportGoesOnToTheSameBytes(t *testing.T) {
 	client := server(t)
@@ -26,16 +31,7 @@ func TestServerExportGoesOnToTheSameBytes(t *testing.T) {
 	whole, _ := exported(t, client, request, filepath.Join(t.TempDir(), "whole"))
 
 	folder := filepath.Join(t.TempDir(), "cut")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	cut := &llmproxy.Exporter{Client: client, OnProgress: func(progress llmproxy.Progress) {
-		if progress.Records > 0 {
-			cancel()
-		}
-	}}
-	if _, err := cut.Export(ctx, request, folder); !errors.Is(err, context.Canceled) && status.Code(err) != codes.Canceled {
-		t.Fatalf("the export was not cut off: %v", err)
-	}
+	cutOff(t, client, request, folder)
 	if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
 		t.Fatal("the folder is there before it is whole")
 	}
@@ -45,6 +41,19 @@ func TestServerExportGoesOnToTheSameBytes(t *testing.T) {
 	}
 	if !bytes.Equal(again, whole) || bytes.Count(whole, []byte("\n")) != recorded {
 		t.Errorf("%d bytes in the end, %d of an export that nobody cut off", len(again), len(whole))
+	}
+}
+
+// The export that folderVariable names was begun by another client, which goes on with it afterwards.
+func TestServerExportIsHandedOn(t *testing.T) {
+	client := server(t)
+	folder := os.Getenv(folderVariable)
+	if folder == "" {
+		folder = filepath.Join(t.TempDir(), "data")
+		cutOff(t, client, slowly(record(t, client)), folder)
+	}
+	if begins := cutOff(t, client, requestOf(t, folder), folder); begins == 0 {
+		t.Error("it began anew")
 	}
 }
 
@@ -60,6 +69,44 @@ func TestServerExportNamesAWrongFilter(t *testing.T) {
 	if _, err := os.Stat(folder + ".partial"); !errors.Is(err, os.ErrNotExist) {
 		t.Error("something is left of it")
 	}
+}
+
+// cutOff leaves an export behind the next record that comes; it gives the records that an earlier export had left.
+func cutOff(
+	t *testing.T, client llmproxyv1.LlmProxyServiceClient, request *llmproxyv1.ExportRequest, folder string,
+) int64 {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	begins := int64(-1)
+	exporter := &llmproxy.Exporter{Client: client, OnProgress: func(progress llmproxy.Progress) {
+		if begins < 0 {
+			begins = progress.Records // the header's
+		}
+		if progress.Records > begins {
+			cancel()
+		}
+	}}
+	_, err := exporter.Export(ctx, request, folder)
+	if !errors.Is(err, context.Canceled) && status.Code(err) != codes.Canceled {
+		t.Fatalf("the export was not cut off: %v", err)
+	}
+	return begins
+}
+
+// requestOf reads what was asked by the export that was cut off.
+func requestOf(t *testing.T, folder string) *llmproxyv1.ExportRequest {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(folder+".partial", "state.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state struct{ Request []byte }
+	request := &llmproxyv1.ExportRequest{}
+	if err := errors.Join(json.Unmarshal(data, &state), proto.Unmarshal(state.Request, request)); err != nil {
+		t.Fatal(err)
+	}
+	return request
 }
 
 // exported makes a whole export; it gives the bytes of the file, and the records that an earlier export had left.

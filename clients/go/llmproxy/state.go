@@ -24,6 +24,7 @@ type state struct {
 	resumeToken string
 	parts       map[string]*partState
 	order       []string
+	begunAt     float64 // Unix seconds; kept for the Python client, whose command reads "30d" by it
 }
 
 type storedState struct {
@@ -32,6 +33,7 @@ type storedState struct {
 	Header      []byte       `json:"header"`
 	ResumeToken string       `json:"resume_token"`
 	Parts       []*partState `json:"parts"`
+	BegunAt     float64      `json:"begun_at"`
 }
 
 // readState gives the state that is in a folder, nil if there is none.
@@ -62,6 +64,7 @@ func parseState(data []byte) (*state, error) {
 		request:     &llmproxyv1.ExportRequest{},
 		resumeToken: stored.ResumeToken,
 		parts:       map[string]*partState{},
+		begunAt:     stored.BegunAt,
 	}
 	if err := proto.Unmarshal(stored.Request, found.request); err != nil {
 		return nil, err
@@ -85,7 +88,9 @@ func (s *state) write(folder string) error {
 	if err != nil {
 		return err
 	}
-	stored := storedState{Version: stateVersion, Request: request, ResumeToken: s.resumeToken, Parts: []*partState{}}
+	stored := storedState{
+		Version: stateVersion, Request: request, ResumeToken: s.resumeToken, Parts: []*partState{}, BegunAt: s.begunAt,
+	}
 	if s.header != nil {
 		if stored.Header, err = proto.Marshal(s.header); err != nil {
 			return err
