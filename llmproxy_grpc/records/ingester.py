@@ -1,6 +1,6 @@
 """Moves frames from the spool into the store: each once, whatever breaks, and nothing before it is committed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +40,15 @@ class _Haul(Struct):
         return len(self.entries) + len(self.feedback)
 
 
+class Doubt(Struct, frozen=True):
+    """A batch that may be in the store although its commit failed, as the answer alone may have been lost."""
+
+    progress: Mapping[str, int]
+    records: int
+    feedback: int
+    lost: Sequence[Loss]
+
+
 class Ingester:
     """The one that writes to the store; made anew for each connection.
 
@@ -71,6 +80,14 @@ class Ingester:
         self._progress = writer.progress()
         self._open = {call.id: call for call in writer.open_calls()}
         self._forget = set(self._progress) - {segment.name for segment in segments(spool)}
+        self.doubt: Doubt | None = None
+        """The batch that failed, if one did."""
+
+    def settle(self, doubt: Doubt) -> None:
+        """Counts a batch that failed before, if the store has it: then it does not come again."""
+        if all(self._progress.get(name) == end for name, end in doubt.progress.items()):
+            self._tally.store(doubt.records, doubt.feedback)
+            self._drop(doubt.lost)
 
     def move(self) -> int:
         """Moves a batch; returns how many rows it had, 0 if there was nothing to move.
@@ -164,14 +181,16 @@ class Ingester:
         rest = Batch(
             opened=list(haul.opened.values()), closed=haul.closed, progress=haul.progress, forget=sorted(self._forget)
         )
+        self.doubt = Doubt(haul.progress, len(haul.entries), len(haul.feedback), haul.lost)
         whole = replace(rest, entries=entries, feedback=[judged for judged, _ in haul.feedback])
         try:
             self._count(self._writer.write(whole))
         except StoreRefused:
+            self.doubt = None
             self._commit_apart([*rows, *haul.feedback])
             self._writer.write(rest)
-        for loss in haul.lost:
-            self._tally.drop(loss)
+        self.doubt = None
+        self._drop(haul.lost)
         self._progress.update(haul.progress)
         self._forget.clear()
         self._open.update(haul.opened)
@@ -195,6 +214,10 @@ class Ingester:
             log.error("record_refused", id=name, error=str(error))
             self._quarantine.put(name, payload)
             self._tally.drop(Loss.REFUSED, isinstance(row, Entry))
+
+    def _drop(self, lost: Sequence[Loss]) -> None:
+        for loss in lost:
+            self._tally.drop(loss)
 
     def _count(self, written: Written) -> None:
         self._tally.store(written.records, written.feedback)

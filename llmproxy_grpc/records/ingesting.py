@@ -77,6 +77,7 @@ class Ingesting:
         self._manners = manners
         self._quarantine = Quarantine(places.quarantine)
         self._ballast = Ballast(places.ballast, manners.ballast)
+        self._ingester: Ingester | None = None
         self._full = False
         self._pause = FIRST_PAUSE
         self._next_burial = self._next_retention = 0.0
@@ -141,6 +142,7 @@ class Ingesting:
                 render=self._manners.render,
                 clock_us=lambda: int(self._manners.wall() * MICROSECONDS),
             )
+            self._settle(ingester)
             while office.stands and not self._stop.is_set():
                 if self._still_full(writer):
                     self._wait()
@@ -154,6 +156,11 @@ class Ingesting:
                 self._finish(ingester)
         finally:
             writer.close()
+
+    def _settle(self, ingester: Ingester) -> None:
+        before, self._ingester = self._ingester, ingester
+        if before is not None and before.doubt is not None:
+            ingester.settle(before.doubt)
 
     def _finish(self, ingester: Ingester) -> None:
         """Moves what the end of this process has left in the spool, if that does not take long; the rest stays."""

@@ -168,6 +168,29 @@ def test_a_store_that_fails_has_taken_nothing_and_everything_comes_again(bench, 
     assert len(bench.writer.open_calls()) == 1
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_commit_whose_answer_was_lost_is_counted_once(bench, monkeypatch, committed):
+    ends = [an_end() for _ in range(3)]
+    bench.segment(frames(*ends) + b"\x05torn")
+    really = bench.writer.write
+
+    def cut_off(batch: Batch):
+        if committed:
+            really(batch)
+        raise StoreUnavailable("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.writer, "write", cut_off)
+        with pytest.raises(StoreUnavailable):
+            bench.ingester.move()
+    before, bench.ingester = bench.ingester, bench.begin()
+    bench.ingester.settle(before.doubt)
+    bench.drain()
+    assert bench.ids() == [end.id for end in ends]
+    assert (bench.tally.stored, bench.dropped()) == (3, {Loss.DAMAGED: 1})
+    assert bench.ingester.doubt is None
+
+
 def test_every_cut_of_the_last_frames_leaves_a_prefix(bench):
     """Of four frames, at every byte: what is whole is stored, what is not is set aside, and nothing is made up."""
     ends = [an_end(reply="r" * size) for size in (1, 30, 5, 60)]

@@ -89,6 +89,24 @@ async def test_whatever_fails_it_tries_again(tmp_path, failure):
         await until(lambda: one.available)
 
 
+async def test_a_commit_whose_answer_was_lost_is_counted(tmp_path, monkeypatch):
+    places, really = Places(tmp_path), SqliteWriter.write
+    lost: list[bool] = []
+
+    def write(self, batch):
+        written = really(self, batch)
+        if batch.entries and not lost:
+            lost.append(True)
+            raise StoreUnavailable("the answer was lost")
+        return written
+
+    monkeypatch.setattr(SqliteWriter, "write", write)
+    spooled(places, an_end(started_at=now_us()))
+    with ingesting_in(places) as one:
+        await until(lambda: lost and not segments(places.spool))
+        assert one._tally.stored == len(Kept(tmp_path).records()) == 1
+
+
 async def test_what_is_left_is_ingested_at_the_end(tmp_path):
     places = Places(tmp_path)
     with ingesting_in(places, poll=60.0) as one:
