@@ -1,8 +1,9 @@
-"""An ingester without a server; it says `ready` and goes on until it is killed.
+"""An ingester without a server; it says `ready` and what it counts, and goes on until it is killed.
 
 python -m tests.fakes.ingester_process FOLDER [STORE]
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -18,9 +19,10 @@ def main(folder: str, store: str = SQLITE) -> None:
     places = Places(Path(folder))
     open_store = opener(store, places)
     manners = Manners(retention=1e10, render=openai_chat_line, poll=0.01, ballast=4096)
-    Ingesting(places, open_store, Tally(), manners).start()
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    os.write(1, b"ready\n")
+    tally = Tally()
+    tally.watch(lambda state, _reason, count: os.write(1, f"{state} {count}\n".encode()))
+    Ingesting(places, open_store, tally, manners).start()
     time.sleep(3600)
 
 

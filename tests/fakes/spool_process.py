@@ -1,4 +1,4 @@
-"""A worker without a server: spools calls as fast as it is told, and prints the id of each one that is written.
+"""A worker without a server: spools calls as fast as it is told, and prints of each one that is written id and hash.
 
 python -m tests.fakes.spool_process FOLDER NUMBER PAUSE
 """
@@ -13,7 +13,7 @@ from llmproxy_grpc.records.codec import bare
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.spool.writer import Offer, SpoolWriter
 from llmproxy_grpc.records.tally import Tally
-from tests.fakes.spooled import a_begin, an_end
+from tests.fakes.spooled import a_begin, an_end, hash_of
 
 BURST = 5
 
@@ -32,7 +32,7 @@ def main(folder: str, number: str, pause: str) -> None:
     for count in itertools.count():
         ends = [an_end(text=f"{number} {count} " + "x" * (count % 700)) for _ in range(BURST)]
         for end in ends:
-            writer.put([Offer(a_begin(end.id)), Offer(end, end.id)])
+            writer.put([Offer(a_begin(end.id)), Offer(end, f"{end.id} {hash_of(end.request, end.response)}")])
         time.sleep(float(pause))
 
 

@@ -1,5 +1,6 @@
 """Frames of the spool as a server would write them."""
 
+import hashlib
 import os
 import time
 from typing import Any
@@ -16,6 +17,11 @@ def new_id() -> str:
 
 def id_bytes(text: str) -> bytes:
     return UUID(text).bytes
+
+
+def hash_of(request: bytes, response: bytes) -> str:
+    """What tells that content came through as it was."""
+    return hashlib.sha256(request + response).hexdigest()
 
 
 def a_begin(call_id: str) -> Began:
