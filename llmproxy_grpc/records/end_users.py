@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -52,7 +53,7 @@ def end_users(key_file: Path, *, hashes: bool) -> EndUsers:
 
 
 def read_key(path: Path) -> bytes:
-    """The key of a folder; made if there is none, by whichever process comes first.
+    """The key of a folder; made if there is none, by whoever comes first.
 
     Raises:
         OSError: It can neither be read nor be made.
@@ -61,14 +62,13 @@ def read_key(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(KEY_BYTES))
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
-        os.link(fresh, path)
-    except FileExistsError:
-        pass
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+        with suppress(FileExistsError):
+            os.link(fresh, path)
     finally:
         fresh.unlink()
     return path.read_bytes()

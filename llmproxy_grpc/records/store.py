@@ -223,6 +223,10 @@ class RecordStore(Protocol):
         """A connection that reads."""
         ...
 
+    def shared_key(self, mine: bytes) -> bytes:
+        """The secret of all hosts that keep their records here: that of the first one that asked."""
+        ...
+
 
 OpenStore = Callable[[], RecordStore]
 """Opens the store, migrating it if it is older; raises StoreUnavailable or StoreUnfit."""

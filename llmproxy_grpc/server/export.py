@@ -1,5 +1,6 @@
 """Export: streams recorded calls as a dataset."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -40,7 +41,8 @@ class Vault(Struct, frozen=True):
     Attributes:
         store: Opens the records.
         plans: Folder of the plans.
-        key: File of the secret that seals tokens and names plans; made when it is missing.
+        key: File of the secret that seals tokens and names plans, unless other hosts share the store and were there
+            before; made when it is missing.
         end_user: The forms in which an end user's id may be kept.
     """
 
@@ -84,11 +86,14 @@ class ExportServicer:
         if wrong:
             raise invalid(wrong)
         warn_of_unknown_fields(request, call)
-        job = to_job(request, call.caller.tenant, self._vault.end_user)
-        key = self._key()
+        with self._slot() as slot:
+            await self._answer(request, rpc, slot)
+
+    async def _answer(self, request: pb.ExportRequest, rpc: Rpc, slot: ExitStack) -> None:
+        job = to_job(request, rpc.call.caller.tenant, self._vault.end_user)
+        key = await self._key()
         seal = Seal(key, job.tenant, digest(request))
         resumed = seal.read(request.resume_token, self._now()) if request.resume_token else None
-        slot = self._slot()
         thread = ExportThread(self._vault.store, self._opener(job, key, resumed))
 
         async def release() -> None:
@@ -148,10 +153,11 @@ class ExportServicer:
     def _leave(self) -> None:
         self.running -= 1
 
-    def _key(self) -> bytes:
+    async def _key(self) -> bytes:
+        vault = self._vault
         try:
-            return read_key(self._vault.key)
-        except OSError:
+            return await asyncio.to_thread(lambda: vault.store().shared_key(read_key(vault.key)))
+        except (OSError, StoreUnavailable):
             raise ProxyOverloaded(AWAY, retry_after=RETRY_AFTER) from None
 
     def _opener(self, job: Job, key: bytes, resumed: Position | None) -> Open:

@@ -132,6 +132,19 @@ async def test_what_came_and_what_comes_behind_any_message_is_the_whole(server, 
         assert content(kept) + content(rest.messages) == content(whole.messages)
 
 
+@pytest.mark.parametrize("request_", [PLAIN, PLANNED, REDACTED], ids=["plain", "planned", "redacted"])
+@pytest.mark.parametrize("open_store", ["postgres"], indirect=True)
+async def test_another_replica_with_the_same_store_goes_on(open_store, writer, tmp_path, small_files, request_):
+    """Each has a folder of its own, with its own plans and the key that it would have used alone."""
+    writer.write(Batch(entries=some_chats()))
+    async with exporting(open_store, tmp_path / "one") as one, exporting(open_store, tmp_path / "other") as other:
+        whole = await one.all(request_)
+        rest = await behind(other, request_, whole.messages[3].resume_token)
+        assert content(whole.messages[:4]) + content(rest.messages) == content(whole.messages)
+        assert content((await other.all(request_)).messages) == content(whole.messages)
+    assert (tmp_path / "one" / "export.key").read_bytes() != (tmp_path / "other" / "export.key").read_bytes()
+
+
 async def test_records_that_come_later_change_nothing(server, writer, small_files):
     writer.write(Batch(entries=some_chats()))
     whole = await server.all(PLAIN)

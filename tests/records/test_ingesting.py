@@ -3,7 +3,9 @@
 import asyncio
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 
 import pytest
 
@@ -224,6 +226,20 @@ def test_the_key_of_a_folder_is_made_once(tmp_path):
     assert read_key(path) == key
     assert path.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in path.parent.iterdir()] == ["key"]
+
+
+def test_threads_that_come_at_once_get_the_same_key(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(30):
+            path = tmp_path / str(number) / "key"
+            together = Barrier(8)
+
+            def read(path=path, together=together):
+                together.wait()
+                return read_key(path)
+
+            assert {each.result() for each in [pool.submit(read) for _ in range(8)]} == {path.read_bytes()}
+            assert list(path.parent.iterdir()) == [path]
 
 
 def test_end_users_are_found_by_their_hash_alone():

@@ -223,8 +223,9 @@ def test_a_newer_schema_and_another_programs_are_refused(postgres, postgres_stor
         postgres_store()
 
 
-def test_a_store_of_an_earlier_version_keeps_every_byte(postgres, postgres_store):
-    """As version 1 left it, which noted no tables that are to be written anew."""
+@pytest.mark.parametrize(("version", "newer"), [(1, ["rewriting", "secret"]), (2, ["secret"])])
+def test_a_store_of_an_earlier_version_keeps_every_byte(postgres, postgres_store, version, newer):
+    """As that version left it: all that later ones added is tables of their own."""
     store = postgres_store()
     writer, reader = store.writer(), store.reader()
     entries = [an_entry(body=Body(b"r%d" % n, b"s", b"l"), labels={"k": "v"}, end_user="ann") for n in range(20)]
@@ -232,7 +233,9 @@ def test_a_store_of_an_earlier_version_keeps_every_byte(postgres, postgres_store
     before = reader.page(EVERYTHING), reader.bodies("default", list(range(1, 21)))
     schema = postgres_store.schema
     postgres.sql(
-        f"DROP TABLE {schema}.rewriting", f"UPDATE {schema}.llmproxy_schema SET version = 1", database="records"
+        *(f"DROP TABLE {schema}.{table}" for table in newer),
+        f"UPDATE {schema}.llmproxy_schema SET version = {version}",
+        database="records",
     )
     for connection in (writer, reader):
         connection.close()
@@ -241,6 +244,12 @@ def test_a_store_of_an_earlier_version_keeps_every_byte(postgres, postgres_store
     assert writer.erase(Erase(end_user="ann"), "request") == 20
     for connection in (writer, reader):
         connection.close()
+
+
+def test_the_first_host_that_asks_brings_the_secret_of_all(postgres_store):
+    hosts = [postgres_store(spool=name) for name in ("one", "other")]
+    assert [host.shared_key(mine) for host, mine in zip(hosts, (b"1" * 32, b"2" * 32), strict=True)] == [b"1" * 32] * 2
+    assert hosts[0].shared_key(b"3" * 32) == b"1" * 32
 
 
 def test_hosts_that_start_at_once_migrate_once(postgres_store):

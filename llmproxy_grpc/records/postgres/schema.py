@@ -182,7 +182,12 @@ ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0;
 )
 """The type that a column has already: nothing is written anew, but the samples that were taken are dropped."""
 
-MIGRATIONS: Final = (_FIRST + _RULES, _REWRITING, _SAMPLING)
+_SHARED: Final = """
+CREATE TABLE secret (name text PRIMARY KEY, value bytea NOT NULL);
+"""
+"""What all hosts have to know."""
+
+MIGRATIONS: Final = (_FIRST + _RULES, _REWRITING, _SAMPLING, _SHARED)
 """From version n to n + 1, at place n."""
 
 _LOCK: Final = 0x6C6C6D70

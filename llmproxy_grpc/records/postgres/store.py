@@ -12,6 +12,8 @@ from llmproxy_grpc.records.postgres.writer import STAGES, PostgresWriter
 from llmproxy_grpc.records.store import StoreUnfit
 
 SCHEMA: Final = "llmproxy"
+EXPORTS: Final = "exports"
+"""Names the secret that seals the tokens of exports."""
 OLDEST: Final = 130_000
 """The oldest server that is taken: 13, as `server_version_num` has it."""
 
@@ -64,3 +66,13 @@ class PostgresStore:
     def reader(self) -> PostgresReader:
         """A session that reads alone; it is dialled by its first statement."""
         return PostgresReader(Connection(self._address, self._schema, read_only=True))
+
+    def shared_key(self, mine: bytes) -> bytes:
+        """That of the first host that asked; it is kept with the records, which it does not keep from anybody."""
+        connection = Connection(self._address, self._schema)
+        try:
+            connection.query("INSERT INTO secret VALUES (?, ?) ON CONFLICT DO NOTHING", (EXPORTS, mine))
+            key: bytes = connection.query("SELECT value FROM secret WHERE name = ?", (EXPORTS,))[0][0]
+            return key
+        finally:
+            connection.close()
