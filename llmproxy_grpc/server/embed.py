@@ -17,7 +17,7 @@ class EmbedServicer:
     async def embed(self, request: embed_pb2.EmbedRequest, rpc: Rpc) -> embed_pb2.EmbedResponse:
         """Answers one request."""
         call = rpc.call
-        accepted = accept_embed(request, call)
+        accepted = await accept_embed(request, call)
         with self._lend_router() as router:
             response = await router.embed(call, accepted)
         send_trailers(rpc, with_target=True)

@@ -7,7 +7,7 @@ from typing import Final
 from google.protobuf.message import Message as AnyMessage
 
 from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2
-from llmproxy_grpc.aside import aside, aside_if_long
+from llmproxy_grpc.aside import MANY, aside, aside_if_long
 from llmproxy_grpc.calls import Call
 from llmproxy_grpc.errors import FeatureDisabled, FieldViolation, InvalidRequest, name_fields
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, Warning
@@ -43,6 +43,13 @@ async def accept(
     return await aside_if_long(_accepted, request, call, prefix, others)
 
 
+async def accept_embed(request: embed_pb2.EmbedRequest, call: Call) -> EmbedRequest:
+    """Gives a request for vectors as the router takes it; `call` and errors as with `accept`."""
+    if call.request_bytes >= LARGE or len(request.inputs) >= MANY:
+        return await aside(_accepted_embed, request, call)
+    return _accepted_embed(request, call)
+
+
 def _accepted(request: chat_pb2.ChatRequest, call: Call, prefix: str, others: Sequence[FieldViolation]) -> ChatRequest:
     call.model = request.model
     violations = [*others, *validate(request, prefix=prefix)]
@@ -58,8 +65,7 @@ def _accepted(request: chat_pb2.ChatRequest, call: Call, prefix: str, others: Se
     return to_request(request)
 
 
-def accept_embed(request: embed_pb2.EmbedRequest, call: Call) -> EmbedRequest:
-    """Gives a request for vectors as the router takes it; `call` and errors as with `accept`."""
+def _accepted_embed(request: embed_pb2.EmbedRequest, call: Call) -> EmbedRequest:
     call.model = request.model
     violations = validate_embed(request)
     if violations:

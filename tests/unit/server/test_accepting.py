@@ -4,8 +4,10 @@ import threading
 
 import pytest
 
+from llmproxy_grpc._gen.v1 import embed_pb2
+from llmproxy_grpc.aside import MANY
 from llmproxy_grpc.server import request as accepting
-from llmproxy_grpc.server.request import LARGE, accept
+from llmproxy_grpc.server.request import LARGE, accept, accept_embed
 from tests.fakes.routing import Bench
 from tests.unit.server.validation.build import request
 
@@ -23,4 +25,23 @@ async def test_a_large_request_is_accepted_beside_the_loop_however_few_its_messa
     call = Bench("a").call()
     call.request_bytes = size
     assert (await accept(request(), call)).model == "assistant"
+    assert [thread is not threading.current_thread() for thread in threads] == [beside]
+
+
+@pytest.mark.parametrize(
+    ("size", "inputs", "beside"), [(0, 1, False), (LARGE - 1, MANY - 1, False), (LARGE, 1, True), (0, MANY, True)]
+)
+async def test_so_is_one_for_vectors_and_one_for_many(monkeypatch, size, inputs, beside):
+    threads = []
+
+    def accepted(*given):
+        threads.append(threading.current_thread())
+        return original(*given)
+
+    original = accepting._accepted_embed
+    monkeypatch.setattr(accepting, "_accepted_embed", accepted)
+    call = Bench("a").call()
+    call.request_bytes = size
+    asked = embed_pb2.EmbedRequest(model="assistant", inputs=[{"text": "Hi"}] * inputs)
+    assert len((await accept_embed(asked, call)).inputs) == inputs
     assert [thread is not threading.current_thread() for thread in threads] == [beside]
