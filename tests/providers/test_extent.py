@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +12,7 @@ from llmproxy_grpc.providers.extent import LONG, MOST_CONTAINERS, MOST_TOOL_CALL
 from llmproxy_grpc.providers.streaming import StreamDecoder
 from tests.fakes.busy import LIMIT, SLACK, Busy
 from tests.fakes.faulty_upstream import Answer, Framing
+from tests.fakes.threads import ran_beside
 from tests.providers.conversations import ask, assembled, collected
 from tests.providers.kinds import HTTP_KINDS
 
@@ -56,38 +56,22 @@ async def test_a_stream_that_is_answered_in_one_piece_has_no_more(kind, provider
 
 
 async def test_a_long_answer_is_read_beside_the_loop(kind, provider, upstream, monkeypatch):
-    threads = []
-    wire = provider._wire
-    really = type(wire).read
-
-    def read(*given, **named):
-        threads.append(threading.current_thread())
-        return really(wire, *given, **named)
-
-    monkeypatch.setattr(wire, "read", read)
+    beside = ran_beside(monkeypatch, provider._wire, "read")
     for text in ("x", LARGE):
         upstream.script(Answer.json(kind.answer(text)))
         (candidate,) = (await provider.chat(ask(), kind.model)).candidates
         assert candidate.message.parts[0].text == text
-    short, long = threads
-    assert short is threading.current_thread()
-    assert long is not short
+    assert beside == [False, True]
 
 
 async def test_a_long_event_is_read_beside_the_loop(kind, provider, upstream, monkeypatch):
-    threads = set()
-    really = StreamDecoder.feed
-
-    def feed(self, frames):
-        threads.add(threading.current_thread())
-        return really(self, frames)
-
-    monkeypatch.setattr(StreamDecoder, "feed", feed)
+    beside = ran_beside(monkeypatch, StreamDecoder, "feed")
     for text in ("x", LARGE):
         upstream.script(kind.streaming(kind.stream([text], ("5", "7"))))
         (candidate,) = assembled(await collected(provider.stream(ask(), kind.model))).candidates
         assert candidate.message.parts[0].text == text
-    assert len(threads) > 1
+    assert not beside[0]
+    assert any(beside)
 
 
 async def test_no_answer_has_more_objects_than_it_could_need(kind, provider, upstream):

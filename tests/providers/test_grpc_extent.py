@@ -1,7 +1,6 @@
 """However much another proxy answers: it holds no more than any other answer, and is read beside the event loop."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +11,7 @@ from llmproxy_grpc.messages import EmbedRequest, TextPart
 from llmproxy_grpc.providers.extent import MOST_CANDIDATES, MOST_LOGPROBS, MOST_TOOL_CALLS
 from llmproxy_grpc.providers.relay import line
 from tests.fakes.busy import LIMIT, SLACK, Busy
+from tests.fakes.threads import ran_beside
 from tests.providers.conversations import ask
 from tests.providers.grpc_scripts import END, FINISH, HELLO, START, event, streamed, upstream_and_provider
 
@@ -108,21 +108,13 @@ async def test_log_probabilities_hold_nobody_up(busy):
 
 
 async def test_what_is_long_is_read_beside_the_loop(monkeypatch):
-    threads = []
-    really = line._parsed
-
-    def parsed(*given):
-        threads.append(threading.current_thread())
-        return really(*given)
-
-    monkeypatch.setattr(line, "_parsed", parsed)
+    beside = ran_beside(monkeypatch, line, "_parsed")
     long = "x" * (line.LONG + 1)
     for text in ("x", long):
         await chat(answer({"text": text}))
     for text in ("x", long):
         await streamed(event(delta={"text": text}), FINISH, END)
-    here = [thread is threading.current_thread() for thread in threads]
-    assert here == [True, False, True, True, True, False, True, True]
+    assert beside == [False, True, False, False, False, True, False, False]
 
 
 async def test_so_are_vectors(monkeypatch):

@@ -1,7 +1,6 @@
 """Encoding takes time in proportion to a conversation: no caller may hold up a worker with many small messages."""
 
 import gc
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -23,6 +22,7 @@ from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.provider import Provider
 from llmproxy_grpc.server.validation.bounds import MAX_MESSAGES
 from tests.fakes.faulty_upstream import FaultyUpstream
+from tests.fakes.threads import ran_beside
 from tests.providers.conversations import ask, collected
 from tests.providers.http_kind import HttpKind
 from tests.providers.kinds import HTTP_KINDS
@@ -77,22 +77,12 @@ async def seconds(provider: Provider, model: str, messages: Sequence[Message]) -
 
 @pytest.mark.parametrize("stream", [False, True], ids=["chat", "stream"])
 async def test_a_long_conversation_is_written_beside_the_loop(kind, provider, upstream, monkeypatch, stream):
-    threads = []
-    wire = provider._wire
-    really = type(wire).encode
-
-    def encode(*given, **named):
-        threads.append(threading.current_thread())
-        return really(wire, *given, **named)
-
-    monkeypatch.setattr(wire, "encode", encode)
+    beside = ran_beside(monkeypatch, provider._wire, "encode")
     upstream.handler = kind.respond
     for count in (2, FEW):
         request = provider.adapt(ask(messages=(*SHAPES["turns"](count), user(HI))), kind.model).request
         await (collected(provider.stream(request, kind.model)) if stream else provider.chat(request, kind.model))
-    short, long = threads
-    assert short is threading.current_thread()
-    assert long is not short
+    assert beside == [False, True]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
