@@ -6,7 +6,6 @@ raises for its input.
 """
 
 from llmproxy_grpc.wire.content_reading import to_message, to_part
-from llmproxy_grpc.wire.content_writing import from_message, from_part
 from llmproxy_grpc.wire.embedding import from_embed_request, from_embed_response, to_embed_request, to_embed_response
 from llmproxy_grpc.wire.events import (
     delta_event,
@@ -28,7 +27,7 @@ from llmproxy_grpc.wire.response_reading import (
     to_warning,
     to_warnings,
 )
-from llmproxy_grpc.wire.structs import from_json, to_json
+from llmproxy_grpc.wire.structs import to_json
 
 __all__ = [
     "to_request",
@@ -51,9 +50,6 @@ __all__ = [
     "from_embed_request",
     "from_response",
     "from_embed_response",
-    "from_message",
-    "from_part",
-    "from_json",
     "from_usage",
     "from_attempt",
     "start_event",

@@ -20,24 +20,8 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.wire.scalars import count, fill_duration, mending, number
+from llmproxy_grpc.wire.scalars import count, fill_duration, number
 from llmproxy_grpc.wire.structs import fill_struct
-
-
-@mending
-def from_message(message: Message) -> pb.Message:
-    """Gives a turn as protobuf."""
-    target = pb.Message()
-    fill_message(target, message)
-    return target
-
-
-@mending
-def from_part(part: Part) -> pb.ContentPart:
-    """Gives a piece of content as protobuf."""
-    target = pb.ContentPart()
-    fill_part(target, part)
-    return target
 
 
 def fill_message(target: pb.Message, message: Message) -> None:

@@ -78,7 +78,6 @@ def end_event(
     call: Call,
     *,
     describe: Describe,
-    final_response: pb.ChatResponse | None = None,
 ) -> pb.StreamResponse:
     """Gives the event that ends a complete stream.
 
@@ -87,7 +86,6 @@ def end_event(
         end: What the provider said at the end.
         call: The call as the router has left it, with its usage and its warnings from the start on.
         describe: Code and reason of the attempts that failed.
-        final_response: The whole answer, if it was asked for.
     """
     event = pb.StreamResponse(sequence=sequence)
     target = event.end
@@ -96,8 +94,6 @@ def end_event(
     fill_route(target.route, call, describe=describe)
     fill_warnings(target.warnings, call.warnings)
     fill_metadata(target.provider_metadata, call, end)
-    if final_response is not None:
-        target.final_response.CopyFrom(final_response)
     return event
 
 

@@ -8,7 +8,6 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from msgspec import json
 
 from llmproxy_grpc.messages import JsonObject
-from llmproxy_grpc.wire.scalars import mending
 
 MAX_DEPTH = 24
 """Levels of JSON that are kept: parsers refuse 100 levels of protobuf, and one of JSON makes three of them."""
@@ -21,16 +20,8 @@ def to_json(struct: Struct) -> dict[str, Any]:
     return {key: _to_value(value) for key, value in struct.fields.items()}
 
 
-@mending
-def from_json(value: JsonObject) -> Struct:
-    """Gives a JSON object as a Struct; what is nested deeper than `MAX_DEPTH` becomes its JSON text."""
-    struct = Struct()
-    fill_struct(struct, value)
-    return struct
-
-
 def fill_struct(target: Struct, value: JsonObject, depth: int = 1) -> None:
-    """Writes a JSON object into a Struct."""
+    """Writes a JSON object into a Struct; what is nested deeper than `MAX_DEPTH` becomes its JSON text."""
     fields = target.fields
     for key, item in value.items():
         _fill_value(fields[str(key)], item, depth)

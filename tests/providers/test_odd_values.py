@@ -25,9 +25,9 @@ from llmproxy_grpc.providers.eventstream import FrameReader
 from llmproxy_grpc.wire.events import delta_event, finish_event
 from llmproxy_grpc.wire.response import fill_candidate
 from llmproxy_grpc.wire.scalars import mending
-from llmproxy_grpc.wire.structs import from_json
 from tests.fakes.eventstream import frame
 from tests.fakes.faulty_upstream import Answer
+from tests.fakes.structs import struct
 from tests.providers.conversations import ask, collected
 from tests.providers.http_kind import HttpKind
 from tests.providers.test_golden import GOLDEN
@@ -92,7 +92,7 @@ async def _answered(provider: Any, request: ChatRequest, *, streamed: bool) -> N
         elif isinstance(event, CandidateFinish):
             finish_event(0, event)
         elif isinstance(event, UpstreamEnd):
-            from_json(event.provider_metadata)
+            struct(event.provider_metadata)
     together = Collected()
     together.take(events)
     _write(together.response(""))
@@ -103,7 +103,7 @@ def _write(response: ProviderResponse) -> None:
     target = chat_pb2.ChatResponse()
     for candidate in response.candidates:
         fill_candidate(target.candidates.add(), candidate)
-    from_json(response.provider_metadata)
+    struct(response.provider_metadata)
 
 
 def _odd_bodies(kind: HttpKind) -> Iterator[tuple[bool, bytes, str]]:

@@ -39,18 +39,15 @@ def test_start_tells_the_call():
     assert start.warnings[0].code == "C"
 
 
-def test_end_tells_usage_and_what_was_asked_for():
-    final = chat_pb2.ChatResponse(id="whole")
+def test_end_tells_usage_metadata_and_warnings():
     end = wire.end_event(
         9,
         m.UpstreamEnd(provider_metadata={"tier": 1}),
         call(provider_kind="openai", usage=m.Usage(1, 2, 3), warnings=[m.Warning("C", "f", "m")]),
         describe=describe,
-        final_response=final,
     ).end
     assert end.usage.total_tokens == 3
     assert end.provider_metadata["openai"]["tier"] == 1
-    assert end.final_response == final
     assert end.warnings[0].message == "m"
     bare = wire.end_event(9, m.UpstreamEnd(), call(provider_kind="openai"), describe=describe).end
     assert not bare.HasField("usage")

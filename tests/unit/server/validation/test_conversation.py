@@ -4,7 +4,7 @@ import tracemalloc
 import pytest
 
 from llmproxy_grpc.server.validation import bounds, validate
-from llmproxy_grpc.wire import from_json
+from tests.fakes.structs import struct
 from tests.unit.server.validation.build import (
     ASSISTANT,
     DEVELOPER,
@@ -33,7 +33,7 @@ def cited(count):
 
 
 def opaque(values):
-    return {"opaque": {"provider_kind": "openai", "value": from_json({"a": [1] * values})}}
+    return {"opaque": {"provider_kind": "openai", "value": struct({"a": [1] * values})}}
 
 
 def result(*content):
@@ -87,7 +87,7 @@ WRONG = {
     ),
     "an opaque part of nobody": (said(turn({"opaque": {"type": "t"}})), "messages[0].parts[0].opaque.provider_kind"),
     "an opaque part that is not finite": (
-        said(turn({"opaque": {"provider_kind": "k", "value": from_json({"a": math.inf})}})),
+        said(turn({"opaque": {"provider_kind": "k", "value": struct({"a": math.inf})}})),
         "messages[0].parts[0].opaque.value",
     ),
     "a user's tool call": (said(turn(CALL)), "messages[0].parts[0].tool_call"),

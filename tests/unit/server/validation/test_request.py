@@ -7,7 +7,7 @@ from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.errors import FieldViolation
 from llmproxy_grpc.server.validation import bounds, features_off, unknown_fields, validate, validate_stream_options
 from llmproxy_grpc.server.validation.findings import Findings
-from llmproxy_grpc.wire import from_json
+from tests.fakes.structs import struct
 from tests.unit.server.validation.build import HELLO, function, generated, request, turn, with_tools
 
 NAN, INF = math.nan, math.inf
@@ -16,7 +16,7 @@ NAN, INF = math.nan, math.inf
 def options(**structs):
     made = request()
     for kind, value in structs.items():
-        made.provider_options[kind].CopyFrom(from_json(value))
+        made.provider_options[kind].CopyFrom(struct(value))
     return made
 
 
@@ -83,7 +83,7 @@ WRONG = NUMBERS | {
     "options and tools that are huge together": (
         request(
             provider_options=options(openai={"a": [1] * 10_000}).provider_options,
-            tools=[{"provider": {"provider_kind": "openai", "type": "t", "config": from_json({"a": [1] * 10_000})}}],
+            tools=[{"provider": {"provider_kind": "openai", "type": "t", "config": struct({"a": [1] * 10_000})}}],
         ),
         'provider_options["openai"]',
     ),
@@ -139,7 +139,7 @@ WRONG = NUMBERS | {
     "a provider's tool of no provider": (provider_tool(type="t"), "tools[0].provider.provider_kind"),
     "a provider's tool of no type": (provider_tool(provider_kind="openai"), "tools[0].provider.type"),
     "a provider's tool that is not finite": (
-        provider_tool(provider_kind="openai", type="t", config=from_json({"a": NAN})),
+        provider_tool(provider_kind="openai", type="t", config=struct({"a": NAN})),
         "tools[0].provider.config",
     ),
     "a choice of no function": (choose(function(), function_name=""), "tool_choice.function_name"),
