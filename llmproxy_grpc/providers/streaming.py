@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from llmproxy_grpc.aside import aside
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamStreamBroken
-from llmproxy_grpc.messages import StreamEvent
+from llmproxy_grpc.messages import StreamEvent, Usage, UsageSoFar
 from llmproxy_grpc.providers.batch import Batch
 from llmproxy_grpc.providers.extent import LONG, check_containers, containers_in
 from llmproxy_grpc.providers.http import HttpResponse
@@ -40,6 +40,8 @@ class StreamDecoder(ABC, Generic[Frame]):
         self.batch = Batch()
         self.done = False
         """Whether the provider's last word has come; what follows it is ignored."""
+        self.usage_is_news = False
+        """Whether counts have come that were not told yet."""
 
     @property
     @abstractmethod
@@ -82,8 +84,17 @@ class StreamDecoder(ABC, Generic[Frame]):
         except UpstreamProtocolError:
             return
 
+    def usage_so_far(self) -> Usage | None:
+        """What the counts come to that have come last; None if they say nothing."""
+        return None
+
     def take(self) -> list[StreamEvent]:
-        """Gives our events for all that was fed since the last time."""
+        """Gives our events for all that was fed since the last time, the usage once behind them all."""
+        if self.usage_is_news:
+            self.usage_is_news = False
+            usage = self.usage_so_far()
+            if usage is not None:
+                self.batch.add(UsageSoFar(usage))
         return self.batch.take()
 
     def broken(self) -> ProxyError:

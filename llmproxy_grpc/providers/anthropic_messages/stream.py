@@ -6,7 +6,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from llmproxy_grpc.errors import UpstreamProtocolError
-from llmproxy_grpc.messages import StreamEvent, UpstreamEnd, UsageSoFar
+from llmproxy_grpc.messages import UpstreamEnd, Usage
 from llmproxy_grpc.providers.anthropic_messages.blocks import (
     StreamedBlock,
     StreamedCall,
@@ -45,7 +45,6 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         self._writer = CandidateWriter(0, self.batch)
         self._open: dict[int, StreamedBlock] = {}
         self._usage: Any = None
-        self._has_news_of_usage = False
         self._model: Any = None
         self._last = Delta()
         self._context_management: Any = None
@@ -78,14 +77,9 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         else:
             self._note(event)
 
-    def take(self) -> list[StreamEvent]:
-        """Gives our events for all that was fed since the last time."""
-        if self._has_news_of_usage:
-            self._has_news_of_usage = False
-            usage = read_usage(self._usage)
-            if usage is not None:
-                self.batch.add(UsageSoFar(usage))
-        return super().take()
+    def usage_so_far(self) -> Usage | None:
+        """What the counts come to that have come last."""
+        return read_usage(self._usage)
 
     def end(self) -> None:
         """Ends the stream; raises unless the message has said why it ended."""
@@ -96,7 +90,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             self._end_block(index)
         reason = finish_reason(last.stop_reason, last.stop_sequence)
         self._writer.finish(reason, last.stop_reason, last.stop_sequence or "")
-        self._has_news_of_usage = False
+        self.usage_is_news = False
         told = metadata(
             model=self._model,
             asked=self._reply.model,
@@ -120,7 +114,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             self._context_management = event.context_management or self._context_management
         if usage is not None:
             self._usage = merged(self._usage, usage)
-            self._has_news_of_usage = True
+            self.usage_is_news = True
 
     def _block(self, index: int, delta: Delta) -> StreamedBlock:
         """The block that goes on; a text or a thinking that nobody announced begins now."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmproxy_grpc.errors import ProxyError, UpstreamServerError, UpstreamStreamBroken
-from llmproxy_grpc.messages import JsonObject, StreamEvent, UpstreamEnd, Usage, UsageSoFar
+from llmproxy_grpc.messages import JsonObject, UpstreamEnd, Usage
 from llmproxy_grpc.providers.chat_completions.candidate import CandidateDecoder
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.finish import BROKEN
@@ -42,7 +42,6 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         self._candidates: dict[int, CandidateDecoder] = {}
         self._ended = 0
         self._usage: Any = None
-        self._has_news_of_usage = False
         self._at_other_rates = False
         self._metadata: JsonObject | None = None
 
@@ -69,14 +68,11 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         elif data:
             self._take(decode_answer(data), frame)
 
-    def take(self) -> list[StreamEvent]:
-        """Gives our events for all that was fed since the last time."""
-        if self._has_news_of_usage:
-            self._has_news_of_usage = False
-            usage = self._read_usage()
-            if usage is not None:
-                self.batch.add(UsageSoFar(usage))
-        return self.batch.take()
+    def usage_so_far(self) -> Usage | None:
+        """What the counts come to that have come last; None where they are not those of the whole answer."""
+        if not self._expectation.is_counted(len(self._candidates)):
+            return None
+        return read_usage(self._usage, at_other_rates=self._at_other_rates)
 
     def end(self) -> None:
         """Ends the stream; raises unless it is complete."""
@@ -84,8 +80,8 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
             raise self.broken()
         for index in sorted(self._candidates):
             self._candidates[index].end()
-        self._has_news_of_usage = False
-        self.batch.add(UpstreamEnd(self._read_usage(), self._metadata or {}))
+        self.usage_is_news = False
+        self.batch.add(UpstreamEnd(self.usage_so_far(), self._metadata or {}))
 
     def _take(self, answer: Answer[Any], event: ServerSentEvent) -> None:
         choices = answer.choices
@@ -107,7 +103,7 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         if usage is not None:
             # Counts are cumulative where they come with every chunk: the last one holds.
             self._usage = usage
-            self._has_news_of_usage = True
+            self.usage_is_news = True
 
     def _take_choice(self, choice: Choice[Any]) -> None:
         if choice.finish_reason == BROKEN:
@@ -127,11 +123,6 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         if choice.finish_reason and not candidate.raw_finish:
             self._ended += 1
         candidate.feed(choice)
-
-    def _read_usage(self) -> Usage | None:
-        if not self._expectation.is_counted(len(self._candidates)):
-            return None
-        return read_usage(self._usage, at_other_rates=self._at_other_rates)
 
     def _failed(self) -> ProxyError:
         if self.output_started:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError
-from llmproxy_grpc.messages import JsonObject, ProviderResponse, StreamEvent, UpstreamEnd, UsageSoFar
+from llmproxy_grpc.messages import JsonObject, ProviderResponse, UpstreamEnd, Usage
 from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.counts import LARGEST_COUNT
 from llmproxy_grpc.providers.generate_content.candidate import CandidateReader, Originals
@@ -49,7 +49,6 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
         self._originals = Originals()
         self._candidates: dict[int, CandidateReader] = {}
         self._usage: UsageMetadata | None = None
-        self._has_news_of_usage = False
         self._metadata: dict[str, Any] = {}
         self._noted = False
         self._goes_on = False
@@ -93,20 +92,15 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
             reader.take(candidate, data, position)
         if answer.usageMetadata is not None:
             self._usage = answer.usageMetadata
-            self._has_news_of_usage = True
+            self.usage_is_news = True
         if not self._noted:
             self._note(answer)
         if answer.promptFeedback is not None and not answer.candidates and _is_blocked(answer.promptFeedback):
             raise self._reply.failed(data)
 
-    def take(self) -> list[StreamEvent]:
-        """Gives our events for all that was fed since the last time."""
-        if self._has_news_of_usage:
-            self._has_news_of_usage = False
-            usage = read_usage(self._usage)
-            if usage is not None:
-                self.batch.add(UsageSoFar(usage))
-        return super().take()
+    def usage_so_far(self) -> Usage | None:
+        """What the counts come to that have come last."""
+        return read_usage(self._usage)
 
     def end(self) -> None:
         """Ends the stream; raises unless it is complete."""
@@ -114,7 +108,7 @@ class ContentDecoder(StreamDecoder[ServerSentEvent]):
             raise self.broken()
         for index in sorted(self._candidates):
             self._candidates[index].end()
-        self._has_news_of_usage = False
+        self.usage_is_news = False
         searched = any(candidate.searched for candidate in self._candidates.values())
         self.batch.add(UpstreamEnd(read_usage(self._usage, searched=searched), self._told()))
 
