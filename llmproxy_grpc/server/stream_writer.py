@@ -12,11 +12,11 @@ from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.server.status import code_of, describe, error_detail
 from llmproxy_grpc.server.trailers import send_trailers, target_entries
+from llmproxy_grpc.server.writing import write_answer
 from llmproxy_grpc.wire import (
     delta_event,
     end_event,
     finish_event,
-    from_response,
     heartbeat_event,
     start_event,
     warning_event,
@@ -112,7 +112,7 @@ class StreamWriter:
         final = None
         if self._collected is not None:
             response = self._collected.response(call.upstream_request_id)
-            final = from_response(response, call, describe=describe)
+            final = await write_answer(response, call)
         send_trailers(self._rpc, with_target=not self._target_told)
         event = end_event(self._sequence, end, call, describe=describe)
         if self._tape is not None:
