@@ -204,10 +204,35 @@ async def test_when_a_worker_is_killed_the_other_serves_on_and_another_comes(ser
     assert await counted(server, OK) == 40
 
 
-async def test_a_worker_that_hangs_is_killed_and_another_comes(serve, record_property):
+async def test_calls_in_flight_with_a_killed_worker_fail_at_once_and_the_others_finish(serve, upstream):  # noqa: F811
+    server = await started(serve, asking(upstream, grpc={"workers": 2}))
+    async with connections(server.grpc, 12) as stubs:
+        calls = [(await streaming(upstream, stub))[0] for stub in stubs]
+        os.kill(pids(server)[0], signal.SIGKILL)
+        await until(lambda: len(logged(server, "worker_started")) == 3, within=20)
+        gone = [call for call in calls if call.done()]
+        assert 0 < len(gone) < len(calls)
+        assert {await call.code() for call in gone} == {grpc.StatusCode.UNAVAILABLE}
+        upstream.release()
+        for call in calls:
+            if call not in gone:
+                assert (await rest_of(call))[-1] == "end"
+
+
+BLOCKING = """
+import signal, time
+signal.signal(signal.SIGUSR1, lambda *_: time.sleep(10))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGUSR1])
+async def test_a_worker_that_hangs_is_killed_and_another_comes(serve, tmp_path, monkeypatch, record_property, number):
+    """It is stopped; or its event loop is blocked for ten seconds, by what Python runs at its start here."""
+    (tmp_path / "sitecustomize.py").write_text(BLOCKING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     server = await started(serve, echoing())
     victim = pids(server)[1]
-    os.kill(victim, signal.SIGSTOP)
+    os.kill(victim, number)
     began = time.perf_counter()
 
     async def another() -> bool:
