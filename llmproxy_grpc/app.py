@@ -13,6 +13,7 @@ from typing import Any, Final, TextIO
 import structlog
 
 from llmproxy_grpc.banner import Offer, announce
+from llmproxy_grpc.calls import STREAM
 from llmproxy_grpc.config.faults import ConfigFault
 from llmproxy_grpc.config.loader import EMBEDDED_MODEL, Loaded
 from llmproxy_grpc.config.manager import ConfigManager, Reload
@@ -266,7 +267,7 @@ class App:
         chat = ChatServicer(self._current.lend)
         stream = StreamServicer(
             self._current.lend,
-            active_streams=lambda: self._admission.running("Stream"),
+            active_streams=lambda: self._admission.running(STREAM),
             write_timeout=write_timeout,
         )
         embed = EmbedServicer(self._current.lend)
@@ -292,7 +293,7 @@ class App:
 
     def _load(self) -> Load:
         in_flight = self._admission.in_flight
-        streams = in_flight.get("Stream", 0)
+        streams = in_flight.get(STREAM, 0)
         return Load(sum(in_flight.values()) - streams, streams, self._admission.limit, self._lag.p99)
 
     async def _start_http(self, stack: AsyncExitStack, config: Config) -> str | None:
@@ -336,8 +337,8 @@ class App:
         await runtime.start()
         replaced, self._runtime = self._runtime, runtime
         self._operators.configure(runtime)
-        sections = ("grpc", "http", "admin", "records", "telemetry")
-        fixed = [name for name in sections if _at_start(self._began, name) != _at_start(new, name)]
+        wanted = new.read_at_start()
+        fixed = [name for name, section in self._began.read_at_start().items() if section != wanted[name]]
         if fixed:
             log.warning("restart_needed", sections=fixed, effect="they stay as they are until then")
         self._run_beside(replaced.aclose())
@@ -389,8 +390,3 @@ class App:
         while self._beside:  # a reload that ends now leaves a runtime behind
             await asyncio.gather(*self._beside, return_exceptions=True)
         await self._runtime.aclose()
-
-
-def _at_start(config: Config, section: str) -> object:
-    """What of a section is read once, at the start."""
-    return getattr(config, section).model_dump(exclude={"max_in_flight", "predrain", "grace"})

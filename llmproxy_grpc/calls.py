@@ -87,6 +87,8 @@ class Call(Struct):
     """Time spent waiting for providers, for the overhead that is ours alone."""
 
 
+STREAM: Final = "Stream"
+"""The method whose answer comes event by event."""
 HOPS_KEY: Final = "llmproxy-hops"
 """The metadata in which proxies tell each other how many of them a call has passed."""
 

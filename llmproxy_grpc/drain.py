@@ -9,13 +9,11 @@ import structlog
 from llmproxy_grpc.config.schema import GrpcConfig
 from llmproxy_grpc.server.interceptors.admission import Admission
 from llmproxy_grpc.server.readiness import Phase, Readiness
-from llmproxy_grpc.server.server import GrpcServer
+from llmproxy_grpc.server.server import LAST_WORDS, GrpcServer
 from llmproxy_grpc.tasks import end, wait
 
 log = structlog.get_logger(__name__)
 
-LAST_WORDS: Final = 0.5
-"""Seconds that rich errors have to leave when a second signal wants an end at once."""
 AGE_JITTER: Final = 1.1
 """gRPC spreads the ages of connections by a tenth."""
 

@@ -1,5 +1,6 @@
 """The configuration as typed, frozen values: one attribute for each key of the file."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field
@@ -90,6 +91,13 @@ class Config(Section):
     auth: Annotated[AuthConfig, Field(description="Who may call.")] = AuthConfig()
     limits: Limits = ()
     telemetry: Annotated[TelemetryConfig, Field(description="Logs and traces.")] = TelemetryConfig()
+
+    def read_at_start(self) -> Mapping[str, object]:
+        """What is read once, by section: a change of it needs another start."""
+        return {
+            "grpc": self.grpc.model_dump(exclude={"max_in_flight", "predrain", "grace"}),
+            **{name: getattr(self, name).model_dump() for name in ("http", "admin", "records", "telemetry")},
+        }
 
 
 def config_schema() -> dict[str, Any]:

@@ -3,18 +3,8 @@
 from collections.abc import Iterable
 
 from llmproxy_grpc.datasets.example import Example
-from llmproxy_grpc.messages import (
-    Message,
-    Part,
-    ReasoningPart,
-    RefusalPart,
-    TextPart,
-    ToolCallPart,
-    ToolResultPart,
-)
-
-BYTES_A_TOKEN = 4
-"""Of English text, by most vocabularies; others have fewer."""
+from llmproxy_grpc.messages import Message
+from llmproxy_grpc.messages.sizes import size_of, tokens_in
 
 
 def token_count(example: Example, *, prefer_demonstration: bool) -> int:
@@ -32,20 +22,8 @@ def token_count(example: Example, *, prefer_demonstration: bool) -> int:
         answer = _size([demonstration])
     else:
         answer = _size([candidate.message for candidate in example.candidates[:1]])
-    return -(-(_size(example.request.messages) + answer) // BYTES_A_TOKEN)
+    return tokens_in(_size(example.request.messages) + answer)
 
 
 def _size(messages: Iterable[Message]) -> int:
-    return sum(_size_of(part) for message in messages for part in message.parts)
-
-
-def _size_of(part: Part) -> int:
-    match part:
-        case TextPart(text=text) | RefusalPart(text=text) | ReasoningPart(text=text):
-            return len(text.encode())
-        case ToolCallPart():
-            return len(part.name) + len(part.arguments_json.encode())
-        case ToolResultPart():
-            return sum(_size_of(each) for each in part.content)
-        case _:
-            return 0
+    return sum(size_of(message.parts) for message in messages)

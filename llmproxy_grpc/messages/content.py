@@ -51,6 +51,11 @@ class MediaPart(Part, frozen=True):
     filename: str = ""
     detail: MediaDetail = MediaDetail.UNSPECIFIED
 
+    @property
+    def plain_type(self) -> str:
+        """The media type in lower case, without its parameters; empty if there is none."""
+        return self.media_type.partition(";")[0].strip().lower()
+
 
 class ToolCallPart(Part, frozen=True):
     """A call that the model asks for; `arguments_json` is exactly the text that the model produced."""

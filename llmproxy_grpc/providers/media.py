@@ -43,7 +43,7 @@ def media_objection(part: MediaPart, feature: MediaFeature | None, place: Place)
         return f"this provider takes {name} {ways} alone"
     if feature.schemes and part.uri is not None and part.uri.partition(":")[0].lower() not in feature.schemes:
         return f"this provider takes {name} from {', '.join(sorted(feature.schemes))} addresses alone"
-    if feature.types and part.data is not None and media_type(part) not in feature.types:
+    if feature.types and part.data is not None and part.plain_type not in feature.types:
         known = sorted(feature.types)
         more = ", …" if len(known) > _PRINTED_TYPES else ""
         return f"this provider takes {name} as {', '.join(known[:_PRINTED_TYPES])}{more}"
@@ -72,11 +72,6 @@ def with_bytes(part: MediaPart) -> MediaPart:
     return replace(part, uri=None, data=data, media_type=part.media_type or named or "text/plain") if comma else part
 
 
-def media_type(part: MediaPart) -> str:
-    """The media type in lower case, without its parameters; empty if there is none."""
-    return part.media_type.partition(";")[0].strip().lower()
-
-
 def base64_of(part: MediaPart) -> str:
     """The bytes in base64."""
     return b64encode(part.data or b"").decode("ascii")
@@ -89,7 +84,7 @@ def url_of(part: MediaPart) -> str:
 
 def filename_of(part: MediaPart) -> str:
     """The name of a document, for wires that demand one: from its end they see what it is."""
-    return part.filename or f"document{guess_extension(media_type(part)) or '.bin'}"
+    return part.filename or f"document{guess_extension(part.plain_type) or '.bin'}"
 
 
 def _sources(feature: MediaFeature, place: Place) -> Source:

@@ -6,10 +6,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from llmproxy_grpc.messages.objects import is_object
 from llmproxy_grpc.providers.extent import Extent
 from llmproxy_grpc.providers.jsonio import decode_whole
 
-_OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _ANYTHING: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _EMPTY = Raw(b"{}")
 _WHITE_SPACE: Final = " \t\r\n"
@@ -24,7 +24,7 @@ def as_object(arguments_json: str) -> Raw:
     if not arguments_json or arguments_json.isspace():
         return _EMPTY
     data = arguments_json.encode("utf-8", "replace")
-    return Raw(data if _is_object(data) else msgspec.json.encode({NOT_AN_OBJECT: arguments_json}))
+    return Raw(data if is_object(data) else msgspec.json.encode({NOT_AN_OBJECT: arguments_json}))
 
 
 def as_text(arguments: Any, *, absent: str = "{}") -> str:
@@ -111,7 +111,7 @@ class GrowingObject:
             return self._whole
         if self._depth > 0 and not self._whole:
             return False
-        self._whole = not self._whole and _is_object(self._text.text().encode("utf-8", "replace"))
+        self._whole = not self._whole and is_object(self._text.text().encode("utf-8", "replace"))
         if not self._whole:
             self._give_up()
         return self._whole
@@ -130,14 +130,6 @@ class GrowingObject:
         self._whole = False
         self._text = Pieces()
         self._news = Pieces()
-
-
-def _is_object(data: bytes) -> bool:
-    try:
-        _OBJECT.decode(data)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _as_written(document: str, absent: str) -> str:

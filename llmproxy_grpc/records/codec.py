@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 from msgspec.structs import replace
 
 from llmproxy_grpc._gen.v1 import chat_pb2 as pb
+from llmproxy_grpc.calls import STREAM
 from llmproxy_grpc.records.answers import answer_of
 from llmproxy_grpc.records.chain import Chain, chain
 from llmproxy_grpc.records.record import (
@@ -23,7 +24,6 @@ from llmproxy_grpc.records.record import (
 )
 from llmproxy_grpc.records.spool.entries import Began, Ended, Figures, Judged
 
-STREAM: Final = "Stream"
 UNAVAILABLE: Final = 14
 INTERRUPTED: Final = "INTERRUPTED"
 NO_FIGURES: Final[Figures] = (0, 0, 0, 0, 0, 0, 0, None, "")

@@ -16,9 +16,9 @@ from llmproxy_grpc.messages import (
     ToolResultPart,
     Usage,
 )
+from llmproxy_grpc.messages.sizes import BYTES_PER_TOKEN
 from llmproxy_grpc.routing.operations import Answer, Operation, Request
 from llmproxy_grpc.routing.stickiness import conversation_of
-from llmproxy_grpc.routing.usage import BYTES_PER_TOKEN
 
 EXPECTED_OUTPUT: Final = 256
 """Tokens that an answer is taken to have, before it is there."""

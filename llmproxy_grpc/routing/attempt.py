@@ -40,12 +40,13 @@ from llmproxy_grpc.messages import (
     UsageSource,
     Warning,
 )
+from llmproxy_grpc.messages.sizes import text_size, tokens_in
 from llmproxy_grpc.pricing.prices import UNKNOWN, Quote
 from llmproxy_grpc.routing.candidate import Candidate
 from llmproxy_grpc.routing.continuity import has_token, sealed_events
 from llmproxy_grpc.routing.operations import Answer, Operation, Request
 from llmproxy_grpc.routing.patience import Patience
-from llmproxy_grpc.routing.usage import sum_of, text_size, tokens_in
+from llmproxy_grpc.routing.usage import sum_of
 
 EARLY: Final = 0.002
 """How early, in seconds, the timer of a deadline may go off: uvloop's are rounded to milliseconds."""

@@ -3,11 +3,10 @@
 from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
-from llmproxy_grpc.calls import Attempt, Call, CallObserver
+from llmproxy_grpc.calls import STREAM, Attempt, Call, CallObserver
 from llmproxy_grpc.errors import ProxyOverloaded, UpstreamOverloaded, UpstreamRateLimited
 from llmproxy_grpc.routing.gradient import Gradient
 
-STREAM: Final = "Stream"
 RETRY_AFTER: Final = 1.0
 """Seconds that a caller is asked to wait for a place."""
 

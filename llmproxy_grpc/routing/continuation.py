@@ -20,8 +20,8 @@ from llmproxy_grpc.messages import (
     TextPart,
     Warning,
 )
+from llmproxy_grpc.messages.sizes import text_size, tokens_in
 from llmproxy_grpc.providers.features import Features
-from llmproxy_grpc.routing.usage import text_size, tokens_in
 
 CONTINUED: Final = Warning(
     "STREAM_CONTINUED",

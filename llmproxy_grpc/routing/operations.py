@@ -17,12 +17,13 @@ from llmproxy_grpc.messages import (
     Usage,
     Warning,
 )
+from llmproxy_grpc.messages.sizes import size_of
 from llmproxy_grpc.providers.embed_adaptation import adapt_embed
 from llmproxy_grpc.providers.features import EmbedFeatures, Features
 from llmproxy_grpc.providers.provider import Change, Provider, Unsupported
 from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.continuity import opened, sealed_response
-from llmproxy_grpc.routing.usage import estimate, estimate_embed, prompt_tokens, size_of
+from llmproxy_grpc.routing.usage import estimate, estimate_embed, prompt_tokens
 
 Request = TypeVar("Request", bound=ChatRequest | EmbedRequest)
 Answer = TypeVar("Answer")

@@ -3,12 +3,11 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager
 from functools import partial
-from typing import Final
 
 from msgspec.structs import replace
 
 from llmproxy_grpc.aside import aside_if_long
-from llmproxy_grpc.calls import Audience, Call, CallObserver
+from llmproxy_grpc.calls import STREAM, Audience, Call, CallObserver
 from llmproxy_grpc.config.schema import TimeoutsConfig
 from llmproxy_grpc.errors import (
     CapabilityNotSupported,
@@ -46,8 +45,6 @@ from llmproxy_grpc.routing.retry import Retries
 from llmproxy_grpc.routing.tries import Tries, Turn
 from llmproxy_grpc.routing.underway import Underway
 from llmproxy_grpc.routing.usage import prompt_tokens, sum_of
-
-STREAM: Final = "Stream"
 
 Streaming = Trying[ChatRequest, ProviderResponse]
 

@@ -6,7 +6,7 @@ from typing import Final, Generic
 
 from msgspec import Struct
 
-from llmproxy_grpc.calls import Attempt, Call
+from llmproxy_grpc.calls import STREAM, Attempt, Call
 from llmproxy_grpc.errors import CredentialsRejected, DeadlineExceeded, ProxyError, UpstreamRateLimited, name_fields
 from llmproxy_grpc.routing.candidate import Candidate, Choice
 from llmproxy_grpc.routing.catalog import Target
@@ -234,7 +234,7 @@ class Tries(Generic[Request]):
     def _worth(self, step: _Step, now: float, remaining: float) -> bool:
         """Whether there is time for a step, and budget; what it was allowed to do is given back if there is not."""
         target = self._candidates[step.index].target
-        usual = self._circuits.line(target).usual(streaming=self._call.method == "Stream")
+        usual = self._circuits.line(target).usual(streaming=self._call.method == STREAM)
         if remaining - step.wait >= max(SHORTEST_ATTEMPT, usual / 2) and self._pay(step.payer, now):
             return True
         if step.permit is not None:

@@ -21,16 +21,12 @@ from llmproxy_grpc.messages import (
     ModalityTokens,
     Part,
     ProviderTool,
-    ReasoningPart,
-    RefusalPart,
-    TextPart,
-    ToolCallPart,
     ToolResultPart,
     Usage,
     UsageSource,
 )
+from llmproxy_grpc.messages.sizes import size_of, text_size, tokens_in
 
-BYTES_PER_TOKEN: Final = 4
 FRAME: Final = 4
 """Tokens around each message and each tool: who speaks, where it begins and ends."""
 IMAGE: Final = 800
@@ -65,32 +61,6 @@ def prompt_tokens(request: ChatRequest) -> int:
     if isinstance(wanted, JsonSchemaFormat):
         size += text_size(wanted.name) + text_size(wanted.schema_json)
     return tokens + tokens_in(size)
-
-
-def size_of(parts: Iterable[Part]) -> int:
-    """How many bytes of text the parts hold."""
-    total = 0
-    for part in parts:
-        match part:
-            case TextPart() | ReasoningPart() | RefusalPart():
-                total += text_size(part.text)
-            case ToolCallPart():
-                total += text_size(part.name) + text_size(part.arguments_json)
-            case ToolResultPart():
-                total += size_of(part.content)
-            case _:
-                pass
-    return total
-
-
-def text_size(text: str) -> int:
-    """The size of a text in UTF-8, in bytes."""
-    return len(text) if text.isascii() else len(text.encode(errors="replace"))
-
-
-def tokens_in(size: int) -> int:
-    """Tokens of a text of so many bytes."""
-    return -(-size // BYTES_PER_TOKEN)
 
 
 def sum_of(one: Usage | None, other: Usage) -> Usage:

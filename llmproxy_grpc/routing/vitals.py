@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from llmproxy_grpc.calls import Attempt, Call, CallObserver
+from llmproxy_grpc.calls import STREAM, Attempt, Call, CallObserver
 from llmproxy_grpc.errors import (
     CallerCancelled,
     DeadlineExceeded,
@@ -29,7 +29,6 @@ An answer in one piece takes as long as it is: were its whole time compared with
 look slow because somebody asked it for long answers. Divided by its length in such waits, it is a time to a first
 token; a target that is ten times as slow still counts as ten times as slow.
 """
-STREAM: Final = "Stream"
 COUNTING: Final = "CountTokens"
 
 

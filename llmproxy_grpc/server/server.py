@@ -28,7 +28,7 @@ FOR_EVER: Final = 2**31 - 1
 MOST_PENDING: Final = 8192
 """Calls of a burst that wait for the event loop, some kilobytes each: eight times as many as gRPC would keep."""
 LAST_WORDS: Final = 0.5
-"""Seconds that a rich error has to leave, however short the grace is; without one to send, nobody waits."""
+"""Seconds that a rich error has to leave, however short the grace is, or the wish of a second signal."""
 
 
 def options(config: GrpcConfig, *, short: bool = False, shared: bool = False) -> list[tuple[str, int]]:

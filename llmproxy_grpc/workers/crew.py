@@ -1,7 +1,7 @@
 """The workers of a supervisor: started, held up, replaced one after the other, and sent home together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -267,14 +267,9 @@ def _addresses(config: Config, before: Addresses | None = None) -> Addresses:
     return Addresses([places_of(config, number) for number in range(config.grpc.workers)], before)
 
 
-def _at_start(config: Config) -> object:
-    """What a worker reads once, at its start."""
-    return (
-        config.grpc.model_dump(exclude={"max_in_flight", "predrain", "grace"}),
-        config.admin.model_dump(),
-        config.records.model_dump(),
-        config.telemetry.model_dump(),
-    )
+def _at_start(config: Config) -> Mapping[str, object]:
+    """What a worker reads once, at its start; the supervisor serves HTTP for all."""
+    return {name: section for name, section in config.read_at_start().items() if name != "http"}
 
 
 def _mourn(worker: WorkerProcess) -> None:

@@ -11,7 +11,7 @@ from llmproxy_grpc.datasets.formats.bedrock_ids import with_known_ids
 from llmproxy_grpc.datasets.formats.chat_messages import functions_of
 from llmproxy_grpc.datasets.formats.json_text import argument_object, parameters_of
 from llmproxy_grpc.datasets.formats.lines import to_line
-from llmproxy_grpc.datasets.formats.media import media_type, stored_at
+from llmproxy_grpc.datasets.formats.media import stored_at
 from llmproxy_grpc.datasets.formats.tool_names import check_tool_names
 from llmproxy_grpc.datasets.options import Options
 from llmproxy_grpc.datasets.sides import sides_of
@@ -83,7 +83,7 @@ def _blocks(turn: Turn) -> Iterator[_Fields]:
 
 
 def _file(part: MediaPart, turn: Turn) -> _Fields:
-    kind, form = _FORMATS.get(media_type(part), ("", ""))
+    kind, form = _FORMATS.get(part.plain_type, ("", ""))
     if turn.role is not Role.USER or not kind:
         raise Unfit(SkipReason.MEDIA_NOT_SUPPORTED)
     return {kind: {"format": form, "source": {"s3Location": {"uri": stored_at(part, "s3://")}}}}

@@ -12,7 +12,7 @@ from llmproxy_grpc.datasets.formats.chat_messages import functions_of
 from llmproxy_grpc.datasets.formats.gemini_schema import is_plain
 from llmproxy_grpc.datasets.formats.json_text import argument_object, parameters_of, plain_object
 from llmproxy_grpc.datasets.formats.lines import to_line
-from llmproxy_grpc.datasets.formats.media import media_type, stored_at
+from llmproxy_grpc.datasets.formats.media import stored_at
 from llmproxy_grpc.datasets.formats.tool_names import check_tool_names
 from llmproxy_grpc.datasets.options import Options
 from llmproxy_grpc.datasets.sides import sides_of
@@ -72,7 +72,7 @@ def _parts(turn: Turn, names: Mapping[str, str]) -> Iterator[_Fields]:
 
 
 def _file(part: MediaPart, turn: Turn) -> _Fields:
-    mime_type = media_type(part)
+    mime_type = part.plain_type
     if turn.role is not Role.USER or not mime_type:
         raise Unfit(SkipReason.MEDIA_NOT_SUPPORTED)
     return {"fileData": {"mimeType": mime_type, "fileUri": stored_at(part, "gs://")}}

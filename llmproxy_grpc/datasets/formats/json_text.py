@@ -3,13 +3,12 @@
 import json
 from functools import lru_cache
 
-import msgspec
 from msgspec import Raw
 
 from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
 from llmproxy_grpc.messages import FunctionTool, ToolCallPart
+from llmproxy_grpc.messages.objects import is_object
 
-_OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _ON_ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
 _NO_ARGUMENTS = Raw(b'{"type":"object","properties":{}}')
 
@@ -69,15 +68,6 @@ def parameters_of(tool: FunctionTool) -> Raw:
     if not is_object(schema):
         raise Unfit(SkipReason.TOOL_SCHEMA_INVALID)
     return embedded(schema)
-
-
-def is_object(text: str) -> bool:
-    """Whether a text is one JSON object."""
-    try:
-        _OBJECT.decode(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _unique(pairs: list[tuple[str, object]]) -> None:

@@ -46,8 +46,3 @@ def stored_at(part: MediaPart, scheme: str) -> str:
     if part.uri is None or not part.uri.startswith(scheme):
         raise Unfit(SkipReason.MEDIA_NOT_SUPPORTED)
     return part.uri
-
-
-def media_type(part: MediaPart) -> str:
-    """The media type in lower case, without its parameters; empty if there is none."""
-    return part.media_type.partition(";")[0].strip().lower()

@@ -19,7 +19,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.anthropic_messages.cache_hints import cache_control
 from llmproxy_grpc.providers.anthropic_messages.extra_fields import extra_fields_of
 from llmproxy_grpc.providers.call_ids import CLAUDE, CallIds
-from llmproxy_grpc.providers.media import base64_of, media_type
+from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.options import whole_numbers
 from llmproxy_grpc.providers.thinking_tokens import thought_of
 from llmproxy_grpc.providers.tool_arguments import as_object
@@ -152,7 +152,7 @@ def _source(part: MediaPart) -> Block:
         return {"type": "file", "file_id": part.file_id}
     if part.uri is not None:
         return {"type": "url", "url": part.uri}
-    kind = media_type(part)
+    kind = part.plain_type
     if kind == "text/plain":
         return {"type": "text", "media_type": kind, "data": (part.data or b"").decode("utf-8", "replace")}
     return {"type": "base64", "media_type": kind, "data": base64_of(part)}

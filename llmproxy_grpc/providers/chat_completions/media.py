@@ -5,7 +5,7 @@ from typing import Any
 
 from llmproxy_grpc.messages import MediaDetail, MediaKind, MediaPart
 from llmproxy_grpc.providers.chat_completions.quirks import MediaStyle
-from llmproxy_grpc.providers.media import base64_of, filename_of, media_type, url_of
+from llmproxy_grpc.providers.media import base64_of, filename_of, url_of
 
 # The wire names two formats of sound; everything else has to be converted before.
 AUDIO_FORMATS: Mapping[str, str] = {
@@ -29,7 +29,7 @@ def content_part(part: MediaPart, style: MediaStyle) -> dict[str, Any]:
     if style is MediaStyle.MISTRAL:
         return _mistrals(part)
     if part.kind is MediaKind.AUDIO:
-        audio = {"data": base64_of(part), "format": AUDIO_FORMATS[media_type(part)]}
+        audio = {"data": base64_of(part), "format": AUDIO_FORMATS[part.plain_type]}
         return {"type": "input_audio", "input_audio": audio}
     return {"type": "file", "file": _document(part)}
 

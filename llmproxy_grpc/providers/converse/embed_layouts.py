@@ -12,7 +12,7 @@ from llmproxy_grpc.messages import EmbedPurpose, EmbedRequest, MediaKind, MediaP
 from llmproxy_grpc.providers.counts import clipped
 from llmproxy_grpc.providers.features import EmbedFeatures, MediaFeature, Source
 from llmproxy_grpc.providers.jsonio import decode
-from llmproxy_grpc.providers.media import base64_of, media_type, url_of
+from llmproxy_grpc.providers.media import base64_of, url_of
 
 Body = dict[str, Any]
 
@@ -140,7 +140,7 @@ def _nova(request: EmbedRequest) -> Body:
     if request.dimensions is not None:
         asked["embeddingDimension"] = request.dimensions
     if isinstance(part, MediaPart):
-        name = media_type(part).rpartition("/")[2]
+        name = part.plain_type.rpartition("/")[2]
         asked["image"] = {"format": name, "source": {"bytes": base64_of(part)}}
     else:
         # What is too long is an error, as everywhere, not cut off.

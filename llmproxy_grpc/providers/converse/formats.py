@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from llmproxy_grpc.messages import MediaKind, MediaPart
-from llmproxy_grpc.providers.media import media_type
 
 # By media types. Source: the service model of Bedrock's runtime.
 FORMATS: Final[Mapping[MediaKind, Mapping[str, str]]] = {
@@ -54,7 +53,7 @@ _SUFFIXES: Final = {"jpg": "jpeg", "3gp": "three_gp", "htm": "html", "text": "tx
 def format_of(part: MediaPart) -> str:
     """The name of a piece of media's format: by its type, else by what its address ends with."""
     suffix = (part.uri or "").rpartition(".")[2].lower()
-    return FORMATS[part.kind].get(media_type(part)) or _SUFFIXES.get(suffix, suffix)
+    return FORMATS[part.kind].get(part.plain_type) or _SUFFIXES.get(suffix, suffix)
 
 
 def picture_type(name: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-import msgspec
 from msgspec import Raw
 
 from llmproxy_grpc.messages import (
@@ -19,6 +18,7 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from llmproxy_grpc.messages.objects import is_object
 from llmproxy_grpc.providers.generate_content.generations import Generation
 from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.options import whole_numbers
@@ -35,7 +35,6 @@ WHOLE_PART: Final = "part"
 """The type of an opaque part whose value is all of a part's fields rather than the one that names it."""
 
 _INSTRUCTIONS = frozenset({Role.SYSTEM, Role.DEVELOPER})
-_OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _FILES = "https://generativelanguage.googleapis.com/v1beta/"
 _LEVELS = {MediaDetail.LOW: "MEDIA_RESOLUTION_LOW", MediaDetail.HIGH: "MEDIA_RESOLUTION_HIGH"}
 
@@ -150,8 +149,4 @@ def _result(part: ToolResultPart) -> Raw | Fields:
     if part.is_error:
         return {"error": text}
     data = text.encode("utf-8", "replace")
-    try:
-        _OBJECT.decode(data)
-    except (ValueError, RecursionError):
-        return {"result": text}
-    return Raw(data)
+    return Raw(data) if is_object(data) else {"result": text}

@@ -6,15 +6,13 @@ from typing import Final
 
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc.datasets.formats import WITHOUT_REASONING_FIELD
+from llmproxy_grpc.datasets.redaction import CLASSES
 from llmproxy_grpc.errors import FieldViolation
 from llmproxy_grpc.server.validation import bounds
 from llmproxy_grpc.server.validation.export_filter import check_filter
 from llmproxy_grpc.server.validation.findings import Findings
 from llmproxy_grpc.server.validation.rules import check_number, check_word
 
-REDACTION_CLASSES: Final = frozenset(
-    ["EMAIL", "PHONE", "CARD", "IBAN", "IP_ADDRESS", "CPF", "CNPJ", "US_SSN", "JWT", "API_KEY", "URL_CREDENTIALS"]
-)
 _WITHOUT_REASONING_FIELD: Final = frozenset(map(int, WITHOUT_REASONING_FIELD))
 _LARGEST: Final = 2**62
 _PAIRED: Final = frozenset({pb.EXPORT_FORMAT_OPENAI_PREFERENCE, pb.EXPORT_FORMAT_TRL_PREFERENCE})
@@ -143,10 +141,10 @@ def _check_fit(found: Findings, asked: pb.ExportOutput) -> None:
 def _check_redaction(found: Findings, asked: pb.Redaction) -> None:
     if asked.mode not in pb.RedactionMode.values():
         found.add("output.redaction.mode", "must be one that this version knows")
-    for index, name in enumerate(asked.classes[: len(REDACTION_CLASSES) + 1]):
-        if name not in REDACTION_CLASSES:
-            found.add(f"output.redaction.classes[{index}]", f"must be one of {', '.join(sorted(REDACTION_CLASSES))}")
-    if len(asked.classes) > len(REDACTION_CLASSES):
+    for index, name in enumerate(asked.classes[: len(CLASSES) + 1]):
+        if name not in CLASSES:
+            found.add(f"output.redaction.classes[{index}]", f"must be one of {', '.join(sorted(CLASSES))}")
+    if len(asked.classes) > len(CLASSES):
         found.add("output.redaction.classes", "must name each class once")
     if asked.classes and not asked.mode:
         found.add("output.redaction.mode", "is required where classes are named")

@@ -26,7 +26,8 @@ from llmproxy_grpc.messages import (
     Usage,
     UsageSource,
 )
-from llmproxy_grpc.routing.usage import FRAME, estimate, estimate_embed, prompt_tokens, size_of, sum_of
+from llmproxy_grpc.messages.sizes import size_of
+from llmproxy_grpc.routing.usage import FRAME, estimate, estimate_embed, prompt_tokens, sum_of
 
 PICTURE = MediaPart(kind=MediaKind.IMAGE, data=b"x" * 1000)
 
