@@ -6,7 +6,7 @@ Times ending in `_at` are readings of the monotonic clock, in seconds.
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from datetime import datetime
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Final, Self
 
 from msgspec import Struct, field
@@ -24,12 +24,22 @@ class Criticality(IntEnum):
     CRITICAL_PLUS = 3
 
 
+class Scope(StrEnum):
+    """What a caller may do beyond calling models."""
+
+    EXPORT = "export"
+    HEALTH = "health"
+    """See how the providers are."""
+    ADMIN = "admin"
+    """Have the providers probed."""
+
+
 class Caller(Struct, frozen=True):
     """Who calls, and whose data it is."""
 
     tenant: str = "default"
     key_id: str = ""
-    scopes: frozenset[str] = frozenset({"chat", "export", "health", "admin"})
+    scopes: frozenset[Scope] = frozenset(Scope)
     criticality: Criticality = Criticality.CRITICAL
 
 

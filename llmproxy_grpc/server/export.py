@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
+from llmproxy_grpc.calls import Scope
 from llmproxy_grpc.errors import PermissionDenied, ProxyOverloaded
 from llmproxy_grpc.export.export import Export
 from llmproxy_grpc.export.job import Job
@@ -31,7 +32,6 @@ MOST_AT_ONCE: Final = 2
 """Exports that one process serves at a time: each costs a thread, and chats are to feel little of it."""
 RETRY_AFTER: Final = 5.0
 """Seconds that a refused caller is asked to wait."""
-SCOPE: Final = "export"
 AWAY: Final = "The records cannot be read now."
 
 
@@ -80,7 +80,7 @@ class ExportServicer:
     async def export(self, request: pb.ExportRequest, rpc: Rpc) -> None:
         """Answers one request."""
         call = rpc.call
-        if SCOPE not in call.caller.scopes:
+        if Scope.EXPORT not in call.caller.scopes:
             raise PermissionDenied("The caller may not export.")
         wrong = validate_export(request)
         if wrong:

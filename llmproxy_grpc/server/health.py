@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from llmproxy_grpc import __version__
 from llmproxy_grpc._gen.v1 import health_pb2
-from llmproxy_grpc.errors import FieldViolation
+from llmproxy_grpc.calls import Scope
+from llmproxy_grpc.errors import FieldViolation, PermissionDenied
 from llmproxy_grpc.health.switchboard import Setting, Switch
 from llmproxy_grpc.health.tracker import ProviderState
 from llmproxy_grpc.routing.breaker import State
@@ -74,9 +75,13 @@ class HealthServicer:
         self._load = load
         self._keeps = keeps
 
-    async def health(self, request: health_pb2.HealthRequest, _rpc: Rpc) -> health_pb2.HealthResponse:
-        """How everything is, or the named providers."""
-        providers = self._providers()
+    async def health(self, request: health_pb2.HealthRequest, rpc: Rpc) -> health_pb2.HealthResponse:
+        """How everything is, or the named providers; to callers without the scope whether it is well, and no more."""
+        providers, scopes = self._providers(), rpc.call.caller.scopes
+        if request.probe and Scope.ADMIN not in scopes:
+            raise PermissionDenied("The caller may not have providers probed.")
+        if Scope.HEALTH not in scopes:
+            return self._outline(providers)
         wrong = (index for index, name in enumerate(request.providers) if name not in providers)
         unknown = [
             FieldViolation(f"providers[{index}]", "No such provider.") for index in islice(wrong, MOST_VIOLATIONS)
@@ -87,7 +92,7 @@ class HealthServicer:
         if request.probe:
             await self._probe(names)
         states = {name: self._state(name) for name in names}
-        response = health_pb2.HealthResponse(status=self._status(providers), version=__version__)
+        response = self._outline(providers)
         fill_time(response.start_time, self._started)
         response.providers.extend(
             _provider(name, providers[name], state, self._setting(name).state) for name, state in states.items()
@@ -98,6 +103,10 @@ class HealthServicer:
         response.load.admission_limit = load.admission_limit
         fill_duration(response.load.loop_lag, load.loop_lag)
         return response
+
+    def _outline(self, providers: Iterable[str]) -> health_pb2.HealthResponse:
+        """What anybody may know."""
+        return health_pb2.HealthResponse(status=self._status(providers), version=__version__)
 
     def _status(self, providers: Iterable[str]) -> health_pb2.ServingStatus.ValueType:
         phase = self._readiness.phase

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
-from llmproxy_grpc.calls import Caller
+from llmproxy_grpc.calls import Caller, Scope
 from llmproxy_grpc.export import scan
 from llmproxy_grpc.export.reading import read_bodies
 from llmproxy_grpc.export.thread import ExportThread
@@ -185,7 +185,7 @@ async def test_plans_of_others_are_not_there(server, three):
 
 
 async def test_whoever_lacks_the_scope_gets_nothing(server, three):
-    server.caller = Caller(tenant="a", scopes=frozenset({"chat", "admin"}))
+    server.caller = Caller(tenant="a", scopes=frozenset(Scope) - {Scope.EXPORT})
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await server.all()
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED

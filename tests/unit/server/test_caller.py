@@ -30,7 +30,7 @@ async def seen_behind(metadata=()):
 async def test_without_authentication_every_call_is_the_default_tenants_with_every_scope():
     found = await seen_behind()
     assert (found.tenant, found.key_id) == ("default", "")
-    assert found.scopes == {"chat", "export", "health", "admin"}
+    assert found.scopes == {"export", "health", "admin"}
 
 
 async def test_nothing_that_a_caller_sends_makes_it_somebody_else():

@@ -4,11 +4,13 @@ import pytest
 
 from llmproxy_grpc import __version__
 from llmproxy_grpc._gen.v1 import error_pb2, health_pb2
-from llmproxy_grpc.errors import CredentialsRejected, InvalidRequest, UpstreamServerError
+from llmproxy_grpc.calls import Call, Caller, Scope
+from llmproxy_grpc.errors import CredentialsRejected, InvalidRequest, PermissionDenied, UpstreamServerError
 from llmproxy_grpc.health.switchboard import Switch, Switchboard
 from llmproxy_grpc.health.tracker import ProviderState
 from llmproxy_grpc.server.health import HealthServicer, Load, ProviderInfo
 from llmproxy_grpc.server.readiness import Phase, Readiness
+from llmproxy_grpc.server.rpc import Method, Rpc
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UNKNOWN = ProviderState(True, None, None, None, None, 0.0, None, None, 0)
@@ -34,6 +36,7 @@ class Proxy:
         self.switchboard = Switchboard()
         self.probed = []
         self.load = Load(0, 0, 0, 0.0)
+        self.caller = Caller()
         self.servicer = HealthServicer(
             readiness=self.readiness,
             overloaded=lambda: self.overloaded,
@@ -50,7 +53,9 @@ class Proxy:
         self.states.update(dict.fromkeys(names, DOWN))
 
     async def health(self, *providers, probe=False):
-        return await self.servicer.health(health_pb2.HealthRequest(providers=providers, probe=probe), None)
+        call = Call("id", "Health", "request", self.caller, NOON, 0.0, 1.0)
+        rpc = Rpc(Method("Health", health_pb2.HealthRequest), None, b"", call, {})
+        return await self.servicer.health(health_pb2.HealthRequest(providers=providers, probe=probe), rpc)
 
     async def status(self):
         return health_pb2.ServingStatus.Name((await self.health()).status).removeprefix("SERVING_STATUS_")
@@ -170,7 +175,24 @@ async def test_every_unknown_provider_is_named_and_nobody_is_probed():
     assert proxy.probed == []
 
 
+async def test_without_the_scope_one_sees_status_and_version_and_learns_of_no_provider():
+    proxy = Proxy(a=DOWN)
+    proxy.caller = Caller(scopes=frozenset(Scope) - {Scope.HEALTH})
+    for names in ((), ("a",), ("x",)):
+        health = await proxy.health(*names)
+        assert [field.name for field, _ in health.ListFields()] == ["status", "version"]
+        assert health.status == health_pb2.SERVING_STATUS_DEGRADED
+
+
 # Probes.
+
+
+async def test_without_the_scope_nobody_is_probed():
+    proxy = Proxy(a=UNKNOWN)
+    proxy.caller = Caller(scopes=frozenset(Scope) - {Scope.ADMIN})
+    with pytest.raises(PermissionDenied):
+        await proxy.health(probe=True)
+    assert proxy.probed == []
 
 
 async def test_nobody_is_probed_unless_asked():
