@@ -83,10 +83,6 @@ class Switchboard:
         for listener in self._listeners:
             listener(switching)
 
-    def switched(self) -> tuple[Switching, ...]:
-        """All that operators have switched and that still holds: what a process that begins later has to catch up."""
-        return tuple(self._switched.values())
-
     def listen(self, listener: Listener) -> None:
         """Has `listener(switching)` called after each; it must return at once and not raise."""
         self._listeners.append(listener)

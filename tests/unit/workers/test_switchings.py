@@ -30,7 +30,7 @@ def test_what_is_switched_in_one_worker_is_switched_in_all():
     other = board()
     switched(board(), OFF, other)
     assert not other.admits("a")
-    assert other.switched() == (OFF,)
+    assert other.setting("a").switching == OFF
 
 
 def test_a_worker_that_starts_later_catches_up():
