@@ -6,7 +6,7 @@ from typing import Any
 from llmproxy_grpc.messages import ReasoningDelta, RefusalDelta, TextDelta
 from llmproxy_grpc.providers.batch import Batch
 from llmproxy_grpc.providers.candidate import CandidateWriter
-from llmproxy_grpc.providers.chat_completions.content import citations, pieces, thinking
+from llmproxy_grpc.providers.chat_completions.content import citations, pieces, references, thinking
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.finish import finish
 from llmproxy_grpc.providers.chat_completions.reasoning_details import ReasoningDetails
@@ -89,6 +89,7 @@ class CandidateDecoder:
                     self._think(text)
                 else:
                     self._writer.say(TextDelta, text)
+            self._writer.annotate(citations=references(content))
         if delta.refusal:
             self._refused = True
             self._writer.say(RefusalDelta, delta.refusal)

@@ -6,6 +6,7 @@ from typing import Any
 from llmproxy_grpc.messages import Citation
 from llmproxy_grpc.providers.chat_completions.shapes import Content
 from llmproxy_grpc.providers.counts import clipped
+from llmproxy_grpc.providers.jsonio import joined
 
 
 def thinking(content: Content[Any]) -> str:
@@ -38,6 +39,13 @@ def pieces(content: Iterable[Any]) -> Iterator[tuple[bool, str]]:
                     break
         else:
             lists.pop()
+
+
+def references(content: Iterable[Any]) -> tuple[Citation, ...]:
+    """The sources that content in a list refers to, by the ids that the caller's own tools gave them: Mistral's."""
+    lists = (piece.get("reference_ids") for piece in content if isinstance(piece, dict))
+    ids = (each for listed in lists if isinstance(listed, list) for each in listed)
+    return tuple(Citation(uri=joined(str(each))) for each in ids if isinstance(each, str | int))
 
 
 def citations(annotations: Any) -> tuple[Citation, ...]:

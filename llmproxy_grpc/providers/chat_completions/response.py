@@ -19,7 +19,7 @@ from llmproxy_grpc.messages import (
     TextPart,
     Usage,
 )
-from llmproxy_grpc.providers.chat_completions.content import citations, pieces, thinking
+from llmproxy_grpc.providers.chat_completions.content import citations, pieces, references, thinking
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.finish import finish
 from llmproxy_grpc.providers.chat_completions.reasoning_details import details_token
@@ -96,7 +96,7 @@ class ResponseReader:
             if content or sources:
                 parts.append(TextPart(text=joined(content), citations=sources))
         elif content:
-            parts += self._mixed_parts(content, sources)
+            parts += self._mixed_parts(content, (*references(content), *sources))
         if message.audio is not None:
             parts += self._sound(message.audio)
         if message.refusal:
@@ -127,9 +127,12 @@ class ResponseReader:
                 runs[-1] = (is_thinking, runs[-1][1] + text)
             else:
                 runs.append((is_thinking, text))
+        last = max((place for place, (is_thinking, _) in enumerate(runs) if not is_thinking), default=-1)
         return [
-            ReasoningPart(text=joined(text)) if is_thinking else TextPart(text=joined(text), citations=sources)
-            for is_thinking, text in runs
+            ReasoningPart(text=joined(text))
+            if is_thinking
+            else TextPart(text=joined(text), citations=sources if place == last else ())
+            for place, (is_thinking, text) in enumerate(runs)
         ]
 
 

@@ -101,8 +101,9 @@ def test_content_may_be_a_list():
         7,
         {"type": "text", "text": None},
     ]
-    assert parts({"content": content}) == (ReasoningPart(text="hm"), TextPart(text="ab"))
-    assert parts({"content": content}, show_thinking=False) == (TextPart(text="ab"),)
+    said = TextPart(text="ab", citations=(Citation(uri="1"),))
+    assert parts({"content": content}) == (ReasoningPart(text="hm"), said)
+    assert parts({"content": content}, show_thinking=False) == (said,)
     assert parts({"content": []}) == ()
 
 
