@@ -29,7 +29,7 @@ REQUEST = ask(
     messages=(Message(Role.DEVELOPER, (TextPart(text="Be brief."),)), Message(Role.USER, (TextPart(text="Hello?"),))),
     tools=(FunctionTool("weather", "tells", '{"type": "object", "properties": {}}'),),
     tool_choice=ToolChoice(ToolMode.REQUIRED, parallel_tool_calls=False),
-    generation=GenerationConfig(max_output_tokens=5, seed=1, stop_sequences=("END",)),
+    generation=GenerationConfig(max_output_tokens=5, seed=1, stop_sequences=("END",), top_k=3, top_logprobs=2),
     end_user_id="u1",
 )
 
@@ -102,6 +102,9 @@ async def test_the_library_writes_the_same_request(client, upstream, http):
         max_tokens=5,
         random_seed=1,
         stop=["END"],
+        top_k=3,
+        logprobs=True,
+        top_logprobs=2,
     )
     ours, theirs = (request.json() for request in upstream.requests)
     theirs.pop("stream", None)
