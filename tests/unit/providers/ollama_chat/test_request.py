@@ -88,7 +88,15 @@ def test_results_stand_in_the_order_of_their_calls_as_they_go_by_name():
 
 def test_settings_are_options():
     config = GenerationConfig(
-        max_output_tokens=7, temperature=0.0, top_p=0.5, top_k=3, seed=1, stop_sequences=("END",), top_logprobs=2
+        max_output_tokens=7,
+        temperature=0.0,
+        top_p=0.5,
+        top_k=3,
+        seed=1,
+        presence_penalty=0.25,
+        frequency_penalty=0.75,
+        stop_sequences=("END",),
+        top_logprobs=2,
     )
     sent = body(ask(generation=config, provider_options={"ollama": {"keep_alive": "5m", "stream": True}}))
     assert sent["options"] == {
@@ -97,6 +105,8 @@ def test_settings_are_options():
         "top_p": 0.5,
         "top_k": 3,
         "seed": 1,
+        "presence_penalty": 0.25,
+        "frequency_penalty": 0.75,
         "stop": ["END"],
     }
     assert (sent["logprobs"], sent["top_logprobs"], sent["keep_alive"], sent["stream"]) == (True, 2, "5m", False)
