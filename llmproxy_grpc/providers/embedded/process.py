@@ -15,6 +15,7 @@ import structlog
 
 from llmproxy_grpc.errors import UpstreamUnreachable
 from llmproxy_grpc.providers.embedded.backoff import Backoff
+from llmproxy_grpc.providers.shortage import is_ours, shortage
 
 READY = b"ready\n"
 _HANDED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_", "DYLD_", "PYTHON", "OMP_", "GGML_", "CUDA_", "COVERAGE_")
@@ -53,6 +54,8 @@ class ModelProcess:
         self._attending: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[bool] | None = None
         self._closed = False
+        self._has_room = True
+        """Whether the last start did not fail for want of something of the proxy's own, such as files."""
         self._log = structlog.get_logger(__name__)
 
     @property
@@ -76,6 +79,7 @@ class ModelProcess:
 
         Raises:
             UpstreamUnreachable: It does not come up, died too often of late, or is closed.
+            ProxyOverloaded: The proxy has no file or memory left for it.
         """
         if self._process is not None:
             return
@@ -85,6 +89,8 @@ class ModelProcess:
         # Unlike awaiting the task, this leaves it to the others when one caller goes.
         done, _ = await asyncio.wait((self._starting,))
         if not any(not task.cancelled() and task.result() for task in done):
+            if not self._has_room:
+                raise shortage()
             raise UpstreamUnreachable("The embedded model did not start.", retry_after=self._backoff.wait)
 
     async def gone(self, *, within: float) -> bool:
@@ -105,11 +111,14 @@ class ModelProcess:
 
     async def _start(self) -> bool:
         self._backoff.started()
+        self._has_room = True
         try:
             return await self._spawn()
         except OSError as error:
             self._log.warning("embedded_model_not_started", error=str(error))
-            self._backoff.ended()
+            self._has_room = not is_ours(error)
+            if self._has_room:
+                self._backoff.ended()
             return False
         finally:
             self._starting = None

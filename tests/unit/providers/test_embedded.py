@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy_grpc.errors import UpstreamUnreachable
+from llmproxy_grpc.errors import ProxyOverloaded, UpstreamUnreachable
 from llmproxy_grpc.providers.embedded.backoff import LONGEST_WAIT, YOUNG, Backoff
 from llmproxy_grpc.providers.embedded.fetch import INSTALL, REQUIREMENT, pull_model, run_python
 from llmproxy_grpc.providers.embedded.model import find_model, has_module
 from llmproxy_grpc.providers.embedded.process import ModelProcess, without_secrets
+from tests.fakes.files import no_files
 
 COUNT = "import pathlib, sys; count = pathlib.Path(sys.argv[1]); count.write_text(count.read_text() + '.')\n"
 SERVE = COUNT + "print('ready', flush=True); sys.stdin.read()"
@@ -154,6 +155,15 @@ async def test_a_program_that_does_not_exist_is_a_failed_start(bench):
     with pytest.raises(UpstreamUnreachable):
         await process.ready()
     await process.aclose()
+
+
+async def test_a_start_for_which_the_proxy_has_no_file_is_no_failure_of_the_model(bench):
+    process = bench(SERVE)
+    for _ in range(4):  # of a process that dies young the third start has to wait
+        with no_files(), pytest.raises(ProxyOverloaded):
+            await process.ready()
+    await process.ready()
+    assert bench.starts == 1
 
 
 async def test_a_folder_that_cannot_be_made_is_a_failed_start(bench):
