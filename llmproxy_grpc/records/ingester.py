@@ -45,7 +45,6 @@ class Doubt(Struct, frozen=True):
 
     progress: Mapping[str, int]
     records: int
-    feedback: int
     lost: Sequence[Loss]
 
 
@@ -86,7 +85,7 @@ class Ingester:
     def settle(self, doubt: Doubt) -> None:
         """Counts a batch that failed before, if the store has it: then it does not come again."""
         if all(self._progress.get(name) == end for name, end in doubt.progress.items()):
-            self._tally.store(doubt.records, doubt.feedback)
+            self._tally.store(doubt.records)
             self._drop(doubt.lost)
 
     def move(self) -> int:
@@ -181,7 +180,7 @@ class Ingester:
         rest = Batch(
             opened=list(haul.opened.values()), closed=haul.closed, progress=haul.progress, forget=sorted(self._forget)
         )
-        self.doubt = Doubt(haul.progress, len(haul.entries), len(haul.feedback), haul.lost)
+        self.doubt = Doubt(haul.progress, len(haul.entries), haul.lost)
         whole = replace(rest, entries=entries, feedback=[judged for judged, _ in haul.feedback])
         try:
             self._count(self._writer.write(whole))
@@ -220,5 +219,5 @@ class Ingester:
             self._tally.drop(loss)
 
     def _count(self, written: Written) -> None:
-        self._tally.store(written.records, written.feedback)
+        self._tally.store(written.records)
         self._tally.drop(Loss.ERASED, written.erased)

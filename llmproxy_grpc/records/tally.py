@@ -9,6 +9,10 @@ from typing import Final
 ACCEPTED: Final = "accepted"
 STORED: Final = "stored"
 DROPPED: Final = "dropped"
+BARE: Final = "bare"
+"""Of the accepted: the content was left out for want of room."""
+UNCONFIRMED: Final = "unconfirmed"
+"""Of the accepted: the answer did not wait any longer for its record to be written."""
 
 
 class Loss(Enum):
@@ -46,11 +50,7 @@ class Tally:
         self.stored = 0
         self.dropped: Counter[Loss] = Counter()
         self.bare = 0
-        """Records whose content was left out for want of room."""
-        self.late = 0
-        """Answers that did not wait any longer for their record to be written."""
-        self.feedback = 0
-        """Judgements stored."""
+        self.unconfirmed = 0
         self._tell: Tell = _nobody
 
     def watch(self, tell: Tell) -> None:
@@ -64,12 +64,13 @@ class Tally:
     def states(self) -> dict[str, int]:
         """How many records of each state there are."""
         with self._lock:
-            return {ACCEPTED: self.accepted, STORED: self.stored, DROPPED: self.dropped.total()}
-
-    def losses(self) -> dict[str, int]:
-        """How many records were dropped, by reason."""
-        with self._lock:
-            return {loss.value: count for loss, count in self.dropped.items()}
+            return {
+                ACCEPTED: self.accepted,
+                STORED: self.stored,
+                DROPPED: self.dropped.total(),
+                BARE: self.bare,
+                UNCONFIRMED: self.unconfirmed,
+            }
 
     def accept(self, count: int = 1) -> None:
         """A call has ended that is to be kept."""
@@ -77,11 +78,10 @@ class Tally:
             self.accepted += count
             self._tell(ACCEPTED, "", count)
 
-    def store(self, records: int, feedback: int = 0) -> None:
-        """Records and judgements are in the store."""
+    def store(self, records: int) -> None:
+        """Records are in the store."""
         with self._lock:
             self.stored += records
-            self.feedback += feedback
             self._tell(STORED, "", records)
 
     def drop(self, loss: Loss, count: int = 1) -> None:
@@ -95,8 +95,10 @@ class Tally:
         """Records are kept without their content."""
         with self._lock:
             self.bare += count
+            self._tell(BARE, "", count)
 
     def hurry(self) -> None:
         """An answer left before its record was written."""
         with self._lock:
-            self.late += 1
+            self.unconfirmed += 1
+            self._tell(UNCONFIRMED, "", 1)

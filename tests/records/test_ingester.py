@@ -268,7 +268,9 @@ def test_rows_that_the_store_refuses_are_found_by_halving_and_stop_nobody(bench,
     assert len(bench.ids()) == 97
     assert bench.dropped() == {Loss.REFUSED: 3}
     assert {file.name for file in bench.quarantined.iterdir()} == {f"{each.hex()}.bin" for each in bad}
-    assert bench.tally.feedback == 1
+    reader = bench.store.reader()
+    assert len(reader.feedback("default", [judged.record_id], 10)[judged.record_id]) == 1
+    reader.close()
 
 
 def test_calls_whose_worker_died_are_stored_as_interrupted(bench):

@@ -77,7 +77,7 @@ async def test_a_spool_that_is_stuck_holds_an_answer_up_for_a_moment_only(spool)
     began = time.monotonic()
     assert not any(await asyncio.gather(*[one_call(recorder) for _ in range(4)]))
     assert time.monotonic() - began < 10 * PATIENCE["spool"]
-    assert spool.tally.late == 4
+    assert spool.tally.unconfirmed == 4
     assert spool.tally.accepted == 4
 
 
@@ -85,7 +85,7 @@ async def test_nobody_waits_if_nothing_is_promised(spool):
     spool.stuck = True
     recorder = recording(spool, "async")
     assert not await one_call(recorder)
-    assert spool.tally.late == 0
+    assert spool.tally.unconfirmed == 0
     await asyncio.sleep(0.01)
     assert [type(said) for said in spool.said] == [Began, Ended]
 

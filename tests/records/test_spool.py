@@ -332,13 +332,16 @@ def test_what_does_not_fit_into_memory_loses_content_first_and_is_counted(tmp_pa
 @pytest.mark.parametrize(("space", "kept", "bare_"), [(Room.ENOUGH, 1, 0), (Room.TIGHT, 1, 1), (Room.NONE, 0, 0)])
 def test_a_spool_that_grows_too_large_keeps_less(tmp_path, monkeypatch, space, kept, bare_):
     monkeypatch.setattr(keeper, "room", lambda used, allowed: space)
+    told: list[tuple[str, int]] = []
     with Spooling(tmp_path / "spool") as spool:
+        spool.tally.watch(lambda state, _reason, count: told.append((state, count)))
         spool.writer._keeper._allowed = 1
         assert spool.writer.sound is (space is Room.ENOUGH)
         spool.put(an_end())
         assert spool.told.wait()[0][1] is bool(kept)
         assert len(spool.said()) == kept
-    assert spool.tally.bare == bare_
+    assert spool.tally.states()["bare"] == bare_
+    assert told.count(("bare", 1)) == bare_
     assert spool.tally.dropped.total() == 1 - kept
 
 

@@ -221,7 +221,7 @@ async def test_an_answer_that_leaves_before_its_record_is_safe_says_so(serve, tm
         trailers = dict(await call.trailing_metadata())
         assert trailers["llmproxy-record-state"] == "unconfirmed"
         assert "llmproxy-usage-bin" in trailers
-        assert server.app._keeping.tally.late == 1
+        assert server.app._keeping.tally.unconfirmed == 1
 
 
 async def test_a_disk_that_is_stalled_holds_an_answer_up_by_a_moment_alone(serve, tmp_path, monkeypatch):
@@ -237,7 +237,7 @@ async def test_a_disk_that_is_stalled_holds_an_answer_up_by_a_moment_alone(serve
             patch.setattr("llmproxy_grpc.records.spool.segment_file.os.write", stalled)
             _, slowest = await asked(server, 5)
         assert slowest < 0.4
-        assert server.app._keeping.tally.late >= 3
+        assert server.app._keeping.tally.unconfirmed >= 3
         await Kept(tmp_path / "records").wait(6)
 
 
