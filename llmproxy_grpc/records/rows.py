@@ -23,7 +23,7 @@ _Kept = TypeVar("_Kept")
 
 def new_entries(
     entries: Sequence[Entry], known: Container[bytes], erased: Mapping[bytes, str]
-) -> tuple[list[Entry], int, int]:
+) -> tuple[list[Entry], int]:
     """Tells the records that are to be stored from those that are not.
 
     Args:
@@ -32,16 +32,16 @@ def new_entries(
         erased: The tenant of each id that has a tombstone, EVERY_TENANT for all.
 
     Returns:
-        Those to store, each once; how many are there already, and how many had been erased.
+        Those to store, each once, and how many had been erased.
     """
     return _new([(entry.record.id, (entry.record.id, entry.record.tenant), entry) for entry in entries], known, erased)
 
 
 def new_feedback(
     judgements: Sequence[Feedback], known: Container[bytes], erased: Mapping[bytes, str]
-) -> tuple[list[Feedback], int, int]:
-    """The same of judgements; they are erased with their records."""
-    return _new([(each.id, (each.record_id, each.tenant), each) for each in judgements], known, erased)
+) -> list[Feedback]:
+    """Those of judgements to store; they are erased with their records."""
+    return _new([(each.id, (each.record_id, each.tenant), each) for each in judgements], known, erased)[0]
 
 
 def figures(entries: Sequence[Entry], first: int, now: int) -> Iterator[list[object]]:
@@ -143,7 +143,7 @@ def feedback_of(rows: Iterable[Sequence[object]]) -> dict[bytes, list[Feedback]]
 
 def _new(
     rows: Sequence[tuple[bytes, tuple[bytes, str], _Kept]], known: Container[bytes], erased: Mapping[bytes, str]
-) -> tuple[list[_Kept], int, int]:
+) -> tuple[list[_Kept], int]:
     """Rows of an id, the id and tenant that erasure goes by, and what is kept."""
     fresh: dict[bytes, _Kept] = {}
     void = 0
@@ -152,4 +152,4 @@ def _new(
             void += 1
         elif own not in known:
             fresh.setdefault(own, kept)
-    return list(fresh.values()), len(rows) - len(fresh) - void, void
+    return list(fresh.values()), void

@@ -60,13 +60,11 @@ class Batch(Struct, frozen=True, kw_only=True):
 
 
 class Written(Struct, frozen=True):
-    """What became of a batch: rows stored, rows that were there before, records erased before, judgements of them."""
+    """What became of a batch: what was stored of it, and how many records had been erased before."""
 
     records: int = 0
     feedback: int = 0
-    repeated: int = 0
     erased: int = 0
-    void: int = 0
 
 
 class Condition(Struct, frozen=True):

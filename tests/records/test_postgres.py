@@ -162,7 +162,7 @@ def test_what_has_expired_as_a_whole_is_dropped(postgres, postgres_store):
     assert _tables(postgres, postgres_store.schema, "record_%") == ["record_2", "record_3", "record_key"]
     assert (reader.statistics().bodies, reader.statistics().feedback) == (10, 10)
     again = writer.write(Batch(entries=[entries[0]]))
-    assert (again.records, again.repeated) == (1, 0)  # it is forgotten, as in every store
+    assert again.records == 1  # it is forgotten, as in every store
     reader.close()
     writer.close()
 
@@ -282,7 +282,7 @@ def test_what_was_committed_outlives_a_killed_server_and_the_connections_come_ba
         reader.watermarks("default")
     own_server.start()
     assert writer.progress() == {"s": 7}
-    assert writer.write(Batch(entries=[entry, an_entry()])).repeated == 1
+    assert writer.write(Batch(entries=[entry, an_entry()])).records == 1
     assert reader.bodies("default", [1])[1].request == b"r" * 5000
     assert [record.seq for record in reader.page(EVERYTHING)] == [1, 2]
     reader.close()

@@ -73,10 +73,10 @@ class PostgresWriter:
             async with session.transaction():
                 # First, and always in this order: hosts wait for each other here and nowhere else.
                 await session.execute(LOCK)
-                records, repeated, erased = await self._entries(session, batch.entries)
-                feedback, again, void = await self._feedback(session, batch.feedback)
+                records, erased = await self._entries(session, batch.entries)
+                feedback = await self._feedback(session, batch.feedback)
                 await self._calls(session, batch)
-            return Written(records, feedback, repeated + again, erased, void)
+            return Written(records, feedback, erased)
 
         return self._connection.run(work)
 
@@ -117,15 +117,15 @@ class PostgresWriter:
         """Closes the session."""
         self._connection.close()
 
-    async def _entries(self, session: Session, entries: Sequence[Entry]) -> tuple[int, int, int]:
-        """Stores what is new; tells how many were stored, were there already, and had been erased."""
+    async def _entries(self, session: Session, entries: Sequence[Entry]) -> tuple[int, int]:
+        """Stores what is new; tells how many were stored, and how many had been erased."""
         ids = [entry.record.id for entry in entries]
         known = await _known(session, "SELECT id FROM record_key WHERE id = ANY($1)", ids)
         erased = await _erased(session, ids)
-        fresh, repeated, void = new_entries(entries, known, erased)
+        fresh, void = new_entries(entries, known, erased)
         if fresh:
             await self._insert(session, fresh)
-        return len(fresh), repeated, void
+        return len(fresh), void
 
     async def _insert(self, session: Session, entries: Sequence[Entry]) -> None:
         first, now = await _take(session, "seq", len(entries)) + 1, self._clock_us()
@@ -145,15 +145,15 @@ class PostgresWriter:
                 for statement in partition_statements(number, self._rows):
                     await session.execute(statement)
 
-    async def _feedback(self, session: Session, given: Sequence[Feedback]) -> tuple[int, int, int]:
+    async def _feedback(self, session: Session, given: Sequence[Feedback]) -> int:
         known = await _known(session, "SELECT id FROM feedback WHERE id = ANY($1)", [each.id for each in given])
         erased = await _erased(session, [each.record_id for each in given])
-        fresh, repeated, void = new_feedback(given, known, erased)
+        fresh = new_feedback(given, known, erased)
         if fresh:
             first = await _take(session, "fseq", len(fresh)) + 1
             await _copy(session, "feedback", judgements(fresh, first))
             await _reached(session, "fseq", last_positions((each.tenant for each in fresh), first))
-        return len(fresh), repeated, void
+        return len(fresh)
 
     async def _calls(self, session: Session, batch: Batch) -> None:
         """Open calls and segments; what comes twice in a batch counts as it came last."""

@@ -46,13 +46,13 @@ class SqliteWriter:
     def write(self, batch: Batch) -> Written:
         """Commits a batch, all of it or nothing."""
         with faults_told(), transaction(self._connection):
-            records, repeated, erased = self._entries(batch.entries)
-            feedback, again, void = self._feedback(batch.feedback)
+            records, erased = self._entries(batch.entries)
+            feedback = self._feedback(batch.feedback)
             self._calls(batch)
             self._connection.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?)", batch.progress.items())
             self._connection.executemany("DELETE FROM segment WHERE name = ?", [(name,) for name in batch.forget])
         self.check()  # behind the commit, for nobody will ever read what went into a file that is gone
-        return Written(records, feedback, repeated + again, erased, void)
+        return Written(records, feedback, erased)
 
     def progress(self) -> dict[str, int]:
         """By segment, up to which byte it has been committed."""
@@ -106,14 +106,14 @@ class SqliteWriter:
         """Closes the connection."""
         self._connection.close()
 
-    def _entries(self, entries: Sequence[Entry]) -> tuple[int, int, int]:
-        """Stores what is new; tells how many were stored, were there already, and had been erased."""
+    def _entries(self, entries: Sequence[Entry]) -> tuple[int, int]:
+        """Stores what is new; tells how many were stored, and how many had been erased."""
         known = self._known("record", [entry.record.id for entry in entries])
         erased = self._erased([entry.record.id for entry in entries])
-        fresh, repeated, void = new_entries(entries, known, erased)
+        fresh, void = new_entries(entries, known, erased)
         if fresh:
             self._insert(fresh)
-        return len(fresh), repeated, void
+        return len(fresh), void
 
     def _insert(self, entries: Sequence[Entry]) -> None:
         first = self._take("seq", len(entries)) + 1
@@ -126,16 +126,16 @@ class SqliteWriter:
         execute("INSERT INTO line VALUES (?, ?, ?, ?)", [(seq, *rest) for seq, _, *rest in lines])
         self._reached("seq", last_positions((entry.record.tenant for entry in entries), first))
 
-    def _feedback(self, given: Sequence[Feedback]) -> tuple[int, int, int]:
+    def _feedback(self, given: Sequence[Feedback]) -> int:
         known = self._known("feedback", [each.id for each in given])
         erased = self._erased([each.record_id for each in given])
-        fresh, repeated, void = new_feedback(given, known, erased)
+        fresh = new_feedback(given, known, erased)
         first = self._take("fseq", len(fresh)) + 1
         self._connection.executemany(
             "INSERT INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", judgements(fresh, first)
         )
         self._reached("fseq", last_positions((each.tenant for each in fresh), first))
-        return len(fresh), repeated, void
+        return len(fresh)
 
     def _calls(self, batch: Batch) -> None:
         opened = [msgspec.structs.astuple(call) for call in batch.opened]
