@@ -184,7 +184,7 @@ async def test_the_deadline_ends_both(serve):
         await warmed(server)
         for provider in providers.values():
             provider.streams.append([[UpstreamStart("u")], never])
-        assert (await failure(server.stub.Stream(stream_request(), timeout=1.5))).reason == "DEADLINE_EXCEEDED"
+        assert (await failure(server.stub.Stream(stream_request(), timeout=4))).reason == "DEADLINE_EXCEEDED"
         await until(lambda: [provider.cancelled for provider in providers.values()] == [1, 1], within=SOON)
 
 

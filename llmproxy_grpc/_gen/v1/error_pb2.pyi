@@ -66,7 +66,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UPSTREAM_STREAM_BROKEN: _ErrorReason.ValueType  # 18
     """UNAVAILABLE: the provider broke off after output had been delivered."""
     ERROR_REASON_NO_PROVIDER_AVAILABLE: _ErrorReason.ValueType  # 19
-    """UNAVAILABLE: every circuit is open."""
+    """UNAVAILABLE: no target may be called now: circuits are open, or operators have taken the providers out of service."""
     ERROR_REASON_PROXY_OVERLOADED: _ErrorReason.ValueType  # 20
     """UNAVAILABLE: the proxy sheds load."""
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 21
@@ -144,7 +144,7 @@ ERROR_REASON_UPSTREAM_PROTOCOL_ERROR: ErrorReason.ValueType  # 17
 ERROR_REASON_UPSTREAM_STREAM_BROKEN: ErrorReason.ValueType  # 18
 """UNAVAILABLE: the provider broke off after output had been delivered."""
 ERROR_REASON_NO_PROVIDER_AVAILABLE: ErrorReason.ValueType  # 19
-"""UNAVAILABLE: every circuit is open."""
+"""UNAVAILABLE: no target may be called now: circuits are open, or operators have taken the providers out of service."""
 ERROR_REASON_PROXY_OVERLOADED: ErrorReason.ValueType  # 20
 """UNAVAILABLE: the proxy sheds load."""
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 21

@@ -66,7 +66,7 @@ const (
 	ErrorReason_ERROR_REASON_UPSTREAM_PROTOCOL_ERROR ErrorReason = 17
 	// UNAVAILABLE: the provider broke off after output had been delivered.
 	ErrorReason_ERROR_REASON_UPSTREAM_STREAM_BROKEN ErrorReason = 18
-	// UNAVAILABLE: every circuit is open.
+	// UNAVAILABLE: no target may be called now: circuits are open, or operators have taken the providers out of service.
 	ErrorReason_ERROR_REASON_NO_PROVIDER_AVAILABLE ErrorReason = 19
 	// UNAVAILABLE: the proxy sheds load.
 	ErrorReason_ERROR_REASON_PROXY_OVERLOADED ErrorReason = 20
