@@ -122,18 +122,19 @@ async def test_calls_of_other_providers_get_ids_that_mistral_takes_and_its_own_k
     ids = ("toolu_01A09q90qw90lq917835lq9", "call_0", "D681PevKs", "call_0")
     calls = tuple(ToolCallPart(id=each, name="f", arguments_json="{}") for each in ids[:3])
     turns = (
+        Message(Role.USER, (TextPart(text="Go on."),)),
         Message(Role.ASSISTANT, calls),
         Message(Role.TOOL, tuple(ToolResultPart(tool_call_id=each) for each in reversed(ids[:3]))),
         Message(Role.ASSISTANT, (ToolCallPart(id=ids[3], name="f", arguments_json="{}"),)),
-        Message(Role.TOOL, (ToolResultPart(tool_call_id=ids[3]), ToolResultPart(tool_call_id="of no call"))),
+        Message(Role.TOOL, (ToolResultPart(tool_call_id=ids[3]),)),
     )
     messages = await sent(upstream, http, *turns)
     called = [call["id"] for message in messages for call in message.get("tool_calls", ())]
     answered = [message["tool_call_id"] for message in messages if message["role"] == "tool"]
     assert all(re.fullmatch("[a-zA-Z0-9]{9}", each) for each in (*called, *answered))
     assert (len(set(called)), called[2]) == (4, "D681PevKs")
-    assert answered[:4] == [called[2], called[1], called[0], called[3]]
-    assert (await sent(upstream, http, *turns[:2])) == messages[:4], "what was sent before stays as it was"
+    assert answered == [called[2], called[1], called[0], called[3]]
+    assert (await sent(upstream, http, *turns[:3])) == messages[:5], "what was sent before stays as it was"
 
 
 async def test_media_have_mistrals_shapes(upstream, http):

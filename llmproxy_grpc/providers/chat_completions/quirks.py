@@ -143,6 +143,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Whether results of tools may hold pictures and documents."""
     short_call_ids: bool = False
     """Whether ids of calls are nine letters and digits; others get a name of ours."""
+    strict_roles: bool = False
+    """Whether each role is taken in its place alone: conversations are rearranged."""
     refusals: bool = True
     """Whether refusals have a field of their own in the history; otherwise they are sent as text."""
     cache_hints: CacheStyle = CacheStyle.UNSUPPORTED

@@ -20,6 +20,7 @@ from llmproxy_grpc.providers.chat_completions.models import read_page
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
+from llmproxy_grpc.providers.chat_completions.role_order import with_roles_in_order
 from llmproxy_grpc.providers.chat_completions.shapes import decode_answer
 from llmproxy_grpc.providers.chat_completions.speech import type_of
 from llmproxy_grpc.providers.chat_completions.stream import ChunkDecoder
@@ -89,9 +90,9 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
             adapted = adapt(request, self._features)
         if not self._dialect.quirks.media_instructions:
             adapted = with_texts_as_instructions(adapted)
-        if not self._features.cache_hints:
-            return adapted
-        return with_possible_marks(adapted, prompts=MARKED, answers=self._said)
+        if self._features.cache_hints:
+            adapted = with_possible_marks(adapted, prompts=MARKED, answers=self._said)
+        return with_roles_in_order(adapted) if self._dialect.quirks.strict_roles else adapted
 
     def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says whether to stream
         """Where a model answers."""

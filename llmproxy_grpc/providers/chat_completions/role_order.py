@@ -1,0 +1,134 @@
+"""Conversations for models that take each role in its place alone, as Mistral's do.
+
+There the results of tools follow their calls at once, and each call has one before the model speaks again; instructions
+stand before a turn of the model, never behind it; and the last word is not the model's.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
+from typing import Final
+
+from msgspec.structs import replace
+
+from llmproxy_grpc.messages import (
+    ChatRequest,
+    Message,
+    OpaquePart,
+    Part,
+    RefusalPart,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from llmproxy_grpc.providers.instructions import INSTRUCTIONS
+from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
+
+_OF_THE_MODEL: Final = frozenset({Role.ASSISTANT, Role.TOOL})
+_SAID: Final = ToolCallPart | ToolResultPart | OpaquePart
+_NOBODY: Final = Message(Role.USER, (TextPart(text=""),))
+_Place = tuple[int, int]
+"""Numbers of a message, and of a part in it."""
+
+
+def with_roles_in_order(adapted: Adapted) -> Adapted:
+    """Rearranges a conversation; what has no place in any order is left out, and named."""
+    request = adapted.request
+    found: list[Unsupported] = []
+    changes: list[Change] = []
+    numbered = _with_answered_calls(request.messages, found)
+    if not request.begun:
+        numbered = _ending_with_others(numbered, found, changes)
+    messages = tuple(_as_turns(_ordered(message for _, message in numbered)))
+    if messages == request.messages:
+        return adapted
+    changed: ChatRequest = replace(request, messages=messages)
+    return Adapted(changed, (*adapted.unsupported, *found), (*adapted.changes, *changes))
+
+
+def _with_answered_calls(messages: Sequence[Message], found: list[Unsupported]) -> list[tuple[int, Message]]:
+    """The messages that say something, by their numbers, without calls whose result does not come in time."""
+    unanswered = _unanswered(messages)
+    for (turn, place), part in unanswered.items():
+        why = "this provider wants the result of each call before the model goes on"
+        found.append(Unsupported(f"messages[{turn}].parts[{place}].{part}", why))
+    kept: list[tuple[int, Message]] = []
+    for turn, message in enumerate(messages):
+        parts = tuple(part for place, part in enumerate(message.parts) if (turn, place) not in unanswered)
+        if message.role not in _OF_THE_MODEL or _says_something(parts):
+            kept.append((turn, message if len(parts) == len(message.parts) else replace(message, parts=parts)))
+    return kept
+
+
+def _unanswered(messages: Sequence[Message]) -> dict[_Place, str]:
+    """Where calls stand that have no result before the model speaks again, and results that come too late."""
+    unanswered: dict[_Place, str] = {}
+    waiting: dict[str, _Place] = {}
+    heard = False
+    for turn, message in enumerate(messages):
+        if message.role is Role.ASSISTANT and heard:
+            unanswered |= dict.fromkeys(waiting.values(), "tool_call")
+            waiting = {}
+        if message.role not in INSTRUCTIONS:
+            heard = message.role is not Role.ASSISTANT
+        for place, part in enumerate(message.parts):
+            if isinstance(part, ToolCallPart):
+                waiting[part.id] = (turn, place)
+            elif isinstance(part, ToolResultPart) and waiting.pop(part.tool_call_id, None) is None:
+                unanswered[turn, place] = "tool_result"
+    return unanswered | dict.fromkeys(waiting.values(), "tool_call")
+
+
+def _says_something(parts: Iterable[Part]) -> bool:
+    """Whether anything is left to say: thinking does not go back, and an empty message is refused."""
+    return any(part.text if isinstance(part, TextPart | RefusalPart) else isinstance(part, _SAID) for part in parts)
+
+
+def _ending_with_others(
+    numbered: list[tuple[int, Message]], found: list[Unsupported], changes: list[Change]
+) -> list[tuple[int, Message]]:
+    """The conversation with somebody else's last word than the model's."""
+    rest = list(numbered)
+    while rest and rest[-1][1].role is Role.ASSISTANT:
+        turn, _ = rest.pop()
+        found.append(Unsupported(f"messages[{turn}].role", "this provider answers to the user and to tools alone"))
+    last: list[tuple[int, Message]] = []
+    while rest and rest[-1][1].role in INSTRUCTIONS:
+        last.append(rest.pop())
+    if rest and rest[-1][1].role is Role.ASSISTANT:
+        why = "this provider takes no instructions behind the model's words; the user says this"
+        changes.extend(Change(f"messages[{turn}].role", why) for turn, _ in reversed(last))
+        last = [(turn, replace(message, role=Role.USER)) for turn, message in last]
+    return rest + last[::-1]
+
+
+def _ordered(messages: Iterable[Message]) -> list[Message]:
+    """Results behind their calls, and instructions before the turn of the model that they came behind."""
+    ordered: list[Message] = []
+    turn = results = 0
+    for message in messages:
+        answering = bool(ordered) and ordered[-1].role in _OF_THE_MODEL
+        if message.role in INSTRUCTIONS and answering:
+            ordered.insert(turn, message)
+            turn, results = turn + 1, results + 1
+        elif message.role is Role.TOOL:
+            ordered.insert(results, message)
+            results += 1
+        else:
+            ordered.append(message)
+        if message.role is Role.ASSISTANT:
+            turn = turn if answering else len(ordered) - 1
+            results = len(ordered)
+    return ordered
+
+
+def _as_turns(messages: Sequence[Message]) -> Iterator[Message]:
+    """Neighbours of the model are one message where only the last could have its results behind it."""
+    if messages and messages[0].role is Role.ASSISTANT:
+        yield _NOBODY  # a call of the very first message would wait for no results
+    for role, group in groupby(messages, lambda message: message.role):
+        said = list(group)
+        if role is Role.ASSISTANT and any(isinstance(part, ToolCallPart) for each in said[:-1] for part in each.parts):
+            yield replace(said[0], parts=tuple(chain.from_iterable(each.parts for each in said)))
+        else:
+            yield from said
