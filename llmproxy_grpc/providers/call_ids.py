@@ -4,12 +4,15 @@ import re
 from base64 import b32encode
 from collections.abc import Callable, Iterable
 from hashlib import blake2s
+from operator import is_
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import Message, Part, ToolCallPart, ToolResultPart
+from llmproxy_grpc.messages import Message, Part, Role, ToolCallPart, ToolResultPart
+
+_WITH_IDS: Final = frozenset({Role.ASSISTANT, Role.TOOL})
 
 
 class IdForm(Struct, frozen=True):
@@ -51,15 +54,25 @@ class CallIds:
 def with_ids(messages: Iterable[Message], form: IdForm) -> tuple[Message, ...]:
     """A conversation whose calls and results have ids of a form."""
     ids = CallIds(form)
-    return tuple(replace(message, parts=tuple(_with_id(part, ids) for part in message.parts)) for message in messages)
+    return tuple(_with_ids(message, ids) if message.role in _WITH_IDS else message for message in messages)
+
+
+def at_most(length: int) -> IdForm:
+    """Ids of at most so many characters of any kind, 29 or more."""
+    return IdForm(re.compile(f"(?s:.{{1,{length}}})"), _named)
+
+
+def _with_ids(message: Message, ids: CallIds) -> Message:
+    parts = tuple(_with_id(part, ids) for part in message.parts)
+    return message if all(map(is_, parts, message.parts)) else replace(message, parts=parts)
 
 
 def _with_id(part: Part, ids: CallIds) -> Part:
     match part:
-        case ToolCallPart(id=call_id):
-            return replace(part, id=ids.of_call(call_id))
-        case ToolResultPart(tool_call_id=call_id):
-            return replace(part, tool_call_id=ids.of_result(call_id))
+        case ToolCallPart(id=call_id) if (given := ids.of_call(call_id)) != call_id:
+            return replace(part, id=given)
+        case ToolResultPart(tool_call_id=call_id) if (given := ids.of_result(call_id)) != call_id:
+            return replace(part, tool_call_id=given)
         case _:
             return part
 
@@ -68,6 +81,10 @@ def _digest(call_id: str) -> bytes:
     return blake2s(call_id.encode("utf-8", "replace"), digest_size=12).digest()
 
 
-CLAUDE: Final = IdForm(re.compile(r"[a-zA-Z0-9_-]{1,64}"), lambda call_id: f"call_{_digest(call_id).hex()}")
+def _named(call_id: str) -> str:
+    return f"call_{_digest(call_id).hex()}"
+
+
+CLAUDE: Final = IdForm(re.compile(r"[a-zA-Z0-9_-]{1,64}"), _named)
 NINE: Final = IdForm(re.compile(r"[a-zA-Z0-9]{9}"), lambda call_id: b32encode(_digest(call_id))[:9].decode())
 """Nine letters and digits, Mistral's."""

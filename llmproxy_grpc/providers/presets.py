@@ -76,6 +76,7 @@ _OPENROUTER = replace(
     document_uri=True,
     video=True,
     cache_hints=CacheStyle.CONTROL,
+    max_call_id=40,  # as OpenAI's models want them
     reasoning=ReasoningStyle.OBJECT,
     reasoning_replay="reasoning",
     embeddings=EmbeddingStyle.BASE64,

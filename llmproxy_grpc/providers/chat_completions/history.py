@@ -14,10 +14,10 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.call_ids import NINE, with_ids
+from llmproxy_grpc.providers.call_ids import with_ids
 from llmproxy_grpc.providers.chat_completions.caching import cache_mark
 from llmproxy_grpc.providers.chat_completions.media import content_part
-from llmproxy_grpc.providers.chat_completions.quirks import Quirks
+from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ids_of
 from llmproxy_grpc.providers.chat_completions.reasoning_details import FIELD, details_of
 from llmproxy_grpc.providers.chat_completions.speech import spoken_before
 from llmproxy_grpc.providers.continuity import thinking_of
@@ -36,6 +36,7 @@ class History:
 
     def __init__(self, quirks: Quirks) -> None:
         self._quirks = quirks
+        self._ids = ids_of(quirks)
         self._roles = {
             Role.SYSTEM: "system",
             Role.DEVELOPER: "developer" if quirks.developer_role else "system",
@@ -45,7 +46,7 @@ class History:
     def encode(self, messages: tuple[Message, ...]) -> list[dict[str, Any]]:
         """Encodes a conversation; a message with several tool results becomes several messages."""
         encoded: list[dict[str, Any]] = []
-        for message in with_ids(messages, NINE) if self._quirks.short_call_ids else messages:
+        for message in messages if self._ids is None else with_ids(messages, self._ids):
             if message.role is Role.TOOL:
                 encoded += [self._tool_result(part) for part in message.parts if isinstance(part, ToolResultPart)]
                 continue

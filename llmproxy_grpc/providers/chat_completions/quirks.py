@@ -9,6 +9,7 @@ from msgspec.structs import FieldInfo, fields, replace
 
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.messages import ReasoningEffort
+from llmproxy_grpc.providers.call_ids import NINE, IdForm, at_most
 
 
 class ReasoningStyle(Enum):
@@ -143,6 +144,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Whether results of tools may hold pictures and documents."""
     short_call_ids: bool = False
     """Whether ids of calls are nine letters and digits; others get a name of ours."""
+    max_call_id: Annotated[int, Meta(ge=0)] = 0
+    """How many characters ids of calls may have, 29 at least; longer ones get a name of ours; 0 for any number."""
     strict_roles: bool = False
     """Whether each role is taken in its place alone: conversations are rearranged."""
     refusals: bool = True
@@ -180,13 +183,19 @@ OPENAI = Quirks(
     media_instructions=False,
     cache_hints=CacheStyle.BREAKPOINT,
     shows_reasoning=False,
+    max_call_id=40,
     openai_models=True,
     # It takes 300,000 tokens at once, and hardly any text has less than 2.7 bytes a token.
     max_embed_bytes=800_000,
 )
 
 OPENAI_RESPONSES = replace(
-    OPENAI, document_uri=True, media_results=True, shows_reasoning=True, count_path="/responses/input_tokens"
+    OPENAI,
+    document_uri=True,
+    media_results=True,
+    max_call_id=64,
+    shows_reasoning=True,
+    count_path="/responses/input_tokens",
 )
 """The same by the Responses API."""
 
@@ -201,6 +210,13 @@ COMPATIBLE = Quirks(
 
 COMPATIBLE_RESPONSES = replace(COMPATIBLE, document_uri=True)
 """The same by the Responses API."""
+
+
+def ids_of(quirks: Quirks) -> IdForm | None:
+    """The ids of calls that a vendor takes; None for any."""
+    if quirks.short_call_ids:
+        return NINE
+    return at_most(quirks.max_call_id) if quirks.max_call_id else None
 
 
 def efforts_of(quirks: Quirks) -> frozenset[ReasoningEffort]:

@@ -18,9 +18,9 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.call_ids import NINE, with_ids
+from llmproxy_grpc.providers.call_ids import with_ids
 from llmproxy_grpc.providers.chat_completions.caching import cache_mark
-from llmproxy_grpc.providers.chat_completions.quirks import Quirks
+from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ids_of
 from llmproxy_grpc.providers.continuity import fields_of
 from llmproxy_grpc.providers.media import filename_of, url_of
 from llmproxy_grpc.providers.options import whole_numbers
@@ -40,6 +40,7 @@ class History:
 
     def __init__(self, quirks: Quirks) -> None:
         self._quirks = quirks
+        self._ids = ids_of(quirks)
         self._roles = {
             Role.SYSTEM: "system",
             Role.DEVELOPER: "developer" if quirks.developer_role else "system",
@@ -50,7 +51,7 @@ class History:
         """Encodes a conversation."""
         items: list[Item] = []
         calls: dict[str, Item] = {}
-        for message in with_ids(messages, NINE) if self._quirks.short_call_ids else messages:
+        for message in messages if self._ids is None else with_ids(messages, self._ids):
             if message.role is Role.ASSISTANT:
                 said = list(_with_consequence(self._said(message.parts)))
                 calls |= {item["call_id"]: item for item in said if "call_id" in item and "name" in item}

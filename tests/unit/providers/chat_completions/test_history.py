@@ -13,7 +13,7 @@ from llmproxy_grpc.messages import (
     ToolResultPart,
 )
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
-from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, Quirks
+from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, OPENAI, Quirks
 from tests.providers.conversations import ask
 from tests.unit.providers.chat_completions.encoding import body, messages, user
 
@@ -79,6 +79,24 @@ def test_each_tool_result_is_a_message_of_its_own():
         },
         {"role": "tool", "tool_call_id": "c", "content": ""},
     ]
+
+
+@pytest.mark.parametrize(("quirks", "most"), [(OPENAI, 40), (Quirks(max_call_id=64), 64)])
+def test_ids_that_the_vendor_finds_too_long_get_shorter_ones_the_same_in_calls_and_results(quirks, most):
+    ids = ("a" * most, "b" * (most + 1), "b" * most + "c", "ünd 1")
+    calls = tuple(ToolCallPart(id=each, name="f", arguments_json="{}") for each in ids)
+    results = tuple(ToolResultPart(tool_call_id=each) for each in reversed(ids))
+    said, *heard = messages(Message(Role.ASSISTANT, calls), Message(Role.TOOL, results), quirks=quirks)
+    called = [call["id"] for call in said["tool_calls"]]
+    assert [result["tool_call_id"] for result in heard] == called[::-1]
+    assert (called[0], called[3], len(set(called))) == (ids[0], ids[3], 4)
+    assert all(len(each) <= most for each in called)
+
+
+def test_ids_stay_as_they_are_where_any_length_will_do():
+    call = ToolCallPart(id="x" * 500, name="f", arguments_json="{}")
+    (said,) = messages(Message(Role.ASSISTANT, (call,)), quirks=COMPATIBLE)
+    assert said["tool_calls"][0]["id"] == call.id
 
 
 def test_a_refusal_goes_back_as_one():

@@ -385,3 +385,12 @@ def test_ids_of_calls_are_short_where_the_server_wants_them():
     assert called["call_id"] == answered["call_id"]
     assert len(called["call_id"]) == 9
     assert [item["call_id"] for item in items(*turns)] == ["call_1", "call_1"]
+
+
+def test_longer_ids_than_the_api_takes_get_shorter_ones():
+    call, result = ToolCallPart(id="c" * 65, name="f", arguments_json="{}"), ToolResultPart(tool_call_id="c" * 65)
+    called, answered = items(Message(Role.ASSISTANT, (call,)), Message(Role.TOOL, (result,)))
+    assert called["call_id"] == answered["call_id"]
+    assert len(called["call_id"]) <= 64
+    (kept,) = items(Message(Role.ASSISTANT, (replace(call, id="c" * 64),)))
+    assert kept["call_id"] == "c" * 64
