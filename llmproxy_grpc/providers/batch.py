@@ -77,6 +77,10 @@ class Batch:
         self._logprobs += logprobs
         self._citations += citations
 
+    def carry(self, logprobs: Sequence[TokenLogprob]) -> None:
+        """Adds log probabilities that the extent has counted already to what was added last."""
+        self._logprobs += logprobs
+
     def mark_summary(self) -> None:
         """Says that the thinking that was added last is a summary."""
         self._summary = True
@@ -108,7 +112,13 @@ class Batch:
             self._events.append(self._tool_call(text))
         elif self._summary and kind is ReasoningDelta:
             self._events.append(
-                ReasoningDelta(candidate_index=self._candidate, part_index=self._part, text=text, summary=True)
+                ReasoningDelta(
+                    candidate_index=self._candidate,
+                    part_index=self._part,
+                    text=text,
+                    summary=True,
+                    logprobs=tuple(self._logprobs),
+                )
             )
         else:
             self._events.append(

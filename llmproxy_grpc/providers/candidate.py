@@ -64,6 +64,10 @@ class CandidateWriter:
         self._part = 0
         self._joiner = SurrogateJoiner()
         self._calls: list[CallWriter] = []
+        self._said: tuple[TextKind, int] | None = None
+        """The last part of text that was left."""
+        self._early: list[TokenLogprob] = []
+        """Log probabilities of what is not shown: they stand beside the next part."""
 
     @property
     def started(self) -> bool:
@@ -79,6 +83,11 @@ class CandidateWriter:
     def calls_tools(self) -> bool:
         """Whether it has called a tool."""
         return bool(self._calls)
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the open part is thinking."""
+        return self._kind is ReasoningDelta
 
     def say(self, kind: TextKind, text: str) -> None:
         """Adds text of a kind: to the open part if it is of this kind, else to the next one."""
@@ -100,6 +109,9 @@ class CandidateWriter:
         self.leave()
         self._kind = kind
         self._part = self._next_part()
+        if self._early:
+            self._batch.text(kind, self.index, self._part, "")
+            self._batch.carry(self._take_early())
 
     def reopen(self, kind: TextKind, part_index: int) -> None:
         """Opens a part of that kind again, for more of its text."""
@@ -115,7 +127,7 @@ class CandidateWriter:
         orphan = self._joiner.flush()
         if orphan:
             self._batch.text(kind, self.index, self._part, orphan)
-        self._kind = None
+        self._kind, self._said = None, (kind, self._part)
 
     def open_call(self, call_id: str, name: str, arguments: str = "", *, token: bytes = b"") -> CallWriter:
         """Opens a tool call."""
@@ -132,20 +144,28 @@ class CandidateWriter:
             )
         )
         call.arguments(arguments)
+        self._batch.carry(self._take_early())
         return call
 
     def add_part(self, part: Part) -> None:
         """Adds a whole part of a kind that does not come in pieces."""
         self.leave()
         self._batch.extent.annotate((), part.citations)
-        self._batch.add(PartDelta(candidate_index=self.index, part_index=self._next_part(), part=part))
+        index, early = self._next_part(), self._take_early()
+        self._batch.add(PartDelta(candidate_index=self.index, part_index=index, logprobs=early, part=part))
 
     def redact(self, token: bytes) -> None:
         """Adds thinking that the provider hides: a part that has nothing but its continuity token."""
         self.leave()
-        index = self._next_part()
         self._batch.add(
-            ReasoningDelta(candidate_index=self.index, part_index=index, text="", redacted=True, continuity_token=token)
+            ReasoningDelta(
+                candidate_index=self.index,
+                part_index=self._next_part(),
+                text="",
+                redacted=True,
+                continuity_token=token,
+                logprobs=self._take_early(),
+            )
         )
 
     def sign(self, kind: TextKind, token: bytes) -> None:
@@ -161,15 +181,15 @@ class CandidateWriter:
         )
 
     def annotate(self, *, logprobs: Sequence[TokenLogprob] = (), citations: Sequence[Citation] = ()) -> None:
-        """Adds log probabilities and sources to what was written last; opens a text if nothing was."""
+        """Adds log probabilities and sources to what was written last; for sources a text is opened if nothing was."""
         if not logprobs and not citations:
             return
-        if self._kind is None and self._calls and not citations:
-            self._batch.arguments(self.index, self._calls[-1].part_index, "")
-        else:
-            if self._kind is None:
-                self.enter(TextDelta)
-            self._batch.text(self._kind or TextDelta, self.index, self._part, "")
+        if self._kind is None and not citations:
+            self._measure(logprobs)
+            return
+        if self._kind is None:
+            self.enter(TextDelta)
+        self._batch.text(self._kind or TextDelta, self.index, self._part, "")
         self._batch.annotate(logprobs, citations)
 
     def cite(self, part_index: int, citations: Sequence[Citation], kind: TextKind = TextDelta) -> None:
@@ -183,6 +203,24 @@ class CandidateWriter:
         for call in self._calls:
             call.end()
         self._batch.add(CandidateFinish(self.index, reason, raw, matched_stop_sequence))
+
+    def _measure(self, logprobs: Sequence[TokenLogprob]) -> None:
+        """Adds log probabilities where no text is open: they alone are no reason to open one."""
+        last_call = self._calls[-1].part_index if self._calls else -1
+        if self._said is not None and self._said[1] > last_call:
+            self._batch.text(self._said[0], self.index, self._said[1], "")
+        elif self._calls:
+            self._batch.arguments(self.index, last_call, "")
+        else:
+            self._batch.extent.annotate(logprobs, ())
+            self._early += logprobs
+            return
+        self._batch.annotate(logprobs)
+
+    def _take_early(self) -> tuple[TokenLogprob, ...]:
+        early = tuple(self._early)
+        self._early = []
+        return early
 
     def _next_part(self) -> int:
         self._batch.extent.part()

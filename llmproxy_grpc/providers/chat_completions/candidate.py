@@ -1,9 +1,9 @@
 """One candidate of a stream of Chat Completions: its deltas, as they come, turned into the parts of a message."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from llmproxy_grpc.messages import ReasoningDelta, RefusalDelta, TextDelta
+from llmproxy_grpc.messages import Citation, ReasoningDelta, RefusalDelta, TextDelta
 from llmproxy_grpc.providers.batch import Batch
 from llmproxy_grpc.providers.candidate import CandidateWriter
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, references, thinking
@@ -89,7 +89,7 @@ class CandidateDecoder:
                     self._think(text)
                 else:
                     self._writer.say(TextDelta, text)
-            self._writer.annotate(citations=references(content))
+            self._cite(references(content))
         if delta.refusal:
             self._refused = True
             self._writer.say(RefusalDelta, delta.refusal)
@@ -97,7 +97,13 @@ class CandidateDecoder:
             for fragment in self._calls.fragments(delta):
                 self._call(fragment)
         if delta.annotations is not None:
-            self._writer.annotate(citations=citations(delta.annotations))
+            self._cite(citations(delta.annotations))
+
+    def _cite(self, sources: Sequence[Citation]) -> None:
+        """Adds sources, which are those of a text: of the open one, else of one that is opened."""
+        if sources and self._writer.thinks:
+            self._writer.leave()
+        self._writer.annotate(citations=sources)
 
     def _think(self, text: str) -> None:
         if self._show_thinking:

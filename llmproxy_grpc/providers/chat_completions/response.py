@@ -92,11 +92,10 @@ class ResponseReader:
         if self._expectation.show_thinking and (thought := thinking(message)):
             parts.append(ReasoningPart(text=joined(thought)))
         content = message.content
-        if isinstance(content, str):
-            if content or sources:
-                parts.append(TextPart(text=joined(content), citations=sources))
-        elif content:
+        if isinstance(content, list):
             parts += self._mixed_parts(content, (*references(content), *sources))
+        elif content or sources:
+            parts.append(TextPart(text=joined(content or ""), citations=sources))
         if message.audio is not None:
             parts += self._sound(message.audio)
         if message.refusal:
@@ -127,6 +126,8 @@ class ResponseReader:
                 runs[-1] = (is_thinking, runs[-1][1] + text)
             else:
                 runs.append((is_thinking, text))
+        if sources and all(is_thinking for is_thinking, _ in runs):
+            runs.append((False, ""))
         last = max((place for place, (is_thinking, _) in enumerate(runs) if not is_thinking), default=-1)
         return [
             ReasoningPart(text=joined(text))

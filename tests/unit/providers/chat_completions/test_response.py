@@ -22,6 +22,8 @@ from llmproxy_grpc.providers.chat_completions.response import ResponseReader
 from llmproxy_grpc.providers.chat_completions.shapes import decode_answer
 from llmproxy_grpc.providers.events import events_of
 from tests.providers.conversations import assembled
+from tests.unit.providers.chat_completions.chunks import delta
+from tests.unit.providers.chat_completions.chunks import parts as streamed
 
 
 def read(answer: Any, *, request_id: str = "", **expected: bool) -> ProviderResponse:
@@ -298,6 +300,20 @@ def test_log_probabilities_are_told_where_no_text_is_as_well(message):
 def test_log_probabilities_in_no_known_shape_are_none(raw):
     (candidate,) = read({"choices": [{"message": {"content": "a"}, "logprobs": raw}]}).candidates
     assert candidate.logprobs == ()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": None, "annotations": [{"type": "url_citation", "url_citation": {"url": "https://example.test"}}]},
+        {"content": [{"type": "thinking", "thinking": "hm"}, {"type": "reference", "reference_ids": [1]}]},
+    ],
+)
+@pytest.mark.parametrize("shown", [True, False])
+def test_sources_of_an_answer_without_text_are_not_lost_in_one_piece_either(message, shown):
+    whole = parts(message, show_thinking=shown)
+    assert whole[-1].citations
+    assert whole == streamed(delta(**message), show_thinking=shown)
 
 
 def test_annotations_in_no_known_shape_are_none():

@@ -130,8 +130,8 @@ def test_log_probabilities_come_with_their_text():
 
 
 def test_log_probabilities_without_text_are_not_lost():
-    events = run(delta(content="", logprobs=logprobs("")), delta("stop"))
-    assert events[0] == TextDelta(text="", logprobs=(TokenLogprob("", -1.0),))
+    early = run(delta(content="", logprobs=logprobs("")), fragment("{}", id="a", name="f"), delta("stop"))
+    assert early[0] == ToolCallDelta(id="a", name="f", arguments_json="{}", logprobs=(TokenLogprob("", -1.0),))
     called = run(fragment("{}", id="a", name="f"), delta(logprobs=logprobs("{}")), delta("stop"), each_alone=True)
     assert called[1] == ToolCallDelta(logprobs=(TokenLogprob("{}", -1.0),))
 
@@ -143,9 +143,13 @@ def test_sources_come_with_the_text():
     assert len(answer(delta(content="a"), delta(annotations=[source]), delta("stop")).candidates[0].message.parts) == 1
 
 
-def test_log_probabilities_before_any_text_open_its_part():
+def test_log_probabilities_before_any_text_wait_for_it():
     events = run(delta(content=None, logprobs=logprobs("")), delta(content="a"), delta("stop"), each_alone=True)
-    assert events[:2] == [TextDelta(text="", logprobs=(TokenLogprob("", -1.0),)), TextDelta(text="a")]
+    assert events[0] == TextDelta(text="a", logprobs=(TokenLogprob("", -1.0),))
+
+
+def test_log_probabilities_of_nothing_are_no_text():
+    assert answer(delta(content="", logprobs=logprobs("")), delta("stop")).candidates[0].message.parts == ()
 
 
 def test_metadata_is_that_of_the_first_chunk_that_says_something():

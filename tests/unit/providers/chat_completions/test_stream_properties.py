@@ -4,6 +4,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llmproxy_grpc.messages import ReasoningDelta, TextDelta
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
@@ -31,10 +32,12 @@ def pieces_of(data: st.DataObject, text: str) -> list[str]:
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
-def chunks_of(data: st.DataObject, message: dict[str, Any]) -> Sequence[ServerSentEvent]:
+def chunks_of(data: st.DataObject, message: dict[str, Any], logprobs: str = "") -> Sequence[ServerSentEvent]:
+    """The message in pieces; those of the fields that `logprobs` names have some."""
     chunks = [delta(role="assistant")]
     for field in ("reasoning_content", "content", "refusal"):
-        chunks += [delta(**{field: piece}) for piece in pieces_of(data, message[field] or "")]
+        pieces = pieces_of(data, message[field] or "")
+        chunks += [delta(**{field: each}, logprobs=measured(each) if field in logprobs else None) for each in pieces]
     for index, called in enumerate(message["tool_calls"]):
         first, *rest = pieces_of(data, called["arguments"])
         chunks.append(fragment(first, id=f"c{index}", name=called["name"], index=index))
@@ -42,20 +45,28 @@ def chunks_of(data: st.DataObject, message: dict[str, Any]) -> Sequence[ServerSe
     return [*chunks, delta("stop"), event({"choices": [], "usage": COUNTS}), DONE]
 
 
-@given(messages, st.data())
-def test_a_stream_says_the_same_as_an_answer_in_one_piece(message, data):
+def measured(text: str) -> dict[str, Any] | None:
+    """A token for each character."""
+    return {"content": [{"token": each, "logprob": -0.5} for each in text]} if text else None
+
+
+@given(messages, st.data(), st.booleans(), st.booleans(), st.sampled_from(["", "content", "reasoning_content content"]))
+def test_a_stream_says_the_same_as_an_answer_in_one_piece(message, data, shown, kept, logprobs):
+    expectation = {"show_thinking": shown, "keep_thinking": kept}
     calls = [
         {"id": f"c{index}", "type": "function", "function": called}
         for index, called in enumerate(message["tool_calls"])
     ]
-    whole = {
-        "model": "test-model",
-        "choices": [{"index": 0, "message": {**message, "tool_calls": calls}, "finish_reason": "stop"}],
-        "usage": COUNTS,
-    }
-    reader = ResponseReader(Expectation(model="test-model"), new_id=str)
+    choice = {"index": 0, "message": {**message, "tool_calls": calls}, "finish_reason": "stop"}
+    choice["logprobs"] = measured("".join(message[field] or "" for field in logprobs.split()))
+    whole = {"model": "test-model", "choices": [choice], "usage": COUNTS}
+    reader = ResponseReader(Expectation(model="test-model", **expectation), new_id=str)
     expected = reader.read(decode_answer(json.dumps(whole).encode()), request_id="")
-    assert assembled(run(*chunks_of(data, message))) == expected
+    streamed = assembled(run(*chunks_of(data, message, logprobs), **expectation))
+    if not expected.candidates[0].message.parts:
+        # A stream has no place for what it would say of nothing.
+        expected = replace(expected, candidates=(replace(expected.candidates[0], logprobs=()),))
+    assert streamed == expected
 
 
 @given(messages, st.data())
