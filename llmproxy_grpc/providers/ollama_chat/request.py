@@ -104,7 +104,8 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _result(part: ToolResultPart, names: Mapping[str, str]) -> dict[str, Any]:
-    name = part.name or names.get(part.tool_call_id, "")
+    # What the application calls it counts where the call is not to be seen.
+    name = names.get(part.tool_call_id) or part.name
     return {"role": "tool", "content": _text(part.content), "tool_name": name, "tool_call_id": part.tool_call_id}
 
 

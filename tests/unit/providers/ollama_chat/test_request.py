@@ -39,6 +39,13 @@ def body(request: ChatRequest, **options: Any) -> dict[str, Any]:
     return json.loads(raw(request, **options))
 
 
+def test_a_result_has_the_name_of_its_call_whatever_the_application_calls_it():
+    call = ToolCallPart(id="c1", name="f", arguments_json="{}")
+    results = (ToolResultPart(tool_call_id="c1", name="otherwise"), ToolResultPart(tool_call_id="?", name="h"))
+    _, *heard = body(ask(messages=(Message(Role.ASSISTANT, (call,)), Message(Role.TOOL, results))))["messages"]
+    assert [result["tool_name"] for result in heard] == ["f", "h"]
+
+
 def test_a_plain_request_says_whether_to_stream():
     messages = [{"role": "user", "content": "Hello?"}]
     assert body(ask("Hello?")) == {"model": "m", "messages": messages, "stream": False}
