@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from llmproxy_grpc.messages import (
@@ -51,15 +52,17 @@ class History:
         """Encodes a conversation."""
         items: list[Item] = []
         calls: dict[str, Item] = {}
-        for message in messages if self._ids is None else with_ids(messages, self._ids):
-            if message.role is Role.ASSISTANT:
-                said = list(_with_consequence(self._said(message.parts)))
+        given = messages if self._ids is None else with_ids(messages, self._ids)
+        for role, turn in groupby(given, attrgetter("role")):
+            if role is Role.ASSISTANT:
+                said = list(_with_consequence(item for message in turn for item in self._said(message.parts)))
                 calls |= {item["call_id"]: item for item in said if "call_id" in item and "name" in item}
                 items += said
-            elif message.role is Role.TOOL:
-                items += [self._result(part, calls) for part in message.parts if isinstance(part, ToolResultPart)]
+            elif role is Role.TOOL:
+                results = (part for message in turn for part in message.parts if isinstance(part, ToolResultPart))
+                items += [self._result(part, calls) for part in results]
             else:
-                items += self._asked(message)
+                items += [item for message in turn for item in self._asked(message)]
         return items
 
     def _asked(self, message: Message) -> Iterator[Item]:
@@ -117,7 +120,7 @@ class History:
 
 
 def _with_consequence(items: Iterable[Item]) -> Iterator[Item]:
-    """Leaves out thinking that led to nothing, as in an answer that was cut: the API refuses it alone."""
+    """The items of a turn without thinking that led to nothing, as where it was cut: the API refuses it alone."""
     held: list[Item] = []
     for item in items:
         held.append(item)
