@@ -91,8 +91,9 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
                 raise self._error_in(error)
         if self._metadata is None:
             self._metadata = metadata(answer, self._expectation.model) if choices else None
-        elif answer.citations or answer.search_results:
-            # At some vendors the last chunk alone has them, at others each has all that were found so far.
+        elif answer.citations or answer.search_results or self._has_other_tier(answer):
+            # At some vendors the last chunk alone has them, at others each has all that were found so far; which tier
+            # has served it is known at the end.
             self._metadata = {**self._metadata, **metadata(answer, self._expectation.model)}
         if choices:
             for choice in choices:
@@ -104,6 +105,10 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
             # Counts are cumulative where they come with every chunk: the last one holds.
             self._usage = usage
             self.usage_is_news = True
+
+    def _has_other_tier(self, answer: Answer[Any]) -> bool:
+        told = answer.service_tier
+        return bool(told) and self._metadata is not None and self._metadata.get("service_tier") != told
 
     def _take_choice(self, choice: Choice[Any]) -> None:
         if choice.finish_reason == BROKEN:

@@ -169,3 +169,15 @@ def test_sources_are_told_that_come_with_the_last_chunks_alone():
     found = {"citations": ["https://example.test"], "search_results": [{"title": "t"}]}
     tail = event({"choices": [], "usage": COUNTS, **found})
     assert answer(head, delta("stop"), tail).provider_metadata == {"model": "other", **found}
+
+
+def test_the_tier_is_the_one_that_was_told_last():
+    chunks = [
+        event({"choices": [{"index": 0, "delta": {"content": "x"}}], "service_tier": tier})
+        for tier in ("auto", "auto", "flex", None)
+    ]
+    tail = event({"choices": [], "usage": COUNTS, "service_tier": "priority"})
+    assert answer(*chunks, delta("stop")).provider_metadata == {"service_tier": "flex"}
+    told = answer(*chunks, delta("stop"), tail)
+    assert told.provider_metadata == {"service_tier": "priority"}
+    assert told.usage.at_other_rates
