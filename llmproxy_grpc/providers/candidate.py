@@ -14,6 +14,7 @@ from llmproxy_grpc.messages import (
     ToolCallDelta,
 )
 from llmproxy_grpc.providers.batch import Batch, TextKind
+from llmproxy_grpc.providers.extent import Extent
 from llmproxy_grpc.providers.jsonio import SurrogateJoiner
 
 
@@ -68,6 +69,11 @@ class CandidateWriter:
         """The last part of text that was left."""
         self._early: list[TokenLogprob] = []
         """Log probabilities of what is not shown: they stand beside the next part."""
+
+    @property
+    def extent(self) -> Extent:
+        """What the stream has held so far."""
+        return self._batch.extent
 
     @property
     def started(self) -> bool:

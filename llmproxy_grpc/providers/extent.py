@@ -13,8 +13,8 @@ MOST_TOOL_CALLS: Final = 1_024
 MOST_CITATIONS: Final = 16_384
 MOST_LOGPROBS: Final = 262_144
 """Alternatives included: 12,000 tokens with 20 of them each, or the 131,072 tokens of the longest answers with one."""
-MOST_ARGUMENTS: Final = 16 * 1024 * 1024
-"""Characters of tool calls that are kept while a stream runs: as many as an event may have bytes."""
+MOST_HELD: Final = 16 * 1024 * 1024
+"""Characters that a stream keeps of its calls and of what it tells at its end: as many as an event may have bytes."""
 
 LONG: Final = 256 * 1024
 """Bytes from which on a document is read aside: that takes a millisecond at least, and seconds for the worst."""
@@ -56,15 +56,15 @@ class Extent:
         check_calls(self._tool_calls)
 
     def hold(self, characters: int) -> None:
-        """More arguments that wait for the name of their call."""
+        """More that waits to be told: arguments for the name of their call, hidden thinking for its end."""
         self._held += characters
-        if self._held > MOST_ARGUMENTS:
-            raise UpstreamProtocolError("The provider sent too many arguments of a call without a name.")
+        if self._held > MOST_HELD:
+            raise UpstreamProtocolError("The provider sent too much of what it has to end or to name first.")
 
     def may_keep(self, characters: int) -> bool:
         """Says whether more arguments may be kept to see whether they are whole: nobody needs that to go on."""
         self._kept += characters
-        return self._kept <= MOST_ARGUMENTS
+        return self._kept <= MOST_HELD
 
     def annotate(self, logprobs: Sequence[TokenLogprob], citations: Sequence[Citation]) -> None:
         """More log probabilities and sources."""

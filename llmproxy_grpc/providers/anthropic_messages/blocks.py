@@ -7,7 +7,8 @@ from llmproxy_grpc.providers.anthropic_messages.citations import read_citations
 from llmproxy_grpc.providers.anthropic_messages.extra_fields import citations_token
 from llmproxy_grpc.providers.anthropic_messages.shapes import OBJECT, Delta
 from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
-from llmproxy_grpc.providers.jsonio import SurrogateJoiner, decode, joined
+from llmproxy_grpc.providers.held import HeldText
+from llmproxy_grpc.providers.jsonio import decode, joined
 from llmproxy_grpc.providers.thinking_tokens import hidden_token, signature_token
 from llmproxy_grpc.providers.tool_arguments import as_object, as_text
 
@@ -67,10 +68,9 @@ class StreamedThinking:
     def __init__(self, writer: CandidateWriter, text: str, *, show: bool) -> None:
         self._writer = writer
         self._show = show
-        self._hidden: list[str] = []
-        self._joiner = SurrogateJoiner()
+        self._hidden = HeldText(writer.extent)
         self._shown = False
-        self._signatures: list[str] = []
+        self._signature = HeldText(writer.extent)
         self._think(text)
 
     def add(self, delta: Delta, data: bytes) -> None:  # noqa: ARG002 - as every block
@@ -78,14 +78,13 @@ class StreamedThinking:
         if delta.type == "thinking_delta":
             self._think(delta.thinking or "")
         elif delta.type == "signature_delta":
-            self._signatures.append(delta.signature or "")
+            self._signature.add(delta.signature or "")
 
     def end(self) -> None:
         """Gives the thinking its token."""
-        signature = "".join(self._signatures)
+        signature = self._signature.take()
         if not self._shown:
-            text = "".join(self._hidden) + self._joiner.flush()
-            self._writer.redact(hidden_token(text, signature))
+            self._writer.redact(hidden_token(self._hidden.take(), signature))
             return
         token = signature_token(signature)
         if token:
@@ -96,7 +95,7 @@ class StreamedThinking:
             self._shown = True
             self._writer.say(ReasoningDelta, text)
         elif text:
-            self._hidden.append(self._joiner.feed(text))
+            self._hidden.add(text)
 
 
 class StreamedRedaction:
@@ -145,19 +144,20 @@ class StreamedOpaque:
         self._writer = writer
         self._kind = kind
         self._value = value
-        self._fragments: list[str] = []
+        self._input = HeldText(writer.extent)
 
     def add(self, delta: Delta, data: bytes) -> None:
         """Takes a fragment of the input of the provider's own tool, or what else it tells: such fields come whole."""
         if delta.type == "input_json_delta":
-            self._fragments.append(delta.partial_json or "")
+            self._input.add(delta.partial_json or "")
             return
+        self._writer.extent.hold(len(data))
         news = decode(data, OBJECT)["delta"]
         self._value |= {name: value for name, value in news.items() if name != "type"}
 
     def end(self) -> None:
         """Gives the block."""
-        text = joined("".join(self._fragments))
+        text = self._input.take()
         if text:
             # What the limit of output cut off is shown as it came.
             self._value["input"] = decode(bytes(as_object(text)), OBJECT)

@@ -14,6 +14,7 @@ from llmproxy_grpc.providers.chat_completions.shapes import Choice, Content, Too
 from llmproxy_grpc.providers.chat_completions.speech import id_of, sound_of, transcript_of
 from llmproxy_grpc.providers.chat_completions.tool_calls import OpenCall, OpenCalls, call_arguments, call_name
 from llmproxy_grpc.providers.continuity import hidden_token
+from llmproxy_grpc.providers.held import HeldText
 from llmproxy_grpc.providers.logprobs import read_logprobs
 
 
@@ -31,7 +32,8 @@ class CandidateDecoder:
         self._writer = CandidateWriter(index, batch)
         self._show_thinking = expectation.show_thinking
         self._keep_thinking = expectation.keep_thinking
-        self._hidden: list[str] = []
+        self._hidden = HeldText(batch.extent)
+        self._extent = batch.extent
         self._calls = OpenCalls(new_id, batch.extent)
         self._details: ReasoningDetails | None = None
         self._thought = -1
@@ -57,7 +59,7 @@ class CandidateDecoder:
         if delta is not None:
             self._take(delta)
             if delta.reasoning_details is not None:
-                self._details = self._details or ReasoningDetails()
+                self._details = self._details or ReasoningDetails(self._extent)
                 self._details.take(delta.reasoning_details)
             if delta.audio is not None:
                 self._hear(delta.audio)
@@ -73,7 +75,7 @@ class CandidateDecoder:
         for call in calls:
             if call.writer is None:
                 self._open(call)
-        self._keep((b"" if self._details is None else self._details.token()) or hidden_token("".join(self._hidden)))
+        self._keep((b"" if self._details is None else self._details.token()) or hidden_token(self._hidden.take()))
         ended = finish(self.raw_finish, tool_calls=bool(calls), refused=self._refused, matched=self._matched)
         self._writer.finish(ended.reason, ended.raw, ended.matched_stop_sequence)
 
@@ -111,7 +113,7 @@ class CandidateDecoder:
             if self._thought < 0:
                 self._thought = self._writer.last_part
         elif self._keep_thinking:
-            self._hidden.append(text)
+            self._hidden.add(text)
 
     def _hear(self, audio: Any) -> None:
         """Takes a piece of sound, and of what is said in it: that is one text, whatever comes between."""

@@ -3,6 +3,8 @@
 from typing import Any, Final
 
 from llmproxy_grpc.providers.continuity import fields_of, token_of
+from llmproxy_grpc.providers.extent import Extent
+from llmproxy_grpc.providers.tool_arguments import Pieces
 
 FIELD: Final = "reasoning_details"
 _GROWING: Final = {"reasoning.text": "text", "reasoning.summary": "summary"}
@@ -10,23 +12,35 @@ _GROWING: Final = {"reasoning.text": "text", "reasoning.summary": "summary"}
 
 
 class ReasoningDetails:
-    """Puts the pieces of a stream together again: those of one kind and one number are one entry."""
+    """Puts the pieces of a stream together again: those of one kind and one number are one entry.
 
-    __slots__ = ("_entries", "_open")
+    Args:
+        extent: What the stream has held so far.
+    """
 
-    def __init__(self) -> None:
-        self._entries: list[tuple[dict[str, Any], str, list[str]]] = []
+    __slots__ = ("_entries", "_extent", "_open")
+
+    def __init__(self, extent: Extent) -> None:
+        self._extent = extent
+        self._entries: list[tuple[dict[str, Any], str, Pieces]] = []
         self._open: dict[tuple[str, int | None], int] = {}
 
     def take(self, pieces: Any) -> None:
-        """Takes the pieces of one chunk; what is none is left out."""
+        """Takes the pieces of one chunk; what is none is left out.
+
+        Raises:
+            UpstreamProtocolError: The stream holds too much.
+        """
         for piece in pieces if isinstance(pieces, list) else ():
             if isinstance(piece, dict):
+                self._extent.hold(len(str(piece)))
                 self._add(piece)
 
     def token(self) -> bytes:
         """The continuity token that holds them all; empty if none came."""
-        whole = [{**fields, grown: "".join(texts)} if texts else fields for fields, grown, texts in self._entries]
+        whole = [
+            {**fields, grown: text} if (text := texts.text()) else fields for fields, grown, texts in self._entries
+        ]
         return token_of({FIELD: whole}, FIELD) if whole else b""
 
     def _add(self, piece: dict[str, Any]) -> None:
@@ -36,11 +50,11 @@ class ReasoningDetails:
         position = self._open.get(key) if grown else None
         if position is None:
             position = self._open[key] = len(self._entries)
-            self._entries.append(({}, grown, []))
+            self._entries.append(({}, grown, Pieces()))
         fields, _, texts = self._entries[position]
         for name, value in piece.items():
             if name == grown and isinstance(value, str):
-                texts.append(value)
+                texts.add(value)
                 fields.setdefault(name, "")  # where it stands
             elif value is not None or name not in fields:
                 fields[name] = value  # such as the signature, which comes with the last piece

@@ -10,8 +10,9 @@ from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
 from llmproxy_grpc.providers.cohere_chat.answer import finish_reason, read_citations, read_logprobs, read_usage
 from llmproxy_grpc.providers.cohere_chat.shapes import ANSWER, EVENT, Content, Logprobs, Message, ToolCall
 from llmproxy_grpc.providers.cohere_chat.thinking import token
+from llmproxy_grpc.providers.held import HeldText
 from llmproxy_grpc.providers.http_chat import Reply
-from llmproxy_grpc.providers.jsonio import SurrogateJoiner, decode
+from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.scrubbing import identifier
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from llmproxy_grpc.providers.streaming import StreamDecoder
@@ -58,14 +59,13 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         self._call: CallWriter | None = None
         self._thinks = ""
         """What thinking is open: `thinking`, `plan`, or none."""
-        self._hidden: list[str] = []
+        self._hidden = HeldText(self.batch.extent)
         self._said: int | None = None
         """The last part of text."""
         self._texts: dict[int | None, int] = {}
         """The parts of text by the numbers of their content."""
         self._thoughts: dict[str, int] = {}
         """The parts of thinking by what they are."""
-        self._joiner = SurrogateJoiner()
         self._finish = ""
         self._usage: Any = None
 
@@ -158,7 +158,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             self._writer.say(ReasoningDelta, text)
             self._thoughts[kind] = self._writer.last_part
         else:
-            self._hidden.append(self._joiner.feed(text))
+            self._hidden.add(text)
 
     def _open(self, call: ToolCall) -> None:
         self._leave()
@@ -206,9 +206,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             self._writer.sign(ReasoningDelta, token(plan=kind == "plan"))
             self._writer.leave()
         else:
-            text = "".join(self._hidden) + self._joiner.flush()
-            self._hidden = []
-            self._writer.redact(token(plan=kind == "plan", hidden=text))
+            self._writer.redact(token(plan=kind == "plan", hidden=self._hidden.take()))
 
 
 def _entries(value: Any) -> list[Any]:

@@ -10,8 +10,9 @@ from llmproxy_grpc.providers.candidate import CandidateWriter
 from llmproxy_grpc.providers.converse.formats import picture_type
 from llmproxy_grpc.providers.converse.makers import NAMES
 from llmproxy_grpc.providers.converse.shapes import OPAQUE, CallStart, Delta, Start
+from llmproxy_grpc.providers.held import HeldText
 from llmproxy_grpc.providers.http_chat import Reply
-from llmproxy_grpc.providers.jsonio import SurrogateJoiner, decode, joined
+from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.scrubbing import identifier
 from llmproxy_grpc.providers.thinking_tokens import hidden_token, redacted_token, signature_token
 from llmproxy_grpc.providers.tool_arguments import as_object
@@ -62,9 +63,8 @@ class Thought:
     def __init__(self, writer: CandidateWriter, *, show: bool) -> None:
         self._writer = writer
         self._show = show
-        self._hidden: list[str] = []
-        self._joiner = SurrogateJoiner()
-        self._signatures: list[str] = []
+        self._hidden = HeldText(writer.extent)
+        self._signature = HeldText(writer.extent)
         self._shown = False
 
     def add(self, delta: Delta) -> None:
@@ -76,25 +76,24 @@ class Thought:
             self._writer.redact(redacted_token(thinking.redactedContent))
             return
         if thinking.signature:
-            self._signatures.append(thinking.signature)
+            self._signature.add(thinking.signature)
         if not thinking.text:
             return
         if self._show:
             self._shown = True
             self._writer.say(ReasoningDelta, thinking.text)
         else:
-            self._hidden.append(self._joiner.feed(thinking.text))
+            self._hidden.add(thinking.text)
 
     def end(self) -> None:
         """Gives the continuity token; thinking without a signature has none."""
-        signature = "".join(self._signatures)
+        signature = self._signature.take()
         if not signature:
             return
         if self._shown:
             self._writer.sign(ReasoningDelta, signature_token(signature))
         else:
-            text = "".join(self._hidden) + self._joiner.flush()
-            self._writer.redact(hidden_token(text, signature))
+            self._writer.redact(hidden_token(self._hidden.take(), signature))
 
 
 class _Call:
@@ -120,18 +119,18 @@ class _ServedCall:
     def __init__(self, writer: CandidateWriter, start: CallStart) -> None:
         self._writer = writer
         self._start = start
-        self._input: list[str] = []
+        self._input = HeldText(writer.extent)
 
     def add(self, delta: Delta) -> None:
         if delta.toolUse is not None and delta.toolUse.input:
-            self._input.append(delta.toolUse.input)
+            self._input.add(delta.toolUse.input)
 
     def end(self) -> None:
         called = {
             "toolUseId": self._start.toolUseId,
             "name": self._start.name,
             "type": self._start.type,
-            "input": decode(bytes(as_object(joined("".join(self._input)))), OPAQUE),
+            "input": decode(bytes(as_object(self._input.take())), OPAQUE),
         }
         self._writer.add_part(OpaquePart(provider_kind=NAMES[0], type="toolUse", value=called))
 
@@ -150,6 +149,7 @@ class _ServedResult:
         for piece in delta.toolResult if isinstance(delta.toolResult, list) else ():
             if not isinstance(piece, dict):
                 continue
+            self._writer.extent.hold(len(str(piece)))
             text = piece.get("text")
             if isinstance(text, str) and self._texts:
                 self._texts.append(text)
@@ -180,6 +180,7 @@ class _Picture:
 
     def add(self, delta: Delta) -> None:
         if delta.image is not None and delta.image.source is not None and delta.image.source.bytes:
+            self._writer.extent.hold(len(delta.image.source.bytes))
             self._pieces.append(delta.image.source.bytes)
 
     def end(self) -> None:

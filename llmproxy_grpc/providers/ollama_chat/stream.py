@@ -8,6 +8,7 @@ from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.candidate import CandidateWriter
 from llmproxy_grpc.providers.continuity import hidden_token
 from llmproxy_grpc.providers.counts import LARGEST_COUNT, clipped
+from llmproxy_grpc.providers.held import HeldText
 from llmproxy_grpc.providers.http_chat import Reply
 from llmproxy_grpc.providers.jsonio import decode_piece, decode_whole
 from llmproxy_grpc.providers.logprobs import read_positions
@@ -48,7 +49,7 @@ class LineDecoder(StreamDecoder[bytes]):
         self._reply = reply
         self._show = reply.request.shows_thinking
         self._writer = CandidateWriter(0, self.batch)
-        self._hidden: list[str] = []
+        self._hidden = HeldText(self.batch.extent)
         self._last: Answer[Any] = Answer()
 
     @property
@@ -81,7 +82,7 @@ class LineDecoder(StreamDecoder[bytes]):
         reason = FINISH_REASONS.get(raw, FinishReason.OTHER) if raw else FinishReason.STOP
         if reason is FinishReason.STOP and self._writer.calls_tools:
             reason = FinishReason.TOOL_CALLS
-        token = hidden_token("".join(self._hidden))
+        token = hidden_token(self._hidden.take())
         if token:
             self._writer.redact(token)
         self._writer.finish(reason, raw)
@@ -91,7 +92,7 @@ class LineDecoder(StreamDecoder[bytes]):
         if message.thinking and self._show:
             self._writer.say(ReasoningDelta, message.thinking)
         elif message.thinking:
-            self._hidden.append(message.thinking)
+            self._hidden.add(message.thinking)
         if message.content:
             self._writer.say(TextDelta, message.content)
         for call in message.tool_calls or ():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from llmproxy_grpc.providers.extent import MOST_ARGUMENTS, Extent
+from llmproxy_grpc.providers.extent import MOST_HELD, Extent
 from llmproxy_grpc.providers.tool_arguments import GrowingObject, as_object, as_text
 
 
@@ -90,6 +90,6 @@ def test_asking_after_each_of_many_pieces_takes_linear_time(first, piece):
 
 def test_of_arguments_that_no_model_writes_nothing_is_kept():
     growing = GrowingObject(Extent())
-    for piece in ("{", " " * MOST_ARGUMENTS, "}"):
+    for piece in ("{", " " * MOST_HELD, "}"):
         growing.add(piece)
     assert not growing.is_whole()

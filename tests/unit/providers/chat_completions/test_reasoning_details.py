@@ -10,6 +10,7 @@ from llmproxy_grpc.providers.chat_completions.history import History
 from llmproxy_grpc.providers.chat_completions.reasoning_details import ReasoningDetails, details_of, details_token
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
 from llmproxy_grpc.providers.chat_completions.shapes import decode_answer
+from llmproxy_grpc.providers.extent import Extent
 from llmproxy_grpc.providers.presets import PRESETS
 from tests.unit.providers.chat_completions.chunks import delta, fragment, parts
 
@@ -19,7 +20,7 @@ SECRET = {"type": "reasoning.encrypted", "data": "gAAA==", "id": "rs_1", "format
 
 
 def together(*chunks):
-    details = ReasoningDetails()
+    details = ReasoningDetails(Extent())
     for chunk in chunks:
         details.take(chunk)
     return details_of(details.token())

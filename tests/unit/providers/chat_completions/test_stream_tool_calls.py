@@ -6,7 +6,7 @@ import pytest
 from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import FinishReason, ToolCallDelta, ToolCallPart
 from llmproxy_grpc.providers.chat_completions.history import CUSTOM_CALL
-from llmproxy_grpc.providers.extent import MOST_ARGUMENTS
+from llmproxy_grpc.providers.extent import MOST_HELD
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from tests.unit.providers.chat_completions.chunks import answer, decoder, delta, fragment, parts, run
 
@@ -226,7 +226,7 @@ def test_many_small_fragments_behind_a_long_one_take_linear_time(first, more):
 
 @pytest.mark.parametrize("candidate", [0, 1], ids=["of one candidate", "of several"])
 def test_arguments_without_a_name_are_held_up_to_a_bound_for_all_calls_of_a_stream(candidate):
-    half = "x" * (MOST_ARGUMENTS // 2)
+    half = "x" * (MOST_HELD // 2)
     decoding = decoder()
     decoding.feed([fragment(half, id="a", index=0), fragment(half, id="b", index=1, choice=candidate)])
     with pytest.raises(UpstreamProtocolError):
@@ -254,7 +254,7 @@ def test_pieces_of_arguments_take_no_more_room_than_their_characters(text, named
 
 def test_calls_without_an_id_are_looked_at_up_to_a_bound_for_all_of_a_stream():
     decoding = decoder()
-    half = '{"a":"' + "x" * (MOST_ARGUMENTS // 2)
+    half = '{"a":"' + "x" * (MOST_HELD // 2)
     tracemalloc.start()
     try:
         for number in range(6):
@@ -263,9 +263,9 @@ def test_calls_without_an_id_are_looked_at_up_to_a_bound_for_all_of_a_stream():
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert kept < 2 * MOST_ARGUMENTS
+    assert kept < 2 * MOST_HELD
 
 
 def test_arguments_that_come_with_a_name_are_not_held():
-    whole = "x" * (MOST_ARGUMENTS // 2)
+    whole = "x" * (MOST_HELD // 2)
     assert len(parts(*(fragment(whole, id=str(number), name="f", index=number) for number in range(3)))) == 3
