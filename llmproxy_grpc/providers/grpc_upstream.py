@@ -8,7 +8,6 @@ from typing import Final, Self
 from msgspec.structs import replace
 
 from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, generation_pb2, health_pb2, model_pb2
-from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.calls import current_call
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import CapabilityNotSupported, UpstreamOverloaded, UpstreamProtocolError
@@ -29,6 +28,7 @@ from llmproxy_grpc.providers.relay.answers import StreamReading, answer_of, mode
 from llmproxy_grpc.providers.relay.features import FEATURES
 from llmproxy_grpc.providers.relay.line import Answer, Line
 from llmproxy_grpc.providers.relay.metadata import metadata_sets
+from llmproxy_grpc.providers.writing import written
 from llmproxy_grpc.wire import (
     count_request,
     from_embed_request,
@@ -83,12 +83,12 @@ class GrpcProvider:
 
     async def chat(self, request: ChatRequest, upstream_model: str) -> ProviderResponse:
         """Answers a conversation in one piece."""
-        onward = await aside_if_long(from_request, _onward(request, upstream_model))
+        onward = await written(from_request, _onward(request, upstream_model))
         return await self._line.ask("Chat", onward, chat_pb2.ChatResponse, answer_of)
 
     async def stream(self, request: ChatRequest, upstream_model: str) -> AsyncGenerator[Sequence[StreamEvent], None]:
         """Answers a conversation in batches of events, one for each message of the upstream."""
-        onward = await aside_if_long(stream_request, _onward(request, upstream_model))
+        onward = await written(stream_request, _onward(request, upstream_model))
         reading = StreamReading()
         async with aclosing(self._line.stream(onward, reading.events)) as batches:
             async for events in batches:
@@ -100,11 +100,11 @@ class GrpcProvider:
         """Turns inputs into vectors, all at once: the upstream splits them as its own targets need."""
         onward = replace(request, model=upstream_model, routing=_policy(request.routing))
         read = partial(vectors_of, count=len(request.inputs))
-        return await self._line.ask("Embed", from_embed_request(onward), embed_pb2.EmbedResponse, read)
+        return await self._line.ask("Embed", await written(from_embed_request, onward), embed_pb2.EmbedResponse, read)
 
     async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
         """Counts the tokens of a prompt; an estimate of the upstream is no count, and is made here as well."""
-        onward = await aside_if_long(count_request, _onward(request, upstream_model))
+        onward = await written(count_request, _onward(request, upstream_model))
         answer = await self._line.ask("CountTokens", onward, model_pb2.CountTokensResponse, _itself)
         if answer.source != generation_pb2.USAGE_SOURCE_PROVIDER:
             raise CapabilityNotSupported("The upstream proxy can only estimate the tokens of this prompt.")

@@ -12,7 +12,6 @@ from typing import Generic, Self, TypeVar
 
 from msgspec import Struct
 
-from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported, ProxyError, UpstreamProtocolError
 from llmproxy_grpc.messages import (
     ChatRequest,
@@ -31,6 +30,7 @@ from llmproxy_grpc.providers.http import HttpResponse
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.streaming import Frame, Framing, StreamDecoder, StreamReader
 from llmproxy_grpc.providers.upstream import JSON, Upstream
+from llmproxy_grpc.providers.writing import written
 
 T = TypeVar("T")
 
@@ -143,14 +143,14 @@ class HttpChat(ABC, Generic[Frame]):
 
     async def chat(self, request: ChatRequest, model: str) -> ProviderResponse:
         """Answers a conversation in one piece; raises as every provider does."""
-        path, body = self.path(model, stream=False), await aside_if_long(self.encode, request, model, stream=False)
+        path, body = self.path(model, stream=False), await written(self.encode, request, model, stream=False)
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
             return await self._read_whole(response, self._reply(response, request, model))
 
     async def stream(self, request: ChatRequest, model: str) -> AsyncGenerator[list[StreamEvent], None]:
         """Answers a conversation as a stream, as every provider does."""
-        path, body = self.path(model, stream=True), await aside_if_long(self.encode, request, model, stream=True)
+        path, body = self.path(model, stream=True), await written(self.encode, request, model, stream=True)
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
             if response.status != 200:

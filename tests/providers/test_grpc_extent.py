@@ -8,6 +8,7 @@ import pytest
 from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2
 from llmproxy_grpc.errors import UpstreamProtocolError, UpstreamStreamBroken
 from llmproxy_grpc.messages import EmbedRequest, TextPart
+from llmproxy_grpc.providers import grpc_upstream
 from llmproxy_grpc.providers.extent import MOST_CANDIDATES, MOST_LOGPROBS, MOST_TOOL_CALLS
 from llmproxy_grpc.providers.relay import line
 from tests.fakes.busy import LIMIT, SLACK, Busy
@@ -128,3 +129,14 @@ async def test_what_is_wrong_with_a_long_message_is_told_as_always():
     long = event(delta={"text": "x" * (line.LONG + 1), "candidate_index": -1})
     with pytest.raises(UpstreamStreamBroken):
         await streamed(START, HELLO, long, FINISH, END)
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+async def test_a_long_request_is_written_beside_the_loop(monkeypatch, count):
+    said, vectors = (ran_beside(monkeypatch, grpc_upstream, name) for name in ("from_request", "from_embed_request"))
+    options = {"openai": {"values": [1.0] * count}}
+    script = embed_pb2.EmbedResponse(embeddings=[{"values": [1.0]}])
+    async with upstream_and_provider([answer()], [script]) as (_, provider):
+        await provider.chat(ask(provider_options=options), "m")
+        await provider.embed(EmbedRequest("m", (TextPart(text="a"),), provider_options=options), "m")
+    assert said == vectors == [count > 1]

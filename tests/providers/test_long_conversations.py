@@ -85,6 +85,15 @@ async def test_a_long_conversation_is_written_beside_the_loop(kind, provider, up
     assert beside == [False, True]
 
 
+async def test_many_values_in_few_messages_are_written_beside_the_loop(kind, provider, upstream, monkeypatch):
+    beside = ran_beside(monkeypatch, provider._wire, "encode")
+    upstream.handler = kind.respond
+    names = provider.features(kind.model).names
+    options = {name: {"metadata": {"values": [1.0] * FEW}} for name in names}
+    await provider.chat(provider.adapt(ask(provider_options=options), kind.model).request, kind.model)
+    assert beside == [True]
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", HTTP_KINDS, ids=lambda kind: kind.name)
 async def test_ten_times_the_messages_take_no_more_than_some_ten_times_as_long(

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Final
 
-from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.messages import ChatRequest, ProviderResponse
 from llmproxy_grpc.providers.anthropic_messages.features import adapt_messages, features_of
 from llmproxy_grpc.providers.anthropic_messages.models import read_page
@@ -18,6 +17,7 @@ from llmproxy_grpc.providers.listing import all_pages, marked
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
 from llmproxy_grpc.providers.upstream import MAX_COUNT_BYTES, MAX_LIST_BYTES, unread
+from llmproxy_grpc.providers.writing import written
 
 _read_count: Final = partial(decode, decoder=COUNTED)
 
@@ -55,7 +55,7 @@ class AnthropicMessages(HttpChat[ServerSentEvent]):
 
     async def count_tokens(self, request: ChatRequest, model: str) -> int:
         """Counts the tokens of a prompt; raises as every provider does."""
-        body = await aside_if_long(encode_count, request, model)
+        body = await written(encode_count, request, model)
         async with self.upstream.post("/v1/messages/count_tokens", body) as response:
             return (await self.upstream.read(response, _read_count, MAX_COUNT_BYTES)).input_tokens
 

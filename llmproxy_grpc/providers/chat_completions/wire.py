@@ -6,7 +6,6 @@ from secrets import token_hex
 
 from msgspec import Struct
 
-from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, RefusalPart
 from llmproxy_grpc.providers.adaptation import adapt
@@ -33,6 +32,7 @@ from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
 from llmproxy_grpc.providers.upstream import MAX_LIST_BYTES, Upstream, unread
+from llmproxy_grpc.providers.writing import written
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
@@ -126,7 +126,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
             raise CapabilityNotSupported("This provider makes no vectors.")
         model = self._dialect.deployment or model
         path = self._dialect.embed_path(model)
-        body = encode_embed(request, model, self._dialect.quirks, self._dialect.names)
+        body = await written(encode_embed, request, model, self._dialect.quirks, self._dialect.names)
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
             if response.status != 200:
@@ -140,7 +140,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         path = self._dialect.quirks.count_path
         if not path:
             raise CapabilityNotSupported("This provider counts no tokens.")
-        body = await aside_if_long(self.encode, request, model, stream=False)
+        body = await written(self.encode, request, model, stream=False)
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
             if response.status in NOT_THERE:

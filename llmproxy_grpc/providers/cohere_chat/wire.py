@@ -19,6 +19,7 @@ from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
 from llmproxy_grpc.providers.upstream import MAX_LIST_BYTES, unread
 from llmproxy_grpc.providers.vectors import read_vectors
+from llmproxy_grpc.providers.writing import written
 
 _read_page: Final = partial(decode, decoder=MODELS)
 
@@ -58,7 +59,7 @@ class CohereChat(HttpChat[ServerSentEvent]):
         """Turns inputs into vectors; raises as every provider does."""
         if self.features(model).embed is None:
             raise CapabilityNotSupported("This model makes no vectors.")
-        async with self.upstream.post("/v2/embed", encode_embed(request, model)) as response:
+        async with self.upstream.post("/v2/embed", await written(encode_embed, request, model)) as response:
             return await self.upstream.read(response, partial(_read_embed, request))
 
     async def list_models(self) -> list[UpstreamModel]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Final, TypeVar
 
-from llmproxy_grpc.aside import aside, aside_if_long
+from llmproxy_grpc.aside import aside
 from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound, UnsupportedParameter
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
 from llmproxy_grpc.providers.aws_credentials import Keys
@@ -26,6 +26,7 @@ from llmproxy_grpc.providers.listing import all_pages, marked
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sigv4 import Signer
 from llmproxy_grpc.providers.upstream import JSON, MAX_COUNT_BYTES, MAX_LIST_BYTES, Upstream, segment, unread
+from llmproxy_grpc.providers.writing import written
 
 _LONG: Final = 256 * 1024
 """Bytes from which on a body is signed aside: that takes some milliseconds for each mebibyte."""
@@ -99,7 +100,7 @@ class Converse(HttpChat[Frame]):
         layout = layout_of(model)
         if layout is None:
             raise CapabilityNotSupported("This model makes no vectors.")
-        path, body = _path(model, "invoke"), encode_embed(request, layout, NAMES)
+        path, body = _path(model, "invoke"), await written(encode_embed, request, layout, NAMES)
         async with self.upstream.post(path, body, headers=await self.headers("POST", path, body)) as response:
             counted = response.headers.get("x-amzn-bedrock-input-token-count", "")
             failed = self.upstream.failed(response)
@@ -110,7 +111,7 @@ class Converse(HttpChat[Frame]):
         """Counts the tokens of a prompt; raises as every provider does."""
         if not self.features(model).count_tokens:
             raise CapabilityNotSupported(_UNCOUNTED)
-        path, body = _path(base_id(model), "count-tokens"), await aside_if_long(encode_count, request, model)
+        path, body = _path(base_id(model), "count-tokens"), await written(encode_count, request, model)
         async with self.upstream.post(path, body, headers=await self.headers("POST", path, body)) as response:
             try:
                 return (await self.upstream.read(response, _read_count, MAX_COUNT_BYTES)).inputTokens

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
 from llmproxy_grpc.providers.features import Features
@@ -28,6 +27,7 @@ from llmproxy_grpc.providers.listing import all_pages, marked
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
 from llmproxy_grpc.providers.upstream import MAX_ANSWER_BYTES, MAX_COUNT_BYTES, MAX_LIST_BYTES, Upstream, unread
+from llmproxy_grpc.providers.writing import written
 
 _read_count: Final = partial(decode, decoder=COUNTED)
 
@@ -79,9 +79,9 @@ class GenerateContent(HttpChat[ServerSentEvent]):
         """Counts the tokens of a prompt; raises as every provider does."""
         name = f"models/{bare(model)}"
         if self._place.vertex:
-            body = await aside_if_long(encode_vertex_count, request, model)
+            body = await written(encode_vertex_count, request, model)
         else:
-            body = await aside_if_long(encode_count, request, model, name=name)
+            body = await written(encode_count, request, model, name=name)
         counted = await self._ask(self._place.method(model, "countTokens"), body, _read_count, MAX_COUNT_BYTES)
         return counted.totalTokens
 
@@ -90,10 +90,14 @@ class GenerateContent(HttpChat[ServerSentEvent]):
         if self.features(model).embed is None:
             raise CapabilityNotSupported("This model makes no vectors.")
         if predicts(model, vertex=self._place.vertex):
-            path, body, read = self._place.method(model, "predict"), encode_predict(request), read_predictions
+            path, read = self._place.method(model, "predict"), read_predictions
+            body = await written(encode_predict, request)
         else:
             name = f"models/{bare(model)}"
-            body = encode_vertex_batch(request) if self._place.vertex else encode_batch(request, name)
+            if self._place.vertex:
+                body = await written(encode_vertex_batch, request)
+            else:
+                body = await written(encode_batch, request, name)
             path, read = self._place.method(model, "batchEmbedContents"), read_batch
         return await self._ask(path, body, partial(read, request=request), MAX_ANSWER_BYTES)
 

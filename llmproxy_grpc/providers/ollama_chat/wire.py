@@ -21,6 +21,7 @@ from llmproxy_grpc.providers.ollama_chat.stream import LineDecoder, read_answer
 from llmproxy_grpc.providers.provider import UpstreamModel
 from llmproxy_grpc.providers.upstream import MAX_LIST_BYTES, Upstream, unread
 from llmproxy_grpc.providers.vectors import read_vectors
+from llmproxy_grpc.providers.writing import written
 
 _MOST_SHOWN: Final = 200
 """Models that are asked for one by one; the rest of a longer list stays without capabilities."""
@@ -63,7 +64,7 @@ class OllamaChat(HttpChat[bytes]):
 
     async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:
         """Turns inputs into vectors; raises as every provider does."""
-        async with self.upstream.post("/api/embed", encode_embed(request, model)) as response:
+        async with self.upstream.post("/api/embed", await written(encode_embed, request, model)) as response:
             return await self.upstream.read(response, partial(_read_embed, request))
 
     async def list_models(self) -> list[UpstreamModel]:

@@ -5,7 +5,6 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from llmproxy_grpc.aside import aside_if_long
 from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, MediaPart, ProviderResponse, TextPart
 from llmproxy_grpc.providers.adaptation import adapt
@@ -21,6 +20,7 @@ from llmproxy_grpc.providers.responses_api.request import RequestEncoder
 from llmproxy_grpc.providers.responses_api.stream import EventDecoder, read_answer
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
 from llmproxy_grpc.providers.upstream import MAX_COUNT_BYTES, Upstream
+from llmproxy_grpc.providers.writing import written
 
 _MARKED = (TextPart, MediaPart)
 
@@ -101,7 +101,7 @@ class ResponsesApi(HttpChat[ServerSentEvent]):
         path = self._quirks.count_path
         if not path:
             raise CapabilityNotSupported("This provider counts no tokens.")
-        body = await aside_if_long(self._encoder.encode_count, request, model)
+        body = await written(self._encoder.encode_count, request, model)
         headers = await self.headers("POST", path, body)
         async with self.upstream.post(path, body, headers=headers) as response:
             if response.status in NOT_THERE:
