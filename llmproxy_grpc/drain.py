@@ -59,7 +59,11 @@ class Drain:
         self.wanted.set()
 
     async def run(self, servers: Sequence[GrpcServer]) -> None:
-        """Readiness goes first, so that load balancers look elsewhere; then the listener; then what still runs."""
+        """Readiness goes first, so that load balancers look elsewhere; then the listener; then what still runs.
+
+        Args:
+            servers: All that is served, the main one first.
+        """
         if self._succeeded:
             await self._linger(servers)
         config = self._config()
@@ -68,8 +72,11 @@ class Drain:
         await wait(self._predrain_over, config.predrain)
         self._readiness.enter(Phase.STOPPED)
         hurry = asyncio.create_task(self._end_when_hurried(servers))
-        for server in servers:
-            await server.stop(config.grace, evict=self._admission.evict)
+        main, *beside = servers
+        await main.stop(config.grace, evict=self._admission.evict)
+        for server in beside:
+            # To the end they tell that the process lives; what is open there is no call, and has had its time.
+            await server.stop(LAST_WORDS, evict=self._admission.evict)
         await self._admission.empty()
         await end([hurry])
         log.info("stopped")

@@ -131,16 +131,34 @@ async def test_a_reload_asked_for_while_draining_is_ignored(serve):
         assert "llmproxy_config_reloads_total{" not in text
 
 
+async def reflecting(channel):
+    """A stream of reflection, which stays open."""
+    call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+    await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+    await call.read()
+    return call
+
+
 async def test_a_second_signal_ends_what_is_not_ours_to_end_as_well(serve):
     async with serve({"grpc": {"listen": "127.0.0.1:0", "predrain": 0, "grace": 30}}) as server:
-        stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
-        reflecting = stub.ServerReflectionInfo()
-        await reflecting.write(reflection_pb2.ServerReflectionRequest(list_services=""))
-        await reflecting.read()  # and stays open
+        held = await reflecting(server.channel)
         server.app.stop()
         server.app.stop()
         async with asyncio.timeout(5):
             await server.stopped
+        assert await held.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_what_is_open_beside_the_main_listener_holds_no_drain(serve):
+    grpc_section = {"listen": "127.0.0.1:0", "predrain": 0, "grace": 60}
+    async with serve({"grpc": grpc_section, "admin": {"listen": "127.0.0.1:0"}}) as server:
+        told = dict(line.split(" ", 1) for line in server.output.getvalue().splitlines() if " " in line)
+        async with grpc.aio.insecure_channel(told["admin"]) as channel:
+            held = await reflecting(channel)
+            server.app.stop()
+            async with asyncio.timeout(10):
+                await server.stopped
+            assert await held.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_without_any_grace_the_error_is_rich_all_the_same(serve):
