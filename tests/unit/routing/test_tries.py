@@ -162,6 +162,39 @@ async def test_circuits_that_are_open_are_ignored_only_where_more_than_half_of_t
     assert len(set(asked)) == len(asked)
 
 
+async def test_those_that_are_out_are_tried_in_any_order():
+    """Else calls would begin with the first of them, whoever is back."""
+    first = set()
+    for seed in range(40):
+        bench = Bench(*"abcd", seed=seed)
+        for name in "abcd":
+            bench.circuits.learn(Outage(OutageKind.OPEN, name, "m", 0, bench.clock() + 60))
+        first.add((await bench.chat()).attempts[0].provider)
+    assert first == set("abcd")
+
+
+async def test_a_probe_that_there_is_no_time_for_is_left_to_the_next_call():
+    bench = Bench("a", "b")
+    fails(bench, "a", FAILED)
+    bench.circuits.line(Target("b", "m")).learn(4.0, streaming=False)
+    bench.circuits.learn(Outage(OutageKind.OPEN, "b", "m", 0, bench.clock() + 1))
+    bench.clock.advance(1)
+    assert await error_of(bench, seconds=1.5) is FAILED
+    assert bench.asked() == {"a": 1, "b": 0}
+    assert bench.circuits.available(Target("b", "m"))
+
+
+@pytest.mark.parametrize(
+    ("failure", "cost"),
+    [(UpstreamServerError, 1.4), (UpstreamTimeout, 1.4), (UpstreamRateLimited, 0.5), (UpstreamOverloaded, 0.5)],
+)
+async def test_what_a_repeat_costs_of_the_budget_depends_on_what_failed(failure, cost):
+    bench = Bench("a")
+    fails(bench, "a", failure("No."))
+    await bench.chat()
+    assert bench.router._retries.budget("a").balance(bench.clock()) == pytest.approx(10.1 - cost)
+
+
 @pytest.mark.parametrize(
     ("failure", "beside"), [(UpstreamServerError, True), (UpstreamRateLimited, False), (UpstreamOverloaded, False)]
 )
