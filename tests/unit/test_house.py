@@ -8,6 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 GENERATED = ("_gen", "v1", "protos")
 LONGEST = 400
+DATES = ("records", "export", "pricing", "providers")
+"""Folders that deal with dates: of rows, of files, of prices, of credentials."""
 ROOMS = ("utils", "helpers", "common", "base", "misc", "constants", "types")
 
 
@@ -34,6 +36,17 @@ def test_every_module_opens_with_one_sentence():
 def test_no_room_is_called_by_a_word_that_says_nothing():
     names = {part for path in tracked("llmproxy_grpc/*.py") for part in path.with_suffix("").parts}
     assert not names & set(ROOMS)
+
+
+def test_nothing_around_a_call_is_timed_by_the_wall_clock():
+    """It jumps. Those that name a moment by it, and time nothing, are listed here."""
+    package = ROOT / "llmproxy_grpc"
+    modules = [path.relative_to(package) for path in tracked("llmproxy_grpc/*.py")]
+    around = [module for module in modules if module.parts[0] not in (*DATES, "record_commands.py")]
+    reading = {
+        str(module) for module in around if re.search(r"\btime\.time|from time import", (package / module).read_text())
+    }
+    assert reading == {"server/export.py", "server/feedback.py", "server/rpc.py"}
 
 
 def test_no_test_is_skipped_without_being_counted():
