@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from enum import StrEnum
 from pathlib import Path
 
+import structlog
 from watchfiles import awatch
 
 from llmproxy_grpc.config.faults import ConfigError, ConfigFault
 from llmproxy_grpc.config.loader import Loaded
 from llmproxy_grpc.config.schema import Config
+
+log = structlog.get_logger(__name__)
 
 Subscriber = Callable[[Config, Config], Awaitable[None]]
 Signature = tuple[tuple[str, int, int, int] | None, ...]
@@ -121,6 +124,21 @@ class ConfigManager:
 async def _changes(files: tuple[Path, ...], stop: asyncio.Event, poll: float) -> AsyncGenerator[None, None]:
     """Ticks once at the start, since something may have changed meanwhile, then at changes and every `poll` seconds."""
     yield
+    try:
+        async with aclosing(_reported(files, stop, poll)) as reported:
+            async for _ in reported:
+                yield
+    except (OSError, RuntimeError) as error:  # watchfiles' own is a RuntimeError: the system has no watch left, say
+        log.warning("config_polled", seconds=poll, why=str(error))
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(poll):
+                await stop.wait()
+        yield
+
+
+async def _reported(files: tuple[Path, ...], stop: asyncio.Event, poll: float) -> AsyncGenerator[None, None]:
+    """Ticks as `_changes` does behind the start, as long as the system reports changes."""
     folders = {folder for file in files for folder in (file.parent, file.resolve().parent) if folder.is_dir()}
     watched = awatch(
         *folders,

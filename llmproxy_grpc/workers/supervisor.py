@@ -19,7 +19,7 @@ from llmproxy_grpc.config.schema import Config
 from llmproxy_grpc.http.app import application
 from llmproxy_grpc.http.listener import HttpListener
 from llmproxy_grpc.systemd import Notifier
-from llmproxy_grpc.tasks import end
+from llmproxy_grpc.tasks import end, log_failure
 from llmproxy_grpc.workers.crew import Crew
 from llmproxy_grpc.workers.process import Publish, WorkerProcess
 from llmproxy_grpc.workers.protocol import Begin
@@ -102,6 +102,8 @@ class Supervisor:
 
     async def _watch_until_stopped(self) -> None:
         watching = [asyncio.create_task(self._manager.watch()), asyncio.create_task(self._notifier.watch())]
+        for task in watching:
+            task.add_done_callback(log_failure)
         await self._stop.wait()
         self._ready = False
         self._notifier.stopping()

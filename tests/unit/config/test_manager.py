@@ -2,7 +2,9 @@ import asyncio
 import contextlib
 
 import pytest
+from structlog.testing import capture_logs
 
+from llmproxy_grpc.config import manager
 from llmproxy_grpc.config.faults import ConfigError, ConfigFault
 from llmproxy_grpc.config.loader import Loaded, load
 from llmproxy_grpc.config.manager import ConfigManager, Reload
@@ -158,6 +160,27 @@ async def test_a_change_of_the_file_reloads_and_a_half_written_one_does_not_harm
         replace(path, "timeouts: {idle: 2s}")
         assert await folder.next() is Reload.APPLIED
         assert folder.manager.config.timeouts.idle == 2.0
+
+
+@pytest.mark.parametrize(
+    "failure", [RuntimeError("OS file watch limit reached."), FileNotFoundError("No such folder.")]
+)
+async def test_where_the_system_tells_of_no_change_the_file_is_looked_at(tmp_path, monkeypatch, failure):
+    async def refused(*_folders, **_options):
+        raise failure
+        yield
+
+    monkeypatch.setattr(manager, "awatch", refused)
+    path = tmp_path / "c.yaml"
+    path.write_text("timeouts: {idle: 1s}")
+    folder = Folder(path)
+    with capture_logs() as logs:
+        async with folder.watched(poll=0.05):
+            for seconds in (2, 3):
+                replace(path, f"timeouts: {{idle: {seconds}s}}")
+                assert await folder.next() is Reload.APPLIED
+                assert folder.manager.config.timeouts.idle == seconds
+    assert [(line["event"], line["why"]) for line in logs] == [("config_polled", str(failure))]
 
 
 async def test_a_swapped_link_reloads_as_kubernetes_mounts_do(tmp_path):
