@@ -284,6 +284,36 @@ func TestAnExportGoesOnBehindWhatWasWhole(t *testing.T) {
 	}
 }
 
+func TestAFileOfWhichNobodyTellsAHashHasNone(t *testing.T) {
+	messages, _ := dataset(plain) // whatever is in the chunks: Zstandard is not read here
+	for _, message := range messages {
+		if file := message.GetFile(); file != nil {
+			file.Sha256 = nil
+		}
+	}
+	request := &llmproxyv1.ExportRequest{Output: &llmproxyv1.ExportOutput{
+		Compression: llmproxyv1.ExportCompression_EXPORT_COMPRESSION_ZSTD,
+	}}
+	client := &exporting{messages: messages}
+	folder := filepath.Join(t.TempDir(), "data")
+	for range len(messages) - 2 {
+		client.cuts = []int{2} // another process for each message: it must know what was whole
+		stop := &Exporter{Client: client, sleep: func(context.Context, time.Duration) error { return context.Canceled }}
+		if _, err := stop.Export(t.Context(), request, folder); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	manifest, err := exporter(client).Export(t.Context(), request, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, segment := range manifest.Files[0].Segments {
+		if segment.SHA256 != "" || segment.Verified {
+			t.Errorf("the segment is %+v", segment)
+		}
+	}
+}
+
 func TestARefusedExportLeavesNothing(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	client := &exporting{err: status.Error(codes.InvalidArgument, "no such class")}

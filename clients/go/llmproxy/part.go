@@ -24,8 +24,10 @@ type Segment struct {
 	RecordCount int64 `json:"record_count"`
 	// ByteCount is its bytes before compression.
 	ByteCount int64 `json:"byte_count"`
-	// SHA256 is of those bytes, in hexadecimal; empty until it is whole.
+	// SHA256 is of those bytes, in hexadecimal; empty until it is whole, and if nobody could tell it.
 	SHA256 string `json:"sha256"`
+	// Whole says whether its end has come.
+	Whole bool `json:"whole"`
 	// Verified says whether count and hash were found to be what the proxy said; not of Zstandard, which is not read here.
 	Verified bool `json:"verified"`
 }
@@ -90,7 +92,7 @@ func (p *partFile) takeUp() error {
 	if err := p.file.Truncate(p.state.Size); err != nil {
 		return err
 	}
-	if count := len(p.state.Segments); count > 0 && p.state.Segments[count-1].SHA256 == "" {
+	if count := len(p.state.Segments); count > 0 && !p.state.Segments[count-1].Whole {
 		p.open = true
 		segment := p.state.Segments[count-1]
 		segment.ByteCount = 0
@@ -128,12 +130,7 @@ func (p *partFile) complete(file *llmproxyv1.ExportFile) error {
 		return err
 	}
 	p.open = false
-	sum := file.GetSha256()
-	if len(sum) == 0 {
-		// As it is when a record was erased behind a resume: our own one stands in for it.
-		sum = p.hash.Sum(nil)
-	}
-	segment.SHA256 = hex.EncodeToString(sum)
+	segment.SHA256, segment.Whole = hex.EncodeToString(file.GetSha256()), true
 	if segment.RecordCount != file.GetRecordCount() {
 		return fmt.Errorf("%w: %s: file %d has another number of records", ErrDamaged, p.state.Name, segment.Index)
 	}
@@ -141,7 +138,11 @@ func (p *partFile) complete(file *llmproxyv1.ExportFile) error {
 		segment.ByteCount = file.GetByteCount()
 		return nil
 	}
-	if segment.ByteCount != file.GetByteCount() || !bytes.Equal(p.hash.Sum(nil), sum) {
+	found := hex.EncodeToString(p.hash.Sum(nil))
+	if segment.SHA256 == "" {
+		segment.SHA256 = found // records were erased behind a resume: our own one stands in for the proxy's
+	}
+	if segment.ByteCount != file.GetByteCount() || segment.SHA256 != found {
 		return fmt.Errorf("%w: %s: file %d is not what the proxy sent", ErrDamaged, p.state.Name, segment.Index)
 	}
 	segment.Verified = len(file.GetSha256()) > 0

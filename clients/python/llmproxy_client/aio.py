@@ -1,7 +1,7 @@
 """The asynchronous client: the same as `llmproxy_client`, for asyncio; errors and answers are shared."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from llmproxy_client.answer import Answer, Order, text_of
 from llmproxy_client.api_key import aio_interceptors
 from llmproxy_client.channel import DEFAULT_TARGET, Option, Tls, channel_options, check_target
 from llmproxy_client.client import Metadata
-from llmproxy_client.dataset.download import Download, Progress
+from llmproxy_client.dataset.download import Convert, Download, Progress
 from llmproxy_client.dataset.export import Tries
 from llmproxy_client.dataset.manifest import Manifest
 from llmproxy_client.errors import BrokenStream
@@ -100,13 +100,16 @@ async def export(
     folder: Path | str,
     *,
     restart: bool = False,
+    begun_at: float = 0.0,
+    convert: Convert | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_wait: Callable[[grpc.RpcError, float], None] | None = None,
     timeout: float | None = None,  # noqa: ASYNC109 - as of `stream`
     metadata: Metadata = (),
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Manifest:
-    """Exports recorded calls to a folder; as `llmproxy_client.export`. Files are written in a thread."""
-    with await _done(Download, request, Path(folder), restart=restart) as download:
+    """Exports recorded calls to a folder; as `llmproxy_client.export`. Files are written and converted in a thread."""
+    with await _done(Download, request, Path(folder), restart=restart, begun_at=begun_at) as download:
         tries = Tries(own_limit=timeout is None)
         while not download.complete:
             call = stub.Export(download.request(), timeout=timeout, metadata=tuple(metadata))
@@ -122,10 +125,10 @@ async def export(
                 seconds = tries.wait_after(error)
                 if on_wait is not None:
                     on_wait(error, seconds)
-                await asyncio.sleep(seconds)
+                await sleep(seconds)
             finally:
                 call.cancel()
-        return await _done(download.finish)
+        return await _done(download.finish, convert)
 
 
 async def _done(work: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs) -> _Result:

@@ -143,6 +143,16 @@ def test_a_file_that_may_hold_what_was_erased_meanwhile_is_named(ctl, script, da
     assert "--restart" in ctl.err
 
 
+def test_so_is_one_that_cannot_be_unpacked_here_either(ctl, script, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(plain, "_zstandard", lambda: None)
+    script.exported = dataset(*LINES, compress=zstandard.compress)
+    for message in script.exported:
+        if message.HasField("file"):
+            message.file.sha256 = b""
+    assert ctl("export", "-o", str(tmp_path / "data"), "--compress", "zstd") == 0
+    assert "train.jsonl.zst: records were erased" in ctl.err
+
+
 def test_typed_records_which_have_no_hash_raise_no_alarm(ctl, script, dataset, tmp_path):
     script.exported = [
         dataset()[0],

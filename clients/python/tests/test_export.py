@@ -17,7 +17,7 @@ from llmproxy_client import (
     aio,
     export,
 )
-from llmproxy_client.dataset import Download
+from llmproxy_client.dataset import Download, begun_at, plain
 from llmproxy_client.dataset.part import PartFile, PartState
 from llmproxy_client.v1.export_pb2 import (
     EXPORT_COMPRESSION_GZIP,
@@ -60,6 +60,7 @@ def test_an_export_of_nothing_is_a_dataset_without_files(client, script, dataset
 
     assert manifest["files"] == []
     assert manifest["written_records"] == 0
+    assert (folder / "README.md").read_text().startswith("# ")  # front matter without entries is read by nobody
 
 
 def test_an_export_goes_on_wherever_it_is_cut(client, script, dataset, folder):
@@ -160,6 +161,31 @@ def test_a_file_whose_hash_is_not_told_is_kept_and_not_called_verified(client, s
     assert not file["verified"]
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_file_that_cannot_be_unpacked_here_has_the_hash_that_was_told_or_none(dataset, folder, monkeypatch, told):
+    monkeypatch.setattr(plain, "_zstandard", lambda: None)
+    request = ExportRequest()
+    request.output.compression = EXPORT_COMPRESSION_ZSTD
+    messages = dataset(*LINES[:8], compress=zstandard.compress)
+    hashes = [hashlib.sha256(b"".join(LINES[at : at + 4])).hexdigest() if told else "" for at in (0, 4)]
+    for message in messages:
+        if message.HasField("file"):
+            message.file.sha256 = message.file.sha256 if told else b""
+    messages = _numbered(messages)
+    behind_the_first_file = next(at for at, message in enumerate(messages, 1) if message.HasField("file"))
+    with Download(request, folder) as download:
+        for message in messages[:behind_the_first_file]:
+            download.take(message)
+    rest = _numbered([messages[0], *messages[behind_the_first_file:]], behind=behind_the_first_file)
+    with Download(request, folder) as download:
+        for message in rest:
+            download.take(message)
+        [file] = download.finish()["files"]
+
+    assert [segment["sha256"] for segment in file["segments"]] == hashes
+    assert not file["verified"]
+
+
 def test_a_chunk_that_cannot_be_decompressed_is_refused(dataset, folder):
     request = ExportRequest()
     request.output.compression = EXPORT_COMPRESSION_GZIP
@@ -232,6 +258,15 @@ def test_a_file_that_has_become_shorter_is_not_gone_on_with(dataset, folder):
             download.take(chunk)
 
 
+@pytest.mark.parametrize("nameless", [".", "..", "/", "", "data/.."])
+def test_a_folder_without_a_name_of_its_own_is_refused(client, script, tmp_path, monkeypatch, nameless):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="no folder with a name of its own"):
+        export(client.stub, ExportRequest(), nameless)
+
+    assert (script.asked, list(tmp_path.iterdir())) == ([], [])
+
+
 def test_a_request_brings_no_token_of_its_own(folder):
     with pytest.raises(ValueError, match="token"):
         Download(ExportRequest(resume_token="x"), folder)
@@ -290,14 +325,23 @@ def test_progress_counts_over_all_calls(client, script, dataset, folder):
     assert (seen[-1].records, seen[-1].bytes) == (11, len(WHOLE))
 
 
-async def test_the_asynchronous_client_exports_and_goes_on_as_well(target, script, dataset, folder, monkeypatch):
+async def test_the_asynchronous_client_exports_and_goes_on_as_well(target, script, dataset, folder):
     script.exported = dataset(*LINES)
     script.cuts = [3]
-    async with aio.connect(target, retries=False) as client:
-        manifest = await aio.export(client.stub, ExportRequest(), folder)
+    waits = []
 
-    assert manifest["written_records"] == 11
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    def convert(inside, manifest):
+        return {"converted": [inside.name, len(manifest["files"]), begun_at(folder)]}
+
+    async with aio.connect(target, retries=False) as client:
+        manifest = await aio.export(client.stub, ExportRequest(), folder, begun_at=7.0, convert=convert, sleep=sleep)
+
+    assert (manifest["written_records"], manifest["converted"]) == (11, ["data.partial", 1, 7.0])
     assert (folder / "train.jsonl").read_bytes() == WHOLE
+    assert waits == [0.5]
 
 
 def test_a_segment_out_of_order_is_refused(tmp_path):

@@ -96,11 +96,12 @@ def plan(client: Client, request: ExportRequest, terminal: Terminal, *, as_json:
 
 def _warn(files: list[Manifest], terminal: Terminal) -> None:
     """Names the files that are not known to be what the proxy sent; of typed records it tells nothing to compare."""
-    told = [file for file in files if any(segment["sha256"] for segment in file["segments"])]
+    told = [file for file in files if any(segment["whole"] for segment in file["segments"])]
     unverified = ", ".join(file["name"] for file in told if not file["verified"])
     if not unverified:
         return
-    if unverified.endswith(".zst") and not can_read(EXPORT_COMPRESSION_ZSTD):
+    hashed = all(segment["sha256"] for file in told for segment in file["segments"])
+    if hashed and unverified.endswith(".zst") and not can_read(EXPORT_COMPRESSION_ZSTD):
         terminal.note(f"{unverified}: not checked, which takes zstandard: pip install zstandard")
         return
     terminal.note(

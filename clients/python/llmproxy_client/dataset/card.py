@@ -29,7 +29,7 @@ _COLUMNS: Final[dict[str, dict[str, Any]]] = {
 
 
 def card(manifest: Manifest) -> str:
-    """The dataset card, as Markdown with the front matter that `datasets` reads."""
+    """The dataset card, as Markdown with the front matter that `datasets` reads, if there is anything to be read."""
     return "\n".join([*_front(manifest), *_body(manifest), ""])
 
 
@@ -43,14 +43,15 @@ def write_dataset_info(folder: Path, manifest: Manifest) -> None:
 
 
 def _front(manifest: Manifest) -> Iterator[str]:
+    if not manifest["files"]:
+        return
     yield "---"
-    if manifest["files"]:
-        yield "configs:"
-        yield "  - config_name: default"
-        yield "    data_files:"
-        for file in manifest["files"]:
-            yield f"      - split: {file['split']}"
-            yield f"        path: {file['name']}"
+    yield "configs:"
+    yield "  - config_name: default"
+    yield "    data_files:"
+    for file in manifest["files"]:
+        yield f"      - split: {file['split']}"
+        yield f"        path: {file['name']}"
     yield "---"
 
 

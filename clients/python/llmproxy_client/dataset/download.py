@@ -75,7 +75,7 @@ class Download:
         FolderInUse: The folder is there, or another process exports to it.
         DifferentExport: An earlier export to the folder had another request.
         DamagedExport: What it left cannot be used.
-        ValueError: The request has a resume token.
+        ValueError: The request has a resume token, or the folder no name.
     """
 
     def __init__(
@@ -89,10 +89,10 @@ class Download:
     ) -> None:
         if request.resume_token:
             raise ValueError("the request has a resume token; the folder keeps its own")
+        self._partial = partial_folder(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FolderInUse(f"{folder} is there already; name another folder, or remove it")
         self._folder = folder
-        self._partial = partial_folder(folder)
         self._clock = clock
         self._sequence = 0
         self._header_due = True

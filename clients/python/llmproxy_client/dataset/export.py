@@ -61,6 +61,7 @@ def export(
         DifferentExport: What an earlier export has left is of another request.
         DamagedExport: What came is not what the proxy says that it is.
         BrokenStream: A message is missing.
+        ValueError: The request has a resume token, or the folder no name of its own, as `.` has none.
         grpc.RpcError: A call failed in a way that does not pass, or too often.
     """
     with Download(request, Path(folder), restart=restart, begun_at=begun_at) as download:

@@ -31,7 +31,13 @@ def split_of(part: "SplitPart.ValueType") -> str:
 
 
 def partial_folder(folder: Path) -> Path:
-    """Where the files are until the export is whole."""
+    """Where the files are until the export is whole.
+
+    Raises:
+        ValueError: The folder has no name of its own, beside which that could be.
+    """
+    if folder.name in {"", ".."}:
+        raise ValueError(f"{str(folder)!r} is no folder with a name of its own")
     return folder.with_name(f"{folder.name}.partial")
 
 

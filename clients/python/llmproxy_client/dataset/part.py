@@ -22,8 +22,9 @@ class Segment:
         index: Its number within the part.
         offset: Where it begins in our file, in bytes.
         record_count: Its records so far.
-        byte_count: Its bytes before compression; -1 if they were not counted here.
-        sha256: Of those bytes, in hexadecimal; empty until it is whole.
+        byte_count: Its bytes before compression.
+        sha256: Of those bytes, in hexadecimal; empty until it is whole, and if nobody could tell it.
+        whole: Whether its end has come.
         verified: Whether count and hash were found to be what the proxy said.
     """
 
@@ -32,6 +33,7 @@ class Segment:
     record_count: int = 0
     byte_count: int = 0
     sha256: str = ""
+    whole: bool = False
     verified: bool = False
 
 
@@ -89,7 +91,7 @@ class PartFile:
         self._file.truncate(state.size)
         self._file.seek(state.size)
         self._hash = hashlib.sha256()
-        self._open = bool(state.segments) and not state.segments[-1].sha256
+        self._open = bool(state.segments) and not state.segments[-1].whole
         if self._open:
             self._hash_again(state.segments[-1])
 
@@ -123,8 +125,7 @@ class PartFile:
             DamagedExport: It is another one.
         """
         segment = self._segment(file.index)
-        # Without a hash, as it is when a record was erased behind a resume, our own one stands in for it.
-        segment.sha256 = file.sha256.hex() or self._hash.hexdigest()
+        segment.sha256, segment.whole = file.sha256.hex(), True
         self._open = False
         if segment.record_count != file.record_count:
             raise DamagedExport(
@@ -134,7 +135,10 @@ class PartFile:
         if not self._readable:
             segment.byte_count = file.byte_count
             return
-        if segment.byte_count != file.byte_count or segment.sha256 != self._hash.hexdigest():
+        # Without a hash, as it is when a record was erased behind a resume, our own one stands in for it.
+        found = self._hash.hexdigest()
+        segment.sha256 = segment.sha256 or found
+        if segment.byte_count != file.byte_count or segment.sha256 != found:
             raise DamagedExport(f"{self.state.name}: file {file.index} is not what the proxy sent (SHA-256 or length)")
         segment.verified = bool(file.sha256)
 
