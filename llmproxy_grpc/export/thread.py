@@ -38,7 +38,6 @@ class ExportThread:
         self._left = threading.Event()
         self._busy = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="export")
-        self._running: asyncio.Future[Any] | None = None
         self._reader: RecordReader | None = None
         self._export: Export | None = None
 
@@ -71,14 +70,11 @@ class ExportThread:
         if self._left.is_set():
             return
         self._left.set()
-        running = self._running
         if self._reader is not None and self._busy:
             self._reader.interrupt()
         closing = self._start(self._close)
         self._thread.shutdown(wait=False)
         await asyncio.shield(closing)
-        if running is not None and running.done() and not running.cancelled():
-            running.exception()  # nobody else will look at it
 
     def _opened(self) -> tuple[Header, Position]:
         self._reader = self._store().reader()
@@ -108,8 +104,14 @@ class ExportThread:
                 self._busy = False
 
         future = asyncio.get_running_loop().run_in_executor(self._thread, busy)
-        self._running = future
+        future.add_done_callback(_seen)
         return future
 
     async def _run(self, work: Callable[[], _R]) -> _R:
         return await self._start(work)
+
+
+def _seen(future: "asyncio.Future[Any]") -> None:
+    """Looks at an error: of a step that is in vain by then nobody else does, and asyncio would log it."""
+    if not future.cancelled():
+        future.exception()
