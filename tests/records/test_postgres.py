@@ -9,7 +9,7 @@ import pytest
 from llmproxy_grpc.records.postgres import writer as writing
 from llmproxy_grpc.records.postgres.connection import Connection, numbered
 from llmproxy_grpc.records.postgres.deletion import _EXPIRED
-from llmproxy_grpc.records.postgres.schema import MIGRATIONS
+from llmproxy_grpc.records.postgres.schema import MIGRATIONS, PARTITIONED
 from llmproxy_grpc.records.postgres.store import PostgresStore
 from llmproxy_grpc.records.record import Body, OpenCall
 from llmproxy_grpc.records.store import Batch, Condition, Erase, Page, StoreUnavailable, StoreUnfit
@@ -164,6 +164,18 @@ def test_what_has_expired_as_a_whole_is_dropped(postgres, postgres_store):
     again = writer.write(Batch(entries=[entries[0]]))
     assert again.records == 1  # it is forgotten, as in every store
     reader.close()
+    writer.close()
+
+
+def test_a_partition_that_expiry_has_emptied_row_by_row_is_dropped_in_its_turn(postgres, postgres_store):
+    writer = postgres_store(partition_rows=8).writer()
+    times = [*([1] * 6), 50, *([1] * 8), *([90] * 8)]  # the first partition has a young record, the second none
+    writer.write(Batch(entries=[an_entry(started_at=time) for time in times]))
+    assert [writer.expire(20, 100), writer.expire(20, 100)] == [14, 0]
+    assert _tables(postgres, postgres_store.schema, "record__") == ["record_0", "record_1", "record_2"]
+    assert [writer.expire(60, 100), writer.expire(60, 100)] == [1, 0]
+    for name in PARTITIONED:
+        assert _tables(postgres, postgres_store.schema, f"{name}__") == [f"{name}_2"]
     writer.close()
 
 

@@ -111,26 +111,33 @@ class Deletion:
         )
 
     async def _drop_oldest(self, session: Session, before: int) -> int:
-        """Drops the oldest partition, unless it is the one being filled or holds a younger record."""
-        oldest = await session.fetchval("SELECT min(seq) FROM record")
-        if oldest is None:
-            return 0
-        number = partition_of(oldest, self._rows)
+        """Drops the oldest partition, unless it is the one being filled or holds a younger record.
+
+        Those before it of which nothing is left, as all has been deleted row by row, go with it.
+        """
         newest = await session.fetchval("SELECT value FROM counter WHERE name = 'seq'")
-        if number == partition_of(newest, self._rows):
-            return 0
-        count, youngest = await session.fetchrow(f"SELECT count(*), max(started_at) FROM record_{number}")  # noqa: S608 - our own name
-        if youngest >= before:
-            return 0
-        await session.execute(
-            f"DELETE FROM feedback WHERE record_id IN (SELECT id FROM record_{number})"  # noqa: S608 - our own name
-        )
-        await session.execute("DELETE FROM record_key WHERE seq >= $1 AND seq < $2", *self._bounds(number))
-        await _drop(session, number)
-        return int(count)
+        for number in await _complete(session, partition_of(newest, self._rows)):
+            count, youngest = await session.fetchrow(f"SELECT count(*), max(started_at) FROM record_{number}")  # noqa: S608 - our own name
+            if count and youngest >= before:
+                return 0
+            await session.execute(
+                f"DELETE FROM feedback WHERE record_id IN (SELECT id FROM record_{number})"  # noqa: S608 - our own name
+            )
+            await session.execute("DELETE FROM record_key WHERE seq >= $1 AND seq < $2", *self._bounds(number))
+            await _drop(session, number)
+            if count:
+                return int(count)
+        return 0
 
     def _bounds(self, number: int) -> tuple[int, int]:
         return number * self._rows, (number + 1) * self._rows
+
+
+async def _complete(session: Session, filling: int) -> list[int]:
+    """The numbers of the partitions before the one being filled, the oldest first."""
+    sql = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'record'::regclass"
+    numbers = (int(name.rpartition("_")[2]) for (name,) in await session.fetch(sql))
+    return sorted(number for number in numbers if number < filling)
 
 
 async def _matching(session: Session, what: Erase) -> list[asyncpg.Record]:
