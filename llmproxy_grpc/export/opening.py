@@ -74,15 +74,19 @@ def _window(job: Job, reader: RecordReader, resumed: Position | None) -> Window:
     if resumed is not None:
         return Window(job.tenant, job.after_seq, resumed.as_of_seq, resumed.as_of_feedback_seq)
     marks = reader.watermarks(job.tenant)
-    if job.after_seq > marks.seq:
-        # An earlier export's as_of_seq is never behind that: it is mistyped, or of another store.
+    _reached("after_seq", job.after_seq, marks.seq, "records")
+    _reached("as_of_seq", job.as_of_seq, marks.seq, "records")
+    _reached("as_of_feedback_seq", job.as_of_feedback_seq, marks.feedback_seq, "judgements")
+    return Window(job.tenant, job.after_seq, job.as_of_seq or marks.seq, job.as_of_feedback_seq or marks.feedback_seq)
+
+
+def _reached(field: str, position: int, end: int, what: str) -> None:
+    """Refuses a position that no earlier export can have told: it is mistyped, or of another store."""
+    if position > end:
         raise InvalidRequest(
-            f"The records end at {marks.seq}.",
-            violations=[FieldViolation("filter.after_seq", f"must be at most {marks.seq}, where the records end now")],
+            f"The {what} end at {end}.",
+            violations=[FieldViolation(f"filter.{field}", f"must be at most {end}, where the {what} end now")],
         )
-    until = min(job.as_of_seq or marks.seq, marks.seq)
-    judged_until = min(job.as_of_feedback_seq or marks.feedback_seq, marks.feedback_seq)
-    return Window(job.tenant, job.after_seq, max(until, job.after_seq), judged_until)
 
 
 def _made(

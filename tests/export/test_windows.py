@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import grpc
 import pytest
+from llmproxy_client import error_detail
 
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc.export import assembly, picks, plans, reading, scan
@@ -69,8 +70,18 @@ async def test_a_tail_that_is_asked_for_while_records_come_sees_each_once(server
     assert data == whole.data
     nothing = await server.all(filter=pb.ExportFilter(after_seq=after))
     assert (nothing.data, nothing.header.as_of_seq) == (b"", after)
-    with pytest.raises(grpc.aio.AioRpcError, match=f"The records end at {after}"):
-        await server.all(filter=pb.ExportFilter(after_seq=after + 1))
+
+
+@pytest.mark.parametrize("named", ["after_seq", "as_of_seq", "as_of_feedback_seq"])
+async def test_a_position_that_is_not_there_yet_is_refused(server, writer, named):
+    chats = some_chats(7)
+    writer.write(Batch(entries=chats))
+    writer.write(Batch(feedback=[a_judgement(chat.record.id) for chat in chats]))
+    assert (await server.all(filter=pb.ExportFilter(**{named: 7}))).header.as_of_seq == 7
+    with pytest.raises(grpc.aio.AioRpcError, match="end at 7") as caught:
+        await server.all(filter=pb.ExportFilter(**{named: 8}))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert [violation.field for violation in error_detail(caught.value).violations] == [f"filter.{named}"]
 
 
 async def test_what_came_later_is_not_seen_from_a_moment_before(server, writer):
