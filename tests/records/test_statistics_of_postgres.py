@@ -3,7 +3,7 @@
 import pytest
 
 from llmproxy_grpc.records.record import Body
-from llmproxy_grpc.records.store import Batch, Erase, Page
+from llmproxy_grpc.records.store import Batch, Erase, Page, StoreUnfit
 from tests.fakes.records import a_judgement, an_entry
 
 SECRET = "canary-7f3a91"
@@ -49,6 +49,11 @@ def write(writer, entries):
     writer.write(Batch(entries=entries, feedback=judged))
 
 
+def of_version_2(schema):
+    """Makes a schema what it was before samples were thought of."""
+    return f"DROP TABLE {schema}.secret", f"UPDATE {schema}.llmproxy_schema SET version = 2"
+
+
 def columns(samples):
     return {(table.rstrip("_0123456789"), column) for table, column, _ in samples}
 
@@ -78,13 +83,24 @@ def test_samples_that_an_earlier_version_let_be_taken_go_with_the_migration(post
         for of, column in CONTENT
         if table.rstrip("_0123456789") == of
     ]
-    postgres.sql(*undone, f"UPDATE {schema}.llmproxy_schema SET version = 2", database="records")
+    postgres.sql(*undone, *of_version_2(schema), database="records")
     analyze(postgres)
     assert columns(samples()) >= CONTENT
     postgres_store()
     assert columns(samples()) & CONTENT == set()
     analyze(postgres)
     assert columns(samples()) & CONTENT == set()
+
+
+def test_a_view_that_bars_the_migration_is_named_and_nothing_is_half_done(postgres, postgres_store):
+    postgres_store()
+    schema = postgres_store.schema
+    view = f"CREATE VIEW {schema}.mine AS SELECT labels FROM {schema}.record"
+    postgres.sql(view, *of_version_2(schema), database="records")
+    with pytest.raises(StoreUnfit, match=r'view mine depends on column "labels".*; drop it'):
+        postgres_store()
+    postgres.sql(f"DROP VIEW {schema}.mine", database="records")
+    postgres_store()
 
 
 def test_who_was_erased_is_in_no_sample(postgres, postgres_store, samples):

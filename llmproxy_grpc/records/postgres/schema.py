@@ -198,7 +198,7 @@ async def migrate(session: asyncpg.Connection, schema: str, migrations: tuple[st
     """Brings a schema to the newest version in one transaction; several hosts that start at once wait for each other.
 
     Raises:
-        StoreUnfit: A newer version of this program wrote it, or another program did.
+        StoreUnfit: A newer version of this program wrote it, or another program did, or has a view on it.
     """
     async with session.transaction():
         await session.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
@@ -210,8 +210,14 @@ async def migrate(session: asyncpg.Connection, schema: str, migrations: tuple[st
                 f"the schema of the records has version {version}, and this program knows {len(migrations)}: "
                 "a newer llmproxy wrote it; use that one"
             )
-        for migration in migrations[version:]:
-            await session.execute(migration)
+        try:
+            for migration in migrations[version:]:
+                await session.execute(migration)
+        except asyncpg.FeatureNotSupportedError as error:
+            raise StoreUnfit(
+                f"the tables of the records cannot be brought up to date: {error.detail}; drop it, "
+                "and make it again when the server has started"
+            ) from error
         if version < len(migrations):
             await session.execute("UPDATE llmproxy_schema SET version = $1", len(migrations))
 
