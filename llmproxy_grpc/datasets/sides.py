@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
-from llmproxy_grpc.datasets.turns import INSTRUCTIONS, Turn
+from llmproxy_grpc.datasets.turns import INSTRUCTIONS, Turn, without_blanks
 from llmproxy_grpc.messages import Role, ToolCallPart
 
 
@@ -20,7 +20,7 @@ class Sides(Struct, frozen=True):
 
 
 def sides_of(turns: Sequence[Turn], *, merge_turns: bool) -> Sides:
-    """Gives the sides of a conversation whose calls are answered.
+    """Gives the sides of a conversation whose calls are answered; white space alone beside calls is no text.
 
     Args:
         turns: The turns.
@@ -29,6 +29,7 @@ def sides_of(turns: Sequence[Turn], *, merge_turns: bool) -> Sides:
     Raises:
         Unfit: Instructions come late, one side speaks twice, or the model speaks first.
     """
+    turns = without_blanks(turns)
     start = 0
     while turns[start].role in INSTRUCTIONS:
         start += 1

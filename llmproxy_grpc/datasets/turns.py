@@ -94,6 +94,11 @@ def merged(turns: Sequence[Turn]) -> list[Turn]:
     return joined
 
 
+def without_blanks(turns: Sequence[Turn]) -> list[Turn]:
+    """Leaves out white space that stands alone beside calls: models write it there, and some readers take no text."""
+    return [replace(turn, text="") if turn.calls and turn.text.isspace() else turn for turn in turns]
+
+
 def _turn(message: Message, role: Role) -> Turn:
     parts = message.parts
     if len(parts) == 1 and isinstance(part := parts[0], TextPart):

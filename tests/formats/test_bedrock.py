@@ -61,6 +61,22 @@ def test_every_line_is_a_converse_request_that_alternates(write, objections):
         assert alternates(row), name
 
 
+def test_blank_texts_which_bedrock_refuses_are_left_out(write, objections):
+    stored = MediaPart(kind=MediaKind.IMAGE, uri="s3://bucket/a.png", media_type="image/png")
+    path, _, reasons = write(
+        Format.BEDROCK_CONVERSE,
+        {
+            "call": example(user("W?"), assistant("\n\n", call("a"))),
+            "picture": example(user(" ", stored, ""), assistant("A pixel.")),
+        },
+    )
+    assert reasons == {}
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [objections(row) for row in rows] == ["", ""]
+    assert [list(block) for block in rows[0]["messages"][1]["content"]] == [["toolUse"]]
+    assert [list(block) for block in rows[1]["messages"][0]["content"]] == [["image"]]
+
+
 def test_turns_of_one_side_are_one_turn_if_asked_for(write, objections):
     made = example(
         system("Be brief."),

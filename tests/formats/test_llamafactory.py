@@ -89,6 +89,14 @@ def test_every_line_of_sharegpt_is_read_whole(write):
 
 
 @pytest.mark.timeout(120)
+def test_white_space_beside_a_call_is_no_text(write):
+    path, _, reasons = write(Format.SHAREGPT, {"spaced": example(user("W?"), assistant("\n\n", call("a")))})
+    assert reasons == {}
+    (row,) = read(path, SHAREGPT)
+    assert [turn["role"] for turn in row["_response"]] == ["function"]
+
+
+@pytest.mark.timeout(120)
 def test_a_thought_before_a_call_is_found(write):
     thinking = example(user("W?"), assistant(*REASONING.candidates[0].message.parts[:1], call("a")))
     path, _, _ = write(Format.SHAREGPT, {"one": thinking}, reasoning=ReasoningOutput.THINK_TAGS)

@@ -66,6 +66,15 @@ def test_what_is_left_out_would_have_been_refused(write):
         validate(request)
 
 
+def test_white_space_beside_a_call_is_no_text(write):
+    spaced = example(user("W?"), assistant("\n\n", call("c")), results(("c", "1")), assistant("One."))
+    path, names, reasons = write(Format.MISTRAL, {"spaced": spaced})
+    assert (names, reasons) == (["spaced"], {})
+    (request,) = requests(path)
+    assert validate(request)
+    assert not request.messages[1].content
+
+
 LATE = {
     "behind the model": example(user("1?"), assistant("One."), system("Shorter."), user("2?"), assistant("Two.")),
     "behind a tool": example(

@@ -77,7 +77,10 @@ def _blocks(turn: Turn) -> Iterator[_Fields]:
     if turn.spoken:
         yield {"text": turn.spoken}
     for piece in turn.pieces:
-        yield {"text": piece} if isinstance(piece, str) else _file(piece, turn)
+        if not isinstance(piece, str):
+            yield _file(piece, turn)
+        elif piece.strip():  # a text that is blank is refused
+            yield {"text": piece}
     for call in turn.calls:
         yield {"toolUse": {"toolUseId": call.id, "name": call.name, "input": argument_object(call)}}
 

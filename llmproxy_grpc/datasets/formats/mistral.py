@@ -15,7 +15,7 @@ from llmproxy_grpc.datasets.formats.lines import to_line
 from llmproxy_grpc.datasets.formats.tool_names import USUAL, check_tool_names
 from llmproxy_grpc.datasets.options import Options
 from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
-from llmproxy_grpc.datasets.turns import Turn
+from llmproxy_grpc.datasets.turns import Turn, without_blanks
 from llmproxy_grpc.messages import Role
 
 _DIALECT: Final = Dialect(names=False, names_tools=True)
@@ -36,7 +36,7 @@ def render(example: Example, options: Options) -> bytes:
     Raises:
         Unfit: It has no valid line.
     """
-    turns = conversation_of(example, options).turns
+    turns = without_blanks(conversation_of(example, options).turns)
     _check(turns)
     tools = chat_tools(example.request)
     check_tool_names(example.request, turns)
