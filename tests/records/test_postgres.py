@@ -235,7 +235,7 @@ def test_a_newer_schema_and_another_programs_are_refused(postgres, postgres_stor
         postgres_store()
 
 
-@pytest.mark.parametrize(("version", "newer"), [(1, ["rewriting", "secret"]), (2, ["secret"])])
+@pytest.mark.parametrize(("version", "newer"), [(1, ["rewriting", "secret"]), (2, ["secret"]), (3, ["secret"])])
 def test_a_store_of_an_earlier_version_keeps_every_byte(postgres, postgres_store, version, newer):
     """As that version left it: all that later ones added is tables of their own."""
     store = postgres_store()

@@ -376,8 +376,8 @@ HOSTILE = {
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
 def test_a_mebibyte_of_anything_takes_a_moment(unit):
     line = as_line({"content": unit * (MEBIBYTE // len(unit))})
-    started = time.perf_counter()
+    started = time.process_time()
     redacted = MASK.redact(line)
-    took = time.perf_counter() - started
+    took = time.process_time() - started
     assert isinstance(redacted, Redacted)
     assert took < 30  # three seconds at most where nothing else runs; with the square of the length it would be hours
