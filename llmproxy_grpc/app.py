@@ -20,6 +20,7 @@ from llmproxy_grpc.config.manager import ConfigManager, Reload
 from llmproxy_grpc.config.schema import Config, ProviderConfig
 from llmproxy_grpc.current import Current
 from llmproxy_grpc.drain import Drain
+from llmproxy_grpc.front import bare_door, front_door, servicers
 from llmproxy_grpc.health.changes import Changes
 from llmproxy_grpc.health.switchboard import Switchboard
 from llmproxy_grpc.health.tracker import HealthTracker
@@ -37,27 +38,15 @@ from llmproxy_grpc.routing.circuits import nobody
 from llmproxy_grpc.routing.underway import Underway
 from llmproxy_grpc.routing.vitals import Vitals
 from llmproxy_grpc.runtime import Observers, Runtime
-from llmproxy_grpc.server.chat import ChatServicer
-from llmproxy_grpc.server.count_tokens import CountTokensServicer
-from llmproxy_grpc.server.embed import EmbedServicer
 from llmproxy_grpc.server.grpc_health import SERVICE
 from llmproxy_grpc.server.health import Load
 from llmproxy_grpc.server.interceptors.admission import Admission
-from llmproxy_grpc.server.interceptors.caller import caller
-from llmproxy_grpc.server.interceptors.deadline import Deadline
-from llmproxy_grpc.server.interceptors.errors import errors
-from llmproxy_grpc.server.interceptors.observation import Observation
-from llmproxy_grpc.server.interceptors.onward import onward
-from llmproxy_grpc.server.interceptors.recording import RECORDED, recording
-from llmproxy_grpc.server.interceptors.request_id import request_id
+from llmproxy_grpc.server.interceptors.recording import RECORDED
 from llmproxy_grpc.server.lasting import Lasting
-from llmproxy_grpc.server.models import ModelsServicer
 from llmproxy_grpc.server.readiness import Phase, Readiness
-from llmproxy_grpc.server.recorded import recorded_servicers
-from llmproxy_grpc.server.rpc import Door, Servicer
+from llmproxy_grpc.server.rpc import Servicer
 from llmproxy_grpc.server.server import GrpcServer
 from llmproxy_grpc.server.service import ADMIN, DESCRIPTOR, admin_service, health_service, proxy_service
-from llmproxy_grpc.server.stream import StreamServicer
 from llmproxy_grpc.systemd import Notifier
 from llmproxy_grpc.tasks import end, log_failure
 from llmproxy_grpc.telemetry.logs import CallLog
@@ -229,9 +218,10 @@ class App:
 
     def _grpc_servers(self, config: Config) -> list[tuple[GrpcServer, Sequence[str]]]:
         """The main listener, and the plaintext ones for health and for operators if there are any."""
-        bare = Door([errors, request_id])
+        bare = bare_door()
         health = health_service(bare, self._operators.grpc_health())
-        handlers = [proxy_service(self._door(), self._servicers()), health]
+        door = front_door(self._current, self._keeping, self._admission, self._observers.calls)
+        handlers = [proxy_service(door, self._methods()), health]
         member = self._member
         places = places_of(config) if member is None else member.places
         sharing = 0 if member is None else config.grpc.workers
@@ -247,49 +237,10 @@ class App:
             servers.append((server, [places.admin]))
         return servers
 
-    def _door(self) -> Door:
-        """The interceptors, the outermost first: authentication, limits and tracing will have their lines here."""
-        return Door(
-            [
-                errors,
-                request_id,
-                Observation(self._observers.calls),
-                onward,
-                caller,
-                recording(self._keeping),
-                Deadline(lambda: self._current.config().timeouts),
-                self._admission,
-            ]
-        )
-
-    def _servicers(self) -> Mapping[str, Servicer]:
-        kept, write_timeout = self._keeping, lambda: self._current.config().timeouts.write
-        chat = ChatServicer(self._current.lend)
-        stream = StreamServicer(
-            self._current.lend,
-            active_streams=lambda: self._admission.running(STREAM),
-            write_timeout=write_timeout,
-        )
-        embed = EmbedServicer(self._current.lend)
-        count_tokens = CountTokensServicer(self._current.lend)
-        models = ModelsServicer(
-            catalog=self._current.catalog,
-            providers=self._current.provider_names,
-            serving=self._current.provider_serves,
-            describe=self._current.describe,
-            price=self._current.price,
-        )
+    def _methods(self) -> Mapping[str, Servicer]:
+        kept = self._keeping
         health = self._operators.health_servicer(self._started, self._load, lambda: kept is None or kept.sound)
-        return {
-            "Chat": chat.chat,
-            "Stream": stream.stream,
-            "Embed": embed.embed,
-            "CountTokens": count_tokens.count_tokens,
-            "ListModels": models.list_models,
-            "GetModel": models.get_model,
-            "Health": health.health,
-            **recorded_servicers(kept, write_timeout=write_timeout, exported=self._metrics.exported),
-        }
+        return servicers(self._current, kept, self._admission, health=health, exported=self._metrics.exported)
 
     def _load(self) -> Load:
         in_flight = self._admission.in_flight
