@@ -9,10 +9,12 @@ import pytest
 
 from llmproxy_grpc.messages import (
     Candidate,
+    GenerationConfig,
     MediaPart,
     OpaquePart,
     Part,
     ProviderResponse,
+    ReasoningConfig,
     ReasoningPart,
     RefusalPart,
     TextPart,
@@ -38,6 +40,16 @@ def _exchanges(suffix: str | None) -> list[Any]:
         for kind in HTTP_KINDS
         for path in sorted((GOLDEN / kind.name).glob(f"*{suffix or kind.stream_suffix}"))
         if not path.name.endswith(".expected.json")
+    ]
+
+
+def _pairs() -> list[Any]:
+    """Every answer in one piece that has its like among the streams: NAME, and whole_NAME."""
+    return [
+        pytest.param(kind, stream, whole, id=f"{kind.name}-{stream.stem}")
+        for kind in HTTP_KINDS
+        for stream in sorted((GOLDEN / kind.name).glob(f"*{kind.stream_suffix}"))
+        if (whole := stream.with_name(f"whole_{stream.stem}.json")).exists()
     ]
 
 
@@ -104,15 +116,16 @@ def expected(path: Path) -> dict[str, Any]:
     return json.loads(path.with_suffix(".expected.json").read_text())
 
 
-async def answered(kind: HttpKind, answer: Answer, *, stream: bool) -> ProviderResponse:
+async def answered(kind: HttpKind, answer: Answer, *, stream: bool, shown: bool = True) -> ProviderResponse:
+    request = ask(generation=GenerationConfig(reasoning=ReasoningConfig(include=shown)))
     async with FaultyUpstream() as upstream:
         upstream.script(answer)
         http = HttpClient(connect_timeout=1)
         provider = await kind.provider(upstream, http)
         try:
             if stream:
-                return assembled(await collected(provider.stream(ask(), "golden-model")))
-            return await provider.chat(ask(), "golden-model")
+                return assembled(await collected(provider.stream(request, "golden-model")))
+            return await provider.chat(request, "golden-model")
         finally:
             await http.aclose()
 
@@ -134,6 +147,15 @@ async def test_an_answer_means_what_its_file_says(kind, path):
 async def test_an_answer_in_one_piece_is_taken_for_a_stream_too(kind, path):
     response = await answered(kind, Answer.json(path.read_bytes()), stream=True)
     assert described(response) == expected(path)
+
+
+@pytest.mark.parametrize("shown", [True, False], ids=["shown", "hidden"])
+@pytest.mark.parametrize(("kind", "stream", "whole"), _pairs())
+async def test_a_stream_and_an_answer_in_one_piece_say_the_same(kind, stream, whole, shown):
+    streamed = await answered(kind, kind.streaming([stream.read_bytes()]), stream=True, shown=shown)
+    at_once = await answered(kind, Answer.json(whole.read_bytes()), stream=False, shown=shown)
+    assert described(streamed) == described(at_once)
+    assert streamed.provider_metadata == at_once.provider_metadata
 
 
 @pytest.mark.parametrize("kind", HTTP_KINDS, ids=lambda kind: kind.name)
