@@ -100,6 +100,20 @@ def test_text_and_media_in_the_prompt_have_one():
     assert cost_of(Usage(1000, 1, modality_tokens=parts), price()) == Cost("USD", 1_001_000)
 
 
+def test_sound_alone_has_the_rate_of_sound_all_of_it():
+    parts = (ModalityTokens(Modality.AUDIO, 10), ModalityTokens(Modality.IMAGE, 100), ModalityTokens(Modality.AUDIO, 5))
+    assert nanos(Usage(1000, modality_tokens=parts), price(input=1_000_000, audio_input=9_000_000)) == 985 + 15 * 9
+
+
+def test_thinking_is_part_of_the_output_and_is_not_paid_twice():
+    of = price(output=2_000_000)
+    assert nanos(Usage(0, 10, reasoning_tokens=7), of) == nanos(Usage(0, 10), of) == 20
+
+
+def test_a_cost_has_the_currency_of_its_price():
+    assert cost_of(Usage(1_000_000), Price("EUR", rates(input=5))) == Cost("EUR", 5)
+
+
 def test_parts_that_exceed_the_whole_are_clipped():
     usage = Usage(10, cached_input_tokens=8, cache_write_input_tokens=8, cache_write_1h_input_tokens=8)
     of = price(input=0, cached_input=1_000_000, cache_write=0, cache_write_1h=100_000_000)

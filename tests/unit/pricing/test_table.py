@@ -85,6 +85,21 @@ def test_what_a_row_leaves_out_costs_what_is_next_to_it():
     assert (written.cached_input, written.cache_write, written.cache_write_1h) == (three, 3_750_000_000, 3_750_000_000)
 
 
+def test_what_a_row_says_is_free_costs_nothing():
+    nothing = dict.fromkeys(("cached_input", "cache_write", "cache_write_1h", "audio_input"), 0)
+    rates = table(row("m", 3, **nothing)).price("acme", "m", DAY).rates
+    assert {name: getattr(rates, name) for name in nothing} == nothing
+    assert (rates.input, rates.output) == (3_000_000_000, 3_000_000_000)
+    hour = table(row("m", 3, cache_write=4, cache_write_1h=0)).price("acme", "m", DAY).rates
+    assert (hour.cache_write, hour.cache_write_1h) == (4_000_000_000, 0)
+
+
+def test_a_snapshot_with_a_row_of_its_own_has_no_price_before_that_begins():
+    of = table(row("m", 1), row("m-2026-03-01", 2, since="2026-03-01"))
+    days = (date(2026, 2, 28), date(2026, 3, 1))
+    assert [dollars(of, "m-2026-03-01", day) for day in days] == [None, 2]
+
+
 def test_amounts_are_exact_to_the_billionth():
     rates = table(row("m", 0.0875, output=1e-9, currency="EUR")).price("acme", "m", DAY)
     assert (rates.currency_code, rates.rates.input, rates.rates.output) == ("EUR", 87_500_000, 1)
