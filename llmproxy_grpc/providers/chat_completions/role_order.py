@@ -6,6 +6,7 @@ stand before a turn of the model, never behind it; and the last word is not the 
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby
+from operator import attrgetter
 from typing import Final
 
 from msgspec.structs import replace
@@ -53,10 +54,13 @@ def _with_answered_calls(messages: Sequence[Message], found: list[Unsupported]) 
         why = "this provider wants the result of each call before the model goes on"
         found.append(Unsupported(f"messages[{turn}].parts[{place}].{part}", why))
     kept: list[tuple[int, Message]] = []
+    changed = {turn for turn, _ in unanswered}
     for turn, message in enumerate(messages):
-        parts = tuple(part for place, part in enumerate(message.parts) if (turn, place) not in unanswered)
-        if message.role not in _OF_THE_MODEL or _says_something(parts):
-            kept.append((turn, message if len(parts) == len(message.parts) else replace(message, parts=parts)))
+        if turn in changed:
+            parts = (part for place, part in enumerate(message.parts) if (turn, place) not in unanswered)
+            message = replace(message, parts=tuple(parts))  # noqa: PLW2901 - what is left of it
+        if message.role not in _OF_THE_MODEL or _says_something(message.parts):
+            kept.append((turn, message))
     return kept
 
 
@@ -66,11 +70,12 @@ def _unanswered(messages: Sequence[Message]) -> dict[_Place, str]:
     waiting: dict[str, _Place] = {}
     heard = False
     for turn, message in enumerate(messages):
-        if message.role is Role.ASSISTANT and heard:
+        if message.role in INSTRUCTIONS:
+            continue
+        if message.role is Role.ASSISTANT and heard and waiting:
             unanswered |= dict.fromkeys(waiting.values(), "tool_call")
             waiting = {}
-        if message.role not in INSTRUCTIONS:
-            heard = message.role is not Role.ASSISTANT
+        heard = message.role is not Role.ASSISTANT
         for place, part in enumerate(message.parts):
             if isinstance(part, ToolCallPart):
                 waiting[part.id] = (turn, place)
@@ -126,7 +131,7 @@ def _as_turns(messages: Sequence[Message]) -> Iterator[Message]:
     """Neighbours of the model are one message where only the last could have its results behind it."""
     if messages and messages[0].role is Role.ASSISTANT:
         yield _NOBODY  # a call of the very first message would wait for no results
-    for role, group in groupby(messages, lambda message: message.role):
+    for role, group in groupby(messages, attrgetter("role")):
         said = list(group)
         if role is Role.ASSISTANT and any(isinstance(part, ToolCallPart) for each in said[:-1] for part in each.parts):
             yield replace(said[0], parts=tuple(chain.from_iterable(each.parts for each in said)))
