@@ -81,6 +81,17 @@ def test_it_stays_open_for_longer_each_time_within_a_quarter():
         assert 0.75 * usual <= span <= 1.25 * usual
 
 
+def test_circuits_that_opened_together_are_not_probed_together():
+    spans = []
+    for seed in range(20):
+        it = Breaker(BreakerConfig(), Random(seed))
+        for _ in range(5):
+            it.fail(NOW)
+        spans.append(it.open_until - NOW)
+    assert 3.75 <= min(spans) < 4.25
+    assert 5.75 < max(spans) <= 6.25
+
+
 def test_half_open_lets_one_call_through_at_a_time_and_closes_after_three():
     it = opened()
     now = it.open_until

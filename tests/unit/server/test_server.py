@@ -28,6 +28,13 @@ def test_a_caller_that_vanishes_without_a_word_is_found_within_45_seconds():
         assert 0 < chosen["grpc.keepalive_time_ms"] + chosen[patience] <= 45_000
 
 
+def test_a_caller_that_pings_each_ten_seconds_pings_not_too_often_with_calls_or_without():
+    """Else gRPC ends its connection, and the call that waits on it."""
+    chosen = dict(options(GrpcConfig()))
+    assert chosen["grpc.http2.min_ping_interval_without_data_ms"] < 10_000
+    assert chosen["grpc.keepalive_permit_without_calls"] == 1
+
+
 def test_no_option_is_given_twice():
     names = [name for name, _ in options(GrpcConfig())]
     assert len(names) == len(set(names))
