@@ -44,7 +44,7 @@ SLOW_START: Final = 15.0
 """Seconds in which a target that was ejected gets its share of the calls back."""
 BENCHES: Final = frozenset({OutageKind.BENCHED, OutageKind.REINSTATED})
 MOST_LINES: Final = 4096
-"""Targets that are remembered; callers of direct models choose their names."""
+"""Targets that are remembered besides those of configured models; callers of direct models choose their names."""
 
 Tell = Callable[[Outage], None]
 
@@ -80,6 +80,7 @@ class Circuits:
         self._clock = clock
         self._random = random
         self._outliers = Outliers(groups, random)
+        self._grouped = frozenset(target for group in groups for target in group)
         self._tell = tell
         self._lines: dict[Target, Line] = {}
         self._credentials: dict[str, Sequence[Credential]] = {}
@@ -116,7 +117,7 @@ class Circuits:
         """What is known of a target."""
         line = self._lines.get(target)
         if line is None:
-            if len(self._lines) >= MOST_LINES:
+            if len(self._lines) >= MOST_LINES + len(self._grouped):
                 self._forget()
             circuits = [
                 Circuit(Breaker(self._config, self._random), credential) for credential in self._of(target.provider)
@@ -298,11 +299,14 @@ class Circuits:
             self._tell(_outage(OutageKind.OPEN, target, circuit, breaker.open_until))
 
     def _forget(self) -> None:
-        """Drops the targets of which nothing bad is known, which costs them a start from nothing."""
+        """Drops the direct models of which nothing bad is known, which costs them a start from nothing.
+
+        If that is not half of them the older ones go as well: looking for room takes milliseconds, and a call waits.
+        """
         now = self._clock()
-        self._lines = {target: line for target, line in self._lines.items() if not line.available(now)}
-        while len(self._lines) >= MOST_LINES:
-            del self._lines[next(iter(self._lines))]
+        direct = [(target, line) for target, line in self._lines.items() if target not in self._grouped]
+        self._lines = {target: line for target, line in self._lines.items() if target in self._grouped}
+        self._lines.update([each for each in direct if not each[1].available(now)][-(MOST_LINES // 2) :])
 
 
 def _take(circuit: Circuit, outage: Outage) -> None:

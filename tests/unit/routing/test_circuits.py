@@ -1,5 +1,6 @@
 """The circuits of all targets: rests, benches, credentials that take turns, and what every error says."""
 
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -32,11 +33,16 @@ FAILED = UpstreamServerError("It failed.")
 class Circle:
     """Circuits, a clock and what they told."""
 
-    def __init__(self, credentials: int = 1) -> None:
+    def __init__(self, credentials: int = 1, groups: Sequence[Sequence[Target]] = ()) -> None:
         self.clock = FakeClock()
         self.told: list[Outage] = []
         self.circuits = Circuits(
-            BreakerConfig(), credentials={"a": credentials}, clock=self.clock, random=Random(5), tell=self.told.append
+            BreakerConfig(),
+            credentials={"a": credentials},
+            clock=self.clock,
+            random=Random(5),
+            groups=groups,
+            tell=self.told.append,
         )
 
     def attempt(self, error: ProxyError | None = None, target: Target = A, *, seconds=0.1, **how) -> int | None:
@@ -271,6 +277,20 @@ def test_callers_that_make_up_names_cost_bounded_memory():
     for number in range(3 * MOST_LINES):
         circle.attempt(target=Target("a", f"m{number}"))
     assert len(circle.circuits._lines) <= MOST_LINES
+    assert not circle.circuits.available(A)
+
+
+def test_made_up_names_that_are_limited_make_room_by_the_half_and_never_take_a_configured_targets():
+    """Else each further one would look through all of them for room, on the way of a call."""
+    limited = UpstreamRateLimited("x", retry_after=60)
+    circle = Circle(groups=[[A]])
+    circle.attempt(FAILED)
+    for number in range(MOST_LINES + 1):
+        circle.attempt(limited, Target("a", f"m{number}"))
+    assert len(circle.circuits._lines) <= MOST_LINES // 2 + 2
+    assert not circle.circuits.available(Target("a", f"m{MOST_LINES}"))
+    for _ in range(4):
+        circle.attempt(FAILED)
     assert not circle.circuits.available(A)
 
 
