@@ -23,10 +23,11 @@ class Retained:
         self._entries: dict[str, tuple[float, Shared]] = {}
 
     def keep(self, entry: Shared) -> None:
-        """Takes a value in place of an earlier one; beyond 10,000 the oldest is forgotten."""
+        """Takes a value in place of an earlier one; of more than 10,000, half is forgotten: what ends the soonest."""
         self._entries.pop(entry.key, None)
         if len(self._entries) >= MOST_ENTRIES:
-            self._entries.pop(next(iter(self._entries)))
+            for key in sorted(self._entries, key=lambda key: self._entries[key][0])[: MOST_ENTRIES // 2]:
+                del self._entries[key]
         self._entries[entry.key] = (self._clock() + entry.seconds, entry)
 
     def all(self) -> tuple[Shared, ...]:
