@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from llmproxy_grpc.calls import Call, CallObserver, Outcome
+from llmproxy_grpc.errors import ProxyOverloaded
 
 PIECE: Final = 1024
 """Bytes, or characters of at most four bytes, that a pipe takes at once if it takes any: 4,096 bytes, on Linux."""
@@ -116,6 +117,8 @@ class CallLog(CallObserver):
         fields.update(method=call.method, code=outcome.code, duration=round(outcome.duration, 6))
         if outcome.reason:
             fields["reason"] = outcome.reason
+        if isinstance(outcome.error, ProxyOverloaded):
+            fields["why"] = printable(outcome.error.message)  # ours alone: a limit, the memory, files, the disk
         if call.model:
             fields["model"] = printable(call.model[:128])
         if call.provider:

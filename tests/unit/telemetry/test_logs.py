@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from llmproxy_grpc.calls import ANONYMOUS, Attempt, Call, Outcome
-from llmproxy_grpc.errors import UpstreamTimeout
+from llmproxy_grpc.errors import ProxyOverloaded, UpstreamTimeout
 from llmproxy_grpc.messages import Cost, Usage
 from llmproxy_grpc.telemetry.logs import CallLog, configure
 
@@ -44,6 +44,15 @@ def test_a_call_is_one_line_of_json_with_chosen_fields():
     assert (entry["input_tokens"], entry["output_tokens"], entry["first_output"]) == (3, 4, 0.5)
     assert len(entry["model"]) == 128
     assert "secret text" not in lines[0].decode()
+
+
+def test_of_an_overload_the_line_says_what_is_used_up():
+    stream = Stream()
+    configure("json", "info", stream)
+    overload = ProxyOverloaded("No file is left. Not asked: p/\x1b[2J.")
+    CallLog({"Stream"}).call_ended(call(), Outcome("UNAVAILABLE", "PROXY_OVERLOADED", 0.1, overload))
+    entry = json.loads(stream.buffer.getvalue())
+    assert entry["why"] == r"'No file is left. Not asked: p/\x1b[2J.'"
 
 
 def test_only_the_line_of_a_recorded_method_has_a_records_id():
