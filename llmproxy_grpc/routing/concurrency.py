@@ -3,12 +3,20 @@
 from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
+from msgspec import Struct
+
 from llmproxy_grpc.calls import STREAM, Attempt, Call, CallObserver
 from llmproxy_grpc.errors import ProxyOverloaded, UpstreamOverloaded, UpstreamRateLimited
 from llmproxy_grpc.routing.gradient import Gradient
 
 RETRY_AFTER: Final = 1.0
 """Seconds that a caller is asked to wait for a place."""
+
+
+class _Places(Struct):
+    """The places with one provider, over all runtimes: a call that began before a reload still holds its own."""
+
+    taken: int = 0
 
 
 class Concurrency(CallObserver):
@@ -22,7 +30,7 @@ class Concurrency(CallObserver):
     def __init__(self, fixed: Mapping[str, int], learned: Iterable[str] = ()) -> None:
         self._fixed = fixed
         self._learned = {provider: Gradient() for provider in learned}
-        self._in_flight = dict.fromkeys((*fixed, *self._learned), 0)
+        self._places = {provider: _Places() for provider in (*fixed, *self._learned)}
 
     @property
     def learns(self) -> bool:
@@ -35,9 +43,10 @@ class Concurrency(CallObserver):
         return self._fixed.get(provider) if gradient is None else gradient.limit
 
     def adopt(self, before: "Concurrency", providers: Container[str]) -> None:
-        """Takes over what was learned of these providers, which are configured as they were."""
-        learned = before._learned  # noqa: SLF001 - one of us
+        """Takes over what was learned of these providers, which are configured as they were, and what they still do."""
+        learned, places = before._learned, before._places  # noqa: SLF001 - one of us
         self._learned.update({name: learned[name] for name in self._learned if name in learned and name in providers})
+        self._places.update({name: places[name] for name in self._places if name in places and name in providers})
 
     def take(self, provider: str) -> bool:
         """Takes a place for an attempt; False if the provider needs none. `give_back` it.
@@ -45,22 +54,22 @@ class Concurrency(CallObserver):
         Raises:
             ProxyOverloaded: All places are taken; another target may have one.
         """
-        in_flight = self._in_flight.get(provider)
-        if in_flight is None:
+        places = self._places.get(provider)
+        if places is None:
             return False
         limit = self.limit(provider)
-        if limit is not None and in_flight >= limit:
+        if limit is not None and places.taken >= limit:
             raise ProxyOverloaded(
                 f"The limit of {limit} calls in flight to provider {provider} is reached.",
                 retry_after=RETRY_AFTER,
                 metadata={"limit": str(limit), "provider": provider},
             )
-        self._in_flight[provider] = in_flight + 1
+        places.taken += 1
         return True
 
     def give_back(self, provider: str) -> None:
         """Gives a place back."""
-        self._in_flight[provider] -= 1
+        self._places[provider].taken -= 1
 
     def first_output(self, call: Call, seconds: float) -> None:
         """Learns from the time to a stream's first output."""
@@ -77,4 +86,4 @@ class Concurrency(CallObserver):
     def _took(self, provider: str, seconds: float, method: str) -> None:
         gradient = self._learned.get(provider)
         if gradient is not None:
-            gradient.took(seconds, self._in_flight[provider], method)
+            gradient.took(seconds, self._places[provider].taken, method)

@@ -194,7 +194,7 @@ async def test_a_learned_limit_passes_calls_on_as_a_configured_one(serve):
         assert (await server.stub.Chat(chat_request())).route.provider == "b"
         go.set()
         assert {(await call).route.provider for call in waiting} == {"a"}
-        assert concurrency._in_flight == {"a": 0}
+        assert concurrency._places["a"].taken == 0
 
 
 async def test_route_defaults_fill_unset_settings_alone(serve):

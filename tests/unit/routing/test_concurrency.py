@@ -104,3 +104,17 @@ def test_what_was_learned_survives_a_reload():
     after = Concurrency({"c": 1}, ["a", "b"])
     after.adopt(before, {"a", "b"})
     assert (after.limit("a"), after.limit("b")) == (18, START)
+
+
+@pytest.mark.parametrize("learned", [(), ("a",)])
+def test_what_still_runs_behind_a_reload_holds_its_places(learned):
+    fixed = {} if learned else {"a": 3}
+    before, after, changed = (Concurrency(fixed, learned) for _ in range(3))
+    most = before.limit("a")
+    for _ in range(most - 1):
+        assert before.take("a")
+    after.adopt(before, {"a"})
+    changed.adopt(before, set())
+    assert (fill(after), fill(changed)) == (1, most)
+    before.give_back("a")
+    assert fill(after) == 2
