@@ -7,7 +7,8 @@ from datasets import load_dataset
 from msgspec.structs import replace
 
 from llmproxy_grpc.datasets.options import Format
-from tests.fakes.examples import EVERY_SHAPE, PREFERENCE
+from llmproxy_grpc.messages import FunctionTool
+from tests.fakes.examples import EVERY_SHAPE, PLAIN, PREFERENCE, assistant, example, user
 
 PAIRED = {name: replace(made, pair=PREFERENCE.pair, label=True) for name, made in EVERY_SHAPE.items()}
 
@@ -24,6 +25,14 @@ def test_a_file_of_all_shapes_loads_with_all_its_rows(form, write, tmp_path):
     lines = [json.loads(line, parse_int=as_a_table_has_it) for line in path.read_bytes().split(b"\n")[:-1]]
     for row, line in zip(loaded, lines, strict=True):
         assert without_absent(row) == without_absent(line)
+
+
+@pytest.mark.parametrize("odd", ['{"type":"object","type":"object"}', '{"type":"object","maximum":1e400}'])
+def test_a_schema_that_a_table_refuses_costs_its_own_record_and_no_file(odd, write, tmp_path):
+    offered = example(user("W?"), assistant("Fine."), tools=(FunctionTool("weather", "", odd),))
+    path, _, reasons = write(Format.OPENAI_CHAT, {"plain": PLAIN, "offered": offered})
+    assert len(load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))) == 1
+    assert reasons == {"offered": "tool_schema_invalid"}
 
 
 def test_a_long_file_whose_shape_changes_late_loads_as_the_guide_says(tmp_path):

@@ -56,6 +56,14 @@ def test_calls_and_results_are_objects_and_the_numbers_keep_their_digits(write):
     assert [part.function_response.response for part in contents[2].parts] == [{"output": "warm"}, {"output": "cold"}]
 
 
+@pytest.mark.parametrize("number", ["1e400", "9" * 400])
+def test_arguments_that_no_reader_can_send_on_are_left_out_where_they_are_objects(write, number):
+    odd = example(user("W?"), assistant(call("a", f'{{"n":{number}}}')))
+    for form in (Format.GEMINI, Format.BEDROCK_CONVERSE):
+        assert write(form, {"odd": odd})[2] == {"odd": "arguments_not_json"}
+    assert write(Format.OPENAI_CHAT, {"odd": odd})[1] == ["odd"]
+
+
 def test_a_result_that_is_an_object_stays_one_and_a_failure_says_so(write):
     failed = Message(Role.TOOL, (ToolResultPart(tool_call_id="a", content=(TextPart(text='{"a":1}'),), is_error=True),))
     made = {

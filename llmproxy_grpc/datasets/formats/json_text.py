@@ -2,6 +2,7 @@
 
 import json
 from functools import lru_cache
+from math import isinf
 
 from msgspec import Raw
 
@@ -31,21 +32,26 @@ def argument_object(call: ToolCallPart) -> Raw:
     """The arguments of a call as an object of the line itself, its numbers to the digit.
 
     Raises:
-        Unfit: They are no JSON object, or name a key twice: as a text they may, but readers refuse lines that do.
+        Unfit: They are no JSON object, name a key twice, or have a number too large for any reader: as a text they may,
+            but readers refuse lines that do.
     """
-    value = plain_object(arguments_of(call))
-    if value is None:
-        raise Unfit(SkipReason.DUPLICATE_KEYS)
-    return value
+    text = arguments_of(call)
+    try:
+        _check(text)
+    except OverflowError:
+        raise Unfit(SkipReason.ARGUMENTS_NOT_JSON) from None
+    except (ValueError, RecursionError):
+        raise Unfit(SkipReason.DUPLICATE_KEYS) from None
+    return embedded(text)
 
 
 def plain_object(text: str) -> Raw | None:
-    """A text as an object of the line; None if it is none, or one that names a key twice."""
+    """A text as an object of the line; None if it is none, or one that readers refuse."""
     if not is_object(text):
         return None
     try:
-        json.loads(text, object_pairs_hook=_unique, parse_int=str)
-    except (ValueError, RecursionError):
+        _check(text)
+    except (ValueError, OverflowError, RecursionError):
         return None
     return embedded(text)
 
@@ -60,14 +66,26 @@ def parameters_of(tool: FunctionTool) -> Raw:
     """The schema of a function's arguments.
 
     Raises:
-        Unfit: It is no JSON object.
+        Unfit: It is no JSON object, or one that readers refuse.
     """
     schema = tool.parameters_json_schema
     if not schema or schema.isspace():
         return _NO_ARGUMENTS
-    if not is_object(schema):
+    plain = plain_object(schema)
+    if plain is None:
         raise Unfit(SkipReason.TOOL_SCHEMA_INVALID)
-    return embedded(schema)
+    return plain
+
+
+def _check(text: str) -> None:
+    """Raises ValueError if a key stands twice, OverflowError if a number is too large."""
+    json.loads(text, object_pairs_hook=_unique, parse_int=_finite, parse_float=_finite)
+
+
+def _finite(digits: str) -> None:
+    """Every reader has doubles for what it has no better type for; one number beyond them costs it the whole file."""
+    if isinf(float(digits)):
+        raise OverflowError
 
 
 def _unique(pairs: list[tuple[str, object]]) -> None:
