@@ -38,6 +38,8 @@ PAIRED: Final = "paired"
 """It is the worse side of a pair, and written with the better one."""
 NOT_SAMPLED: Final = "not_sampled"
 OVER_LIMIT: Final = "over_limit"
+_DIGITS: Final = 9
+"""Behind the point, to which gaps are rounded: of binary fractions 0.7 - 0.4 is less than 0.3."""
 
 
 def select(scratch: apsw.Connection, choice: Choice, near: Callable[[], None]) -> None:
@@ -96,9 +98,9 @@ def _pair(scratch: apsw.Connection, pairs: Pairs) -> None:
         SELECT a.seq AS chosen, b.seq AS rejected
         FROM ranked AS a
         JOIN ranked AS b ON b.input_hash = a.input_hash AND b.part = a.part AND b.worst = a.best
-        WHERE a.best * 2 <= a.answers AND a.score > b.score AND a.score - b.score >= ?
+        WHERE a.best * 2 <= a.answers AND a.score > b.score AND round(a.score - b.score, ?) >= ?
         """,
-        (pairs.min_gap,),
+        (_DIGITS, pairs.min_gap),
     )
     scratch.execute("CREATE UNIQUE INDEX temp.pair_chosen ON pair (chosen)")
     scratch.execute("UPDATE candidate SET fault = ? WHERE fault = '' AND seq IN (SELECT rejected FROM pair)", (PAIRED,))

@@ -37,6 +37,19 @@ async def test_the_best_answer_to_a_prompt_is_paired_with_the_worst(server, writ
     assert dict(got.summary.skipped_records) == {"paired": 1, "no_pair": 5}
 
 
+@pytest.mark.parametrize(("better", "worse"), [(0.7, 0.4), (0.8, 0.5), (1.1, 0.8), (4.0, 3.7)])
+async def test_a_gap_is_what_its_decimal_digits_say(server, writer, better, worse):
+    """Of binary fractions 0.7 - 0.4 is less than 0.3."""
+    chats = [a_chat("Which?", answer) for answer in ("good", "bad")]
+    writer.write(Batch(entries=chats))
+    writer.write(Batch(feedback=[graded(chats[0], better), graded(chats[1], worse)]))
+    found = []
+    for gap in (0.3, 0.301):
+        pairs = pb.PreferencePairs(source=pb.PAIR_SOURCE_SCORE, feedback_name="grade", min_gap=gap)
+        found.append(len((await selected(server, PREFERENCES, pairs=pairs)).lines))
+    assert found == [1, 0]
+
+
 async def test_the_mean_of_several_sources_counts(server, writer):
     one, two = a_chat("Which?", "one"), a_chat("Which?", "two")
     writer.write(Batch(entries=[one, two]))
