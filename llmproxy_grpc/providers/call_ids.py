@@ -58,8 +58,8 @@ def with_ids(messages: Iterable[Message], form: IdForm) -> tuple[Message, ...]:
 
 
 def at_most(length: int) -> IdForm:
-    """Ids of at most so many characters of any kind, 29 or more."""
-    return IdForm(re.compile(f"(?s:.{{1,{length}}})"), _named)
+    """Ids of at most so many characters, 29 or more."""
+    return IdForm(re.compile(f".{{1,{length}}}"), _named)
 
 
 def _with_ids(message: Message, ids: CallIds) -> Message:

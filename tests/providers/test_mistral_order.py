@@ -26,6 +26,7 @@ def said(role: Role, *texts: str) -> Message:
     return Message(role, tuple(TextPart(text=text) for text in texts or (role.name,)))
 
 
+LATER = said(Role.DEVELOPER, "Be brief.")
 SYSTEM, USER, ANSWER = (said(role) for role in (Role.SYSTEM, Role.USER, Role.ASSISTANT))
 
 
@@ -100,6 +101,11 @@ def _texts(messages: Any) -> list[str]:
         ((USER, call("a"), SYSTEM, result("a"), SYSTEM), (USER, SYSTEM, SYSTEM, call("a"), result("a"))),
         ((USER, call("a"), USER, result("a")), (USER, call("a"), result("a"), USER)),
         ((USER, call("a"), call("b"), result("a", "b")), (USER, call("a", "b"), result("a", "b"))),
+        ((USER, ANSWER, call("a"), result("a")), (USER, ANSWER, call("a"), result("a"))),
+        (
+            (USER, call("a"), SYSTEM, LATER, ANSWER, result("a")),
+            (USER, SYSTEM, LATER, Message(Role.ASSISTANT, call("a").parts + ANSWER.parts), result("a")),
+        ),
         ((call("a"), result("a")), (said(Role.USER, ""), call("a"), result("a"))),
         ((USER, Message(Role.ASSISTANT, ()), USER), (USER, USER)),
     ],
@@ -111,9 +117,9 @@ def test_each_role_comes_to_its_place(asked, wanted):
 
 
 def test_instructions_behind_the_models_last_words_are_the_users_and_the_caller_is_told():
-    rearranged = adapted(USER, ANSWER, SYSTEM)
-    assert [message.role for message in rearranged.request.messages] == [Role.USER, Role.ASSISTANT, Role.USER]
-    assert [change.field for change in rearranged.changes] == ["messages[2].role"]
+    rearranged = adapted(USER, ANSWER, SYSTEM, LATER)
+    assert rearranged.request.messages == (USER, ANSWER, said(Role.USER, "SYSTEM"), said(Role.USER, "Be brief."))
+    assert [change.field for change in rearranged.changes] == ["messages[2].role", "messages[3].role"]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +134,11 @@ def test_instructions_behind_the_models_last_words_are_the_users_and_the_caller_
             (USER, call("a", "b"), result("a"), ANSWER, result("b"), USER),
             ["messages[1].parts[1].tool_call", "messages[4].parts[0].tool_result"],
             (USER, call("a"), result("a"), ANSWER, USER),
+        ),
+        (
+            (USER, call("a"), USER, ANSWER, result("a"), USER),
+            ["messages[1].parts[0].tool_call", "messages[4].parts[0].tool_result"],
+            (USER, USER, ANSWER, USER),
         ),
         ((USER, ANSWER), ["messages[1].role"], (USER,)),
         ((USER, call("a")), ["messages[1].parts[0].tool_call"], (USER,)),
