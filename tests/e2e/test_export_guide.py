@@ -135,7 +135,8 @@ def test_every_option_of_the_tables_works_as_it_is_printed(server, options, tmp_
     monkeypatch.chdir(tmp_path)
     (tmp_path / "filter.json").write_text(program("json", "any_of"))
     terminal = Terminal(io.StringIO(), io.StringIO())
-    command = ["export", "-o", "dataset", *shlex.split(options)]
+    given = options.replace("48213", "1").replace("902", "1")  # positions that this server has reached
+    command = ["export", "-o", "dataset", *shlex.split(given)]
     assert run(command, {"LLMPROXY_TARGET": server.grpc}, terminal, io.BytesIO()) == 0, terminal.err.getvalue()
     assert json.loads((tmp_path / "dataset" / "manifest.json").read_text())["as_of_seq"] > 0
 
