@@ -36,7 +36,8 @@ LINES = {
             {"from": "system", "value": "Be brief."},
             {"from": "human", "value": "Two and two?"},
             {"from": "gpt", "value": "4"},
-        ]
+        ],
+        "tools": "",
     },
     "ALPACA": {"instruction": "Two and two?", "input": "", "output": "4", "system": "Be brief.", "history": []},
     "GEMINI": {

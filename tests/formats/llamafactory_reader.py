@@ -24,9 +24,10 @@ def main(folder: str, data: str, attributes: str) -> None:
     convert = get_dataset_converter(attribute.formatting, attribute, types.SimpleNamespace(media_dir=""))
     functions = FunctionFormatter(slots=["{{content}}"], tool_format="qwen")
     tools = ToolFormatter(tool_format="qwen")
-    for line in Path(data).read_text().splitlines():
-        row = json.loads(line)
-        read = convert({"tools": "", **row} if attribute.tools else row)
+    rows = [json.loads(line) for line in Path(data).read_text().splitlines()]
+    columns = dict.fromkeys(key for row in rows for key in row)  # as in the table that the trainer makes of the file
+    for row in rows:
+        read = convert({**columns, **row})
         for turn in read["_prompt"] + read["_response"]:
             if turn["role"] == "function":
                 turn["formatted"] = functions.apply(content=turn["content"], thought_words=THOUGHTS)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from llmproxy_client.dataset.card import write_dataset_info
 
 from llmproxy_grpc.datasets.options import Format, ReasoningOutput
 from tests.fakes.examples import (
@@ -104,6 +105,20 @@ def test_a_thought_before_a_call_is_found(write):
     formatted = row["_response"][0]["formatted"][0]
     assert formatted.startswith("<think>\nTwo and two.\n</think>")
     assert '{"name": "weather", "arguments": {"city": "Rome"}}' in formatted
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("form", [Format.SHAREGPT, Format.ALPACA], ids=lambda form: form.name)
+def test_files_are_read_by_the_description_that_lies_beside_them(form, write, tmp_path):
+    """Also those in which nobody has instructions or tools: what a description names has to be in the table."""
+    path, names, _ = write(form, {"multi turn": MULTI_TURN})
+    write_dataset_info(tmp_path, {"format": form.name.lower(), "files": [{"split": "train", "name": path.name}]})
+    described = json.loads((tmp_path / "dataset_info.json").read_text())["train"]
+    assert described.pop("file_name") == path.name
+    (row,) = read(path, described)
+    assert len(names) == 1
+    assert [turn["content"] for turn in row["_prompt"]] == ["1?", "One.", "2?"]
+    assert not row["_tools"]
 
 
 @pytest.mark.timeout(120)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Raw, Struct
 from msgspec.json import encode
 
 from llmproxy_grpc.datasets.conversation import conversation_of
@@ -27,7 +27,7 @@ class _Said(Struct, gc=False, rename={"speaker": "from"}):
 
 class _Line(Struct, gc=False):
     conversations: list[_Said]
-    tools: str | UnsetType = UNSET
+    tools: str
 
 
 class _Call(Struct, gc=False):
@@ -42,7 +42,7 @@ class _Function(Struct, gc=False):
 
 
 def render(example: Example, options: Options) -> bytes:
-    """Writes an example; the instructions are its first turn.
+    """Writes an example; the instructions are its first turn, and no tools are an empty text: readers want the field.
 
     Raises:
         Unfit: It has no valid line.
@@ -83,8 +83,8 @@ def _text(turn: Turn) -> str:
     return turn.spoken
 
 
-def _tools(request: ChatRequest) -> str | UnsetType:
+def _tools(request: ChatRequest) -> str:
     if not request.tools:
-        return UNSET
+        return ""
     functions = [_Function(each.name, each.description, parameters_of(each)) for each in functions_of(request)]
     return encode(functions).decode()

@@ -13,7 +13,7 @@ DATASET_INFO: Final = "dataset_info.json"
 _COLUMNS: Final[dict[str, dict[str, Any]]] = {
     "sharegpt": {
         "formatting": "sharegpt",
-        "columns": {"messages": "conversations", "system": "system", "tools": "tools"},
+        "columns": {"messages": "conversations", "tools": "tools"},  # the system is the first turn
     },
     "alpaca": {
         "formatting": "alpaca",
