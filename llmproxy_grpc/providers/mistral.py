@@ -26,6 +26,7 @@ QUIRKS: Final = Quirks(
     developer_role=False,
     message_name=False,
     short_call_ids=True,
+    refusals=False,
     strict_roles=True,
     stream_options=False,
     logit_bias=False,

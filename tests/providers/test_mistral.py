@@ -13,6 +13,7 @@ from llmproxy_grpc.messages import (
     MediaKind,
     MediaPart,
     Message,
+    RefusalPart,
     Role,
     TextPart,
     ToolCallPart,
@@ -135,6 +136,13 @@ async def test_calls_of_other_providers_get_ids_that_mistral_takes_and_its_own_k
     assert (len(set(called)), called[2]) == (4, "D681PevKs")
     assert answered == [called[2], called[1], called[0], called[3]]
     assert (await sent(upstream, http, *turns[:3])) == messages[:5], "what was sent before stays as it was"
+
+
+async def test_a_refusal_of_another_provider_is_text_since_mistral_has_no_field_for_it(upstream, http):
+    refused = Message(Role.ASSISTANT, (RefusalPart(text="I will not."),))
+    user = Message(Role.USER, (TextPart(text="Why?"),))
+    messages = await sent(upstream, http, user, refused, user)
+    assert messages[1] == {"role": "assistant", "content": "I will not."}
 
 
 async def test_media_have_mistrals_shapes(upstream, http):
