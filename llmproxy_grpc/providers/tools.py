@@ -1,11 +1,14 @@
 """Tools in the shape of Chat Completions, which other APIs have taken over, and what forbids to call any."""
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Raw
 
 from llmproxy_grpc.messages import FunctionTool, ProviderTool, ToolChoice, ToolMode
 from llmproxy_grpc.providers.options import whole_numbers
+
+NO_PARAMETERS: Final = {"type": "object", "properties": {}}
+"""The schema of a function without arguments."""
 
 
 def tool_json(tool: FunctionTool | ProviderTool, *, strict: bool = False) -> dict[str, Any]:
@@ -20,12 +23,21 @@ def tool_json(tool: FunctionTool | ProviderTool, *, strict: bool = False) -> dic
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    if tool.parameters_json_schema:
-        # The schema is JSON already: the model gets it to the byte.
-        function["parameters"] = Raw(tool.parameters_json_schema.encode())
+    # Some demand parameters of every function, Mistral and Cohere among them.
+    function["parameters"] = parameters_of(tool)
     if strict and tool.strict is not None:
         function["strict"] = tool.strict
     return {"type": "function", "function": function}
+
+
+def parameters_of(tool: FunctionTool) -> Raw | dict[str, Any]:
+    """The schema of a function's arguments: JSON already, which the model gets to the byte; without one there are none.
+
+    Where a schema is held to it has to say that there are no others.
+    """
+    if tool.parameters_json_schema:
+        return Raw(tool.parameters_json_schema.encode())
+    return {**NO_PARAMETERS, "additionalProperties": False} if tool.strict else NO_PARAMETERS
 
 
 def forbids_calls(choice: ToolChoice | None) -> bool:

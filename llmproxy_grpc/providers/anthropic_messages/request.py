@@ -21,10 +21,10 @@ from llmproxy_grpc.providers.anthropic_messages.generations import Generation, g
 from llmproxy_grpc.providers.anthropic_messages.history import History
 from llmproxy_grpc.providers.anthropic_messages.thinking import add_thinking, output_limit, thinks
 from llmproxy_grpc.providers.options import add_options, counted_options, whole_numbers
+from llmproxy_grpc.providers.tools import NO_PARAMETERS, parameters_of
 
 _ENCODER = Encoder()
 _NAMES: Final = ("anthropic",)
-_NO_PARAMETERS = {"type": "object", "properties": {}}
 _MODES: Mapping[ToolMode, str] = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "any"}
 _COUNTED_OPTIONS: Final = frozenset({"mcp_servers", "output_config", "system", "thinking", "tool_choice", "tools"})
 """The options that a prompt to be counted may have as well."""
@@ -74,9 +74,7 @@ def _prompt(request: ChatRequest, model: str, generation: Generation) -> dict[st
 def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:
     if isinstance(tool, ProviderTool):
         return {"type": tool.type, **whole_numbers(tool.config)}
-    # The schema is JSON already: the model gets it to the byte.
-    schema = Raw(tool.parameters_json_schema.encode()) if tool.parameters_json_schema else _NO_PARAMETERS
-    function: dict[str, Any] = {"name": tool.name, "input_schema": schema}
+    function: dict[str, Any] = {"name": tool.name, "input_schema": parameters_of(tool)}
     if tool.description:
         function["description"] = tool.description
     if tool.strict is not None:
@@ -99,7 +97,7 @@ def _add_tools_of_the_past(body: dict[str, Any], messages: tuple[Message, ...]) 
     """Declares the tools that were called before, to be called no more: calls of undeclared ones are an error here."""
     names = dict.fromkeys(_called(messages))
     if names:
-        body["tools"] = [{"name": name, "input_schema": _NO_PARAMETERS} for name in names]
+        body["tools"] = [{"name": name, "input_schema": NO_PARAMETERS} for name in names]
         body["tool_choice"] = {"type": "none"}
 
 

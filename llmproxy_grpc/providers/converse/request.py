@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any, Final
 
-from msgspec import Raw
 from msgspec.json import Encoder
 
 from llmproxy_grpc.messages import (
@@ -20,10 +19,9 @@ from llmproxy_grpc.providers.anthropic_messages.thinking import add_thinking, th
 from llmproxy_grpc.providers.converse.history import History, called_tools
 from llmproxy_grpc.providers.converse.makers import NAMES, maker_of
 from llmproxy_grpc.providers.options import add_options, counted_options, whole_numbers
-from llmproxy_grpc.providers.tools import forbids_calls
+from llmproxy_grpc.providers.tools import forbids_calls, parameters_of
 
 _ENCODER = Encoder()
-_NO_PARAMETERS: Final = {"type": "object", "properties": {}}
 _MORE: Final = "additionalModelRequestFields"
 _COUNTED: Final = frozenset({"system", "toolConfig", _MORE})
 """The options that a prompt to be counted may have as well."""
@@ -91,9 +89,7 @@ def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:
 
 
 def _spec(tool: FunctionTool) -> dict[str, Any]:
-    # The schema is JSON already: the model gets it to the byte.
-    schema = Raw(tool.parameters_json_schema.encode()) if tool.parameters_json_schema else _NO_PARAMETERS
-    spec: dict[str, Any] = {"name": tool.name, "inputSchema": {"json": schema}}
+    spec: dict[str, Any] = {"name": tool.name, "inputSchema": {"json": parameters_of(tool)}}
     if tool.description:
         spec["description"] = tool.description
     if tool.strict is not None:

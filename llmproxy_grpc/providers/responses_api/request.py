@@ -22,10 +22,9 @@ from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.openai_models import thinks
 from llmproxy_grpc.providers.options import add_options, counted_options, whole_numbers
 from llmproxy_grpc.providers.responses_api.history import History
-from llmproxy_grpc.providers.tools import forbids_calls
+from llmproxy_grpc.providers.tools import forbids_calls, parameters_of
 
 _ENCODER = Encoder()
-_NO_PARAMETERS = {"type": "object", "properties": {}}
 _MODES: Mapping[ToolMode, str] = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "required"}
 _COUNTED: Final = ("model", "input", "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning")
 _COUNTED_OPTIONS: Final = frozenset({*_COUNTED, "instructions", "previous_response_id", "conversation", "truncation"})
@@ -96,9 +95,7 @@ def _add_tools(body: dict[str, Any], request: ChatRequest) -> None:
 def _tool(tool: FunctionTool | ProviderTool) -> dict[str, Any]:
     if isinstance(tool, ProviderTool):
         return {"type": tool.type, **whole_numbers(tool.config)}
-    # The schema is JSON already: the model gets it to the byte.
-    schema = Raw(tool.parameters_json_schema.encode()) if tool.parameters_json_schema else _NO_PARAMETERS
-    function: dict[str, Any] = {"type": "function", "name": tool.name, "parameters": schema}
+    function: dict[str, Any] = {"type": "function", "name": tool.name, "parameters": parameters_of(tool)}
     if tool.description:
         function["description"] = tool.description
     # This API is strict unless told otherwise, and then refuses many schemas.

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from llmproxy_grpc.messages import FunctionTool, ProviderTool
-from llmproxy_grpc.providers.tools import tool_json
+from llmproxy_grpc.providers.tools import parameters_of, tool_json
 
 SCHEMA = '{"type": "object",  "properties": {"n": {"maximum": 1e400}}}'
 
@@ -19,8 +19,14 @@ def test_a_schema_arrives_to_the_byte():
     )
 
 
-def test_what_is_not_said_is_not_sent():
-    assert tool_json(FunctionTool(name="f")) == {"type": "function", "function": {"name": "f"}}
+def test_a_function_without_a_schema_has_no_arguments_and_says_so():
+    none = {"type": "object", "properties": {}}
+    assert tool_json(FunctionTool(name="f")) == {"type": "function", "function": {"name": "f", "parameters": none}}
+
+
+def test_a_strict_function_without_a_schema_forbids_every_argument():
+    tool = FunctionTool(name="f", strict=True)
+    assert parameters_of(tool) == {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 @pytest.mark.parametrize("strict", [True, False])

@@ -36,9 +36,10 @@ def test_a_schema_reaches_the_model_to_the_byte():
     assert b'"parameters":' + TOOL.parameters_json_schema.encode() + b"}" in raw(ask(tools=(TOOL,)))
 
 
-def test_a_tool_without_arguments_has_no_schema():
+def test_a_tool_without_arguments_has_the_schema_of_none():
+    none = {"type": "object", "properties": {}}
     assert body(ask(tools=(FunctionTool("now", strict=False),)))["tools"] == [
-        {"type": "function", "function": {"name": "now", "strict": False}}
+        {"type": "function", "function": {"name": "now", "parameters": none, "strict": False}}
     ]
 
 
