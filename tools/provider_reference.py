@@ -141,6 +141,13 @@ def _looks(features: Features) -> str:
     return f"{', '.join(kinds)}{where}" if kinds else NO
 
 
+def _opaque(features: Features) -> str:
+    """Where a block of its own goes back."""
+    if not features.opaque:
+        return NO
+    return YES if Place.RESULT in features.opaque else f"{YES}, not in results of tools"
+
+
 def _modes(features: Features) -> str:
     if not features.tools:
         return NO
@@ -177,6 +184,7 @@ ROWS: Mapping[str, Callable[[Features], str]] = {
     "`detail` of media": _looks,
     "`messages[].name`": _flag("message_name"),
     "`parts[].cache_hint`": _flag("cache_hints"),
+    "`parts[].opaque` of its own": _opaque,
     **{f"`generation.{name}`": _setting(name) for name in PLAIN_SETTINGS},
     "`generation.stop_sequences`, at most": _stops,
     "`generation.candidate_count`": _flag("many_candidates"),

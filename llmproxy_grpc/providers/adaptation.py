@@ -164,11 +164,19 @@ class _Adaptation:
             part = replace(part, cache_hint=None)
         if isinstance(part, MediaPart):
             return self._media(part, path, place)
-        if isinstance(part, OpaquePart) and part.provider_kind not in self._features.names:
-            self._leave_out(f"{path}.opaque", "this block belongs to another kind of provider")
-            return None
+        if isinstance(part, OpaquePart):
+            return self._opaque(part, f"{path}.opaque", place)
         if isinstance(part, ToolResultPart):
             return self._result(part, f"{path}.tool_result")
+        return part
+
+    def _opaque(self, part: OpaquePart, path: str, place: Place) -> OpaquePart | None:
+        if part.provider_kind not in self._features.names:
+            self._leave_out(path, "this block belongs to another kind of provider")
+            return None
+        if place not in self._features.opaque:
+            self._leave_out(path, "this provider takes no such blocks here")
+            return None
         return part
 
     def _result(self, part: ToolResultPart, path: str) -> ToolResultPart:

@@ -76,6 +76,8 @@ class Features(Struct, frozen=True, kw_only=True):
     names: tuple[str, ...]
     """Whose options, tools and opaque parts are meant for it: the kind, then the vendor, which wins."""
     media: Mapping[MediaKind, MediaFeature] = {}
+    opaque: frozenset[Place] = frozenset(Place)
+    """Where a block of its own, which the API does not model, is sent back as it is."""
     message_name: bool = False
     """Whether a message may name its participant."""
     cache_hints: bool = False

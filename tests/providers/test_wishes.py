@@ -1,5 +1,6 @@
 """Every kind that speaks HTTP: what of a request is sent, and what is named that cannot be."""
 
+import pytest
 from msgspec.structs import replace
 
 from llmproxy_grpc.messages import (
@@ -8,6 +9,7 @@ from llmproxy_grpc.messages import (
     MediaKind,
     MediaPart,
     Message,
+    OpaquePart,
     Role,
     TextPart,
     ToolCallPart,
@@ -95,3 +97,16 @@ async def test_pictures_in_instructions_are_refused_for_openai_itself(upstream, 
     provider = await openai.KIND.provider(upstream, http, preset="openai")
     adapted = provider.adapt(ask(messages=(Message(Role.SYSTEM, (PICTURE,)),)), "gpt-5.6")
     assert [found.field for found in adapted.unsupported] == ["messages[0].parts[0].image"]
+
+
+@pytest.mark.parametrize("place", ["prompt", "answer", "result"])
+async def test_a_block_of_its_own_is_sent_wherever_it_stands_or_named(kind, provider, upstream, place):
+    text, block = TextPart(text="x"), OpaquePart(provider_kind=kind.kind, type="thing", value={"mark": "MARK"})
+    asked, said, given = ((text, block) if each == place else (text,) for each in ("prompt", "answer", "result"))
+    call = ToolCallPart(id="call_0001", name="f", arguments_json="{}")
+    result = ToolResultPart(tool_call_id="call_0001", content=given)
+    messages = (Message(Role.USER, asked), Message(Role.ASSISTANT, (*said, call)), Message(Role.TOOL, (result,)))
+    adapted = provider.adapt(ask(messages=messages), kind.model)
+    upstream.script(Answer.json(kind.answer(FULL)))
+    await provider.chat(adapted.request, kind.model)
+    assert len(adapted.unsupported) + upstream.requests[-1].body.count(b"MARK") == 1

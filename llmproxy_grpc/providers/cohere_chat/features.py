@@ -21,6 +21,7 @@ PURPOSES: Final = {
 _EMBEDDING = re.compile(r"embed")
 _FEATURES = Features(
     names=NAMES,
+    opaque=frozenset(),
     media={MediaKind.IMAGE: MediaFeature(prompts=Source.DATA | Source.URI, detail=frozenset({Place.PROMPT}))},
     tools=True,
     strict_tools=True,

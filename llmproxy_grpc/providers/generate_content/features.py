@@ -43,7 +43,7 @@ _NOTHING: frozenset[str] = frozenset()
 _EMBEDS = re.compile(r"embedding")
 _EMBEDS_MEDIA = re.compile(r"gemini-embedding-(?!001|exp)")
 _SCHEMES = frozenset({"https", "gs"})
-_DETAIL = frozenset({Place.PROMPT, Place.ANSWER})
+_OUTSIDE_RESULTS = frozenset({Place.PROMPT, Place.ANSWER})
 _IN_RESULTS = frozenset({MediaKind.IMAGE, MediaKind.DOCUMENT})
 
 
@@ -58,6 +58,7 @@ def features_of(model: str, *, vertex: bool = False) -> Features:
         embed = EmbedFeatures(media=inputs, dimensions=True, purposes=frozenset(PURPOSES), most_inputs=100)
     return Features(
         names=NAMES,
+        opaque=_OUTSIDE_RESULTS,
         media=media,
         tools=True,
         strict_tools=True,
@@ -106,7 +107,7 @@ def _media(generation: Generation, *, vertex: bool) -> dict[MediaKind, MediaFeat
             results=results if kind in _IN_RESULTS else Source.NONE,
             answers=prompts,
             schemes=_SCHEMES,
-            detail=_DETAIL if generation.media_detail else frozenset(),
+            detail=_OUTSIDE_RESULTS if generation.media_detail else frozenset(),
         )
         for kind in MediaKind
     }

@@ -9,6 +9,7 @@ NAMES: Final = ("ollama",)
 
 FEATURES: Final = Features(
     names=NAMES,
+    opaque=frozenset(),
     media={MediaKind.IMAGE: MediaFeature(prompts=Source.DATA)},
     tools=True,
     tool_modes=frozenset({ToolMode.AUTO, ToolMode.NONE}),

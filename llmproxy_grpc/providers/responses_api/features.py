@@ -7,6 +7,8 @@ from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks, 
 from llmproxy_grpc.providers.features import Features, MediaFeature, Place, Source
 
 _MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
+# Its blocks are items, which stand beside a result and not in it.
+_ITEMS = frozenset({Place.PROMPT, Place.ANSWER})
 _UNTOLD = frozenset({ToolMode.AUTO, ToolMode.NONE})
 
 
@@ -20,6 +22,7 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
     settings = {"max_output_tokens", "temperature", "top_p"}
     return Features(
         names=names,
+        opaque=_ITEMS,
         media=_media(quirks),
         cache_hints=quirks.cache_hints is not CacheStyle.UNSUPPORTED,
         tools=quirks.tools,
