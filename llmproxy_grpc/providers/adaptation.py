@@ -60,7 +60,7 @@ def adapt(request: ChatRequest, features: Features) -> Adapted:
         fields["provider_options"] = meant
         adaptation.found.extend(denied)
     adapted = replace(request, **fields) if fields else request
-    return Adapted(adapted, tuple(adaptation.found), tuple(adaptation.changes))
+    return Adapted(adapted, tuple(adaptation.found), tuple(adaptation.changes), adaptation.numbers)
 
 
 def meant_options(
@@ -78,12 +78,13 @@ def meant_options(
 
 
 class _Adaptation:
-    """One request on its way; `found` collects what was left out, `changes` what has another value now."""
+    """One request on its way: what was left out, what has another value now, and what numbers the rest had."""
 
     def __init__(self, features: Features) -> None:
         self._features = features
         self.found: list[Unsupported] = []
         self.changes: list[Change] = []
+        self.numbers: dict[str, Sequence[int]] = {}
 
     def messages(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
         """The messages; the same tuple if nothing has to go."""
@@ -146,7 +147,10 @@ class _Adaptation:
         adapted = [each(item, f"{path}[{index}]") for index, item in enumerate(items)]
         if all(map(is_, adapted, items)):
             return items
-        return tuple(item for item in adapted if item is not None)
+        rest = {number: item for number, item in enumerate(adapted) if item is not None}
+        if len(rest) < len(items):
+            self.numbers[path] = tuple(rest)
+        return tuple(rest.values())
 
     def _message(self, message: Message, index: int) -> Message:
         parts = message.parts

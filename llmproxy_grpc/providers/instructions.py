@@ -1,5 +1,7 @@
 """Instructions on wires that have them as texts alone, outside the conversation."""
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from llmproxy_grpc.messages import MediaPart, Message, Role
@@ -11,17 +13,26 @@ INSTRUCTIONS = frozenset({Role.SYSTEM, Role.DEVELOPER})
 def with_texts_as_instructions(adapted: Adapted) -> Adapted:
     """Leaves pictures, documents and the like out of instructions, and names them."""
     found: list[Unsupported] = []
-    messages = tuple(_of_texts(message, turn, found) for turn, message in enumerate(adapted.request.messages))
+    numbers = dict(adapted.numbers)
+    messages = list(adapted.request.messages)
+    for turn, message in enumerate(messages):
+        if message.role not in INSTRUCTIONS or not any(isinstance(part, MediaPart) for part in message.parts):
+            continue
+        path = f"messages[{turn}].parts"
+        found += _media_in(message, path, adapted)
+        texts = [place for place, part in enumerate(message.parts) if not isinstance(part, MediaPart)]
+        before: Sequence[int] = adapted.numbers.get(path, range(len(message.parts)))
+        numbers[path] = tuple(before[place] for place in texts)
+        messages[turn] = replace(message, parts=tuple(message.parts[place] for place in texts))
     if not found:
         return adapted
-    return Adapted(replace(adapted.request, messages=messages), (*adapted.unsupported, *found), adapted.changes)
+    request = replace(adapted.request, messages=tuple(messages))
+    return replace(adapted, request=request, unsupported=(*adapted.unsupported, *found), numbers=numbers)
 
 
-def _of_texts(message: Message, turn: int, found: list[Unsupported]) -> Message:
-    if message.role not in INSTRUCTIONS or not any(isinstance(part, MediaPart) for part in message.parts):
-        return message
-    for place, part in enumerate(message.parts):
-        if isinstance(part, MediaPart):
-            path = f"messages[{turn}].parts[{place}].{part.kind.name.lower()}"
-            found.append(Unsupported(path, "instructions are texts alone here"))
-    return replace(message, parts=tuple(part for part in message.parts if not isinstance(part, MediaPart)))
+def _media_in(message: Message, path: str, adapted: Adapted) -> list[Unsupported]:
+    return [
+        Unsupported(f"{adapted.path(path, place)}.{part.kind.name.lower()}", "instructions are texts alone here")
+        for place, part in enumerate(message.parts)
+        if isinstance(part, MediaPart)
+    ]

@@ -1,6 +1,6 @@
 """What every provider can do, whatever its kind."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -47,11 +47,18 @@ class Adapted(Struct, frozen=True):
         request: What the provider gets.
         unsupported: The set fields that were left out: a reason to turn to another target.
         changes: The fields whose values were changed, or that were left out for all that: the caller is warned of them.
+        numbers: Of lists from which items were left out, such as `messages[0].parts`, the caller's numbers of the rest.
     """
 
     request: ChatRequest
     unsupported: tuple[Unsupported, ...] = ()
     changes: tuple[Change, ...] = ()
+    numbers: Mapping[str, Sequence[int]] = {}
+
+    def path(self, items: str, number: int) -> str:
+        """The caller's path of an item of the request, by the path of its list and its number there."""
+        kept = self.numbers.get(items)
+        return f"{items}[{number if kept is None else kept[number]}]"
 
 
 class UpstreamModel(Struct, frozen=True):

@@ -1,15 +1,19 @@
 """Every kind that speaks HTTP: what of a request is sent, and what is named that cannot be."""
 
+import re
+
 import pytest
 from msgspec.structs import replace
 
 from llmproxy_grpc.messages import (
+    CacheHint,
     FunctionTool,
     MediaDetail,
     MediaKind,
     MediaPart,
     Message,
     OpaquePart,
+    Part,
     Role,
     TextPart,
     ToolCallPart,
@@ -110,3 +114,26 @@ async def test_a_block_of_its_own_is_sent_wherever_it_stands_or_named(kind, prov
     upstream.script(Answer.json(kind.answer(FULL)))
     await provider.chat(adapted.request, kind.model)
     assert len(adapted.unsupported) + upstream.requests[-1].body.count(b"MARK") == 1
+
+
+async def test_what_is_named_has_the_callers_numbers_whatever_was_left_out_before_it(kind, provider):
+    foreign, hint = OpaquePart(provider_kind="another", type="thing", value={}), CacheHint(3600)
+    said = [(Role.SYSTEM, TextPart(text="x")), (Role.SYSTEM, PICTURE), (Role.USER, TextPart(text=" ", cache_hint=hint))]
+    said += [(Role.USER, TextPart(text=str(number), cache_hint=hint)) for number in range(5)]
+    said += [(Role.ASSISTANT, ToolCallPart(id=each, name="f", arguments_json="{}")) for each in ("a", "b")]
+    marked = ToolResultPart(tool_call_id="a", content=(TextPart(text="1", cache_hint=hint), TextPart(text="2")))
+    said += [(Role.TOOL, marked), (Role.ASSISTANT, TextPart(text="y")), (Role.USER, TextPart(text="z"))]
+
+    def named(*before: OpaquePart) -> list[str]:
+        messages = tuple(Message(role, (*before, _behind(before, part))) for role, part in said)
+        adapted = provider.adapt(ask(messages=messages), kind.model)
+        fields = [found.field for found in (*adapted.unsupported, *adapted.changes)]
+        return sorted(field for field in fields if not field.endswith(".opaque"))
+
+    moved = [re.sub(r"(parts|content)\[(\d+)\]", lambda at: f"{at[1]}[{int(at[2]) + 1}]", each) for each in named()]
+    assert named(foreign) == moved
+
+
+def _behind(before: tuple[OpaquePart, ...], part: Part) -> Part:
+    """The part; a result has the same before its own content."""
+    return replace(part, content=(*before, *part.content)) if isinstance(part, ToolResultPart) else part

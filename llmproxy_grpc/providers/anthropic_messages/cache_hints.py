@@ -25,7 +25,7 @@ def cache_control(hint: CacheHint) -> dict[str, str]:
 
 def with_possible_hints(adapted: Adapted, generation: Generation) -> Adapted:
     """Leaves out the hints that cannot be sent, and lengthens those that something kept longer stands behind."""
-    marks = _marks(adapted.request.messages, generation)
+    marks = _marks(adapted, generation)
     if not marks:
         return adapted
     possible = [mark for mark in marks if mark.possible]
@@ -36,10 +36,11 @@ def with_possible_hints(adapted: Adapted, generation: Generation) -> Adapted:
     hints = {(mark.turn, mark.place): mark.hint for mark in kept}
     hints |= {(mark.turn, mark.place): CacheHint(_AN_HOUR) for mark in lengthened}
     why = "it is kept for an hour, as what comes behind it"
-    return Adapted(
-        _with_hints(adapted.request, hints),
-        (*adapted.unsupported, *(_left_out(mark) for mark in marks if mark not in kept)),
-        (*adapted.changes, *(Change(f"{mark.path}.ttl", why) for mark in lengthened)),
+    return replace(
+        adapted,
+        request=_with_hints(adapted.request, hints),
+        unsupported=(*adapted.unsupported, *(_left_out(mark) for mark in marks if mark not in kept)),
+        changes=(*adapted.changes, *(Change(f"{mark.path}.ttl", why) for mark in lengthened)),
     )
 
 
@@ -56,33 +57,38 @@ class _Mark(Struct, frozen=True):
     """Whether it is an instruction that stands before the conversation."""
 
 
-def _marks(messages: Sequence[Message], generation: Generation) -> list[_Mark]:
+def _marks(adapted: Adapted, generation: Generation) -> list[_Mark]:
     """All hints, in the order of the wire, where instructions stand first."""
     marks: list[_Mark] = []
     opening = True
-    for turn, message in enumerate(messages):
+    for turn, message in enumerate(adapted.request.messages):
         is_instruction = message.role in _INSTRUCTIONS
         opening = opening and is_instruction
         for place, part in enumerate(message.parts):
             found = _hint_of(part)
             if found is not None:
-                hint, nested = found
-                path = f"messages[{turn}].parts[{place}]{nested}.cache_hint"
+                hint, number = found
+                path = f"{_path(adapted, turn, place, number)}.cache_hint"
                 first = opening or (is_instruction and not generation.later_instructions)
                 marks.append(_Mark(turn, place, path, hint, _can_be_marked(part), first))
     return sorted(marks, key=lambda mark: not mark.first)
 
 
-def _hint_of(part: Part) -> tuple[CacheHint, str] | None:
-    """A part's hint, and where within it that stands; of a result's several, the last holds for it as a whole."""
+def _hint_of(part: Part) -> tuple[CacheHint, int | None] | None:
+    """A part's hint, and the number of what in a result it stands on; of several, the last holds for the whole."""
     if part.cache_hint is not None:
-        return part.cache_hint, ""
+        return part.cache_hint, None
     if not isinstance(part, ToolResultPart):
         return None
     for index, item in reversed(tuple(enumerate(part.content))):
         if item.cache_hint is not None:
-            return item.cache_hint, f".tool_result.content[{index}]"
+            return item.cache_hint, index
     return None
+
+
+def _path(adapted: Adapted, turn: int, place: int, number: int | None) -> str:
+    part = adapted.path(f"messages[{turn}].parts", place)
+    return part if number is None else adapted.path(f"{part}.tool_result.content", number)
 
 
 def _can_be_marked(part: Part) -> bool:

@@ -38,7 +38,7 @@ def with_possible_sampling(adapted: Adapted, generation: Generation) -> Adapted:
         return adapted
     request = replace(adapted.request, generation=replace(config, **gone))
     named = (Unsupported(f"generation.{name}", why) for name, why in found)
-    return Adapted(request, (*adapted.unsupported, *named), adapted.changes)
+    return replace(adapted, request=request, unsupported=(*adapted.unsupported, *named))
 
 
 def _impossible(config: GenerationConfig, generation: Generation, *, thinks: bool) -> Iterator[tuple[str, str]]:

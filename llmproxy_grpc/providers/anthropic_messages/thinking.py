@@ -132,12 +132,12 @@ def _must_call(request: ChatRequest) -> bool:
 def _without_thinking(adapted: Adapted, reasoning: ReasoningConfig, why: str) -> Adapted:
     field = "generation.reasoning." + ("effort" if reasoning.budget_tokens is None else "budget_tokens")
     left = _with_reasoning(adapted.request, _off(reasoning))
-    return Adapted(left, (*adapted.unsupported, Unsupported(field, why)), adapted.changes)
+    return replace(adapted, request=left, unsupported=(*adapted.unsupported, Unsupported(field, why)))
 
 
 def _changed(adapted: Adapted, reasoning: ReasoningConfig, change: Change) -> Adapted:
     changed = _with_reasoning(adapted.request, reasoning)
-    return Adapted(changed, adapted.unsupported, (*adapted.changes, change))
+    return replace(adapted, request=changed, changes=(*adapted.changes, change))
 
 
 def _off(reasoning: ReasoningConfig) -> ReasoningConfig:

@@ -1,6 +1,7 @@
 """What of a prompt to cache, as marks on its parts, and which parts can be marked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -44,20 +45,23 @@ def with_possible_marks(adapted: Adapted, *, prompts: Kinds, answers: Kinds) -> 
     messages: list[Message] = []
     for turn, message in enumerate(said):
         kinds = answers if message.role is Role.ASSISTANT else prompts
-        parts = _marked(message.parts, kinds, f"messages[{turn}].parts", found)
+        path = partial(adapted.path, f"messages[{turn}].parts")
+        parts = _marked(message.parts, kinds, path, found)
         messages.append(replace(message, parts=tuple(parts)))
     request = replace(adapted.request, messages=tuple(messages))
-    return Adapted(request, (*adapted.unsupported, *found), adapted.changes)
+    return replace(adapted, request=request, unsupported=(*adapted.unsupported, *found))
 
 
-def _marked(parts: tuple[Part, ...], kinds: Kinds, path: str, found: list[Unsupported]) -> Iterator[Part]:
+def _marked(
+    parts: tuple[Part, ...], kinds: Kinds, path: Callable[[int], str], found: list[Unsupported]
+) -> Iterator[Part]:
     for place, part in enumerate(parts):
         if part.cache_hint is None or isinstance(part, kinds):
             yield part
         elif isinstance(part, ToolResultPart) and part.content and isinstance(part.content[-1], kinds):
             yield _marked_at_its_end(part)
         else:
-            found.append(Unsupported(f"{path}[{place}].cache_hint", "this provider marks no such part"))
+            found.append(Unsupported(f"{path(place)}.cache_hint", "this provider marks no such part"))
             yield replace(part, cache_hint=None)
 
 

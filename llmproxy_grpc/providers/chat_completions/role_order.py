@@ -37,22 +37,28 @@ def with_roles_in_order(adapted: Adapted) -> Adapted:
     request = adapted.request
     found: list[Unsupported] = []
     changes: list[Change] = []
-    numbered = _with_answered_calls(request.messages, found)
+    numbered = _with_answered_calls(adapted, found)
     if not request.begun:
         numbered = _ending_with_others(numbered, found, changes)
     messages = tuple(_as_turns(_ordered(message for _, message in numbered)))
     if messages == request.messages:
         return adapted
     changed: ChatRequest = replace(request, messages=messages)
-    return Adapted(changed, (*adapted.unsupported, *found), (*adapted.changes, *changes))
+    return replace(
+        adapted,
+        request=changed,
+        unsupported=(*adapted.unsupported, *found),
+        changes=(*adapted.changes, *changes),
+    )
 
 
-def _with_answered_calls(messages: Sequence[Message], found: list[Unsupported]) -> list[tuple[int, Message]]:
+def _with_answered_calls(adapted: Adapted, found: list[Unsupported]) -> list[tuple[int, Message]]:
     """The messages that say something, by their numbers, without calls whose result does not come in time."""
+    messages = adapted.request.messages
     unanswered = _unanswered(messages)
     for (turn, place), part in unanswered.items():
         why = "this provider wants the result of each call before the model goes on"
-        found.append(Unsupported(f"messages[{turn}].parts[{place}].{part}", why))
+        found.append(Unsupported(f"{adapted.path(f'messages[{turn}].parts', place)}.{part}", why))
     kept: list[tuple[int, Message]] = []
     changed = {turn for turn, _ in unanswered}
     for turn, message in enumerate(messages):

@@ -70,4 +70,4 @@ def adapt_chat(request: ChatRequest, model: str) -> Adapted:
         return adapted
     found = Unsupported("generation.top_logprobs", "this provider tells no alternatives to the tokens that it samples")
     request = replace(adapted.request, generation=replace(config, top_logprobs=0))
-    return Adapted(request, (*adapted.unsupported, found), adapted.changes)
+    return replace(adapted, request=request, unsupported=(*adapted.unsupported, found))

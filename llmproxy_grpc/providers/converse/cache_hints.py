@@ -29,29 +29,31 @@ def with_possible_hints(adapted: Adapted, *, long_cache: bool) -> Adapted:
 def _shortened(adapted: Adapted) -> Adapted:
     changes: list[Change] = []
     messages = tuple(
-        _message(message, f"messages[{turn}]", changes) for turn, message in enumerate(adapted.request.messages)
+        _message(message, f"messages[{turn}]", adapted, changes)
+        for turn, message in enumerate(adapted.request.messages)
     )
     if not changes:
         return adapted
-    return Adapted(replace(adapted.request, messages=messages), adapted.unsupported, (*adapted.changes, *changes))
+    request = replace(adapted.request, messages=messages)
+    return replace(adapted, request=request, changes=(*adapted.changes, *changes))
 
 
-def _message(message: Message, path: str, changes: list[Change]) -> Message:
+def _message(message: Message, path: str, adapted: Adapted, changes: list[Change]) -> Message:
     before = len(changes)
-    parts = _parts(message.parts, f"{path}.parts", changes)
+    parts = _parts(message.parts, f"{path}.parts", adapted, changes)
     return message if len(changes) == before else replace(message, parts=parts)
 
 
-def _parts(parts: Iterable[Part], path: str, changes: list[Change]) -> tuple[Part, ...]:
-    return tuple(_part(part, f"{path}[{place}]", changes) for place, part in enumerate(parts))
+def _parts(parts: Iterable[Part], path: str, adapted: Adapted, changes: list[Change]) -> tuple[Part, ...]:
+    return tuple(_part(part, adapted.path(path, place), adapted, changes) for place, part in enumerate(parts))
 
 
-def _part(part: Part, path: str, changes: list[Change]) -> Part:
+def _part(part: Part, path: str, adapted: Adapted, changes: list[Change]) -> Part:
     if part.cache_hint is not None and is_long(part.cache_hint):
         changes.append(Change(f"{path}.cache_hint.ttl", "this model keeps it for five minutes"))
         part = replace(part, cache_hint=CacheHint())
     if isinstance(part, ToolResultPart):
         before = len(changes)
-        content = _parts(part.content, f"{path}.tool_result.content", changes)
+        content = _parts(part.content, f"{path}.tool_result.content", adapted, changes)
         return part if len(changes) == before else replace(part, content=content)
     return part

@@ -113,4 +113,4 @@ def _with_some_thinking(adapted: Adapted, maker: Maker) -> Adapted:
     least = replace(reasoning, effort=ReasoningEffort.MINIMAL)
     changed = replace(adapted.request, generation=replace(adapted.request.generation, reasoning=least))
     change = Change("generation.reasoning.effort", "this model always thinks: it is asked to think as little as it can")
-    return Adapted(changed, adapted.unsupported, (*adapted.changes, change))
+    return replace(adapted, request=changed, changes=(*adapted.changes, change))

@@ -135,7 +135,7 @@ def _with_possible_thinking(adapted: Adapted, generation: Generation) -> Adapted
 
 def _changed(adapted: Adapted, config: GenerationConfig, field: str, why: str) -> Adapted:
     request = replace(adapted.request, generation=config)
-    return Adapted(request, adapted.unsupported, (*adapted.changes, Change(field, why)))
+    return replace(adapted, request=request, changes=(*adapted.changes, Change(field, why)))
 
 
 def _with_possible_format(adapted: Adapted, generation: Generation) -> Adapted:
@@ -152,4 +152,4 @@ def _with_possible_format(adapted: Adapted, generation: Generation) -> Adapted:
     why = "this model cannot be held to JSON where " + ("a function must be called" if demanded else "it has functions")
     found = Unsupported(f"generation.response_format.{kind}", why)
     changed = replace(request, generation=replace(request.generation, response_format=None))
-    return Adapted(changed, (*adapted.unsupported, found), adapted.changes)
+    return replace(adapted, request=changed, unsupported=(*adapted.unsupported, found))
