@@ -172,6 +172,18 @@ async def test_the_sdk_writes_the_same_request(client, upstream, http):
     assert (ours.json(), ours.path) == (theirs.json(), theirs.path)
 
 
+@pytest.mark.parametrize(("shown", "tokens"), [(True, ["Hm", "m", "Hi"]), (False, ["Hi"])], ids=["shown", "hidden"])
+async def test_thinking_that_nobody_sees_has_no_log_probabilities_to_be_seen(upstream, http, shown, tokens):
+    message = {"content": [{"type": "thinking", "thinking": "Hmm"}, {"type": "text", "text": "Hi"}]}
+    logprobs = [{"text": text, "logprobs": [-0.5]} for text in ("Hm", "m", "Hi")]
+    answer = {"finish_reason": "COMPLETE", "message": message, "logprobs": logprobs}
+    upstream.script(Answer.json(json.dumps(answer).encode()))
+    provider = await KIND.provider(upstream, http)
+    asked = ask(generation=GenerationConfig(top_logprobs=0, reasoning=ReasoningConfig(include=shown)))
+    (candidate,) = (await provider.chat(asked, "m")).candidates
+    assert [each.token for each in candidate.logprobs] == tokens
+
+
 async def test_a_message_that_ends_without_a_reason_has_none_made_up(upstream, http):
     frames = [sse({"type": "content-delta", "delta": {"message": {"content": {"text": "Hi"}}}})]
     upstream.script(KIND.streaming([*frames, sse({"type": "message-end", "delta": {}})]))

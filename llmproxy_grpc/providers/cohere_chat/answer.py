@@ -1,6 +1,6 @@
 """What an answer says as a whole: why it ended, what it used, and its sources."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from llmproxy_grpc.errors import UpstreamServerError, UpstreamStreamBroken
@@ -59,6 +59,19 @@ def read_logprobs(pieces: Iterable[Logprobs]) -> tuple[TokenLogprob, ...]:
         for piece in pieces
         for position, logprob in enumerate(_numbers(piece.logprobs))
     )
+
+
+def without_hidden(pieces: Sequence[Logprobs], hidden: str) -> Sequence[Logprobs]:
+    """The pieces behind those of a hidden text, if they begin with it."""
+    begin = 0
+    for number, piece in enumerate(pieces):
+        text = piece.text or ""
+        if begin == len(hidden):
+            return pieces[number:]
+        if not hidden.startswith(text, begin):
+            return pieces
+        begin += len(text)
+    return pieces if begin < len(hidden) else ()
 
 
 def _numbers(raw: Any) -> list[float]:

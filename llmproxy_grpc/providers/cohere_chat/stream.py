@@ -7,7 +7,13 @@ from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import Citation, ProviderResponse, ReasoningDelta, TextDelta, UpstreamEnd
 from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
-from llmproxy_grpc.providers.cohere_chat.answer import finish_reason, read_citations, read_logprobs, read_usage
+from llmproxy_grpc.providers.cohere_chat.answer import (
+    finish_reason,
+    read_citations,
+    read_logprobs,
+    read_usage,
+    without_hidden,
+)
 from llmproxy_grpc.providers.cohere_chat.shapes import ANSWER, EVENT, Content, Logprobs, Message, ToolCall
 from llmproxy_grpc.providers.cohere_chat.thinking import token
 from llmproxy_grpc.providers.held import HeldText
@@ -36,7 +42,8 @@ def read_answer(data: bytes, reply: Reply) -> ProviderResponse:
         raise UpstreamProtocolError("The provider's answer is not whole.")
     decoder = EventDecoder(reply)
     decoder.take_message(answer.message)
-    decoder.take_logprobs(answer.logprobs or ())
+    hidden = "" if reply.request.shows_thinking else _thoughts(answer.message)
+    decoder.take_logprobs(without_hidden(answer.logprobs or (), hidden))
     decoder.finish(answer.finish_reason, answer.usage)
     decoder.end()
     collected = Collected()
@@ -207,6 +214,11 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             self._writer.leave()
         else:
             self._writer.redact(token(plan=kind == "plan", hidden=self._hidden.take()))
+
+
+def _thoughts(message: Message) -> str:
+    """All that a message thinks, which stands before what it says."""
+    return (message.tool_plan or "") + "".join(content.thinking or "" for content in _entries(message.content))
 
 
 def _entries(value: Any) -> list[Any]:
