@@ -180,11 +180,9 @@ class CandidateWriter:
             self.enter(kind)
         self._batch.add(kind(candidate_index=self.index, part_index=self._part, text="", continuity_token=token))
 
-    def sign_part(self, part_index: int, token: bytes) -> None:
-        """Gives thinking that was written before its continuity token."""
-        self._batch.add(
-            ReasoningDelta(candidate_index=self.index, part_index=part_index, text="", continuity_token=token)
-        )
+    def sign_part(self, part_index: int, token: bytes, kind: TextKind = ReasoningDelta) -> None:
+        """Gives a part that was written before its continuity token: thinking, unless another kind is named."""
+        self._batch.add(kind(candidate_index=self.index, part_index=part_index, text="", continuity_token=token))
 
     def annotate(self, *, logprobs: Sequence[TokenLogprob] = (), citations: Sequence[Citation] = ()) -> None:
         """Adds log probabilities and sources to what was written last; for sources a text is opened if nothing was."""

@@ -34,12 +34,13 @@ class OpenItem:
         came: Whether any of it has come in pieces.
         piece: Which of its texts is coming; None where servers do not number them.
         summarizes: Whether its thinking comes as a summary; None until some came.
+        said: Its parts of text and refusal, by their numbers.
         texts: Its parts by the numbers of its texts, where servers number them.
         cited: Whether any of its sources came by themselves.
         ended: Whether it is whole.
     """
 
-    __slots__ = ("call", "came", "cited", "ended", "kind", "piece", "summarizes", "texts", "token")
+    __slots__ = ("call", "came", "cited", "ended", "kind", "piece", "said", "summarizes", "texts", "token")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -48,6 +49,7 @@ class OpenItem:
         self.came = False
         self.piece: int | None = None
         self.summarizes: bool | None = None
+        self.said: dict[int, TextKind] = {}
         self.texts: dict[int, int] = {}
         self.cited = False
         self.ended = False
@@ -99,6 +101,8 @@ class ItemWriter:
         self.refused = self.refused or kind is RefusalDelta
         said = event.delta if isinstance(event.delta, str) else ""
         self.writer.say(kind, said)
+        if said:
+            item.said[self.writer.last_part] = kind
         if said and kind is TextDelta and isinstance(event.content_index, int):
             item.texts[event.content_index] = self.writer.last_part
         if event.logprobs:
@@ -204,14 +208,15 @@ class ItemWriter:
         pieces = _objects(item.get("content"))
         if not opened.came:
             for piece in pieces:
-                self._say_whole(piece)
+                self._say_whole(opened, piece)
         elif not opened.cited:
             # Some servers name the sources of a streamed text at its end alone.
             for number, piece in enumerate(pieces):
                 self._cite(opened, number, read_annotations(piece.get("annotations")))
         token = message_token(item)
         if token:
-            self.writer.sign(TextDelta, token)
+            for part, kind in opened.said.items():
+                self.writer.sign_part(part, token, kind)
 
     def _cite(self, item: OpenItem, number: Any, citations: Sequence[Citation]) -> None:
         """Adds sources to the text of this number, or to what came last."""
@@ -221,13 +226,16 @@ class ItemWriter:
         else:
             self.writer.annotate(citations=citations)
 
-    def _say_whole(self, piece: Item) -> None:
+    def _say_whole(self, opened: OpenItem, piece: Item) -> None:
         self.writer.leave()
-        if piece.get("type") == "refusal":
-            self.refused = True
-            self.writer.say(RefusalDelta, _text(piece, "refusal"))
+        refused = piece.get("type") == "refusal"
+        kind, said = (RefusalDelta, _text(piece, "refusal")) if refused else (TextDelta, _text(piece, "text"))
+        self.refused = self.refused or refused
+        self.writer.say(kind, said)
+        if said:
+            opened.said[self.writer.last_part] = kind
+        if refused:
             return
-        self.writer.say(TextDelta, _text(piece, "text"))
         self.writer.annotate(
             logprobs=read_positions(piece.get("logprobs")), citations=read_annotations(piece.get("annotations"))
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy_grpc.messages import Citation, OpaquePart, ReasoningPart, TextPart
+from llmproxy_grpc.messages import Citation, OpaquePart, ReasoningPart, RefusalPart, TextPart
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from tests.unit.providers.responses_api.events import CALL, added, done, event, message, parts, text, whole
 
@@ -72,6 +72,15 @@ def test_the_phase_of_a_text_is_kept():
     said = message("x", phase="commentary", id="m")
     expected = (TextPart(text="x", continuity_token=b'{"phase":"commentary"}'),)
     assert parts(added(message(id="m")), text("x", item_id="m"), done(said)) == expected
+    assert whole(said) == expected
+
+
+def test_the_phase_is_that_of_all_that_a_message_says_and_makes_up_no_text():
+    content = [{"type": "output_text", "text": "x"}, {"type": "refusal", "refusal": "No."}]
+    said, token = {"type": "message", "phase": "commentary", "content": content}, b'{"phase":"commentary"}'
+    expected = (TextPart(text="x", continuity_token=token), RefusalPart(text="No.", continuity_token=token))
+    refused = event("response.refusal.delta", delta="No.", content_index=1)
+    assert parts(added({"type": "message"}), text("x", content_index=0), refused, done(said)) == expected
     assert whole(said) == expected
 
 
