@@ -77,7 +77,9 @@ def _messages(messages: Iterable[Message]) -> Iterator[dict[str, Any]]:
         if message.role is Role.TOOL:
             yield from (_result(part) for part in message.parts if isinstance(part, ToolResultPart))
         elif message.role is Role.ASSISTANT:
-            yield _said(message.parts)
+            said = _said(message.parts)
+            if len(said) > 1:  # neither content nor calls would be an error
+                yield said
         else:
             yield {"role": _ROLES[message.role], "content": _content(message.parts)}
 

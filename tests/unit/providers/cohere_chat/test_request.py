@@ -44,6 +44,12 @@ def test_a_plain_request_says_whether_to_stream():
     assert body(ask("Hello?"), stream=True) == {"model": "command-a", "messages": messages, "stream": True}
 
 
+def test_a_message_of_the_model_that_says_nothing_is_left_out():
+    hello = ask("Hello?").messages[0]
+    request = ask(messages=(hello, Message(Role.ASSISTANT, (ReasoningPart(redacted=True), TextPart(text=""))), hello))
+    assert body(request)["messages"] == [{"role": "user", "content": "Hello?"}] * 2
+
+
 def test_a_conversation_with_plans_thinking_and_pictures():
     picture = MediaPart(kind=MediaKind.IMAGE, uri="https://example.test/i.png")
     said = (
