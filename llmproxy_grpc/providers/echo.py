@@ -43,6 +43,7 @@ DIMENSIONS = 64
 
 _FEATURES = Features(
     names=("echo",),
+    opaque=frozenset(),
     message_name=True,
     cache_hints=True,
     result_errors=True,

@@ -52,7 +52,7 @@ _DIALECT = Dialect(
         count_path="/chat/completions/input_tokens",
     ),
 )
-FEATURES = replace(features_of(_DIALECT.quirks, _DIALECT.names), media={})
+FEATURES = replace(features_of(_DIALECT.quirks, _DIALECT.names), media={}, opaque=frozenset())
 _CONNECT_TIMEOUT = 3.0
 _MOST_THREADS = 4  # more of them slow so small a model down
 # So small a model may repeat itself until its context is full, which takes longer than callers wait.

@@ -22,6 +22,7 @@ from llmproxy_grpc.messages import (
     MediaPart,
     Message,
     Modality,
+    OpaquePart,
     ReasoningConfig,
     ReasoningEffort,
     Role,
@@ -35,6 +36,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.echo import EchoProvider
 
 PICTURE = MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png")
+BLOCK = OpaquePart(provider_kind="echo", type="t", value={})
 
 
 def user(*texts):
@@ -189,7 +191,10 @@ async def test_an_unknown_model_is_not_found():
 def test_what_an_echo_ignores_is_named():
     request = ChatRequest(
         "echo",
-        (user("a"), Message(Role.USER, (TextPart(text="b"), PICTURE))),
+        (
+            user("a"),
+            Message(Role.USER, (TextPart(text="b"), PICTURE, BLOCK)),
+        ),
         tools=(FunctionTool("f"),),
         generation=GenerationConfig(
             response_format=JsonObjectFormat(),
@@ -206,6 +211,7 @@ def test_what_an_echo_ignores_is_named():
         "generation.reasoning.effort",
         "generation.output_modalities",
         "messages[1].parts[1].image",
+        "messages[1].parts[2].opaque",
     }
 
 

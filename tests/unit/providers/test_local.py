@@ -26,6 +26,7 @@ from llmproxy_grpc.messages import (
     MediaKind,
     MediaPart,
     Message,
+    OpaquePart,
     ProviderResponse,
     Role,
     TextDelta,
@@ -212,11 +213,16 @@ async def test_a_stream_that_has_begun_is_not_repeated(error):
     assert len(wire.requests) == 1
 
 
-async def test_pictures_are_named_and_left_out():
-    request = ChatRequest("local/tiny", (Message(Role.USER, (TEXT, PICTURE)),), tools=(FunctionTool("f"),))
+async def test_pictures_and_blocks_of_any_kind_are_named_and_left_out():
+    block = OpaquePart(provider_kind="local", type="t", value={})
+    request = ChatRequest("local/tiny", (Message(Role.USER, (TEXT, PICTURE, block)),), tools=(FunctionTool("f"),))
     local, _ = provider()
     adapted = local.adapt(request, "tiny")
-    assert {found.field for found in adapted.unsupported} == {"tools", "messages[0].parts[1].image"}
+    assert {found.field for found in adapted.unsupported} == {
+        "tools",
+        "messages[0].parts[1].image",
+        "messages[0].parts[2].opaque",
+    }
     assert adapted.request.messages == REQUEST.messages
 
 
