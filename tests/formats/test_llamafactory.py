@@ -71,6 +71,7 @@ def test_every_line_of_sharegpt_is_read_whole(write):
     assert reasons == {
         "two users": "consecutive_turns",
         "parallel calls": "text_beside_tool_call",
+        "a key twice": "duplicate_keys",
         "picture": "media_not_supported",
         "late system": "late_instructions",
         "half a character": "arguments_not_json",
@@ -105,6 +106,23 @@ def test_a_thought_before_a_call_is_found(write):
     formatted = row["_response"][0]["formatted"][0]
     assert formatted.startswith("<think>\nTwo and two.\n</think>")
     assert '{"name": "weather", "arguments": {"city": "Rome"}}' in formatted
+
+
+@pytest.mark.timeout(120)
+def test_marks_of_thoughts_and_calls_inside_arguments_are_arguments(write):
+    asked = {"html": "<think>x</think> <tool_call>{}</tool_call> \\<"}
+    path, _, _ = write(Format.SHAREGPT, {"one": example(user("W?"), assistant(call("a", json.dumps(asked))))})
+    (row,) = read(path, SHAREGPT)
+    assert json.loads(row["_response"][0]["formatted"][0].partition("\n")[2].rpartition("\n")[0])["arguments"] == asked
+
+
+@pytest.mark.timeout(120)
+def test_arguments_that_its_reader_cannot_keep_cost_their_own_record_and_no_file(write):
+    odd = {"long": '{"n":' + "9" * 5000 + "}", "endless": '{"n":1e400}', "twice": '{"n":1,"n":2}'}
+    made = {name: example(user("W?"), assistant(call("a", text))) for name, text in odd.items()}
+    path, _, reasons = write(Format.SHAREGPT, {**made, "plain": MULTI_TURN})
+    assert len(read(path, SHAREGPT)) == 1
+    assert reasons == {"long": "arguments_not_json", "endless": "arguments_not_json", "twice": "duplicate_keys"}
 
 
 @pytest.mark.timeout(120)

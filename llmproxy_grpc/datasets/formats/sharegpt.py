@@ -8,7 +8,7 @@ from msgspec.json import encode
 from llmproxy_grpc.datasets.conversation import conversation_of
 from llmproxy_grpc.datasets.example import Example
 from llmproxy_grpc.datasets.formats.chat_messages import functions_of
-from llmproxy_grpc.datasets.formats.json_text import arguments_of, embedded, parameters_of
+from llmproxy_grpc.datasets.formats.json_text import argument_object, parameters_of
 from llmproxy_grpc.datasets.formats.lines import to_line
 from llmproxy_grpc.datasets.options import Options
 from llmproxy_grpc.datasets.sides import sides_of
@@ -70,11 +70,12 @@ def _calls(turn: Turn) -> str:
     if turn.text or turn.pieces:
         raise Unfit(SkipReason.TEXT_BESIDE_TOOL_CALL)
     calls = [_call(call) for call in turn.calls]
-    return turn.thought + encode(calls if len(calls) > 1 else calls[0]).decode()
+    # LLaMA-Factory takes <think> and <tool_call> for marks wherever they stand, also in the arguments.
+    return turn.thought + encode(calls if len(calls) > 1 else calls[0]).decode().replace("<", r"\u003c")
 
 
 def _call(call: ToolCallPart) -> _Call:
-    return _Call(call.name, embedded(arguments_of(call)))
+    return _Call(call.name, argument_object(call))  # read as an object, though it is in a text
 
 
 def _text(turn: Turn) -> str:
