@@ -48,7 +48,7 @@ def conversation_of(example: Example, options: Options, *, developer: Role = Rol
     check_tool_calls([*prompt, answer])
     if options.merge_turns and prompt[-1].role is Role.ASSISTANT:
         *prompt, begun = prompt
-        answer = _continued(begun, answer)
+        answer = _with_tags_once(_continued(begun, answer))
     return Conversation(prompt, answer)
 
 
@@ -128,7 +128,15 @@ def _answer_turn(answer: Message, options: Options) -> Turn:
     if not turn.reasoning or options.reasoning is ReasoningOutput.FIELD:
         return turn
     thought = f"<think>\n{turn.reasoning}\n</think>\n\n" if options.reasoning is ReasoningOutput.THINK_TAGS else ""
-    return replace(turn, reasoning="", thought=thought)
+    return _with_tags_once(replace(turn, reasoning="", thought=thought))
+
+
+def _with_tags_once(answer: Turn) -> Turn:
+    """Checks that readers, some of which split at the first tag and some at the last, find the thought and no more."""
+    spoken = answer.spoken
+    if answer.thought and not spoken.count("<think>") == spoken.count("</think>") == 1:
+        raise Unfit(SkipReason.TAGS_IN_THINKING)
+    return answer
 
 
 def _continued(begun: Turn, answer: Turn) -> Turn:
@@ -137,6 +145,7 @@ def _continued(begun: Turn, answer: Turn) -> Turn:
         answer,
         text=begun.text + answer.text,
         pieces=begun.pieces + answer.pieces,
+        reasoning="\n\n".join(filter(None, (begun.reasoning, answer.reasoning))),
         calls=begun.calls + answer.calls,
         name=answer.name if answer.name == begun.name else "",
     )

@@ -24,6 +24,7 @@ class SkipReason(StrEnum):
     CONSECUTIVE_TURNS = "consecutive_turns"
     FIRST_NOT_USER = "first_not_user"
     LATE_INSTRUCTIONS = "late_instructions"
+    TAGS_IN_THINKING = "tags_in_thinking"
     MEDIA_NOT_SUPPORTED = "media_not_supported"
     # of its tools
     PROVIDER_TOOL = "provider_tool"

@@ -143,6 +143,13 @@ def test_an_answer_goes_on_where_a_prefill_ends():
     assert chat(made, merge_turns=True)["messages"][1:] == [{"role": "assistant", "content": "One, two."}]
 
 
+def test_an_answer_goes_on_thinking_where_a_prefill_ends():
+    begun = assistant(ReasoningPart(text="From one."), "One, ")
+    made = example(user("Count."), begun, assistant(ReasoningPart(text="Then two."), "two."))
+    answer = chat(made, merge_turns=True, reasoning=ReasoningOutput.FIELD)["messages"][-1]
+    assert (answer["reasoning_content"], answer["content"]) == ("From one.\n\nThen two.", "One, two.")
+
+
 def test_merged_turns_keep_their_pictures_in_order():
     picture = PICTURE.request.messages[0]
     made = example(user("Look."), picture, assistant("A pixel."))
@@ -156,6 +163,21 @@ def test_thinking_is_left_out_unless_asked_for():
     assert in_field == {"role": "assistant", "content": "4", "reasoning_content": "Two and two."}
     in_tags = chat(REASONING, reasoning=ReasoningOutput.THINK_TAGS)["messages"][-1]
     assert in_tags == {"role": "assistant", "content": "<think>\nTwo and two.\n</think>\n\n4"}
+
+
+@pytest.mark.parametrize(
+    ("thought", "text"), [("a </think> b", "4"), ("a <think> b", "4"), ("Hm.", "</think> ends it."), ("<think>", "")]
+)
+def test_thinking_that_its_tags_would_not_hold_is_told(thought, text):
+    answer = assistant(ReasoningPart(text=thought), *([text] if text else [call("a")]))
+    made = example(user("What ends thinking?"), answer)
+    assert chat(made, reasoning=ReasoningOutput.THINK_TAGS) == SkipReason.TAGS_IN_THINKING
+    assert chat(made, reasoning=ReasoningOutput.FIELD)["messages"][-1]["reasoning_content"] == thought
+
+
+def test_tags_that_a_model_wrote_itself_stay():
+    made = example(user("2+2?"), assistant("<think>Hm.</think>4"))
+    assert chat(made, reasoning=ReasoningOutput.THINK_TAGS)["messages"][-1]["content"] == "<think>Hm.</think>4"
 
 
 def test_an_answer_of_thinking_alone_is_none():
