@@ -3,6 +3,7 @@
 import csv
 
 import pandas as pd
+import pytest
 from msgspec.structs import replace
 from pyarrow import csv as arrow_csv
 
@@ -63,6 +64,12 @@ def test_no_cell_is_a_formula_and_none_has_two_lines(write):
     row = only_row(write(Format.CSV, {"one": COSTLY})[0])
     assert row["end_user_id"] == "'=1+1"
     assert row["conversation_id"] == "a b c"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\x0b", "\x1e", "\x85", "\u2028"])
+def test_a_line_end_that_ends_a_text_ends_no_row(write, end):
+    ended = replace(COSTLY, request=replace(COSTLY.request, end_user_id=f"a{end}"))
+    assert only_row(write(Format.CSV, {"one": ended})[0])["end_user_id"] == "a"
 
 
 def test_what_is_unknown_is_empty(write):

@@ -98,6 +98,13 @@ def test_files_are_taken_from_cloud_storage(write):
     assert read(path.read_text())[0].parts[1].file_data.file_uri == "gs://bucket/a.wav"
 
 
+def test_texts_that_say_nothing_which_vertex_refuses_are_left_out(write):
+    stored = MediaPart(kind=MediaKind.IMAGE, uri="gs://bucket/a.png", media_type="image/png")
+    path, _, _ = write(Format.GEMINI, {"one": example(user("", stored, "What?"), assistant("A pixel."))})
+    picture, text = read(path.read_text())[0].parts
+    assert (picture.file_data.file_uri, text.text) == ("gs://bucket/a.png", "What?")
+
+
 PLAIN_SCHEMAS = {
     "texts": {"type": "object", "properties": {"city": {"type": "string", "enum": ["Rome"]}}, "required": ["city"]},
     "lists": {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}, "minItems": 1}}},

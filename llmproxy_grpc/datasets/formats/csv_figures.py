@@ -94,5 +94,5 @@ def _text(text: str) -> str:
     """One line, and no formula: spreadsheets run cells that begin like one, and callers choose these texts."""
     if text.startswith(_FORMULA):
         text = f"'{text}"
-    text = " ".join(text.splitlines()) if len(text.splitlines()) > 1 else text.rstrip("\r\n")
+    text = " ".join(text.splitlines())
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"') else text

@@ -66,7 +66,10 @@ def _parts(turn: Turn, names: Mapping[str, str]) -> Iterator[_Fields]:
     if turn.spoken:
         yield {"text": turn.spoken}
     for piece in turn.pieces:
-        yield {"text": piece} if isinstance(piece, str) else _file(piece, turn)
+        if not isinstance(piece, str):
+            yield _file(piece, turn)
+        elif piece:  # a text that is empty is refused
+            yield {"text": piece}
     for call in turn.calls:
         yield {"functionCall": {"name": call.name, "args": argument_object(call)}}
 
