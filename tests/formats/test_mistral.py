@@ -2,10 +2,13 @@
 
 import json
 import re
+from itertools import product
 from pathlib import Path
 
 import mistral_common
 import pytest
+from jsonschema import Draft7Validator
+from jsonschema.exceptions import SchemaError
 from mistral_common.exceptions import MistralCommonException
 from mistral_common.protocol.instruct.converters import convert_openai_messages, convert_openai_tools
 from mistral_common.protocol.instruct.request import ChatCompletionRequest
@@ -17,7 +20,9 @@ from mistral_common.protocol.instruct.validator import (
 from mistral_common.tokens.tokenizers.base import SpecialTokenPolicy
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
+from llmproxy_grpc.datasets.formats.draft7 import is_valid
 from llmproxy_grpc.datasets.options import Format, ReasoningOutput
+from llmproxy_grpc.messages import FunctionTool
 from tests.fakes.examples import EVERY_SHAPE, PARALLEL_CALLS, REASONING, assistant, call, example, results, system, user
 
 BOTH = {"parallel calls": PARALLEL_CALLS}
@@ -120,6 +125,42 @@ def test_names_that_its_readers_refuse_are_told(write):
     odd = example(user("W?"), assistant(call("c", name="weather.now")))
     _, _, reasons = write(Format.MISTRAL, {"odd": odd})
     assert reasons == {"odd": "tool_name_invalid"}
+
+
+SCHEMAS = {
+    "older draft": '{"type":"object","properties":{"a":{"type":"string","required":true}}}',
+    "no type": '{"type":"object","properties":{"a":{"type":"any"}}}',
+    "no text": '{"type":"object","properties":{"a":{"description":null}}}',
+    "no schema": '{"type":"object","properties":{"a":null}}',
+    "no count": '{"type":"array","items":[{"minLength":1.5}]}',
+    "no pattern": '{"anyOf":[{"pattern":"\\\\p{L}"}]}',
+    "a name twice": '{"type":"object","required":["a","a"]}',
+}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_schemas_that_its_reader_refuses_are_told(name, write):
+    made = {name: example(user("W?"), assistant("Fine."), tools=(FunctionTool("weather", "", SCHEMAS[name]),))}
+    (request,) = requests(write(Format.OPENAI_CHAT, made)[0])
+    with pytest.raises(MistralCommonException, match="Invalid tool schema"):
+        validate(request)
+    assert write(Format.MISTRAL, made)[2] == {name: "tool_schema_invalid"}
+
+
+def test_schemas_are_judged_as_its_reader_judges_them():
+    """Each keyword with each kind of value, alone and in the schema of a property."""
+    values = [None, True, -1, 0, 1.0, 1.5, "string", "(", [], ["a"], ["a", "a"], [True], {}, {"a": {}}, {"(": 1}]
+    for keyword, value in product([*Draft7Validator.META_SCHEMA["properties"], "other"], values):
+        for schema in ({keyword: value}, {"properties": {"a": {"items": {keyword: value}}}}):
+            assert is_valid(json.dumps(schema).encode()) == judged(schema), schema
+
+
+def judged(schema):
+    try:
+        Draft7Validator.check_schema(schema)
+    except SchemaError:
+        return False
+    return True
 
 
 def test_thinking_in_its_field_becomes_a_thought(write):

@@ -10,13 +10,22 @@ from msgspec import UNSET, Struct, UnsetType
 
 from llmproxy_grpc.datasets.conversation import conversation_of
 from llmproxy_grpc.datasets.example import Example
-from llmproxy_grpc.datasets.formats.chat_messages import ChatMessage, Dialect, Tool, chat_messages, chat_tools
+from llmproxy_grpc.datasets.formats.chat_messages import (
+    ChatMessage,
+    Dialect,
+    Tool,
+    chat_messages,
+    chat_tools,
+    functions_of,
+)
+from llmproxy_grpc.datasets.formats.draft7 import is_valid
+from llmproxy_grpc.datasets.formats.json_text import parameters_of
 from llmproxy_grpc.datasets.formats.lines import to_line
 from llmproxy_grpc.datasets.formats.tool_names import USUAL, check_tool_names
 from llmproxy_grpc.datasets.options import Options
 from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
 from llmproxy_grpc.datasets.turns import Turn, without_blanks
-from llmproxy_grpc.messages import Role
+from llmproxy_grpc.messages import ChatRequest, Role
 
 _DIALECT: Final = Dialect(names=False, names_tools=True)
 _ID: Final = re.compile(r"[a-zA-Z0-9]{9}")
@@ -39,6 +48,7 @@ def render(example: Example, options: Options) -> bytes:
     turns = without_blanks(conversation_of(example, options).turns)
     _check(turns)
     tools = chat_tools(example.request)
+    _check_schemas(example.request)
     check_tool_names(example.request, turns)
     return to_line(_Line(chat_messages(turns, _DIALECT, _ids(turns)), tools))
 
@@ -52,6 +62,11 @@ def _check(turns: Sequence[Turn]) -> None:
             raise Unfit(SkipReason.TEXT_BESIDE_TOOL_CALL)
         if turn.tool and not USUAL.fullmatch(turn.tool):
             raise Unfit(SkipReason.TOOL_NAME_INVALID)
+
+
+def _check_schemas(request: ChatRequest) -> None:
+    if not all(is_valid(bytes(parameters_of(tool))) for tool in functions_of(request)):
+        raise Unfit(SkipReason.TOOL_SCHEMA_INVALID)
 
 
 def _ids(turns: Sequence[Turn]) -> dict[str, str]:
