@@ -98,6 +98,16 @@ def test_files_are_taken_from_cloud_storage(write):
     assert read(path.read_text())[0].parts[1].file_data.file_uri == "gs://bucket/a.wav"
 
 
+def test_a_result_has_the_name_of_the_call_before_it_where_ids_come_again(write):
+    turns = [(assistant(call("0", name=name)), results(("0", name))) for name in ("weather", "time")]
+    path, _, _ = write(Format.GEMINI, {"one": example(user("W?"), *turns[0], *turns[1], assistant("Fine."))})
+    answers = [part.function_response for content in read(path.read_text()) for part in content.parts]
+    assert [(answer.name, answer.response["output"]) for answer in answers if answer] == [
+        ("weather", "weather"),
+        ("time", "time"),
+    ]
+
+
 def test_texts_that_say_nothing_which_vertex_refuses_are_left_out(write):
     stored = MediaPart(kind=MediaKind.IMAGE, uri="gs://bucket/a.png", media_type="image/png")
     path, _, _ = write(Format.GEMINI, {"one": example(user("", stored, "What?"), assistant("A pixel."))})

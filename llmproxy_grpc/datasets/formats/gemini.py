@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -43,16 +44,16 @@ def render(example: Example, options: Options) -> bytes:
         Unfit: It has no valid line.
     """
     turns = conversation_of(example, options).turns
-    names = {call.id: call.name for turn in turns for call in turn.calls}
     sides = sides_of(turns, merge_turns=options.merge_turns)
     system = [{"text": _text(turn)} for turn in sides.instructions]
     tools = _tools(example.request)
     check_tool_names(example.request, turns, _NAMES)
-    contents = [_content(side, names) for side in sides.turns]
+    contents = [_content(side, asked) for asked, side in pairwise([(), *sides.turns])]
     return to_line(_Line(_Content("system", system) if system else UNSET, contents, tools))
 
 
-def _content(side: Sequence[Turn], names: Mapping[str, str]) -> _Content:
+def _content(side: Sequence[Turn], asked: Sequence[Turn]) -> _Content:
+    names = {call.id: call.name for turn in asked for call in turn.calls}  # ids may come again later
     role = "model" if side[0].role is Role.ASSISTANT else "user"
     return _Content(role, [part for turn in side for part in _parts(turn, names)])
 
