@@ -98,6 +98,14 @@ def test_instructions_behind_the_model_or_a_tool_are_told_as_its_rules_refuse_th
     assert write(Format.MISTRAL, {name: LATE[name]}, drop_system=True)[1] == [name]
 
 
+def test_a_call_at_the_beginning_is_told_as_its_rules_refuse_it(write):
+    cut = {"cut": example(assistant(call("abcdefgh9")), results(("abcdefgh9", "1")), assistant("One."))}
+    (request,) = requests(write(Format.OPENAI_CHAT, cut)[0])
+    with pytest.raises(MistralCommonException, match="Not the same number"):
+        validate(request)
+    assert write(Format.MISTRAL, cut)[2] == {"cut": "first_not_user"}
+
+
 def test_instructions_behind_the_user_are_kept_as_its_rules_allow_them(write):
     late = example(system("Be brief."), system("And kind."), user("1?"), system("Shorter."), assistant("One."))
     path, names, _ = write(Format.MISTRAL, {"late": late})

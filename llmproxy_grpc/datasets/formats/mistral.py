@@ -54,6 +54,8 @@ def render(example: Example, options: Options) -> bytes:
 
 
 def _check(turns: Sequence[Turn]) -> None:
+    if turns[0].calls:  # its reader counts no calls there, and so refuses their results
+        raise Unfit(SkipReason.FIRST_NOT_USER)
     for before, turn in pairwise(turns):
         if turn.role is Role.SYSTEM and before.role not in _BEFORE_INSTRUCTIONS:
             raise Unfit(SkipReason.LATE_INSTRUCTIONS)
