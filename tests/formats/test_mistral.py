@@ -163,6 +163,11 @@ def test_schemas_are_judged_as_its_reader_judges_them():
             assert is_valid(json.dumps(schema).encode()) == judged(schema), schema
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_pattern_that_may_mean_something_else_one_day_is_one():
+    assert is_valid(b'{"pattern":"[[a]"}')
+
+
 def judged(schema):
     try:
         Draft7Validator.check_schema(schema)

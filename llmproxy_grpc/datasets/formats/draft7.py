@@ -1,6 +1,7 @@
 """Schemas by the rules of JSON Schema's draft 7, which Mistral's reader judges those of tools by."""
 
 import re
+import warnings
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -71,7 +72,9 @@ class _Schema(Struct, gc=False, rename="camel"):
 
 def _compile(pattern: str) -> None:
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of patterns like [[a], which are ones all the same
+            re.compile(pattern)
     except (re.error, OverflowError) as error:
         raise ValueError("no pattern") from error
 
