@@ -1,6 +1,7 @@
 """An answer, from protobuf: of an upstream that speaks our own API, and may be newer than this version or odd."""
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from math import isfinite
 from typing import Final
 
 from google.protobuf.struct_pb2 import Struct
@@ -79,8 +80,14 @@ def to_warning(warning: pb.Warning) -> messages.Warning:
 
 
 def to_logprobs(logprobs: Iterable[generation_pb2.TokenLogprob]) -> tuple[TokenLogprob, ...]:
-    """Gives log probabilities."""
-    return tuple([TokenLogprob(each.token, each.logprob, each.token_bytes, to_logprobs(each.top)) for each in logprobs])
+    """Gives log probabilities; what is none is left out, as of other providers: JSON, for one, has no infinity."""
+    return tuple(
+        [
+            TokenLogprob(each.token, each.logprob, each.token_bytes, to_logprobs(each.top))
+            for each in logprobs
+            if isfinite(each.logprob)
+        ]
+    )
 
 
 def to_metadata(metadata: MutableMapping[str, Struct]) -> Mapping[str, JsonObject]:

@@ -40,6 +40,13 @@ def test_negative_counts_are_none_and_odd_kinds_of_tokens_are_left_out():
     )
 
 
+def test_log_probabilities_that_are_none_are_left_out():
+    odd = [{"token": "x", "logprob": float(value)} for value in ("nan", "inf", "-inf")]
+    sent = [{"token": "a", "logprob": -0.5, "top": [*odd, {"token": "b", "logprob": -1}]}, *odd]
+    (candidate,) = wire.to_response(chat_pb2.ChatResponse(candidates=[{"logprobs": sent}])).candidates
+    assert candidate.logprobs == (m.TokenLogprob("a", -0.5, top=(m.TokenLogprob("b", -1.0),)),)
+
+
 @pytest.mark.parametrize(
     ("currency", "nanos"),
     [

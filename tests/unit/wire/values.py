@@ -189,7 +189,7 @@ USAGES = st.builds(
     cost=optional(st.builds(m.Cost, st.sampled_from(["USD", "EUR"]), st.integers(0, 10**18))),
     source=st.sampled_from(m.UsageSource),
 )
-TOKENS = st.builds(m.TokenLogprob, token=TEXT, logprob=st.floats(allow_nan=False), token_bytes=st.binary(max_size=4))
+TOKENS = st.builds(m.TokenLogprob, token=TEXT, logprob=FLOATS, token_bytes=st.binary(max_size=4))
 LOGPROBS = tuples(st.builds(m.TokenLogprob, token=TEXT, logprob=FLOATS, top=tuples(TOKENS)), max_size=2)
 WARNINGS = tuples(st.builds(m.Warning, NAMES, TEXT, TEXT))
 METADATA = st.dictionaries(st.sampled_from(["openai", "anthropic"]), JSON_OBJECTS)
