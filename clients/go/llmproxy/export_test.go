@@ -196,13 +196,7 @@ func TestAnExportGoesOnWhereverItIsCut(t *testing.T) {
 				request.Output.Compression = llmproxyv1.ExportCompression_EXPORT_COMPRESSION_GZIP
 			}
 			client := &exporting{messages: messages}
-			for range len(messages) - 2 {
-				client.cuts = []int{2} // the header and one message more
-				stop := &Exporter{Client: client, sleep: func(context.Context, time.Duration) error { return context.Canceled }}
-				if _, err := stop.Export(t.Context(), request, folder); !errors.Is(err, context.Canceled) {
-					t.Fatal(err)
-				}
-			}
+			cutBehindEachMessage(t, client, request, folder)
 			manifest, err := exporter(client).Export(t.Context(), request, folder)
 			if err != nil {
 				t.Fatal(err)
@@ -296,13 +290,7 @@ func TestAFileOfWhichNobodyTellsAHashHasNone(t *testing.T) {
 	}}
 	client := &exporting{messages: messages}
 	folder := filepath.Join(t.TempDir(), "data")
-	for range len(messages) - 2 {
-		client.cuts = []int{2} // another process for each message: it must know what was whole
-		stop := &Exporter{Client: client, sleep: func(context.Context, time.Duration) error { return context.Canceled }}
-		if _, err := stop.Export(t.Context(), request, folder); !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
-		}
-	}
+	cutBehindEachMessage(t, client, request, folder)
 	manifest, err := exporter(client).Export(t.Context(), request, folder)
 	if err != nil {
 		t.Fatal(err)
@@ -399,5 +387,17 @@ func TestTypedRecordsAreWrittenBehindTheirLengths(t *testing.T) {
 	found := &llmproxyv1.ExportRecord{}
 	if len(data) < 1 || int(data[0]) != len(data)-1 || proto.Unmarshal(data[1:], found) != nil || found.GetId() != "r1" {
 		t.Errorf("the file holds %q", data)
+	}
+}
+
+// cutBehindEachMessage exports as many processes would, each of which gets the header and one message more.
+func cutBehindEachMessage(t *testing.T, client *exporting, request *llmproxyv1.ExportRequest, folder string) {
+	t.Helper()
+	for range len(client.messages) - 2 {
+		client.cuts = []int{2}
+		stop := &Exporter{Client: client, sleep: func(context.Context, time.Duration) error { return context.Canceled }}
+		if _, err := stop.Export(t.Context(), request, folder); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
 	}
 }
