@@ -2,12 +2,15 @@
 
 import re
 import warnings
-from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from llmproxy_grpc.datasets.formats.schema_memory import remembering
+
+_LONG: Final = 1024
+"""Characters of a pattern that is not kept."""
 _Type = Literal["array", "boolean", "integer", "null", "number", "object", "string"]
 _Count = Annotated[float, Meta(ge=0, multiple_of=1)]
 _Schemas = Annotated[list["_Schema | bool"], Meta(min_length=1)]
@@ -77,12 +80,14 @@ def _compile(pattern: str) -> None:
             re.compile(pattern)
     except (re.error, OverflowError) as error:
         raise ValueError("no pattern") from error
+    if len(pattern) > _LONG:
+        re.purge()  # it would keep some hundreds, each of which takes eight times its length
 
 
 _SCHEMA = msgspec.json.Decoder(_Schema)
 
 
-@lru_cache(maxsize=1024)  # the same tools come with every call of an application
+@remembering
 def is_valid(schema: bytes) -> bool:
     """Whether each keyword has a value of its kind; `"required": true` of a property, say, is of an older draft."""
     try:

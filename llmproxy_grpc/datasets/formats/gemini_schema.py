@@ -1,10 +1,11 @@
 """Schemas of Gemini's functions: whether its own subset of JSON Schema can say one."""
 
-from functools import lru_cache
 from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
+
+from llmproxy_grpc.datasets.formats.schema_memory import remembering
 
 _Type = Literal["string", "number", "integer", "boolean", "array", "object"]
 
@@ -38,7 +39,7 @@ class _Schema(Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
 _SCHEMA = msgspec.json.Decoder(_Schema)
 
 
-@lru_cache(maxsize=1024)  # the same tools come with every call of an application
+@remembering
 def is_plain(schema: bytes) -> bool:
     """Whether a schema has nothing but what `parameters` of a FunctionDeclaration takes.
 

@@ -1,11 +1,11 @@
 """JSON that others wrote (arguments, schemas): checked, and kept to the byte."""
 
 import json
-from functools import lru_cache
 from math import isinf
 
 from msgspec import Raw
 
+from llmproxy_grpc.datasets.formats.schema_memory import remembering
 from llmproxy_grpc.datasets.skipping import SkipReason, Unfit
 from llmproxy_grpc.messages import FunctionTool, ToolCallPart
 from llmproxy_grpc.messages.objects import is_object
@@ -56,12 +56,14 @@ def plain_object(text: str) -> Raw | None:
     return embedded(text)
 
 
+_plain_schema = remembering(plain_object)
+
+
 def embedded(text: str) -> Raw:
     """Valid JSON text as a part of a line: between its tokens, line ends become spaces."""
     return Raw(text.encode().translate(_ON_ONE_LINE))
 
 
-@lru_cache(maxsize=1024)  # the same tools come with every call of an application
 def parameters_of(tool: FunctionTool) -> Raw:
     """The schema of a function's arguments.
 
@@ -71,7 +73,7 @@ def parameters_of(tool: FunctionTool) -> Raw:
     schema = tool.parameters_json_schema
     if not schema or schema.isspace():
         return _NO_ARGUMENTS
-    plain = plain_object(schema)
+    plain = _plain_schema(schema)
     if plain is None:
         raise Unfit(SkipReason.TOOL_SCHEMA_INVALID)
     return plain
