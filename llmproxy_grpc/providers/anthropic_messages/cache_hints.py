@@ -6,14 +6,14 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import CacheHint, ChatRequest, Message, Part, ReasoningPart, Role, TextPart, ToolResultPart
+from llmproxy_grpc.messages import CacheHint, ChatRequest, Message, Part, ReasoningPart, TextPart, ToolResultPart
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation
+from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 MOST_CACHE_HINTS: Final = 4
 _FIVE_MINUTES: Final = 300.0
 _AN_HOUR: Final = 3600.0
-_INSTRUCTIONS = frozenset({Role.SYSTEM, Role.DEVELOPER})
 
 
 def cache_control(hint: CacheHint) -> dict[str, str]:
@@ -62,7 +62,7 @@ def _marks(adapted: Adapted, generation: Generation) -> list[_Mark]:
     marks: list[_Mark] = []
     opening = True
     for turn, message in enumerate(adapted.request.messages):
-        is_instruction = message.role in _INSTRUCTIONS
+        is_instruction = message.role in INSTRUCTIONS
         opening = opening and is_instruction
         for place, part in enumerate(message.parts):
             found = _hint_of(part)

@@ -19,6 +19,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.anthropic_messages.cache_hints import cache_control
 from llmproxy_grpc.providers.anthropic_messages.extra_fields import extra_fields_of
 from llmproxy_grpc.providers.call_ids import CLAUDE, CallIds
+from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.options import whole_numbers
 from llmproxy_grpc.providers.thinking_tokens import thought_of
@@ -26,7 +27,6 @@ from llmproxy_grpc.providers.tool_arguments import as_object
 
 Block = dict[str, Any]
 Turn = dict[str, Any]
-_INSTRUCTIONS = frozenset({Role.SYSTEM, Role.DEVELOPER})
 _FAILED = {"type": "text", "text": "The tool failed."}
 
 
@@ -54,7 +54,7 @@ class History:
             blocks = list(self._blocks(message.parts))
             if not blocks:
                 continue
-            if message.role in _INSTRUCTIONS:
+            if message.role in INSTRUCTIONS:
                 # Within the conversation they may stand behind a turn of the user alone.
                 (self._waiting if self.turns and self._later_instructions else self.system).extend(blocks)
                 continue

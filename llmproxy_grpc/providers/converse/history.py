@@ -22,6 +22,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.call_ids import CLAUDE, CallIds
 from llmproxy_grpc.providers.converse.cache_hints import is_long
 from llmproxy_grpc.providers.converse.formats import format_of
+from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.options import whole_numbers
 from llmproxy_grpc.providers.thinking_tokens import thought_of
@@ -29,7 +30,6 @@ from llmproxy_grpc.providers.tool_arguments import as_object
 
 Block = dict[str, Any]
 
-_INSTRUCTIONS = frozenset({Role.SYSTEM, Role.DEVELOPER})
 _FAILED: Final = {"text": "The tool failed."}
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9\-()\[\]]+")
 _LONGEST_NAME: Final = 190
@@ -60,14 +60,14 @@ class History:
 
     def system(self) -> list[Block]:
         """The instructions, which stand outside the conversation on this wire, wherever in it they came."""
-        instructions = (message for message in self._messages if message.role in _INSTRUCTIONS)
+        instructions = (message for message in self._messages if message.role in INSTRUCTIONS)
         return [block for message in instructions for block in self._blocks(message.parts)]
 
     def turns(self) -> list[dict[str, Any]]:
         """The turns; neighbours of one role are one turn, so that all results of parallel calls stand together."""
         turns: list[dict[str, Any]] = []
         for message in self._messages:
-            if message.role in _INSTRUCTIONS:
+            if message.role in INSTRUCTIONS:
                 continue
             role = "assistant" if message.role is Role.ASSISTANT else "user"
             blocks = self._blocks(message.parts)

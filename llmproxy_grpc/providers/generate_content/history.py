@@ -20,6 +20,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.messages.objects import is_object
 from llmproxy_grpc.providers.generate_content.generations import Generation
+from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.options import whole_numbers
 from llmproxy_grpc.providers.result_order import with_results_in_order
@@ -34,7 +35,6 @@ ANY_SIGNATURE: Final = "skip_thought_signature_validator"
 WHOLE_PART: Final = "part"
 """The type of an opaque part whose value is all of a part's fields rather than the one that names it."""
 
-_INSTRUCTIONS = frozenset({Role.SYSTEM, Role.DEVELOPER})
 _FILES = "https://generativelanguage.googleapis.com/v1beta/"
 _LEVELS = {MediaDetail.LOW: "MEDIA_RESOLUTION_LOW", MediaDetail.HIGH: "MEDIA_RESOLUTION_HIGH"}
 
@@ -56,15 +56,13 @@ class History:
 
     def system(self) -> list[Fields]:
         """The instructions, which stand outside the conversation on this wire, wherever in it they came."""
-        return [
-            fields for message in self._messages if message.role in _INSTRUCTIONS for fields in self._parts(message)
-        ]
+        return [fields for message in self._messages if message.role in INSTRUCTIONS for fields in self._parts(message)]
 
     def contents(self) -> list[Fields]:
         """The turns; neighbours of one role are one turn."""
         turns: list[Fields] = []
         for message in self._messages:
-            if message.role in _INSTRUCTIONS:
+            if message.role in INSTRUCTIONS:
                 continue
             role = "model" if message.role is Role.ASSISTANT else "user"
             parts = list(self._parts(message))
