@@ -60,10 +60,9 @@ class Batch(Struct, frozen=True, kw_only=True):
 
 
 class Written(Struct, frozen=True):
-    """What became of a batch: what was stored of it, and how many records had been erased before."""
+    """What became of the records of a batch: how many were stored, and how many had been erased before."""
 
     records: int = 0
-    feedback: int = 0
     erased: int = 0
 
 

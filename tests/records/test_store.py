@@ -155,8 +155,9 @@ def test_the_latest_judgement_of_each_name_kind_and_source_counts(writer, reader
 
 def test_a_judgement_may_come_before_its_record_and_twice(writer, reader):
     judgement = a_judgement(an_id())
-    assert writer.write(Batch(feedback=[judgement, judgement])).feedback == 1
-    assert writer.write(Batch(feedback=[judgement])).feedback == 0
+    writer.write(Batch(feedback=[judgement, judgement]))
+    writer.write(Batch(feedback=[judgement]))
+    assert reader.statistics().feedback == 1
     assert reader.watermarks("default") == Watermarks(0, 1)
     assert len(reader.feedback("default", [judgement.record_id], 1)) == 1
 
@@ -211,7 +212,8 @@ def test_what_is_erased_leaves_a_tombstone_alone(writer, reader, what):
     assert (stone.id, stone.seq, stone.reason, stone.at) == (gone.record.id, 1, "request", 1_000_000)
     assert reader.statistics().feedback == 0
     written = writer.write(Batch(entries=[gone], feedback=[a_judgement(gone.record.id)]))
-    assert (written.records, written.feedback, written.erased) == (0, 0, 1)
+    assert (written.records, written.erased) == (0, 1)
+    assert reader.statistics().feedback == 0
     assert writer.erase(what, "request") == 0
 
 
@@ -245,7 +247,8 @@ def test_an_id_that_one_tenant_keeps_out_is_stored_for_another_and_erased_by_it(
     assert writer.erase(Erase(tenant="b", id=entry.record.id), "request") == 0
     judgements = [a_judgement(entry.record.id, tenant=tenant) for tenant in ("a", "b")]
     written = writer.write(Batch(entries=[entry], feedback=judgements))
-    assert (written.records, written.erased, written.feedback) == (1, 0, 1)
+    assert (written.records, written.erased) == (1, 0)
+    assert reader.statistics().feedback == 1
     assert writer.erase(Erase(tenant="a", id=entry.record.id), "request") == 1
     assert writer.write(Batch(entries=[entry])).erased == 1
     assert [stone.id for stone in reader.tombstones("a", 0, 9)] == [entry.record.id]

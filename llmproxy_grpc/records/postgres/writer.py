@@ -74,9 +74,9 @@ class PostgresWriter:
                 # First, and always in this order: hosts wait for each other here and nowhere else.
                 await session.execute(LOCK)
                 records, erased = await self._entries(session, batch.entries)
-                feedback = await self._feedback(session, batch.feedback)
+                await self._feedback(session, batch.feedback)
                 await self._calls(session, batch)
-            return Written(records, feedback, erased)
+            return Written(records, erased)
 
         return self._connection.run(work)
 
@@ -145,7 +145,7 @@ class PostgresWriter:
                 for statement in partition_statements(number, self._rows):
                     await session.execute(statement)
 
-    async def _feedback(self, session: Session, given: Sequence[Feedback]) -> int:
+    async def _feedback(self, session: Session, given: Sequence[Feedback]) -> None:
         known = await _known(session, "SELECT id FROM feedback WHERE id = ANY($1)", [each.id for each in given])
         erased = await _erased(session, [each.record_id for each in given])
         fresh = new_feedback(given, known, erased)
@@ -153,7 +153,6 @@ class PostgresWriter:
             first = await _take(session, "fseq", len(fresh)) + 1
             await _copy(session, "feedback", judgements(fresh, first))
             await _reached(session, "fseq", last_positions((each.tenant for each in fresh), first))
-        return len(fresh)
 
     async def _calls(self, session: Session, batch: Batch) -> None:
         """Open calls and segments; what comes twice in a batch counts as it came last."""

@@ -47,12 +47,12 @@ class SqliteWriter:
         """Commits a batch, all of it or nothing."""
         with faults_told(), transaction(self._connection):
             records, erased = self._entries(batch.entries)
-            feedback = self._feedback(batch.feedback)
+            self._feedback(batch.feedback)
             self._calls(batch)
             self._connection.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?)", batch.progress.items())
             self._connection.executemany("DELETE FROM segment WHERE name = ?", [(name,) for name in batch.forget])
         self.check()  # behind the commit, for nobody will ever read what went into a file that is gone
-        return Written(records, feedback, erased)
+        return Written(records, erased)
 
     def progress(self) -> dict[str, int]:
         """By segment, up to which byte it has been committed."""
@@ -126,7 +126,7 @@ class SqliteWriter:
         execute("INSERT INTO line VALUES (?, ?, ?, ?)", [(seq, *rest) for seq, _, *rest in lines])
         self._reached("seq", last_positions((entry.record.tenant for entry in entries), first))
 
-    def _feedback(self, given: Sequence[Feedback]) -> int:
+    def _feedback(self, given: Sequence[Feedback]) -> None:
         known = self._known("feedback", [each.id for each in given])
         erased = self._erased([each.record_id for each in given])
         fresh = new_feedback(given, known, erased)
@@ -135,7 +135,6 @@ class SqliteWriter:
             "INSERT INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", judgements(fresh, first)
         )
         self._reached("fseq", last_positions((each.tenant for each in fresh), first))
-        return len(fresh)
 
     def _calls(self, batch: Batch) -> None:
         opened = [msgspec.structs.astuple(call) for call in batch.opened]
