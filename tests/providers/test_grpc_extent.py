@@ -119,10 +119,12 @@ async def test_what_is_long_is_read_beside_the_loop(monkeypatch):
 
 
 async def test_so_are_vectors(monkeypatch):
+    beside = ran_beside(monkeypatch, line, "_parsed")
     long = embed_pb2.EmbedResponse(embeddings=[{"values": [0.5] * line.LONG}])
     async with upstream_and_provider([long]) as (_, provider):
         vectors = await provider.embed(EmbedRequest("m", (TextPart(text="a"),)), "m")
     assert len(vectors.vectors[0]) == line.LONG
+    assert beside == [True]
 
 
 async def test_what_is_wrong_with_a_long_message_is_told_as_always():

@@ -31,8 +31,6 @@ def test_an_export_that_fails_says_what_is_left_and_how_to_go_on(ctl, script, da
 
 
 def test_an_interrupt_says_so_too(ctl, script, dataset, command, monkeypatch):
-    script.exported = dataset(*LINES)
-
     def interrupted(_download, _message):
         raise KeyboardInterrupt
 
@@ -56,15 +54,16 @@ def test_an_export_that_cannot_go_on_does_not_say_that_it_can(ctl, script, refus
     assert GOES_ON not in ctl.err
 
 
-def test_a_full_disk_is_named_with_the_file(ctl, script, dataset, command, monkeypatch):
+@pytest.mark.parametrize("file", [[], ["train.jsonl"]], ids=["unknown", "known"])
+def test_a_full_disk_is_named_with_the_file_if_that_is_known(ctl, script, dataset, command, monkeypatch, file):
     def full(_download, _message):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device", *file)
 
     script.exported = dataset(*LINES)
     monkeypatch.setattr(Download, "take", full)
     assert ctl(*command) == 1
 
-    assert ctl.err.splitlines()[0] == "llmproxyctl: No space left on device"
+    assert ctl.err.splitlines()[0] == ": ".join(["llmproxyctl", *file, "No space left on device"])
 
 
 @pytest.mark.parametrize("folder", [".", "/", "a/..", ""])
