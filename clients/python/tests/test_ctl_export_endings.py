@@ -54,6 +54,19 @@ def test_an_export_that_cannot_go_on_does_not_say_that_it_can(ctl, script, refus
     assert GOES_ON not in ctl.err
 
 
+@pytest.mark.parametrize("left", [b"", b"x" * 100], ids=["shorter", "other"])
+def test_what_somebody_has_changed_is_not_gone_on_with_but_begun_again(ctl, script, dataset, command, tmp_path, left):
+    script.exported = dataset(*LINES)[:3]
+    assert ctl(*command) == 1
+    (tmp_path / "data.partial" / "train.jsonl").write_bytes(left)
+    script.exported = dataset(*LINES)
+    for _ in range(2):
+        assert ctl(*command) == 1
+        assert GOES_ON not in ctl.err
+        assert ctl.err.endswith("llmproxyctl: what has come cannot be used; begin again with --restart\n")
+    assert ctl(*command, "--restart") == 0
+
+
 @pytest.mark.parametrize("file", [[], ["train.jsonl"]], ids=["unknown", "known"])
 def test_a_full_disk_is_named_with_the_file_if_that_is_known(ctl, script, dataset, command, monkeypatch, file):
     def full(_download, _message):

@@ -61,12 +61,16 @@ def run(argv: Sequence[str] | None, environment: Mapping[str, str], terminal: Te
     except FolderInUse as error:
         terminal.note(str(error))
         return FAILED
+    except DamagedExport as error:
+        terminal.note(str(error))
+        terminal.note("what has come cannot be used; begin again with --restart")
+        return FAILED
     except KeyboardInterrupt:
         _say_what_is_left(given, terminal)
         raise
     except BrokenPipeError:
         raise
-    except (grpc.RpcError, BrokenStream, DamagedExport, OSError) as error:
+    except (grpc.RpcError, BrokenStream, OSError) as error:
         if _told(error, terminal):
             _say_what_is_left(given, terminal)
     return FAILED
