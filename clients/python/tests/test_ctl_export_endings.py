@@ -67,6 +67,16 @@ def test_what_somebody_has_changed_is_not_gone_on_with_but_begun_again(ctl, scri
     assert ctl(*command, "--restart") == 0
 
 
+def test_so_is_what_the_proxy_does_not_go_on_with(ctl, script, dataset, command):
+    script.exported = dataset(*LINES)[:3]
+    assert ctl(*command) == 1
+    script.exported = dataset(*LINES)
+    script.exported[0].header.as_of_seq += 1
+    assert ctl(*command) == 1
+    said = "the proxy goes on with another export than the one that was begun; begin anew with --restart"
+    assert ctl.err == f"llmproxyctl: {said}\n"
+
+
 @pytest.mark.parametrize("file", [[], ["train.jsonl"]], ids=["unknown", "known"])
 def test_a_full_disk_is_named_with_the_file_if_that_is_known(ctl, script, dataset, command, monkeypatch, file):
     def full(_download, _message):

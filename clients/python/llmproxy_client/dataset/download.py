@@ -257,7 +257,7 @@ class Download:
             header.as_of_seq,
             header.as_of_feedback_seq,
         ):
-            raise DifferentExport("the proxy goes on with another export than the one that was begun")
+            raise DifferentExport("the proxy goes on with another export than the one that was begun; begin anew")
 
     def _take_chunk(self, chunk: ExportChunk) -> None:
         if crc32c is not None and crc32c(chunk.data) != chunk.crc32c:
