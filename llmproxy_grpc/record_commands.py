@@ -67,8 +67,7 @@ def erase_records(config: Config, options: argparse.Namespace) -> int:
     places = _places(records)
     what = Erase(tenant=options.tenant, id=record_id, conversation=options.conversation)
     named = [what] if options.end_user is None else _of_end_user(options.end_user, options.tenant, records, places)
-    store = opener(records.store, places)
-    erased = sum(erase(places, store, what, clock_us=lambda: time.time_ns() // 1000) for what in named)
+    erased = erase(places, opener(records.store, places), *named, clock_us=lambda: time.time_ns() // 1000)
     print(f"erased {erased} record{'s' * (erased != 1)} in {described(records.store, places)}")
     return 0
 

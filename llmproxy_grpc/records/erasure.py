@@ -23,13 +23,12 @@ REASON: Final = "request"
 def erase(
     places: Places,
     open_store: OpenStore,
-    what: Erase,
-    *,
+    *what: Erase,
     patience: float = PATIENCE,
     clock_us: Callable[[], int],
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Erases what has been recorded so far; calls that still run are recorded later, so erase again then.
+    """Erases all of what has been recorded so far; calls that still run are recorded later, so erase again then.
 
     Once it returns, exports that run send nothing of it, but for what gRPC has taken.
 
@@ -44,7 +43,7 @@ def erase(
     writer = store.writer()
     try:
         _empty_spool(places, writer, patience, clock_us)
-        erased = writer.erase(what, REASON)
+        erased = sum(writer.erase(each, REASON) for each in what)
     finally:
         writer.close()
     Quarantine(places.quarantine).empty()

@@ -107,17 +107,17 @@ def test_an_erasure_is_acknowledged_a_lease_after_its_commit_when_no_export_send
 ):
     monkeypatch.setattr(erasure, "LEASE", LEASE)
     places = Places(tmp_path)
-    ann = a_record(end_user="ann")
+    forms = ("ann", "5f1c", "nobody")
     writer = SqliteStore(places.store).writer()
-    writer.write(Batch(entries=[Entry(ann)]))
+    writer.write(Batch(entries=[Entry(a_record(end_user=form)) for form in forms[:2]]))
     writer.close()
     waits = []
 
     def sleep(seconds):
         waits.append((seconds, Kept(tmp_path).records()))
 
-    asked = Erase(end_user="ann")
-    assert erase(places, lambda: SqliteStore(places.store), asked, clock_us=clock_us, sleep=sleep) == 1
+    asked = (Erase(end_user=form) for form in forms)
+    assert erase(places, lambda: SqliteStore(places.store), *asked, clock_us=clock_us, sleep=sleep) == 2
     assert waits == [(LEASE, [])]
 
 
