@@ -230,13 +230,6 @@ def test_an_empty_folder_is_filled(client, script, dataset, folder):
     assert (folder / "train.jsonl").exists()
 
 
-def test_two_exports_do_not_share_a_folder(folder):
-    with Download(ExportRequest(), folder), pytest.raises(FolderInUse, match="another process"):
-        Download(ExportRequest(), folder)
-    with Download(ExportRequest(), folder):
-        pass
-
-
 def test_a_state_that_cannot_be_read_says_what_to_do(folder):
     partial = folder.with_name("data.partial")
     partial.mkdir(parents=True)

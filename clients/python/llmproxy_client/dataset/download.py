@@ -1,6 +1,7 @@
 """Takes the messages of an export into a partial folder, and makes it the folder that was asked for at the end."""
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -227,9 +228,12 @@ class Download:
         self._partial.parent.mkdir(parents=True, exist_ok=True)
         # Beside the folder rather than in it: it must outlast the rename, or the next one could not see it.
         path = self._partial.with_name(f".{self._partial.name}.lock")
-        lock = self._owned.enter_context(open(path, "wb", opener=private))  # noqa: SIM115 - `_owned` closes it
-        if not _locked(lock):
-            raise FolderInUse(f"another process exports to {self._folder}")
+        while True:
+            lock = self._owned.enter_context(open(path, "wb", opener=private))  # noqa: SIM115 - `_owned` closes it
+            if not _locked(lock):
+                raise FolderInUse(f"another process exports to {self._folder}")
+            if _is_at(lock, path):
+                break  # if it is not, another process removed it as it ended, and the next one makes its own
         self._owned.callback(path.unlink, missing_ok=True)
 
     def _begun(self, request: ExportRequest, begun_at: float, *, restart: bool) -> State:
@@ -319,6 +323,14 @@ def _locked(file: IO[Any]) -> bool:
         except OSError:
             return False
     return True
+
+
+def _is_at(file: IO[Any], path: Path) -> bool:
+    """Whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def delimited(data: bytes) -> bytes:
