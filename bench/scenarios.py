@@ -48,7 +48,7 @@ CHAT = Load(
     connections=4,
     in_flight=8,
     rounds=7,
-    target=1.7,
+    target=1.85,
 )
 BURST = Load(
     name="burst",
