@@ -62,7 +62,7 @@ def choice_of(example: Example, options: Options, *, developer: Role = Role.SYST
         raise Unfit(SkipReason.NO_PAIR)
     chosen = _answer_turn(example.pair.chosen, options)
     rejected = _answer_turn(example.pair.rejected, options)
-    if chosen == rejected:
+    if _without_ids(chosen) == _without_ids(rejected):
         raise Unfit(SkipReason.EQUAL_SIDES)
     prompt = _prompt_of(example, options, developer)
     check_question(prompt)
@@ -129,6 +129,11 @@ def _answer_turn(answer: Message, options: Options) -> Turn:
         return turn
     thought = f"<think>\n{turn.reasoning}\n</think>\n\n" if options.reasoning is ReasoningOutput.THINK_TAGS else ""
     return _with_tags_once(replace(turn, reasoning="", thought=thought))
+
+
+def _without_ids(answer: Turn) -> Turn:
+    """What an answer says: ids of calls are made up anew for each, and nothing is to be learned from them."""
+    return replace(answer, calls=tuple([replace(call, id="") for call in answer.calls]))
 
 
 def _with_tags_once(answer: Turn) -> Turn:

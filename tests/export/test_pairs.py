@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from llmproxy_grpc._gen.v1 import content_pb2
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc.records.record import FeedbackKind
 from llmproxy_grpc.records.store import Batch
-from tests.fakes.exports import SPLIT, a_chat, consistent, message, parts, refused, selected
+from tests.fakes.exports import SPLIT, a_chat, an_exchange, consistent, message, parts, refused, selected
 from tests.fakes.records import a_judgement
 
 
@@ -15,9 +16,17 @@ def graded(entry, score, source="grader", name="grade"):
     return a_judgement(entry.record.id, name=name, kind=FeedbackKind.SCORE, number=score, source=source)
 
 
-def shown(entry):
-    content = message("assistant", "well").SerializeToString()
+def shown(entry, answer=None):
+    content = (answer or message("assistant", "well")).SerializeToString()
     return a_judgement(entry.record.id, kind=FeedbackKind.DEMONSTRATION, number=None, content=content)
+
+
+def asks_for(*calls):
+    parts = [
+        content_pb2.ContentPart(tool_call=content_pb2.ToolCall(id=call_id, name="look", arguments_json=arguments))
+        for call_id, arguments in calls
+    ]
+    return content_pb2.Message(role=content_pb2.ROLE_ASSISTANT, parts=parts)
 
 
 PREFERENCES = pb.ExportOutput(format=pb.EXPORT_FORMAT_OPENAI_PREFERENCE)
@@ -77,6 +86,23 @@ async def test_a_demonstration_that_says_what_the_answer_said_is_no_pair(server,
     writer.write(Batch(entries=[same, better], feedback=[shown(same), shown(better)]))
     got = await selected(server, PREFERENCES)
     assert [line["non_preferred_output"][0]["content"] for line in got.lines] == ["badly"]
+    assert dict(got.summary.skipped_records) == {"equal_sides": 1}
+
+
+@pytest.mark.parametrize("form", [pb.EXPORT_FORMAT_OPENAI_PREFERENCE, pb.EXPORT_FORMAT_TRL_PREFERENCE])
+async def test_sides_that_differ_in_the_ids_of_calls_alone_say_the_same(server, writer, form):
+    same, better, turned = (
+        an_exchange(message("user", "How?"), asks_for(("a", '{"at":1}'), ("b", '{"at":2}'))) for _ in range(3)
+    )
+    writer.write(Batch(entries=[same, better, turned]))
+    demonstrations = {
+        same: asks_for(("x", '{"at":1}'), ("y", '{"at":2}')),
+        better: asks_for(("a", '{"at":1}'), ("b", '{"at":3}')),
+        turned: asks_for(("b", '{"at":2}'), ("a", '{"at":1}')),
+    }
+    writer.write(Batch(feedback=[shown(entry, answer) for entry, answer in demonstrations.items()]))
+    got = await selected(server, pb.ExportOutput(format=form))
+    assert len(got.lines) == 2
     assert dict(got.summary.skipped_records) == {"equal_sides": 1}
 
 
