@@ -191,11 +191,9 @@ class Ingesting:
     def _expire(self, writer: RecordWriter) -> None:
         before = int((self._manners.wall() - self._manners.retention) * MICROSECONDS)
         expired = 0
-        while not self._stop.is_set():
-            count = writer.expire(before, AT_ONCE)
+        # Until there is none: what remains of a partition may be few, and the next ones have expired all the same.
+        while not self._stop.is_set() and (count := writer.expire(before, AT_ONCE)):
             expired += count
-            if count < AT_ONCE:
-                break
         if expired:
             log.info("records_expired", count=expired)
             writer.tidy()

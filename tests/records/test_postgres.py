@@ -8,8 +8,7 @@ import pytest
 
 from llmproxy_grpc.records.postgres import writer as writing
 from llmproxy_grpc.records.postgres.connection import Connection, numbered
-from llmproxy_grpc.records.postgres.deletion import _EXPIRED
-from llmproxy_grpc.records.postgres.schema import MIGRATIONS, PARTITIONED
+from llmproxy_grpc.records.postgres.schema import MIGRATIONS
 from llmproxy_grpc.records.postgres.store import PostgresStore
 from llmproxy_grpc.records.record import Body, OpenCall
 from llmproxy_grpc.records.store import Batch, Condition, Erase, Page, StoreUnavailable, StoreUnfit
@@ -145,45 +144,6 @@ def test_a_batch_that_crosses_partitions_is_whole(postgres, postgres_store):
     assert len(reader.page(EVERYTHING)) == 30
     assert _tables(postgres, postgres_store.schema, "body_%") == ["body_0", "body_1", "body_2", "body_3"]
     reader.close()
-    writer.close()
-
-
-def test_what_has_expired_as_a_whole_is_dropped(postgres, postgres_store):
-    store = postgres_store(partition_rows=8)
-    writer, reader = store.writer(), store.reader()
-    entries = [an_entry(started_at=number, body=Body(b"a", b"b", b"c")) for number in range(30)]
-    writer.write(Batch(entries=entries, feedback=[a_judgement(entry.record.id) for entry in entries]))
-    # Positions 1 to 7 lie in the first partition, 8 to 15 in the second, and so on.
-    gone = []
-    while count := writer.expire(20, 3):
-        gone.append(count)
-    assert gone == [7, 8, 3, 2]
-    assert [record.started_at for record in reader.page(EVERYTHING)] == list(range(20, 30))
-    assert _tables(postgres, postgres_store.schema, "record_%") == ["record_2", "record_3", "record_key"]
-    assert (reader.statistics().bodies, reader.statistics().feedback) == (10, 10)
-    again = writer.write(Batch(entries=[entries[0]]))
-    assert again.records == 1  # it is forgotten, as in every store
-    reader.close()
-    writer.close()
-
-
-def test_a_partition_that_expiry_has_emptied_row_by_row_is_dropped_in_its_turn(postgres, postgres_store):
-    writer = postgres_store(partition_rows=8).writer()
-    times = [*([1] * 6), 50, *([1] * 8), *([90] * 8)]  # the first partition has a young record, the second none
-    writer.write(Batch(entries=[an_entry(started_at=time) for time in times]))
-    assert [writer.expire(20, 100), writer.expire(20, 100)] == [14, 0]
-    assert _tables(postgres, postgres_store.schema, "record__") == ["record_0", "record_1", "record_2"]
-    assert [writer.expire(60, 100), writer.expire(60, 100)] == [1, 0]
-    for name in PARTITIONED:
-        assert _tables(postgres, postgres_store.schema, f"{name}__") == [f"{name}_2"]
-    writer.close()
-
-
-def test_the_partition_that_is_being_filled_is_never_dropped(postgres_store):
-    writer = postgres_store(partition_rows=8).writer()
-    writer.write(Batch(entries=[an_entry(started_at=1) for _ in range(4)]))
-    assert writer.expire(10, 100) == 4
-    assert writer.write(Batch(entries=[an_entry()])).records == 1
     writer.close()
 
 
@@ -352,17 +312,6 @@ def test_erasure_that_was_cut_off_is_made_up_for_by_the_next(own_server, monkeyp
     own_server.sql("CHECKPOINT", database="records")
     assert not _holds(own_server, secret)
     assert own_server.sql("SELECT count(*) FROM llmproxy.rewriting", database="records").strip() == "0"
-    writer.close()
-
-
-def test_what_has_expired_is_found_by_the_index_of_time(postgres, postgres_store):
-    writer = postgres_store(partition_rows=8).writer()
-    writer.write(Batch(entries=[an_entry(started_at=number) for number in range(100, 130)]))
-    connection = Connection(postgres.address, postgres_store.schema, prepare=["SET enable_seqscan = off"])
-    plan = connection.query(f"EXPLAIN {_EXPIRED.replace('$1', '50').replace('$2', '10')}")
-    assert any("started_at_idx" in line and "Index" in line for (line,) in plan), plan
-    assert not any("Seq Scan on record" in line for (line,) in plan), plan
-    connection.close()
     writer.close()
 
 

@@ -1,0 +1,96 @@
+"""Retention in PostgreSQL: what has expired goes row by row, and with its partition where all of that has."""
+
+import asyncio
+
+from llmproxy_grpc.records.places import Places
+from llmproxy_grpc.records.postgres.connection import Connection
+from llmproxy_grpc.records.postgres.deletion import _EXPIRED, _younger
+from llmproxy_grpc.records.postgres.schema import PARTITIONED
+from llmproxy_grpc.records.record import Body
+from llmproxy_grpc.records.store import Batch, Page
+from tests.fakes.polling import until
+from tests.fakes.records import a_judgement, an_entry
+from tests.records.test_ingesting import ingesting_in, now_us
+
+EVERYTHING = Page(tenant="default", as_of_seq=10**9, limit=10**6)
+
+
+def test_what_has_expired_as_a_whole_is_dropped(postgres, postgres_store):
+    store = postgres_store(partition_rows=8)
+    writer, reader = store.writer(), store.reader()
+    entries = [an_entry(started_at=number, body=Body(b"a", b"b", b"c")) for number in range(30)]
+    writer.write(Batch(entries=entries, feedback=[a_judgement(entry.record.id) for entry in entries]))
+    # Positions 1 to 7 lie in the first partition, 8 to 15 in the second, and so on.
+    gone = []
+    while count := writer.expire(20, 3):
+        gone.append(count)
+    assert gone == [7, 8, 3, 2]
+    assert [record.started_at for record in reader.page(EVERYTHING)] == list(range(20, 30))
+    assert _tables(postgres, postgres_store.schema, "record_%") == ["record_2", "record_3", "record_key"]
+    assert (reader.statistics().bodies, reader.statistics().feedback) == (10, 10)
+    again = writer.write(Batch(entries=[entries[0]]))
+    assert again.records == 1  # it is forgotten, as in every store
+    reader.close()
+    writer.close()
+
+
+def test_a_partition_that_expiry_has_emptied_row_by_row_is_dropped_in_its_turn(postgres, postgres_store):
+    writer = postgres_store(partition_rows=8).writer()
+    times = [*([1] * 6), 50, *([1] * 8), *([90] * 8)]  # the first partition has a young record, the second none
+    writer.write(Batch(entries=[an_entry(started_at=time) for time in times]))
+    assert [writer.expire(20, 100), writer.expire(20, 100)] == [14, 0]
+    assert _tables(postgres, postgres_store.schema, "record__") == ["record_0", "record_1", "record_2"]
+    assert [writer.expire(60, 100), writer.expire(60, 100)] == [1, 0]
+    for name in PARTITIONED:
+        assert _tables(postgres, postgres_store.schema, f"{name}__") == [f"{name}_2"]
+    writer.close()
+
+
+def test_the_partition_that_is_being_filled_is_never_dropped(postgres_store):
+    writer = postgres_store(partition_rows=8).writer()
+    writer.write(Batch(entries=[an_entry(started_at=1) for _ in range(4)]))
+    assert writer.expire(10, 100) == 4
+    assert writer.write(Batch(entries=[an_entry()])).records == 1
+    writer.close()
+
+
+def test_what_has_expired_is_found_by_the_index_of_time(postgres, postgres_store):
+    writer = postgres_store(partition_rows=8).writer()
+    writer.write(Batch(entries=[an_entry(started_at=number) for number in range(100, 130)]))
+    connection = Connection(postgres.address, postgres_store.schema, prepare=["SET enable_seqscan = off"])
+    plan = connection.query(f"EXPLAIN {_EXPIRED.replace('$1', '50').replace('$2', '10')}")
+    assert any("started_at_idx" in line and "Index" in line for (line,) in plan), plan
+    assert not any("Seq Scan on record" in line for (line,) in plan), plan
+    connection.close()
+    writer.close()
+
+
+def test_whether_a_partition_has_expired_is_told_by_the_index_of_time(postgres, postgres_store):
+    """It is asked with every few records that are deleted, and a partition has a million."""
+    writer = postgres_store(partition_rows=8).writer()
+    writer.write(Batch(entries=[an_entry(started_at=number) for number in range(100, 130)]))
+    connection = Connection(postgres.address, postgres_store.schema, prepare=["SET enable_seqscan = off"])
+    plan = connection.query(f"EXPLAIN {_younger(1).replace('$1', '50')}")
+    assert any("started_at_idx" in line and "Index" in line for (line,) in plan), plan
+    assert not any("Seq Scan on record" in line for (line,) in plan), plan
+    connection.close()
+    writer.close()
+
+
+def test_all_that_has_expired_goes_in_one_round_however_little_is_in_a_partition(postgres, postgres_store, tmp_path):
+    store = postgres_store(partition_rows=8)
+    writer, reader = store.writer(), store.reader()
+    young = now_us()
+    writer.write(Batch(entries=[an_entry(started_at=1) for _ in range(30)] + [an_entry(started_at=young)]))
+    writer.close()
+    with ingesting_in(Places(tmp_path), lambda: store, retention=3600.0):
+        asyncio.run(
+            until(lambda: asyncio.to_thread(lambda: [each.started_at for each in reader.page(EVERYTHING)] == [young]))
+        )
+    assert _tables(postgres, postgres_store.schema, "record__") == ["record_3"]
+    reader.close()
+
+
+def _tables(server, schema, like):
+    sql = f"SELECT relname FROM pg_class WHERE relnamespace = '{schema}'::regnamespace AND relkind = 'r'"
+    return server.sql(f"{sql} AND relname LIKE '{like}' ORDER BY 1", database="records").split()
