@@ -1,5 +1,7 @@
 """Moves frames from the spool into the store: each once, whatever breaks, and nothing before it is committed."""
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -14,7 +16,7 @@ from llmproxy_grpc.records.quarantine import Quarantine
 from llmproxy_grpc.records.record import Entry, Feedback, OpenCall, parse_id
 from llmproxy_grpc.records.spool.entries import Began, Dropped, Ended, Judged, decode
 from llmproxy_grpc.records.spool.reading import Portion, read_portion
-from llmproxy_grpc.records.spool.segments import Segment, segments, workers_alive
+from llmproxy_grpc.records.spool.segments import Segment, segments, workers
 from llmproxy_grpc.records.store import Batch, RecordWriter, StoreRefused, Written
 from llmproxy_grpc.records.tally import Loss, Tally
 
@@ -79,6 +81,8 @@ class Ingester:
         self._progress = writer.progress()
         self._open = {call.id: call for call in writer.open_calls()}
         self._forget = set(self._progress) - {segment.name for segment in segments(spool)}
+        self._unseen: dict[str, float] = {}
+        """Workers whose lives do not show, and since when; of those known to be dead, since ever."""
         self.doubt: Doubt | None = None
         """The batch that failed, if one did."""
 
@@ -104,14 +108,20 @@ class Ingester:
             self._forget.add(segment.name)
         return haul.rows
 
-    def bury(self) -> int:
-        """Stores calls whose workers died under them as interrupted; returns how many there were."""
+    def bury(self, *, grace: float = 0.0) -> int:
+        """Stores calls whose workers died under them as interrupted; returns how many there were.
+
+        Args:
+            grace: Seconds that a worker has to show its life again if its file is gone: somebody may have deleted it.
+        """
         if not self._open:
             return 0
-        alive = workers_alive(self._spool)
+        shown = workers(self._spool)
         # Looked at behind the above: whoever is dead by then writes nothing more.
         unread = {segment.worker for segment in segments(self._spool)}
-        dead = [call for call in self._open.values() if call.worker not in alive and call.worker not in unread]
+        named = {call.worker for call in self._open.values()}
+        gone = {worker for worker in named if self._unseen_for(worker, shown.get(worker)) >= grace} - unread
+        dead = [call for call in self._open.values() if call.worker in gone]
         for start in range(0, len(dead), MOST_ROWS):
             some = dead[start : start + MOST_ROWS]
             now = self._clock_us()
@@ -123,6 +133,14 @@ class Ingester:
             for call in some:
                 del self._open[call.id]
         return len(dead)
+
+    def _unseen_for(self, worker: str, lives: bool | None) -> float:  # noqa: FBT001 - as `workers` tells it
+        """Seconds for which a worker's life has not shown; less than none while it does."""
+        if lives:
+            self._unseen.pop(worker, None)
+            return -1.0
+        now = time.monotonic()
+        return now - self._unseen.setdefault(worker, now if lives is None else -math.inf)
 
     def _read(self) -> _Haul:
         """Reads segments, but none behind one that is left half read: ends must not overtake begins."""

@@ -32,6 +32,8 @@ FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 5.0
 UNFIT_PAUSE: Final = 30.0
 BURIALS: Final = 1.0
+GRACE: Final = 10.0
+"""Seconds that a worker has to show that it lives again: it looks once a second, but behind its syncs of the disk."""
 RETENTION: Final = 60.0
 """Seconds between two rounds that delete what is too old."""
 AT_ONCE: Final = 500
@@ -181,7 +183,7 @@ class Ingesting:
         now = time.monotonic()
         if now >= self._next_burial:
             writer.check()
-            ingester.bury()
+            ingester.bury(grace=GRACE)
             self._next_burial = now + BURIALS
         if now >= self._next_retention:
             self._next_retention = now + RETENTION  # also if it fails: records come first

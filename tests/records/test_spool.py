@@ -19,7 +19,7 @@ from llmproxy_grpc.records.spool.segments import (
     is_complete,
     segments,
     worker_name,
-    workers_alive,
+    workers,
 )
 from llmproxy_grpc.records.spool.writer import Offer, SpoolWriter
 from llmproxy_grpc.records.tally import Loss, Tally
@@ -99,11 +99,11 @@ def test_files_are_for_their_owner_alone_and_say_whose_they_are(tmp_path):
         [segment] = segments(folder)
         assert segment.worker.startswith("007-")
         assert not is_complete(segment.path)
-        assert workers_alive(folder) == {segment.worker}
+        assert workers(folder) == {segment.worker: True}
         assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
         assert folder.stat().st_mode & 0o777 == 0o700
     assert is_complete(segment.path)
-    assert workers_alive(folder) == set()
+    assert workers(folder) == {}
 
 
 def test_a_segment_that_is_full_is_followed_by_another(tmp_path):
@@ -154,7 +154,7 @@ async def test_a_spool_that_somebody_takes_away_begins_anew(tmp_path, monkeypatc
             return bool(segments(folder))
 
         await until(written)
-        assert len(workers_alive(folder)) == 1
+        assert len(workers(folder)) == 1
 
 
 def test_a_spool_that_cannot_be_made_loses_frames_counts_them_and_heals(tmp_path):

@@ -12,7 +12,7 @@ from llmproxy_grpc.records.election import elect
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.record import Record
 from llmproxy_grpc.records.spool import keeper
-from llmproxy_grpc.records.spool.segments import create_locked, workers_alive
+from llmproxy_grpc.records.spool.segments import create_locked, is_complete, segments, workers
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.store import Batch, Page, StoreUnavailable
 from tests.fakes.kept import Kept
@@ -172,4 +172,38 @@ async def test_a_worker_shows_that_it_lives_again_though_it_has_nothing_to_write
         spool.put(a_begin(new_id()))
         spool.told.wait()
         shutil.rmtree(folder)
-        await until(lambda: workers_alive(folder))
+        await until(lambda: True in workers(folder).values())
+
+
+async def test_a_worker_shows_that_it_lives_again_though_it_has_no_segment(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeper, "EVERY", 0.02)
+    folder = tmp_path / "spool"
+    with Spooling(folder, segment_bytes=1) as spool:
+        spool.put(a_begin(new_id()))
+        spool.told.wait()
+        await until(lambda: all(is_complete(segment.path) for segment in segments(folder)))
+        shutil.rmtree(folder)
+        await until(lambda: True in workers(folder).values())
+
+
+async def test_calls_that_run_while_the_spool_is_taken_away_are_not_taken_for_interrupted(tmp_path, monkeypatch):
+    """The record that ends such a call would be passed over: one of its id is there."""
+    monkeypatch.setattr(keeper, "EVERY", 0.5)
+    places = Places(tmp_path)
+    with Spooling(places.spool) as spool, ingesting_in(places):
+        spool.put(a_begin(call := new_id()))
+        await until(lambda: places.store.exists() and Kept(tmp_path).statistics().open_calls)
+        shutil.rmtree(places.spool)
+        await until(lambda: True in workers(places.spool).values())
+        spool.put(an_end(call, started_at=now_us()))
+        [record] = await Kept(tmp_path).wait(1)
+    assert record.error_reason == ""
+
+
+async def test_calls_of_a_worker_that_shows_no_life_are_interrupted_in_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(ingesting, "GRACE", 0.2)
+    places = Places(tmp_path)
+    spooled(places, a_begin(new_id()))
+    with ingesting_in(places):
+        [record] = await Kept(tmp_path).wait(1)
+    assert record.error_reason == "INTERRUPTED"

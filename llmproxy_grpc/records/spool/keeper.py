@@ -34,11 +34,13 @@ class Keeper:
     Args:
         folder: The spool.
         wake: Wakes the writer, which alone may renew its segment.
+        shows: Whether others can see that the worker lives.
     """
 
-    def __init__(self, folder: Path, wake: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, wake: Callable[[], None], shows: Callable[[], bool]) -> None:
         self._folder = folder
         self._wake = wake
+        self._shows = shows
         self._complete: deque[SegmentFile] = deque()
         self._current: SegmentFile | None = None
         self._renewal = renewal(folder)
@@ -80,7 +82,7 @@ class Keeper:
         self._complete.append(segment)
 
     def renewal_due(self) -> bool:
-        """Whether the segment is too old, or gone, or somebody has asked for a new one; told once."""
+        """Whether the segment is too old, or gone, or somebody has asked for a new one, or no life shows; told once."""
         due, self._due = self._due, False
         return due
 
@@ -95,13 +97,18 @@ class Keeper:
             self._measure()
         except OSError as error:
             log.warning("spool_look_failed", errno=error.errno)
-        segment, asked = self._current, renewal(self._folder)
-        if segment is None:
-            return
-        if asked != self._renewal or segment.gone() or time.monotonic() - segment.born > OLDEST:
-            self._renewal = asked
+        if self._is_due():
             self._due = True
             self._wake()
+
+    def _is_due(self) -> bool:
+        segment, asked = self._current, renewal(self._folder)
+        if segment is None:
+            return not self._shows()
+        if asked != self._renewal or segment.gone() or time.monotonic() - segment.born > OLDEST:
+            self._renewal = asked
+            return True
+        return not self._shows()
 
     def _sync(self) -> None:
         segment = self._current

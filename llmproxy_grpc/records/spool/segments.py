@@ -52,15 +52,18 @@ def segments(folder: Path) -> list[Segment]:
     return sorted(found)
 
 
-def workers_alive(folder: Path) -> set[str]:
-    """The names of the workers that live; files of those that do not are taken away."""
-    alive = set()
+def workers(folder: Path) -> dict[str, bool]:
+    """The workers of which something shows, and whether they live; files of those that do not are taken away."""
+    found = {}
     for path in folder.glob(f"*{ALIVE}"):
-        if is_complete(path):
-            path.unlink(missing_ok=True)
-        else:
-            alive.add(path.name.removesuffix(ALIVE))
-    return alive
+        name = path.name.removesuffix(ALIVE)
+        if not is_complete(path):
+            found[name] = True
+            continue
+        with suppress(FileNotFoundError):  # somebody else has taken it away, which tells nothing of the worker
+            path.unlink()
+            found[name] = False
+    return found
 
 
 def is_complete(path: Path) -> bool:

@@ -78,7 +78,7 @@ class SpoolWriter:
         self._segment: SegmentFile | None = None
         self._number = 0
         self._alive: int | None = None
-        self._keeper = Keeper(folder, lambda: self._queue.put(()))
+        self._keeper = Keeper(folder, lambda: self._queue.put(()), self._shows_life)
         self._thread = threading.Thread(target=self._run, name="records-spool", daemon=True)
 
     def start(self) -> None:
@@ -206,6 +206,9 @@ class SpoolWriter:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._let_go()
             self._alive = create_locked(alive)
+
+    def _shows_life(self) -> bool:
+        return self._alive is None or (self._folder / (self._name + ALIVE)).exists()
 
     def _let_go(self) -> None:
         if self._alive is not None:
