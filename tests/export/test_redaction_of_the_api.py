@@ -3,15 +3,18 @@
 import json
 import re
 from collections import Counter
+from contextlib import nullcontext, suppress
 
+import grpc
 import pytest
+from msgspec.structs import replace
 
-from llmproxy_grpc._gen.v1 import content_pb2
+from llmproxy_grpc._gen.v1 import content_pb2, error_pb2
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
-from llmproxy_grpc.records.record import FeedbackKind
+from llmproxy_grpc.records.record import Entry, FeedbackKind
 from llmproxy_grpc.records.store import Batch
-from tests.fakes.exports import an_exchange, message, selected
-from tests.fakes.records import a_judgement
+from tests.fakes.exports import an_exchange, consistent, message, selected
+from tests.fakes.records import a_judgement, a_record, an_id
 from tests.unit.datasets.canaries import CANARIES, secret_of
 
 KINDS = list(dict.fromkeys(kind for kind, _ in CANARIES))
@@ -86,6 +89,86 @@ async def test_no_secret_leaves_and_nothing_else_changes(server, writer, name):
     found = Counter(hidden.summary.redacted_values)
     assert all(found[kind] >= places for kind in KINDS), found
     assert list(map(outside, hidden.lines)) == list(map(outside, plain.lines))
+
+
+def without_content(value):
+    """A call of Embed that failed, with a value wherever a caller or a provider may have put one, and what was said."""
+    failure = error_pb2.ErrorDetail(
+        reason=error_pb2.ERROR_REASON_INVALID_REQUEST,
+        request_id=f"r {value}",
+        upstream_code=f"code {value}",
+        upstream_message=marked(value),
+        upstream_request_id=f"u {value}",
+    )
+    figures = {
+        name: f"{name} {value} ." for name in ("end_user", "conversation", "model", "upstream_model", "provider")
+    }
+    record = a_record(
+        method="Embed",
+        messages=0,
+        grpc_code=3,
+        error_reason="INVALID_REQUEST",
+        error=failure.SerializeToString(),
+        labels={"contact": value, f"of {value}": "x"},
+        caller_key_id=f"key {value}",
+        **figures,
+    )
+    comment = a_judgement(
+        record.id,
+        name=f"by {value}",
+        source=f"from {value}",
+        kind=FeedbackKind.COMMENT,
+        number=None,
+        content=marked(value).encode(),
+    )
+    return Entry(record), [comment, a_judgement(record.id, name=f"thumb {value}")]
+
+
+@pytest.mark.parametrize("form", [pb.EXPORT_FORMAT_FULL_JSON, pb.EXPORT_FORMAT_CSV], ids=pb.ExportFormat.Name)
+async def test_no_secret_leaves_of_a_record_without_content(server, writer, form):
+    made = [without_content(value) for kind in KINDS for value in SECRETS[kind]]
+    judged = [each for _, judgements_ in made for each in judgements_]
+    writer.write(Batch(entries=[entry for entry, _ in made], feedback=judged))
+    asked = pb.ExportRequest(
+        filter=pb.ExportFilter(methods=["Embed"], grpc_codes=[3]),
+        output=pb.ExportOutput(format=form, redaction=pb.Redaction(mode=pb.REDACTION_MODE_MASK)),
+        selection=pb.ExportSelection(include_no_training=True),
+    )
+    got = consistent(await server.all(asked))
+    assert got.summary.written_records == len(made)
+    left = [value for kind in KINDS for value in SECRETS[kind] if secret_of(kind, value).encode() in got.data]
+    assert left == []
+
+
+@pytest.mark.parametrize("name", ["OPENAI_CHAT", "TRL_PROMPT_COMPLETION", "FULL_JSON"])
+@pytest.mark.parametrize("strict", [False, True])
+async def test_no_secret_of_a_damaged_row_leaves(server, writer, name, strict):
+    """Neither in what is sent nor in what is said of it."""
+    secret = SECRETS["EMAIL"][0]
+    said = an_exchange(message("user", marked(secret)), message("assistant", marked(secret)))
+    line = json.dumps({"messages": [{"role": "user", "content": secret}]}).encode()
+    damaged = [
+        replace(said.body, line=line[:-5] + b"\n"),
+        replace(said.body, line=line + b"\n"),
+        replace(said.body, line=line),
+        replace(said.body, line=secret.encode() + b"\n"),
+        replace(said.body, request=said.body.request + b"\xff"),
+        replace(said.body, response=secret.encode()),
+        said.body,  # sound
+    ]
+    writer.write(Batch(entries=[Entry(a_record(id=an_id()), body) for body in damaged]))
+    mask = pb.Redaction(mode=pb.REDACTION_MODE_MASK)
+    output = pb.ExportOutput(
+        format=pb.ExportFormat.Value(f"EXPORT_FORMAT_{name}"), redaction=mask, fail_on_invalid=strict
+    )
+    call, told = server.stub.Export(pb.ExportRequest(output=output)), b""
+    with suppress(grpc.aio.AioRpcError) if strict else nullcontext():
+        async for answer in call:
+            told += answer.SerializeToString()
+    status = f"{await call.details()}{await call.trailing_metadata()}"
+    assert strict or b"<EMAIL>" in told
+    assert secret.encode() not in told
+    assert secret not in status
 
 
 async def test_classes_that_were_not_asked_for_stay(server, writer):
