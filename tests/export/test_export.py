@@ -10,11 +10,11 @@ import pytest
 import zstandard
 from google.protobuf import json_format
 
+from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2, generation_pb2
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
-from llmproxy_grpc._gen.v1 import generation_pb2
 from llmproxy_grpc.export import assembly
 from llmproxy_grpc.records.store import Batch
-from tests.fakes.exports import a_chat
+from tests.fakes.exports import a_chat, an_exchange, message
 
 
 async def test_an_empty_store_gives_a_header_and_a_summary(server):
@@ -132,6 +132,27 @@ async def test_records_themselves_come_whole(server, writer):
     assert not figures.request.messages
     assert figures.request.model == "m"
     assert got.files == []
+
+
+async def test_odd_records_come_as_they_were_said(server, writer):
+    odd = "a\u2028b\u2029c\u0085d\x00e\r\nf\u00e9\U0001f600"
+    calls = [
+        {"tool_call": {"id": each, "name": "f", "arguments_json": f'{{"n":{"9" * 30},"t":"{odd}"}}'}} for each in "ab"
+    ]
+    answers = [{"tool_result": {"tool_call_id": each, "name": "f", "content": [{"text": odd}]}} for each in "ba"]
+    picture = {"image": {"data": bytes(range(256)), "media_type": "image/png"}}
+    entry = an_exchange(
+        message("developer", odd),
+        message("user", "h\u00e4 \n" * (2 * 1024 * 1024 // 5)),
+        content_pb2.Message(role=content_pb2.ROLE_USER, parts=[{"text": odd}, picture]),
+        content_pb2.Message(role=content_pb2.ROLE_ASSISTANT, parts=[{"reasoning": {"text": odd}}, *calls]),
+        content_pb2.Message(role=content_pb2.ROLE_TOOL, parts=answers),
+        message("assistant", odd),
+    )
+    writer.write(Batch(entries=[entry]))
+    [record] = (await server.all(output=pb.ExportOutput(format=pb.EXPORT_FORMAT_RECORDS))).records
+    assert record.request == chat_pb2.ChatRequest.FromString(entry.body.request)
+    assert list(record.response.candidates) == list(chat_pb2.ChatResponse.FromString(entry.body.response).candidates)
 
 
 async def test_of_records_without_content_the_figures_come_in_every_format_that_has_them(server, writer):
