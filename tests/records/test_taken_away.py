@@ -34,6 +34,13 @@ def moved(path: Path) -> None:
     path.rename(path.with_name("moved"))
 
 
+def deleted(folder: Path) -> None:
+    """At once, though others make and delete files in it meanwhile."""
+    gone = folder.with_name(f"{folder.name}-gone")
+    folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def replaced(path: Path) -> None:
     path.unlink()
     path.touch()
@@ -133,7 +140,7 @@ async def test_whoever_lost_the_folder_of_its_lock_stands_for_election_again(tmp
     places = Places(tmp_path / "records")
     with ingesting_in(places) as one:
         await until(lambda: one.leading and places.store.exists())
-        shutil.rmtree(places.folder)
+        deleted(places.folder)
         other = elect(places.ingester_lock)
         await until(lambda: not one.leading)
         other.resign()
@@ -193,7 +200,7 @@ async def test_calls_that_run_while_the_spool_is_taken_away_are_not_taken_for_in
     with Spooling(places.spool) as spool, ingesting_in(places):
         spool.put(a_begin(call := new_id()))
         await until(lambda: places.store.exists() and Kept(tmp_path).statistics().open_calls)
-        shutil.rmtree(places.spool)
+        deleted(places.spool)
         await until(lambda: True in workers(places.spool).values())
         spool.put(an_end(call, started_at=now_us()))
         [record] = await Kept(tmp_path).wait(1)
