@@ -24,8 +24,14 @@ _TOKENS = (
     re.compile(rf"(?<![0-9]){_REQUESTED} tokens > {_LIMIT} maximum"),
     re.compile(rf"exceed context limit: [0-9]{{1,10}} \+ [0-9]{{1,10}} > {_LIMIT}(?P<requested>)"),
     re.compile(rf"token count \({_REQUESTED}\)[^()]{{0,256}}\({_LIMIT}\)"),
-    re.compile(rf"maximum context length (?:is|of) {_LIMIT}[^0-9]{{0,256}}?(?:requested|resulted in) {_REQUESTED}"),
-    re.compile(rf"maximum context length (?:is|of) {_LIMIT}(?P<requested>)"),
+    re.compile(rf"token count is {_REQUESTED}[^0-9]{{0,256}}?up to {_LIMIT}"),
+    re.compile(rf"\(length {_REQUESTED}\)[^0-9]{{0,256}}?maximum model length of {_LIMIT}"),
+    re.compile(rf"cannot exceed {_LIMIT} - received {_REQUESTED}"),
+    re.compile(
+        rf"maximum (?:context|prompt) length (?:is|of) {_LIMIT}"
+        rf"[^0-9]{{0,256}}?(?:requested|resulted in|contains) {_REQUESTED}"
+    ),
+    re.compile(rf"maximum (?:context|prompt) length (?:is|of) {_LIMIT}(?P<requested>)"),
 )
 _MOST_TOKENS = 10**10
 

@@ -87,6 +87,7 @@ _BY_CODE: Mapping[str, type[ProxyError]] = {
     "resourcenotfoundexception": ModelNotFound,
     "overloaded_error": UpstreamOverloaded,
     "server_is_overloaded": UpstreamOverloaded,
+    "capacity_exceeded": UpstreamOverloaded,
     "slow_down": UpstreamOverloaded,
     "vector_store_timeout": UpstreamTimeout,
     # Responses that failed name what was wrong with a picture, and no status.
@@ -153,14 +154,26 @@ _BY_WORDS: Sequence[tuple[frozenset[int], re.Pattern[str], type[ProxyError]]] = 
     (
         frozenset({400, 413, 422}),
         re.compile(
-            r"(?i)maximum context length|context (?:length|window|size|limit)|prompt is too long|input is too long"
-            r"|input token count .{0,40}exceeds"
+            r"(?i)maximum (?:prompt|model) length|context (?:length|window|size|limit)|(?:prompt|input) is too long"
+            r"|input token count (?:.{0,40}exceeds|is .{0,40}only supports)|tokens exceeds maximum length"
+            r"|too many tokens: |inputs` tokens \+ `max_new_tokens|range of input length"
         ),
         ContextLengthExceeded,
     ),
     (
+        # xAI and Vertex AI refuse by 403 what one caller asks for, which is no word about the credential.
+        frozenset({400, 403}),
+        re.compile(r"(?i)violates usage guidelines|content exists risk|blocked by content filtering"),
+        PromptBlocked,
+    ),
+    (
         frozenset({400}),
         re.compile(r"(?i)credit balance is too low|insufficient balance|reached your specified api usage limits"),
+        UpstreamQuotaExhausted,
+    ),
+    (
+        frozenset({403, 429}),
+        re.compile(r"(?i)used all available credits|have any credits|credits are depleted|calls / month"),
         UpstreamQuotaExhausted,
     ),
     (
@@ -169,9 +182,18 @@ _BY_WORDS: Sequence[tuple[frozenset[int], re.Pattern[str], type[ProxyError]]] = 
         re.compile(r"(?i)model identifier is invalid|on-demand throughput|have access to the model"),
         ModelNotFound,
     ),
+    (
+        # Files that the request names, and that are not there or not ours; Google says 403 of both.
+        frozenset({403, 404}),
+        re.compile(r"(?i)access the file|no such file|file not found|cachedcontent not found|storage\.objects\.get"),
+        InvalidRequest,
+    ),
     (frozenset({400}), re.compile(r"(?i)model doesn.t support|extraneous key"), UnsupportedParameter),
     (frozenset({503}), re.compile(r"(?i)overloaded|over capacity|high demand"), UpstreamOverloaded),
 )
+_WRONG_KEY = re.compile(r"(?i)incorrect(?: |%20)api(?: |%20)key")
+_XAIS_ARGUMENTS = frozenset({"client specified an invalid argument", "invalid-argument"})
+"""xAI's codes for a request that is wrong: a wrong key is one. Words alone could be those of the request."""
 _A_DAY = re.compile(r"(?i)too many (?:tokens|requests) per day")
 
 # Our names of what providers call parameters.
@@ -282,6 +304,10 @@ def _status(status: int, said: Complaint) -> int:
 def _by_words(status: int, headers: Mapping[str, str], said: Complaint) -> type[ProxyError] | None:
     if status == 403 and said.category:
         return PromptBlocked
+    if status == 400 and _WRONG_KEY.match(said.message) and any(code.lower() in _XAIS_ARGUMENTS for code in said.codes):
+        return CredentialsRejected
+    if status == 404 and said.parameter not in {"", "model"}:
+        return InvalidRequest
     if status == 503 and "retry-after" in headers:
         return UpstreamOverloaded
     return next(
