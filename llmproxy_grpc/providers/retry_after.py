@@ -23,6 +23,12 @@ _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _LIMITS = (
     *((f"x-ratelimit-remaining{name}", f"x-ratelimit-reset{name}") for name in ("-requests", "-tokens", "")),
     *(
+        (f"x-ratelimit-remaining-{name}-{window}", f"x-ratelimit-reset-{name}-{window}")
+        for name in ("requests", "tokens")
+        for window in ("minute", "hour", "day")
+    ),
+    *((f"{name}-remaining", f"{name}-reset") for name in ("ratelimit", "ratelimitbysize")),
+    *(
         (f"anthropic-ratelimit-{name}-remaining", f"anthropic-ratelimit-{name}-reset")
         for name in ("requests", "tokens", "input-tokens", "output-tokens")
     ),

@@ -70,6 +70,18 @@ DAY = 86400.0
             30.0,
         ),
         ({"x-ratelimit-reset-requests": "tomorrow"}, None),
+        (  # Cerebras has a window in each name
+            {
+                "x-ratelimit-remaining-requests-day": "1727",
+                "x-ratelimit-reset-requests-day": "33011.382867097855",
+                "x-ratelimit-remaining-tokens-minute": "0",
+                "x-ratelimit-reset-tokens-minute": "11.382867097854614",
+            },
+            11.382867097854614,
+        ),
+        ({"x-ratelimit-remaining-requests-day": "0", "x-ratelimit-reset-requests-day": "33011.4"}, 33011.4),
+        ({"ratelimitbysize-remaining": "0", "ratelimitbysize-reset": "28"}, 28.0),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "12"}, 12.0),
     ],
 )
 def test_the_wait_that_headers_ask_for(headers, seconds):
