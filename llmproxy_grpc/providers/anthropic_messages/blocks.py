@@ -62,14 +62,16 @@ class StreamedThinking:
     Args:
         writer: Writes the candidate.
         text: What the block begins with.
+        signature: The signature that it begins with, which counts if none comes later.
         show: Whether the caller wants to see it.
     """
 
-    def __init__(self, writer: CandidateWriter, text: str, *, show: bool) -> None:
+    def __init__(self, writer: CandidateWriter, text: str, signature: str = "", *, show: bool) -> None:
         self._writer = writer
         self._show = show
         self._hidden = HeldText(writer.extent)
         self._shown = False
+        self._first_signature = signature
         self._signature = HeldText(writer.extent)
         self._think(text)
 
@@ -82,7 +84,7 @@ class StreamedThinking:
 
     def end(self) -> None:
         """Gives the thinking its token."""
-        signature = self._signature.take()
+        signature = self._signature.take() or self._first_signature
         if not self._shown:
             self._writer.redact(hidden_token(self._hidden.take(), signature))
             return

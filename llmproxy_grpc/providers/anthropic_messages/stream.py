@@ -148,7 +148,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
                 token = call_token(caller=block.caller, toolset=block.toolset_name)
                 return StreamedCall(self._writer.open_call(call_id, block.name or "", token=token), block.input)
             case "thinking":
-                return StreamedThinking(self._writer, block.thinking or "", show=self._show)
+                return StreamedThinking(self._writer, block.thinking or "", block.signature or "", show=self._show)
             case "redacted_thinking":
                 return StreamedRedaction(self._writer, redacted_token(block.data or ""))
             case kind:

@@ -62,6 +62,15 @@ def test_a_text_and_a_thinking_that_nobody_announced_are_read():
     assert parts(*events) == [ReasoningPart(text="Hm.", continuity_token=signature_token("s")), TextPart(text="Yes.")]
 
 
+@pytest.mark.parametrize("show", [True, False])
+def test_a_signature_may_come_with_the_beginning_and_one_that_comes_later_takes_its_place(show):
+    begun = begin(0, type="thinking", thinking="Hm.", signature="early")
+    for events, signature in (((begun,), "early"), ((begun, more(0, "signature", signature="late")), "late")):
+        shown = ReasoningPart(text="Hm.", continuity_token=signature_token(signature))
+        hidden = ReasoningPart(redacted=True, continuity_token=hidden_token("Hm.", signature))
+        assert parts(*events, stop(0), show=show) == [shown if show else hidden]
+
+
 def test_input_of_no_call_is_no_stream():
     with pytest.raises(UpstreamProtocolError):
         parts(more(0, "input_json", partial_json="{}"))
