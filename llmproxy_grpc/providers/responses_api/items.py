@@ -37,10 +37,11 @@ class OpenItem:
         said: Its parts of text and refusal, by their numbers.
         texts: Its parts by the numbers of its texts, where servers number them.
         cited: Whether any of its sources came by themselves.
+        early: Sources that came before any of its texts, with the numbers of these.
         ended: Whether it is whole.
     """
 
-    __slots__ = ("call", "came", "cited", "ended", "kind", "piece", "said", "summarizes", "texts", "token")
+    __slots__ = ("call", "came", "cited", "early", "ended", "kind", "piece", "said", "summarizes", "texts", "token")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -52,6 +53,7 @@ class OpenItem:
         self.said: dict[int, TextKind] = {}
         self.texts: dict[int, int] = {}
         self.cited = False
+        self.early: list[tuple[Any, Sequence[Citation]]] = []
         self.ended = False
 
 
@@ -107,6 +109,8 @@ class ItemWriter:
             item.texts[event.content_index] = self.writer.last_part
         if event.logprobs:
             self.writer.annotate(logprobs=read_positions(event.logprobs))
+        if said and item.early:
+            self._cite_early(item)
 
     def think(self, event: Event, *, summary: bool) -> None:
         """Adds to the thinking; where it comes both itself and as a summary, what comes first counts."""
@@ -132,8 +136,13 @@ class ItemWriter:
     def cite(self, event: Event) -> None:
         """Adds a source of a text."""
         item = self._coming(event, _MESSAGE)
-        item.cited = True
-        self._cite(item, event.content_index, read_annotation(event.annotation))
+        citations = read_annotation(event.annotation)
+        if item.said:
+            item.cited = True
+            self._cite(item, event.content_index, citations)
+        elif citations:
+            self._batch.extent.annotate((), citations)
+            item.early.append((event.content_index, citations))
 
     def end(self, event: Event) -> None:
         """Ends an item, and takes from it whole what did not come in pieces."""
@@ -209,6 +218,8 @@ class ItemWriter:
         if not opened.came:
             for piece in pieces:
                 self._say_whole(opened, piece)
+        elif opened.early:
+            self._cite_early(opened)
         elif not opened.cited:
             # Some servers name the sources of a streamed text at its end alone.
             for number, piece in enumerate(pieces):
@@ -225,6 +236,13 @@ class ItemWriter:
             self.writer.cite(part, citations)
         else:
             self.writer.annotate(citations=citations)
+
+    def _cite_early(self, item: OpenItem) -> None:
+        """Adds the sources that waited for a text."""
+        item.cited = True
+        for number, citations in item.early:
+            self._cite(item, number, citations)
+        item.early.clear()
 
     def _say_whole(self, opened: OpenItem, piece: Item) -> None:
         self.writer.leave()

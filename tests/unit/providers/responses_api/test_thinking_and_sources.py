@@ -159,3 +159,12 @@ def test_odd_items_and_unknown_events_are_ignored():
 def test_the_events_name_will_do_where_the_data_have_no_type():
     named = ServerSentEvent("response.output_text.delta", b'{"delta":"a"}')
     assert parts(named) == (TextPart(text="a"),)
+
+
+def test_a_source_that_comes_before_its_text_waits_for_it():
+    named = event("response.output_text.annotation.added", annotation=URL, content_index=0)
+    expected = whole(cited(URL))
+    assert parts(named, done(cited(URL))) == expected  # no text comes but at the end, which tells the source again
+    assert parts(text("x", content_index=0), named, done(cited(URL))) == expected
+    assert parts(named, text("x", content_index=0), done(cited())) == expected
+    assert parts(named, text("x", content_index=0), named, done(cited(URL, URL))) == whole(cited(URL, URL))
