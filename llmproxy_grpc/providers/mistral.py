@@ -3,6 +3,7 @@
 from typing import Final, Self
 
 from llmproxy_grpc.config.schema import ProviderConfig
+from llmproxy_grpc.providers.chat_completions import thinking_chunks
 from llmproxy_grpc.providers.chat_completions.quirks import (
     EmbeddingStyle,
     MediaStyle,
@@ -35,6 +36,7 @@ QUIRKS: Final = Quirks(
     media=MediaStyle.MISTRAL,
     media_instructions=False,
     reasoning=ReasoningStyle.EFFORT,
+    reasoning_replay=thinking_chunks.FIELD,
     embeddings=EmbeddingStyle.FLOAT,
     dimensions_field="output_dimension",
     prefill=PrefillStyle.PREFIX_ECHOED,

@@ -33,14 +33,16 @@ class Vendor(NamedTuple):
     ids: tuple[str, str]
     thinking: dict[str, Any]
     replayed: dict[str, Any]
+    content: list[dict[str, Any]] | None = None
 
 
 VENDORS = {
     "mistral": Vendor(
         {"kind": "mistral"},
         ("D681PevKs", "D681PevKt"),
-        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": THOUGHT}]}]},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": THOUGHT}], "signature": "c2lnbmVk"}]},
         {},
+        [{"type": "thinking", "thinking": [{"type": "text", "text": THOUGHT}], "signature": "c2lnbmVk"}],
     ),
     "xai": Vendor(
         {"kind": "openai", "preset": "xai"},
@@ -112,5 +114,5 @@ async def test_a_tool_loop_of_two_turns(upstream, http, vendor, shown, stream):
     assert user == {"role": "user", "content": "Paris and Rome?"}
     assert assistant["tool_calls"] == [call(vendor, number) for number in (0, 1)]
     replayed = {name: value for name, value in assistant.items() if name not in {"role", "content", "tool_calls"}}
-    assert (replayed, assistant["content"]) == (vendor.replayed, None)
+    assert (replayed, assistant["content"]) == (vendor.replayed, vendor.content)
     assert heard == [{"role": "tool", "tool_call_id": each, "content": "21 °C"} for each in vendor.ids]

@@ -12,6 +12,7 @@ from llmproxy_grpc.providers.chat_completions.finish import finish
 from llmproxy_grpc.providers.chat_completions.reasoning_details import ReasoningDetails
 from llmproxy_grpc.providers.chat_completions.shapes import Choice, Content, ToolCall
 from llmproxy_grpc.providers.chat_completions.speech import id_of, sound_of, transcript_of
+from llmproxy_grpc.providers.chat_completions.thinking_chunks import Run, chunk_token
 from llmproxy_grpc.providers.chat_completions.tool_calls import OpenCall, OpenCalls, call_arguments, call_name
 from llmproxy_grpc.providers.continuity import hidden_token
 from llmproxy_grpc.providers.held import HeldText
@@ -32,6 +33,8 @@ class CandidateDecoder:
         self._writer = CandidateWriter(index, batch)
         self._show_thinking = expectation.show_thinking
         self._keep_thinking = expectation.keep_thinking
+        self._in_place = expectation.thinking_in_content
+        self._run: Run | None = None
         self._hidden = HeldText(batch.extent)
         self._extent = batch.extent
         self._calls = OpenCalls(new_id, batch.extent)
@@ -71,6 +74,7 @@ class CandidateDecoder:
 
     def end(self) -> None:
         """Ends the candidate: gives what was held back, and its CandidateFinish."""
+        self._end_run()
         calls = self._calls.calls
         for call in calls:
             if call.writer is None:
@@ -84,15 +88,11 @@ class CandidateDecoder:
             self._think(thinking(delta))
         content = delta.content
         if isinstance(content, str):
-            self._writer.say(TextDelta, content)
+            self._say(content)
         elif content:
-            for is_thinking, text in pieces(content):
-                if is_thinking:
-                    self._think(text)
-                else:
-                    self._writer.say(TextDelta, text)
-            self._cite(references(content))
+            self._take_list(content)
         if delta.refusal:
+            self._end_run()
             self._refused = True
             self._writer.say(RefusalDelta, delta.refusal)
         if delta.tool_calls or delta.function_call is not None:
@@ -101,11 +101,53 @@ class CandidateDecoder:
         if delta.annotations is not None:
             self._cite(citations(delta.annotations))
 
+    def _take_list(self, content: list[Any]) -> None:
+        for piece in content:
+            for is_thinking, text, signature in pieces((piece,)):
+                if not is_thinking:
+                    self._say(text)
+                elif self._in_place:
+                    self._think_in_place(text, signature)
+                else:
+                    self._think(text)
+            self._cite(references((piece,)))
+
     def _cite(self, sources: Sequence[Citation]) -> None:
         """Adds sources, which are those of a text: of the open one, else of one that is opened."""
+        if sources:
+            self._end_run()
         if sources and self._writer.thinks:
             self._writer.leave()
         self._writer.annotate(citations=sources)
+
+    def _say(self, text: str) -> None:
+        if text and self._run is not None:
+            self._end_run()
+        self._writer.say(TextDelta, text)
+
+    def _think_in_place(self, text: str, signature: str) -> None:
+        """Takes thinking that goes back where it stood: what a signature ends is a part of its own."""
+        if not text and not signature:
+            return
+        if self._run is None or not self._run.takes(signature, is_thinking=True):
+            self._end_run()
+            self._run = Run(is_thinking=True)
+        self._run.add("", signature)
+        if self._show_thinking:
+            self._writer.say(ReasoningDelta, text)
+        else:
+            self._hidden.add(text)
+
+    def _end_run(self) -> None:
+        """Gives thinking that goes back where it stood its token."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        if self._writer.thinks:
+            self._writer.sign(ReasoningDelta, chunk_token(run.signature))
+        else:
+            self._writer.redact(chunk_token(run.signature, self._hidden.take()))
+        self._writer.leave()
 
     def _think(self, text: str) -> None:
         if self._show_thinking:
@@ -140,6 +182,7 @@ class CandidateDecoder:
             self._writer.sign_part(self._thought, token)
 
     def _call(self, fragment: ToolCall[Any]) -> None:
+        self._end_run()
         self._writer.leave()
         arguments = call_arguments(fragment)
         call = self._calls.call_of(fragment, arguments)

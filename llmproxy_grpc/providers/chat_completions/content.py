@@ -17,28 +17,35 @@ def thinking(content: Content[Any]) -> str:
     return ""
 
 
-def pieces(content: Iterable[Any]) -> Iterator[tuple[bool, str]]:
-    """Walks through content that came as a list: whether each piece is thinking, and its text.
+def pieces(content: Iterable[Any]) -> Iterator[tuple[bool, str, str]]:
+    """Walks through content that came as a list: whether each piece is thinking, its text, and its signature.
 
-    Thinking is a text or such a list again, to any depth.
+    Thinking is a text or such a list again, to any depth; a signature is told before any of what it signs.
     """
-    lists = [iter(content)]
+    lists = [(iter(content), "")]
     while lists:
         is_thinking = len(lists) > 1
-        for piece in lists[-1]:
+        for piece in lists[-1][0]:
             if isinstance(piece, str):
-                yield is_thinking, piece
+                yield is_thinking, piece, lists[-1][1]
             elif isinstance(piece, dict):
                 if isinstance(text := piece.get("text"), str):
-                    yield is_thinking, text
-                inner = piece.get("thinking")
+                    yield is_thinking, text, lists[-1][1]
+                inner, signature = piece.get("thinking"), _signature(piece)
+                if signature:
+                    yield True, "", signature
                 if isinstance(inner, str):
-                    yield True, inner
+                    yield True, inner, signature
                 elif isinstance(inner, list):
-                    lists.append(iter(inner))
+                    lists.append((iter(inner), signature))
                     break
         else:
             lists.pop()
+
+
+def _signature(piece: dict[str, Any]) -> str:
+    signature = piece.get("signature") if piece.get("type") == "thinking" else None
+    return joined(signature) if isinstance(signature, str) else ""
 
 
 def references(content: Iterable[Any]) -> tuple[Citation, ...]:

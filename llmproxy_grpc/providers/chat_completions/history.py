@@ -15,6 +15,7 @@ from llmproxy_grpc.messages import (
     ToolResultPart,
 )
 from llmproxy_grpc.providers.call_ids import with_ids
+from llmproxy_grpc.providers.chat_completions import thinking_chunks
 from llmproxy_grpc.providers.chat_completions.caching import cache_mark
 from llmproxy_grpc.providers.chat_completions.media import content_part
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ids_of
@@ -80,7 +81,7 @@ class History:
         ]
         if details:
             fields[FIELD] = details
-        elif self._quirks.reasoning_replay:
+        elif self._quirks.reasoning_replay not in {"", thinking_chunks.FIELD}:
             thinking = "".join(thinking_of(part) for part in parts if isinstance(part, ReasoningPart))
             if thinking:
                 fields[self._quirks.reasoning_replay] = thinking
@@ -90,6 +91,8 @@ class History:
         # What the model said was one text on this wire: several parts are only where thinking or calls came between.
         spoken = TextPart if self._quirks.refusals else TextPart | RefusalPart
         texts = [part.text for part in parts if isinstance(part, spoken)]
+        if self._quirks.reasoning_replay == thinking_chunks.FIELD and any(map(_chunk, parts)):
+            return self._content(tuple(part for part in parts if isinstance(part, spoken | OpaquePart) or _chunk(part)))
         if any(isinstance(part, OpaquePart) or part.cache_hint is not None for part in parts):
             return self._content(tuple(part for part in parts if isinstance(part, spoken | OpaquePart))) or None
         return "".join(texts) if texts else None
@@ -119,7 +122,11 @@ class History:
             return content_part(part, self._quirks.media)
         if isinstance(part, OpaquePart):
             return {"type": part.type, **whole_numbers(part.value)}
-        return None
+        return _chunk(part)
+
+
+def _chunk(part: Part) -> dict[str, Any] | None:
+    return thinking_chunks.chunk_of(part) if isinstance(part, ReasoningPart) else None
 
 
 def _tool_call(part: ToolCallPart) -> dict[str, Any]:

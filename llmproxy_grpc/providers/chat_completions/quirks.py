@@ -159,7 +159,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     shows_reasoning: bool = True
     """Whether answers can show the thinking."""
     reasoning_replay: str = ""
-    """The field of an assistant message that takes its earlier thinking back; empty for none."""
+    """The field of an assistant message that takes its earlier thinking back, `content` for pieces of the content of
+    the same provider; empty for none."""
     embeddings: EmbeddingStyle = EmbeddingStyle.BASE64
     dimensions_field: str = "dimensions"
     """The name of the length of vectors; empty if it cannot be chosen."""

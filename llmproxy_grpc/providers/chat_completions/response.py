@@ -25,6 +25,7 @@ from llmproxy_grpc.providers.chat_completions.finish import finish
 from llmproxy_grpc.providers.chat_completions.reasoning_details import details_token
 from llmproxy_grpc.providers.chat_completions.shapes import Answer, Choice, Content
 from llmproxy_grpc.providers.chat_completions.speech import id_of, sound_of, transcript_of
+from llmproxy_grpc.providers.chat_completions.thinking_chunks import Run, chunk_token
 from llmproxy_grpc.providers.chat_completions.tool_calls import whole_calls
 from llmproxy_grpc.providers.chat_completions.usage import read_usage
 from llmproxy_grpc.providers.continuity import hidden_token
@@ -93,7 +94,7 @@ class ResponseReader:
             parts.append(ReasoningPart(text=joined(thought)))
         content = message.content
         if isinstance(content, list):
-            parts += self._mixed_parts(content, (*references(content), *sources))
+            parts += self._mixed_parts(content, sources)
         elif content or sources:
             parts.append(TextPart(text=joined(content or ""), citations=sources))
         if message.audio is not None:
@@ -105,8 +106,9 @@ class ResponseReader:
     def _hidden_token(self, message: Content[Any]) -> bytes:
         if self._expectation.show_thinking or not self._expectation.keep_thinking:
             return b""
-        pieces_of_it = pieces(message.content) if isinstance(message.content, list) else ()
-        return hidden_token(thinking(message) + "".join(text for is_thinking, text in pieces_of_it if is_thinking))
+        content = () if self._expectation.thinking_in_content else message.content
+        pieces_of_it = () if content is None or isinstance(content, str) else pieces(content)
+        return hidden_token(thinking(message) + "".join(text for is_thinking, text, _ in pieces_of_it if is_thinking))
 
     def _sound(self, audio: Any) -> Iterator[Part]:
         words = transcript_of(audio)
@@ -118,23 +120,41 @@ class ResponseReader:
 
     def _mixed_parts(self, content: list[Any], sources: tuple[Citation, ...]) -> list[Part]:
         """Content that came as a list: neighbours of one kind are one part, as they are in a stream."""
-        runs: list[tuple[bool, str]] = []
-        for is_thinking, text in pieces(content):
-            if not text or (is_thinking and not self._expectation.show_thinking):
-                continue
-            if runs and runs[-1][0] is is_thinking:
-                runs[-1] = (is_thinking, runs[-1][1] + text)
-            else:
-                runs.append((is_thinking, text))
-        if sources and all(is_thinking for is_thinking, _ in runs):
-            runs.append((False, ""))
-        last = max((place for place, (is_thinking, _) in enumerate(runs) if not is_thinking), default=-1)
+        runs: list[Run] = []
+        for piece in content:
+            for is_thinking, text, signed in pieces((piece,)):
+                self._add(runs, text, signed if self._expectation.thinking_in_content else "", is_thinking=is_thinking)
+            _cite(runs, references((piece,)))
+        _cite(runs, sources)
         return [
-            ReasoningPart(text=joined(text))
-            if is_thinking
-            else TextPart(text=joined(text), citations=sources if place == last else ())
-            for place, (is_thinking, text) in enumerate(runs)
+            self._thought(run) if run.is_thinking else TextPart(text=joined(run.text), citations=tuple(run.citations))
+            for run in runs
         ]
+
+    def _add(self, runs: list[Run], text: str, signature: str, *, is_thinking: bool) -> None:
+        kept = self._expectation.show_thinking or self._expectation.thinking_in_content
+        if not (text or signature) or (is_thinking and not kept):
+            return
+        if not runs or not runs[-1].takes(signature, is_thinking=is_thinking):
+            runs.append(Run(is_thinking=is_thinking))
+        runs[-1].add(text, signature)
+
+    def _thought(self, run: Run) -> ReasoningPart:
+        text = joined(run.text)
+        if not self._expectation.thinking_in_content:
+            return ReasoningPart(text=text)
+        if text and self._expectation.show_thinking:
+            return ReasoningPart(text=text, continuity_token=chunk_token(run.signature))
+        return ReasoningPart(redacted=True, continuity_token=chunk_token(run.signature, text))
+
+
+def _cite(runs: list[Run], sources: tuple[Citation, ...]) -> None:
+    """Adds sources to the text that they stand behind, or that begins with them."""
+    if not sources:
+        return
+    if not runs or runs[-1].is_thinking:
+        runs.append(Run(is_thinking=False))
+    runs[-1].citations += sources
 
 
 def _with_token(parts: list[Part], token: bytes) -> list[Part]:

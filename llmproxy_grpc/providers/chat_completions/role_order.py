@@ -91,7 +91,7 @@ def _unanswered(messages: Sequence[Message]) -> dict[_Place, str]:
 
 
 def _says_something(parts: Iterable[Part]) -> bool:
-    """Whether anything is left to say: thinking does not go back, and an empty message is refused."""
+    """Whether anything is left to say: thinking alone says nothing, and an empty message is refused."""
     return any(part.text if isinstance(part, TextPart | RefusalPart) else isinstance(part, _SAID) for part in parts)
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, RefusalPart
 from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.chat_completions import thinking_chunks
 from llmproxy_grpc.providers.chat_completions.caching import MARKED, Kinds, with_possible_marks
 from llmproxy_grpc.providers.chat_completions.counting import NOT_THERE, read_count
 from llmproxy_grpc.providers.chat_completions.embeddings import embed_failure, encode_embed, read_embed
@@ -172,5 +173,6 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
             counts_candidates=self._dialect.quirks.counts_candidates,
             show_thinking=reply.request.shows_thinking,
             keep_thinking=bool(self._dialect.quirks.reasoning_replay),
+            thinking_in_content=self._dialect.quirks.reasoning_replay == thinking_chunks.FIELD,
             audio_type=type_of(reply.request, self._dialect.names, stream=stream),
         )

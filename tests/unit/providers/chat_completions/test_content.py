@@ -117,8 +117,22 @@ def test_thinking_within_thinking_is_read_in_order_however_deep():
     for _ in range(5000):
         deep = [{"text": "t", "thinking": deep}]
     said = list(pieces(["a", {"text": "b", "thinking": ["c", {"text": "d", "thinking": "e"}, "f"]}, "g", *deep]))
-    assert said[:7] == [(False, "a"), (False, "b"), (True, "c"), (True, "d"), (True, "e"), (True, "f"), (False, "g")]
-    assert said[7:] == [(False, "t"), *[(True, "t")] * 4999, (True, "in")]
+    told = [(False, "a"), (False, "b"), (True, "c"), (True, "d"), (True, "e"), (True, "f"), (False, "g")]
+    assert said[:7] == [(*each, "") for each in told]
+    assert said[7:] == [(False, "t", ""), *[(True, "t", "")] * 4999, (True, "in", "")]
+
+
+def test_a_signature_is_told_before_what_it_signs():
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "a"}, "b"], "signature": "s"}
+    odd = {"type": "thinking", "thinking": "c", "signature": 7}
+    assert list(pieces([thought, "d", odd, {"type": "text", "text": "e", "signature": "x"}])) == [
+        (True, "", "s"),
+        (True, "a", "s"),
+        (True, "b", "s"),
+        (False, "d", ""),
+        (True, "c", ""),
+        (False, "e", ""),
+    ]
 
 
 @pytest.mark.parametrize(
