@@ -24,6 +24,7 @@ from llmproxy_grpc.messages import (
     Role,
     TextPart,
     ToolResultPart,
+    Usage,
 )
 from tests.fakes.faulty_upstream import Answer
 from tests.providers.conversations import ask, assembled, collected
@@ -94,9 +95,18 @@ async def test_vectors_come_from_models_that_make_them(upstream, http):
 @pytest.mark.parametrize("reason", ["ERROR", "TIMEOUT"])
 async def test_an_answer_that_says_it_failed_is_none(upstream, http, output, kind, reason):
     frames = KIND.stream(output, None)[:-1]
-    upstream.script(KIND.streaming([*frames, sse({"type": "message-end", "delta": {"finish_reason": reason}})]))
-    with pytest.raises(kind):
-        await collected((await KIND.provider(upstream, http)).stream(ask(), "m"))
+    ending = {"finish_reason": reason, "usage": {"tokens": {"input_tokens": 5.0, "output_tokens": 2.0}}}
+    whole = {"id": "a", "message": {"role": "assistant", "content": [{"type": "text", "text": "".join(output)}]}}
+    upstream.script(
+        KIND.streaming([*frames, sse({"type": "message-end", "delta": ending})]),
+        Answer.json(json.dumps(whole | ending).encode()),
+    )
+    provider = await KIND.provider(upstream, http)
+    with pytest.raises(kind) as streamed:
+        await collected(provider.stream(ask(), "m"))
+    with pytest.raises(kind) as at_once:
+        await provider.chat(ask(), "m")
+    assert streamed.value.usage == at_once.value.usage == Usage(5, 2, 7)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(498, CredentialsRejected), (422, InvalidRequest)])

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from llmproxy_grpc.errors import ProxyError, UpstreamServerError, UpstreamStreamBroken
 from llmproxy_grpc.messages import FinishReason
 
 # Words that OpenAI does not use come from servers whose engine's own word shines through.
@@ -25,6 +26,13 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
 
 BROKEN = "error"
 """The word of gateways for an answer that failed midway; no finish at all."""
+
+
+def failed(*, output: bool) -> ProxyError:
+    """The error of an answer that says that it failed: behind some output, or before any."""
+    if output:
+        return UpstreamStreamBroken("The provider failed in the middle of its answer.")
+    return UpstreamServerError("The provider failed before its answer began.")
 
 
 class Finish(Struct, frozen=True):

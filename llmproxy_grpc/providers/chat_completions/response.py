@@ -21,7 +21,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, references, thinking
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
-from llmproxy_grpc.providers.chat_completions.finish import finish
+from llmproxy_grpc.providers.chat_completions.finish import BROKEN, failed, finish
 from llmproxy_grpc.providers.chat_completions.reasoning_details import details_token
 from llmproxy_grpc.providers.chat_completions.shapes import Answer, Choice, Content
 from llmproxy_grpc.providers.chat_completions.speech import id_of, sound_of, transcript_of
@@ -51,12 +51,19 @@ class ResponseReader:
 
         Raises:
             UpstreamProtocolError: It has no candidate.
+            ProxyError: A candidate says that it failed.
         """
-        choices = answer.choices
-        if not choices or all(choice.message is None for choice in choices):
+        choices = answer.choices or []
+        broken = any(choice.finish_reason == BROKEN for choice in choices)
+        if all(choice.message is None for choice in choices) and not broken:
             raise UpstreamProtocolError("The provider's answer has no candidate.")
+        candidates = tuple(self._candidate(choice, position) for position, choice in enumerate(choices))
+        if broken:
+            error = failed(output=any(candidate.message.parts for candidate in candidates))
+            error.usage = self._usage(answer, len(choices))
+            raise error
         return ProviderResponse(
-            candidates=tuple(self._candidate(choice, position) for position, choice in enumerate(choices)),
+            candidates=candidates,
             usage=self._usage(answer, len(choices)),
             upstream_request_id=request_id or (answer.id if isinstance(answer.id, str) else ""),
             provider_metadata=metadata(answer, self._expectation.model),

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from llmproxy_grpc.errors import ProxyError, UpstreamServerError, UpstreamStreamBroken
+from llmproxy_grpc.errors import ProxyError
 from llmproxy_grpc.messages import JsonObject, UpstreamEnd, Usage
 from llmproxy_grpc.providers.chat_completions.candidate import CandidateDecoder
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
-from llmproxy_grpc.providers.chat_completions.finish import BROKEN
+from llmproxy_grpc.providers.chat_completions.finish import BROKEN, failed
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
 from llmproxy_grpc.providers.chat_completions.response import metadata
 from llmproxy_grpc.providers.chat_completions.shapes import Answer, Choice, decode_answer
@@ -112,7 +112,7 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
 
     def _take_choice(self, choice: Choice[Any]) -> None:
         if choice.finish_reason == BROKEN:
-            raise self._failed()
+            raise failed(output=self.output_started)
         index = choice.number(0)
         candidate = self._candidates.get(index)
         if candidate is None:
@@ -128,8 +128,3 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         if choice.finish_reason and not candidate.raw_finish:
             self._ended += 1
         candidate.feed(choice)
-
-    def _failed(self) -> ProxyError:
-        if self.output_started:
-            return UpstreamStreamBroken("The provider failed in the middle of its answer.")
-        return UpstreamServerError("The provider failed before its answer began.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from llmproxy_grpc.errors import UpstreamProtocolError
+from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError
 from llmproxy_grpc.messages import Citation, ProviderResponse, ReasoningDelta, TextDelta, UpstreamEnd
 from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
@@ -125,10 +125,15 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         """Ends the stream; raises unless the message has ended well."""
         if not self.done:
             raise self.broken()
-        reason = finish_reason(self._finish, output=self._writer.started)
+        usage = read_usage(self._usage)
+        try:
+            reason = finish_reason(self._finish, output=self._writer.started)
+        except ProxyError as error:
+            error.usage = usage
+            raise
         self._leave()
         self._writer.finish(reason, self._finish)
-        self.batch.add(UpstreamEnd(read_usage(self._usage)))
+        self.batch.add(UpstreamEnd(usage))
 
     def _take(self, kind: str, message: Message, index: int | None) -> None:
         if kind in {"content-delta", "content-start"}:

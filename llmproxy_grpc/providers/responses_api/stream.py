@@ -95,7 +95,9 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         usage = self._used(ending)
         if usage is not None:
             self.batch.add(UsageSoFar(usage))
-        raise self._reply.failed(error)
+        failed = self._reply.failed(error)
+        failed.usage = usage
+        raise failed
 
     def end(self) -> None:
         """Ends the stream; raises unless the response has ended."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy_grpc.errors import UpstreamProtocolError
+from llmproxy_grpc.errors import UpstreamProtocolError, UpstreamServerError, UpstreamStreamBroken
 from llmproxy_grpc.messages import (
     Citation,
     FinishReason,
@@ -67,6 +67,24 @@ def test_nulls_and_missing_fields_are_nothing():
     )
     assert response.candidates[0].message.parts == ()
     assert response.usage is None
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ({"content": "The ans"}, UpstreamStreamBroken),
+        ({"content": ""}, UpstreamServerError),
+        ({"tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{"}}]}, UpstreamStreamBroken),
+        (None, UpstreamServerError),
+    ],
+)
+def test_an_answer_that_failed_is_none_as_in_a_stream(message, kind):
+    whole = {"index": 0, "message": {"content": "yes"}, "finish_reason": "stop"}
+    failed = {"index": 1, "message": message, "finish_reason": "error"}
+    choices = [failed] if kind is UpstreamServerError else [whole, failed]
+    with pytest.raises(kind) as caught:
+        read({"choices": choices, "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}})
+    assert caught.value.usage == Usage(5, 2, 7)
 
 
 def test_text_is_text():

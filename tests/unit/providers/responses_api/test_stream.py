@@ -5,11 +5,12 @@ import json
 import pytest
 
 from llmproxy_grpc.errors import UpstreamProtocolError, UpstreamRateLimited, UpstreamServerError, UpstreamStreamBroken
-from llmproxy_grpc.messages import FinishReason, TextPart, ToolCallPart, UsageSoFar
+from llmproxy_grpc.messages import FinishReason, TextPart, ToolCallPart, Usage, UsageSoFar
 from llmproxy_grpc.providers.responses_api.stream import EventDecoder, read_answer
 from llmproxy_grpc.providers.sse import ServerSentEvent
 from tests.unit.providers.responses_api.events import (
     CALL,
+    COMPLETED,
     added,
     answer,
     ended,
@@ -101,6 +102,13 @@ def test_what_a_failed_response_used_is_told_before_its_error():
         decoder.feed([text("a"), failed])
     assert caught.value.retry_after == 2
     assert any(isinstance(each, UsageSoFar) for each in decoder.take())
+
+
+def test_what_a_failed_response_in_one_piece_used_is_told_with_its_error():
+    failed = {**COMPLETED, "status": "failed", "output": [], "error": {"code": "server_error", "message": "oops"}}
+    with pytest.raises(UpstreamServerError) as caught:
+        read_answer(json.dumps(failed).encode(), reply())
+    assert isinstance(caught.value.usage, Usage)
 
 
 @pytest.mark.parametrize(
