@@ -183,6 +183,11 @@ _BY_WORDS: Sequence[tuple[frozenset[int], re.Pattern[str], type[ProxyError]]] = 
         ModelNotFound,
     ),
     (
+        frozenset({400}),
+        re.compile(r"(?i)\Amodel not exist|is not a valid model id\.?\Z|: invalid model name passed in model="),
+        ModelNotFound,
+    ),
+    (
         # Files that the request names, and that are not there or not ours; Google says 403 of both.
         frozenset({403, 404}),
         re.compile(r"(?i)access the file|no such file|file not found|cachedcontent not found|storage\.objects\.get"),

@@ -177,6 +177,22 @@ def test_what_is_not_found_is_a_model_unless_it_is_said_to_be_something_else(bod
     assert type(fail(404, body)) is kind
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        openai("Model Not Exist", code="invalid_request_error"),  # DeepSeek
+        {"error": {"message": "acme/gpt-x is not a valid model ID", "code": 400}},  # OpenRouter
+        openai(  # LiteLLM
+            "{'error': '/chat/completions: Invalid model name passed in model=x. Call `/v1/models` to view models.'}",
+            code="400",
+        ),
+        {"detail": {"error": "/chat/completions: Invalid model name passed in model=x"}},
+    ],
+)
+def test_a_model_that_is_not_there_may_come_as_a_wrong_request(body):
+    assert type(fail(400, body)) is ModelNotFound
+
+
 def test_a_refusal_that_names_our_account_tells_nobody_its_ids():
     said = f"Content violates usage guidelines. Team: {TEAM}, API key ID: {TEAM}, Model: m, Failed check: X"
     message = fail(403, xai(FORBIDDEN, said)).fault.message
