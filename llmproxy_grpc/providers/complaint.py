@@ -178,11 +178,11 @@ def _amazon(headers: Mapping[str, str], error: dict[str, Any]) -> tuple[str, ...
 
 
 def _status(error: dict[str, Any]) -> int:
-    code = error.get("code")
-    digits = (
-        code if isinstance(code, int) else int(code) if isinstance(code, str) and re.fullmatch(r"[0-9]{3}", code) else 0
-    )
-    return digits if 400 <= digits <= 599 else 0
+    for code in (error.get("code"), error.get("status_code")):
+        digits = int(code) if isinstance(code, str) and re.fullmatch(r"[0-9]{3}", code) else code
+        if isinstance(digits, int) and 400 <= digits <= 599:
+            return digits
+    return 0
 
 
 def _category(error: dict[str, Any]) -> str:

@@ -270,6 +270,11 @@ def test_a_validation_names_its_field():
     [
         ({"error": {"code": 429, "message": "slow"}}, UpstreamRateLimited),
         ({"error": {"code": "402", "message": "pay"}}, UpstreamQuotaExhausted),
+        ({"error": {"code": "x", "message": "slow", "status_code": 429}}, UpstreamRateLimited),  # Groq
+        ({"error": {"message": "The model is over capacity.", "status_code": 503}}, UpstreamOverloaded),
+        ({"error": {"code": 429, "message": "slow", "status_code": 503}}, UpstreamRateLimited),
+        ({"error": {"message": "oops", "status_code": True}}, UpstreamServerError),
+        ({"error": {"message": "oops", "status_code": [429]}}, UpstreamServerError),
         ({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, UpstreamOverloaded),
         ({"error": {"type": "invalid_request_error", "message": "Wrong."}}, InvalidRequest),
         ({"error": {"message": "too long", "code": "context_length_exceeded"}}, ContextLengthExceeded),
