@@ -31,6 +31,7 @@ from llmproxy_grpc.providers.chat_completions.usage import read_usage
 from llmproxy_grpc.providers.continuity import hidden_token
 from llmproxy_grpc.providers.jsonio import joined
 from llmproxy_grpc.providers.logprobs import read_logprobs
+from llmproxy_grpc.providers.scrubbing import identifier
 from llmproxy_grpc.providers.tiers import is_other_tier
 
 
@@ -65,7 +66,7 @@ class ResponseReader:
         return ProviderResponse(
             candidates=candidates,
             usage=self._usage(answer, len(choices)),
-            upstream_request_id=request_id or (answer.id if isinstance(answer.id, str) else ""),
+            upstream_request_id=request_id or identifier(answer.id),
             provider_metadata=metadata(answer, self._expectation.model),
         )
 

@@ -265,6 +265,12 @@ def test_the_id_of_the_answer_stands_in_for_that_of_the_request():
     assert read(answer, request_id="req-1").upstream_request_id == "req-1"
 
 
+@pytest.mark.parametrize("odd", ["a\ud83d", "x" * 1000, "a\nb", 7.5, None, ["x"]])
+def test_an_id_that_looks_like_none_is_none(odd):
+    answer = {"id": odd, "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}
+    assert read(answer).upstream_request_id == ""
+
+
 def test_metadata_says_what_differs():
     answer = {
         "model": "test-model",
