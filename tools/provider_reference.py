@@ -12,7 +12,16 @@ from msgspec import Struct
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.messages import MediaKind, ToolMode
 from llmproxy_grpc.providers import local, registry
-from llmproxy_grpc.providers.features import PLAIN_SETTINGS, EmbedFeatures, Features, MediaFeature, Place, Source
+from llmproxy_grpc.providers.features import (
+    ANY_SEED,
+    NATURAL_SEED,
+    PLAIN_SETTINGS,
+    EmbedFeatures,
+    Features,
+    MediaFeature,
+    Place,
+    Source,
+)
 from llmproxy_grpc.providers.http import HttpClient
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "providers.md"
@@ -125,6 +134,27 @@ def _setting(field: str) -> Callable[[Features], str]:
     return lambda features: YES if field in features.settings else NO
 
 
+def _seeds(features: Features) -> str:
+    """Whether seeds are known, and which where not all are."""
+    if "seed" not in features.settings:
+        return NO
+    if features.seeds == ANY_SEED:
+        return YES
+    if features.seeds == NATURAL_SEED:
+        return f"{YES}, from 0"
+    return f"{YES}, of {features.seeds[-1].bit_length() + 1} bits"
+
+
+def _names(features: Features) -> str:
+    """How long names of functions may be, and of what."""
+    form = features.function_names
+    if not features.tools:
+        return NO
+    others = "".join(f" {each}" for each in sorted(f"_-{form.others}"))
+    first = ", the first a letter or _" if form.first_is_letter else ""
+    return f"{form.longest} of A-Z a-z 0-9{others}{first}" if form.longest else "any"
+
+
 def _media(kind: MediaKind, place: str) -> Callable[[Features], str]:
     def read(features: Features) -> str:
         sources: Source = getattr(features.media.get(kind, MediaFeature()), place)
@@ -175,6 +205,7 @@ def _most_inputs(features: Features) -> str:
 
 ROWS: Mapping[str, Callable[[Features], str]] = {
     "functions: `tools[].function`": _flag("tools"),
+    "`tools[].function.name`, at most": _names,
     "`tools[].function.strict`": _flag("strict_tools"),
     "`tool_choice`": _modes,
     "`tool_choice.parallel_tool_calls`": _flag("parallel_tool_calls"),
@@ -185,7 +216,7 @@ ROWS: Mapping[str, Callable[[Features], str]] = {
     "`messages[].name`": _flag("message_name"),
     "`parts[].cache_hint`": _flag("cache_hints"),
     "`parts[].opaque` of its own": _opaque,
-    **{f"`generation.{name}`": _setting(name) for name in PLAIN_SETTINGS},
+    **{f"`generation.{name}`": _seeds if name == "seed" else _setting(name) for name in PLAIN_SETTINGS},
     "`generation.stop_sequences`, at most": _stops,
     "`generation.candidate_count`": _flag("many_candidates"),
     "`response_format.json_object`": _flag("json_object"),

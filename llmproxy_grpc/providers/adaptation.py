@@ -24,6 +24,7 @@ from llmproxy_grpc.messages import (
     ReasoningEffort,
     Role,
     TextPart,
+    ToolCallPart,
     ToolChoice,
     ToolMode,
     ToolResultPart,
@@ -54,7 +55,8 @@ def adapt(request: ChatRequest, features: Features) -> Adapted:
     if request.tools:
         fields["tools"] = adaptation.tools(request.tools)
     if request.tool_choice is not None:
-        fields["tool_choice"] = adaptation.tool_choice(request.tool_choice) if fields.get("tools") else None
+        kept = fields.get("tools")
+        fields["tool_choice"] = adaptation.tool_choice(request.tool_choice, kept) if kept else None
     if request.provider_options:
         meant, denied = meant_options(request.provider_options, features.names)
         fields["provider_options"] = meant
@@ -98,9 +100,12 @@ class _Adaptation:
             return ()
         return self._kept(tools, self._tool, "tools")
 
-    def tool_choice(self, choice: ToolChoice) -> ToolChoice | None:
-        """The choice, as far as it can be demanded."""
+    def tool_choice(self, choice: ToolChoice, tools: tuple[FunctionTool | ProviderTool, ...]) -> ToolChoice | None:
+        """The choice, as far as it can be demanded, among the tools that are left."""
         features = self._features
+        if choice.function_name and not any(_is_called(tool, choice.function_name) for tool in tools):
+            self._leave_out("tool_choice.function_name", "this function is left out")
+            choice = replace(choice, function_name="")
         if choice.function_name and not features.named_tool:
             self._leave_out("tool_choice.function_name", "this provider cannot be told which function to call")
             choice = replace(choice, function_name="")
@@ -120,6 +125,10 @@ class _Adaptation:
             if getattr(config, field) is not None and field not in features.settings:
                 gone[field] = None
                 self._leave_out(f"generation.{field}", _NOT_HERE)
+        if config.seed is not None and "seed" not in gone and config.seed not in features.seeds:
+            gone["seed"] = None
+            seeds = features.seeds
+            self._leave_out("generation.seed", f"this provider takes seeds from {seeds[0]} to {seeds[-1]}")
         if len(config.stop_sequences) > features.max_stop_sequences:
             limit = features.max_stop_sequences
             gone["stop_sequences"] = ()
@@ -170,9 +179,20 @@ class _Adaptation:
             return self._media(part, path, place)
         if isinstance(part, OpaquePart):
             return self._opaque(part, f"{path}.opaque", place)
+        if isinstance(part, ToolCallPart):
+            return self._call(part, f"{path}.tool_call")
         if isinstance(part, ToolResultPart):
             return self._result(part, f"{path}.tool_result")
         return part
+
+    def _call(self, part: ToolCallPart, path: str) -> ToolCallPart:
+        form = self._features.function_names
+        if form.takes(part.name):
+            return part
+        # A model chose it: without the call its result would hang in the air.
+        name = form.like(part.name)
+        self.changes.append(Change(f"{path}.name", f"this provider takes no such name; it gets {name}"))
+        return replace(part, name=name)
 
     def _opaque(self, part: OpaquePart, path: str, place: Place) -> OpaquePart | None:
         if part.provider_kind not in self._features.names:
@@ -217,6 +237,9 @@ class _Adaptation:
         if not features.tools:
             self._leave_out(f"{path}.function", "this provider calls no functions")
             return None
+        if not features.function_names.takes(tool.name):
+            self._leave_out(f"{path}.function.name", "this provider takes no such name")
+            return None
         if tool.strict is not None and not features.strict_tools:
             if tool.strict:
                 self._leave_out(f"{path}.function.strict", "this provider cannot be held to a schema")
@@ -228,13 +251,22 @@ class _Adaptation:
     ) -> JsonObjectFormat | JsonSchemaFormat | None:
         if isinstance(wanted, JsonSchemaFormat):
             if self._features.json_schema:
-                return wanted
+                return self._named(wanted)
             self._leave_out("generation.response_format.json_schema", "this provider cannot be held to a schema")
             return JsonObjectFormat() if self._features.json_object else None
         if self._features.json_object:
             return wanted
         self._leave_out("generation.response_format.json_object", _NOT_HERE)
         return None
+
+    def _named(self, wanted: JsonSchemaFormat) -> JsonSchemaFormat:
+        form = self._features.schema_names
+        if not wanted.name or form.takes(wanted.name):
+            return wanted
+        name = form.like(wanted.name)
+        why = f"this provider takes no such name; it gets {name}"
+        self.changes.append(Change("generation.response_format.json_schema.name", why))
+        return replace(wanted, name=name)
 
     def _reasoning(self, config: ReasoningConfig) -> ReasoningConfig:
         features = self._features
@@ -265,6 +297,10 @@ class _Adaptation:
             why = "this provider takes an effort or a number of tokens, not both"
             self.changes.append(Change("generation.reasoning.effort", why, dropped=True))
         return {"effort": ReasoningEffort.UNSPECIFIED}
+
+
+def _is_called(tool: FunctionTool | ProviderTool, name: str) -> bool:
+    return isinstance(tool, FunctionTool) and tool.name == name
 
 
 def _nearest(wanted: ReasoningEffort, known: Iterable[ReasoningEffort]) -> ReasoningEffort:

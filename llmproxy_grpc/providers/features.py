@@ -2,10 +2,17 @@
 
 from collections.abc import Mapping
 from enum import Enum, Flag
+from typing import Final
 
 from msgspec import Struct
 
 from llmproxy_grpc.messages import Capability, EmbedPurpose, MediaKind, Modality, ReasoningEffort, ToolMode
+from llmproxy_grpc.providers.function_names import ANY_NAME, NameForm
+
+ANY_SEED: Final = range(-(2**63), 2**63)
+"""Whatever the API takes."""
+NATURAL_SEED: Final = range(2**63)
+"""The same, but none that is negative."""
 
 
 class Source(Flag):
@@ -86,6 +93,10 @@ class Features(Struct, frozen=True, kw_only=True):
     """Whether it calls functions."""
     strict_tools: bool = False
     """Whether it can be held to a function's schema."""
+    function_names: NameForm = ANY_NAME
+    """What names of functions it takes."""
+    schema_names: NameForm = ANY_NAME
+    """What names of an answer's schema it takes, where it is told them."""
     tool_modes: frozenset[ToolMode] = frozenset({ToolMode.AUTO})
     """The modes of ToolChoice that can be demanded."""
     named_tool: bool = False
@@ -96,6 +107,8 @@ class Features(Struct, frozen=True, kw_only=True):
     """Whether it can be told that a tool failed, beside what the result's text says."""
     settings: frozenset[str] = frozenset()
     """The plain fields of GenerationConfig that it knows, such as `top_k`; see `PLAIN_SETTINGS`."""
+    seeds: range = ANY_SEED
+    """The seeds that it takes, where it takes any."""
     max_stop_sequences: int = 0
     many_candidates: bool = False
     """Whether more than one candidate can be asked for."""

@@ -21,7 +21,9 @@ BASE_URL: Final = "https://api.mistral.ai"
 # It refuses fields that it does not know, `stream_options` and `user` among them, and sends usage unasked.
 QUIRKS: Final = Quirks(
     max_tokens_field="max_tokens",
+    plain_names=True,
     seed_field="random_seed",
+    negative_seeds=False,
     user_field="",
     max_stop_sequences=1000,
     developer_role=False,

@@ -41,6 +41,7 @@ class Preset(Struct, frozen=True, kw_only=True):
 
 
 _GROQ = Quirks(
+    plain_names=True,
     message_name=False,
     n=False,
     penalties=False,
@@ -54,6 +55,7 @@ _GROQ = Quirks(
 )
 _DEEPSEEK = replace(
     COMPATIBLE,
+    plain_names=True,
     max_stop_sequences=16,
     n=False,
     seed=False,
@@ -215,7 +217,11 @@ _ROWS = (
         base_url="https://api.cerebras.ai/v1",
         key_variable="CEREBRAS_API_KEY",
         quirks=Quirks(
-            developer_role=False, n=False, penalties=False, logit_bias=False, embeddings=EmbeddingStyle.UNSUPPORTED
+            developer_role=False,
+            n=False,
+            penalties=False,
+            logit_bias=False,
+            embeddings=EmbeddingStyle.UNSUPPORTED,
         ),
     ),
     Preset(

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from llmproxy_grpc.messages import (
     CacheHint,
     FunctionTool,
+    GenerationConfig,
     MediaDetail,
     MediaKind,
     MediaPart,
@@ -38,6 +39,48 @@ async def test_calls_can_be_forbidden(kind, provider, upstream):
     await provider.chat(adapted.request, kind.model)
     sent = upstream.requests[-1].body
     assert b'"none"' in sent.lower() or b'"f"' not in sent
+
+
+@pytest.mark.parametrize("name", ["a.b", "x" * 65, "x" * 128, "1st"])
+async def test_a_function_is_sent_by_its_name_or_named_if_that_is_refused(kind, provider, upstream, name):
+    upstream.script(Answer.json(kind.answer(FULL)))
+    takes = provider.features(kind.model).function_names.takes(name)
+    request = ask(
+        tools=(FunctionTool("f"), FunctionTool(name)), tool_choice=ToolChoice(ToolMode.REQUIRED, function_name=name)
+    )
+    adapted = provider.adapt(request, kind.model)
+    assert ("tools[1].function.name" in [found.field for found in adapted.unsupported]) is not takes
+    assert takes or adapted.request.tool_choice is None or not adapted.request.tool_choice.function_name
+    await provider.chat(adapted.request, kind.model)
+    assert (name.encode() in upstream.requests[-1].body) is takes
+
+
+async def test_a_name_that_another_model_made_up_becomes_one_that_is_taken(kind, provider, upstream):
+    """Models call `multi_tool_use.parallel` and the like: the conversation has to go on."""
+    upstream.script(Answer.json(kind.answer(FULL)))
+    made_up = "multi_tool_use.parallel"
+    takes = provider.features(kind.model).function_names.takes(made_up)
+    said = (TextPart(text="Hm."), ToolCallPart(id="call_1", name=made_up, arguments_json="{}"))
+    result = ToolResultPart(tool_call_id="call_1", name=made_up, content=(TextPart(text="No."),))
+    messages = (*ask().messages, Message(Role.ASSISTANT, said), Message(Role.TOOL, (result,)))
+    adapted = provider.adapt(ask(messages=messages, tools=(FunctionTool("f"),)), kind.model)
+    assert adapted.unsupported == ()
+    changed = [] if takes else ["messages[1].parts[1].tool_call.name"]
+    assert [found.field for found in adapted.changes if not found.dropped] == changed
+    await provider.chat(adapted.request, kind.model)
+    assert (made_up.encode() in upstream.requests[-1].body) is takes
+    assert (b"multi_tool_use_parallel" in upstream.requests[-1].body) is not takes
+
+
+@pytest.mark.parametrize("seed", [0, 1, -1, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**63 - 1, -(2**63)])
+async def test_a_seed_is_sent_to_the_digit_or_named(kind, provider, upstream, seed):
+    upstream.script(Answer.json(kind.answer(FULL)))
+    adapted = provider.adapt(ask(generation=GenerationConfig(seed=seed)), kind.model)
+    features = provider.features(kind.model)
+    takes = "seed" in features.settings and seed in features.seeds
+    assert [found.field for found in adapted.unsupported] == ([] if takes else ["generation.seed"])
+    await provider.chat(adapted.request, kind.model)
+    assert bool(re.search(rb'seed": ?%d\b' % seed, upstream.requests[-1].body)) is takes
 
 
 async def test_that_a_tool_failed_is_sent_or_named_but_no_reason_to_refuse(kind, provider, upstream):

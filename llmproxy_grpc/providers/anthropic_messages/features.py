@@ -9,11 +9,13 @@ from llmproxy_grpc.providers.anthropic_messages.generations import Generation, S
 from llmproxy_grpc.providers.anthropic_messages.sampling import with_possible_sampling, without_defaults
 from llmproxy_grpc.providers.anthropic_messages.thinking import with_possible_thinking
 from llmproxy_grpc.providers.features import Features, MediaFeature, Source
+from llmproxy_grpc.providers.function_names import ANY_NAME, NameForm
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
 from llmproxy_grpc.providers.provider import Adapted
 
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _DOCUMENTS = frozenset({"application/pdf", "text/plain"})
+_NAMES = NameForm(128)
 _SCHEMES = frozenset({"http", "https"})
 _ANYWHERE = Source.DATA | Source.URI | Source.FILE_ID
 _SAMPLING = frozenset({"temperature", "top_p", "top_k"})
@@ -48,6 +50,7 @@ def _features(generation: Generation) -> Features:
         cache_hints=True,
         tools=True,
         strict_tools=generation.json_schema,
+        function_names=_NAMES if generation.claude else ANY_NAME,
         tool_modes=frozenset(modes),
         named_tool=generation.forced_tools,
         parallel_tool_calls=True,

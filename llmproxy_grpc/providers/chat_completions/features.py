@@ -5,8 +5,15 @@ from msgspec.structs import replace
 from llmproxy_grpc.messages import MediaKind, Modality, ToolMode
 from llmproxy_grpc.providers.chat_completions.embeddings import embed_features
 from llmproxy_grpc.providers.chat_completions.media import AUDIO_FORMATS
-from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, PrefillStyle, Quirks, ReasoningStyle, efforts_of
-from llmproxy_grpc.providers.features import Features, MediaFeature, Place, Source
+from llmproxy_grpc.providers.chat_completions.quirks import (
+    CacheStyle,
+    PrefillStyle,
+    Quirks,
+    ReasoningStyle,
+    efforts_of,
+    names_of,
+)
+from llmproxy_grpc.providers.features import ANY_SEED, NATURAL_SEED, Features, MediaFeature, Place, Source
 
 _AUDIO = MediaFeature(prompts=Source.DATA, types=frozenset(AUDIO_FORMATS))
 _MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
@@ -28,10 +35,13 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         cache_hints=quirks.cache_hints is not CacheStyle.UNSUPPORTED,
         tools=quirks.tools,
         strict_tools=True,
+        function_names=names_of(quirks),
+        schema_names=names_of(quirks),
         tool_modes=_MODES if quirks.tool_choice else _UNTOLD,
         named_tool=quirks.tool_choice,
         parallel_tool_calls=quirks.parallel_tool_calls,
         settings=_settings(quirks),
+        seeds=ANY_SEED if quirks.negative_seeds else NATURAL_SEED,
         max_stop_sequences=quirks.max_stop_sequences,
         many_candidates=quirks.n,
         json_object=quirks.json_object,

@@ -10,6 +10,7 @@ from msgspec.structs import FieldInfo, fields, replace
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.messages import ReasoningEffort
 from llmproxy_grpc.providers.call_ids import NINE, IdForm, at_most
+from llmproxy_grpc.providers.function_names import ANY_NAME, PLAIN_NAME, NameForm
 
 
 class ReasoningStyle(Enum):
@@ -109,6 +110,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     stream_options: bool = True
     """Whether usage of a stream is asked for by `stream_options`."""
     tools: bool = True
+    plain_names: bool = False
+    """Whether names of functions and schemas have 64 letters, digits, `_` and `-` at most; otherwise any is taken."""
     tool_choice: bool = True
     """Whether the caller may demand or forbid tool calls."""
     parallel_tool_calls: bool = True
@@ -118,6 +121,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     counts_candidates: bool = True
     """Whether usage counts all candidates; otherwise that of more than one is estimated."""
     seed: bool = True
+    negative_seeds: bool = True
+    """Whether a seed may be less than 0."""
     penalties: bool = True
     logit_bias: bool = True
     logprobs: bool = True
@@ -181,6 +186,7 @@ class Quirks(Struct, frozen=True, kw_only=True):
 
 
 OPENAI = Quirks(
+    plain_names=True,
     media_instructions=False,
     cache_hints=CacheStyle.BREAKPOINT,
     shows_reasoning=False,
@@ -211,6 +217,11 @@ COMPATIBLE = Quirks(
 
 COMPATIBLE_RESPONSES = replace(COMPATIBLE, document_uri=True)
 """The same by the Responses API."""
+
+
+def names_of(quirks: Quirks) -> NameForm:
+    """The names of functions and schemas that a vendor takes."""
+    return PLAIN_NAME if quirks.plain_names else ANY_NAME
 
 
 def ids_of(quirks: Quirks) -> IdForm | None:

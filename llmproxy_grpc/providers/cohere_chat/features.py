@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from llmproxy_grpc.messages import ChatRequest, EmbedPurpose, MediaKind, ReasoningEffort, ToolMode
 from llmproxy_grpc.providers.adaptation import adapt
-from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Place, Source
+from llmproxy_grpc.providers.features import NATURAL_SEED, EmbedFeatures, Features, MediaFeature, Place, Source
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
 from llmproxy_grpc.providers.provider import Adapted, Unsupported
 
@@ -38,6 +38,7 @@ _FEATURES = Features(
             "top_logprobs",
         }
     ),
+    seeds=NATURAL_SEED,
     max_stop_sequences=5,
     json_object=True,
     json_schema=True,

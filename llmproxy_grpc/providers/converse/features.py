@@ -16,6 +16,7 @@ from llmproxy_grpc.providers.converse.formats import FORMATS
 from llmproxy_grpc.providers.converse.history import called_tools
 from llmproxy_grpc.providers.converse.makers import NAMES, Demand, Maker, maker_of
 from llmproxy_grpc.providers.features import Features, MediaFeature, Source
+from llmproxy_grpc.providers.function_names import PLAIN_NAME
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
 from llmproxy_grpc.providers.provider import Adapted, Change
 
@@ -50,6 +51,7 @@ def features_of(model: str) -> Features:
         cache_hints=maker.cache_points,
         tools=maker.tools,
         strict_tools=maker.tools and schemas,
+        function_names=PLAIN_NAME,
         tool_modes=_tool_modes(demand),
         named_tool=demand is Demand.NAMED,
         parallel_tool_calls=maker.parallel,

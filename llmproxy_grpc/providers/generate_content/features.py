@@ -19,6 +19,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Place, Source
+from llmproxy_grpc.providers.function_names import NameForm
 from llmproxy_grpc.providers.generate_content.generations import (
     MOST_MODELS,
     Generation,
@@ -36,6 +37,8 @@ PURPOSES: Final = {
     EmbedPurpose.CLUSTERING: "CLUSTERING",
     EmbedPurpose.SIMILARITY: "SEMANTIC_SIMILARITY",
 }
+_FUNCTION_NAMES = NameForm(128, ".:", first_is_letter=True)
+_SEEDS = range(-(2**31), 2**31)
 _SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 _PENALTIES = frozenset({"presence_penalty", "frequency_penalty"})
 _LOGPROBS = frozenset({"top_logprobs"})
@@ -62,10 +65,12 @@ def features_of(model: str, *, vertex: bool = False) -> Features:
         media=media,
         tools=True,
         strict_tools=True,
+        function_names=_FUNCTION_NAMES,
         tool_modes=frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED}),
         named_tool=True,
         result_errors=True,
         settings=_settings(generation, vertex=vertex),
+        seeds=_SEEDS,
         max_stop_sequences=5,
         many_candidates=generation.many_candidates,
         json_object=True,

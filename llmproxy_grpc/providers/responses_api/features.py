@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from llmproxy_grpc.messages import MediaKind, ToolMode
-from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks, ReasoningStyle, efforts_of
+from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks, ReasoningStyle, efforts_of, names_of
 from llmproxy_grpc.providers.features import Features, MediaFeature, Place, Source
 
 _MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
@@ -27,6 +27,8 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         cache_hints=quirks.cache_hints is not CacheStyle.UNSUPPORTED,
         tools=quirks.tools,
         strict_tools=True,
+        function_names=names_of(quirks),
+        schema_names=names_of(quirks),
         tool_modes=_MODES if quirks.tool_choice else _UNTOLD,
         named_tool=quirks.tool_choice,
         parallel_tool_calls=quirks.parallel_tool_calls,

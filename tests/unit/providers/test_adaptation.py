@@ -28,6 +28,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.features import PLAIN_SETTINGS, Features, MediaFeature, Place, Source
+from llmproxy_grpc.providers.function_names import PLAIN_NAME
 from tests.providers.conversations import ask
 
 TEXT = TextPart(text="x")
@@ -115,6 +116,33 @@ def test_what_is_adapted_once_needs_no_second_time():
     once = adapt(request, BARE).request
     assert adapt(once, BARE).unsupported == ()
     assert adapt(once, BARE).request == once
+
+
+def test_the_name_of_a_schema_that_is_refused_becomes_one_that_is_taken():
+    features = Features(names=("x",), json_schema=True, schema_names=PLAIN_NAME)
+    wanted = JsonSchemaFormat("my.answer", "{}")
+    adapted = adapt(ask(generation=GenerationConfig(response_format=wanted)), features)
+    assert [found.field for found in adapted.changes] == ["generation.response_format.json_schema.name"]
+    assert adapted.request.generation.response_format == replace(wanted, name="my_answer")
+    for name in ("", "answer"):
+        request = ask(generation=GenerationConfig(response_format=replace(wanted, name=name)))
+        assert adapt(request, features).request == request
+
+
+def test_of_functions_with_names_that_are_refused_the_others_remain():
+    features = Features(names=("x",), tools=True, function_names=PLAIN_NAME, named_tool=True)
+    tools = tuple(FunctionTool(name) for name in ("a", "b.c", "d"))
+    adapted = adapt(ask(tools=tools, tool_choice=ToolChoice(function_name="d")), features)
+    assert [found.field for found in adapted.unsupported] == ["tools[1].function.name"]
+    assert adapted.request.tools == (tools[0], tools[2])
+    assert adapted.request.tool_choice == ToolChoice(function_name="d")
+
+
+def test_seeds_out_of_range_are_named_with_the_range():
+    features = Features(names=("x",), settings=frozenset({"seed"}), seeds=range(5))
+    (found,) = adapt(ask(generation=GenerationConfig(seed=5)), features).unsupported
+    assert (found.field, found.message) == ("generation.seed", "this provider takes seeds from 0 to 4")
+    assert left_out(ask(generation=GenerationConfig(seed=4)), features) == []
 
 
 def test_a_schema_that_cannot_be_held_becomes_json_where_that_is_known():
