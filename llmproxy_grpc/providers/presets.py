@@ -70,7 +70,7 @@ _DEEPSEEK = replace(
     reasoning_replay="reasoning_content",
     embeddings=EmbeddingStyle.UNSUPPORTED,
 )
-_XAI = Quirks(developer_role=False, logit_bias=False, embeddings=EmbeddingStyle.UNSUPPORTED)
+_XAI = Quirks(developer_role=False, logit_bias=False, refusals=False, embeddings=EmbeddingStyle.UNSUPPORTED)
 _OPENROUTER = replace(
     COMPATIBLE,
     top_k=True,
@@ -221,6 +221,7 @@ _ROWS = (
             n=False,
             penalties=False,
             logit_bias=False,
+            refusals=False,
             embeddings=EmbeddingStyle.UNSUPPORTED,
         ),
     ),

@@ -43,3 +43,8 @@ def test_no_two_presets_share_a_key_or_an_address():
     addresses = [preset.base_url for preset in PRESETS.values() if preset.base_url]
     assert len(variables) == len(set(variables))
     assert len(addresses) == len(set(addresses))
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_openai_alone_is_known_to_take_a_refusal_in_a_field_of_its_own(preset):
+    assert preset.quirks.refusals is (preset.name == "openai")
