@@ -1,7 +1,5 @@
 """Instructions on wires that have them as texts alone, outside the conversation."""
 
-from collections.abc import Sequence
-
 from msgspec.structs import replace
 
 from llmproxy_grpc.messages import MediaPart, Message, Role
@@ -21,8 +19,7 @@ def with_texts_as_instructions(adapted: Adapted) -> Adapted:
         path = f"messages[{turn}].parts"
         found += _media_in(message, path, adapted)
         texts = [place for place, part in enumerate(message.parts) if not isinstance(part, MediaPart)]
-        before: Sequence[int] = adapted.numbers.get(path, range(len(message.parts)))
-        numbers[path] = tuple(before[place] for place in texts)
+        numbers[path] = adapted.numbers_of(path, texts)
         messages[turn] = replace(message, parts=tuple(message.parts[place] for place in texts))
     if not found:
         return adapted

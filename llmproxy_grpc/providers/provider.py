@@ -60,6 +60,11 @@ class Adapted(Struct, frozen=True):
         kept = self.numbers.get(items)
         return f"{items}[{number if kept is None else kept[number]}]"
 
+    def numbers_of(self, items: str, kept: Sequence[int]) -> Sequence[int]:
+        """The caller's numbers of what is kept of a list, by the numbers there."""
+        before = self.numbers.get(items)
+        return tuple(kept) if before is None else tuple(before[number] for number in kept)
+
 
 class UpstreamModel(Struct, frozen=True):
     """A model that a provider lists, under the provider's own name.

@@ -180,3 +180,27 @@ async def test_what_is_named_has_the_callers_numbers_whatever_was_left_out_befor
 def _behind(before: tuple[OpaquePart, ...], part: Part) -> Part:
     """The part; a result has the same before its own content."""
     return replace(part, content=(*before, *part.content)) if isinstance(part, ToolResultPart) else part
+
+
+async def test_instructions_alone_are_a_conversation_everywhere(kind, provider, upstream):
+    upstream.script(Answer.json(kind.answer(FULL)))
+    texts = ("Be brief.", "Write a poem.")
+    messages = tuple(Message(Role.SYSTEM, (TextPart(text=text),)) for text in texts)
+    adapted = provider.adapt(ask(messages=messages), kind.model)
+    assert adapted.unsupported == ()
+    outside = kind.kind in {"anthropic", "gemini", "bedrock"}
+    assert [found.field for found in adapted.changes] == (["messages[1].role"] if outside else [])
+    await provider.chat(adapted.request, kind.model)
+    assert [text.encode() in upstream.requests[-1].body for text in texts] == [True, True]
+    assert not outside or kind.asked(upstream.requests[-1]) == "Write a poem."
+
+
+async def test_words_of_the_model_may_come_first_or_are_named(kind, provider, upstream):
+    upstream.script(Answer.json(kind.answer(FULL)))
+    messages = (Message(Role.ASSISTANT, (TextPart(text="What can I do?"),)), *ask("Sing.").messages)
+    adapted = provider.adapt(ask(messages=messages), kind.model)
+    refused = kind.kind == "bedrock"
+    assert [found.field for found in adapted.unsupported] == (["messages[0].role"] if refused else [])
+    await provider.chat(adapted.request, kind.model)
+    assert (b"What can I do?" in upstream.requests[-1].body) is not refused
+    assert b"Sing." in upstream.requests[-1].body

@@ -8,6 +8,7 @@ from llmproxy_grpc.providers.anthropic_messages.cache_hints import with_possible
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation, Sampling, Thinking, generation_of
 from llmproxy_grpc.providers.anthropic_messages.sampling import with_possible_sampling, without_defaults
 from llmproxy_grpc.providers.anthropic_messages.thinking import with_possible_thinking
+from llmproxy_grpc.providers.beginnings import with_words_of_the_user
 from llmproxy_grpc.providers.features import Features, MediaFeature, Source
 from llmproxy_grpc.providers.function_names import ANY_NAME, NameForm
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
@@ -34,7 +35,7 @@ def adapt_messages(request: ChatRequest, model: str) -> Adapted:
     """Adapts a request to a model, and to the rules that its fields have with each other."""
     generation = generation_of(model)
     adapted = adapt(without_defaults(request, generation), _features(generation))
-    adapted = with_texts_as_instructions(adapted)
+    adapted = with_texts_as_instructions(with_words_of_the_user(adapted))
     adapted = with_possible_thinking(adapted, generation)
     adapted = with_possible_sampling(adapted, generation)
     return with_possible_hints(adapted, generation)

@@ -10,6 +10,7 @@ from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation, Sampling, Thinking, generation_of
 from llmproxy_grpc.providers.anthropic_messages.sampling import with_possible_sampling, without_defaults
 from llmproxy_grpc.providers.anthropic_messages.thinking import with_possible_thinking
+from llmproxy_grpc.providers.beginnings import begun_by_the_user, with_words_of_the_user
 from llmproxy_grpc.providers.converse.cache_hints import with_possible_hints
 from llmproxy_grpc.providers.converse.embed_layouts import layout_of
 from llmproxy_grpc.providers.converse.formats import FORMATS
@@ -73,7 +74,9 @@ def adapt_converse(request: ChatRequest, model: str) -> Adapted:
     if choice is not None and choice.mode is ToolMode.NONE and called_tools(request.messages):
         # It has no word for no calls, and wants the tools as long as the conversation has calls.
         features = replace(features, tool_modes=features.tool_modes - {ToolMode.NONE})
-    adapted = with_texts_as_instructions(adapt(_without_defaults(request, maker, model), features))
+    adapted = adapt(_without_defaults(request, maker, model), features)
+    adapted = with_words_of_the_user(begun_by_the_user(adapted, lambda _message: True))
+    adapted = with_texts_as_instructions(adapted)
     if request.generation != _DEFAULTS:
         adapted = _with_possible_settings(adapted, maker, model)
     return with_possible_hints(adapted, long_cache=maker.long_cache) if maker.cache_points else adapted

@@ -136,7 +136,8 @@ def test_pictures_come_by_their_bytes_or_from_s3():
 @pytest.mark.parametrize("model", ["anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.nova-pro-v1:0"])
 def test_instructions_are_texts(model):
     picture = MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png")
-    adapted = adapt_converse(ask(messages=(Message(Role.SYSTEM, (TextPart(text="A"), picture)),)), model)
+    rules = Message(Role.SYSTEM, (TextPart(text="A"), picture))
+    adapted = adapt_converse(ask(messages=(rules, *ask().messages)), model)
     assert [found.field for found in adapted.unsupported] == ["messages[0].parts[1].image"]
 
 

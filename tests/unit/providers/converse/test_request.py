@@ -151,7 +151,7 @@ def test_a_conversation_with_everything():
 
 def test_a_conversation_with_calls_keeps_its_tools_even_where_the_caller_names_none():
     call = ToolCallPart(id="a", name="f", arguments_json="{}")
-    sent = body(ask(messages=(Message(Role.ASSISTANT, (call, call)),)))
+    sent = body(ask(messages=(*ask().messages, Message(Role.ASSISTANT, (call, call)))))
     assert [tool["toolSpec"]["name"] for tool in sent["toolConfig"]["tools"]] == ["f"]
 
 
@@ -176,7 +176,8 @@ def test_no_calls_are_demanded_by_leaving_the_tools_out():
 def test_no_calls_cannot_be_demanded_where_there_have_been_some():
     call = Message(Role.ASSISTANT, (ToolCallPart(id="a", name="f", arguments_json="{}"),))
     result = Message(Role.TOOL, (ToolResultPart(tool_call_id="a"),))
-    request = ask(messages=(call, result), tools=(FunctionTool("f"),), tool_choice=ToolChoice(ToolMode.NONE))
+    messages = (*ask().messages, call, result)
+    request = ask(messages=messages, tools=(FunctionTool("f"),), tool_choice=ToolChoice(ToolMode.NONE))
     assert [found.field for found in adapt_converse(request, CLAUDE).unsupported] == ["tool_choice.mode"]
     assert body(request)["toolConfig"]["tools"][0]["toolSpec"]["name"] == "f"
 
@@ -327,11 +328,12 @@ def test_results_stand_first_in_their_turn_with_what_is_marked_behind_them():
     asked = (TextPart(text="Wait.", cache_hint=CacheHint()), TextPart(text="Well?"))
     served = OpaquePart(provider_kind="bedrock", type="toolResult", value={"toolUseId": "s"})
     messages = (
+        *ask().messages,
         Message(Role.ASSISTANT, (TextPart(text="So."), served, call)),
         Message(Role.USER, asked),
         Message(Role.TOOL, (ToolResultPart(tool_call_id="a", cache_hint=CacheHint()),)),
     )
-    said, sent = (turn["content"] for turn in body(ask(messages=messages))["messages"])
+    _, said, sent = (turn["content"] for turn in body(ask(messages=messages))["messages"])
     assert [next(iter(block)) for block in said] == ["text", "toolResult", "toolUse"]
     assert [next(iter(block)) for block in sent] == ["toolResult", "cachePoint", "text", "cachePoint", "text"]
     assert [block["text"] for block in sent if "text" in block] == ["Wait.", "Well?"]
@@ -340,10 +342,11 @@ def test_results_stand_first_in_their_turn_with_what_is_marked_behind_them():
 def test_ids_of_calls_that_bedrock_would_refuse_are_replaced_alike_in_calls_and_results():
     call = ToolCallPart(id="call|1/é", name="f", arguments_json="")
     messages = (
+        *ask().messages,
         Message(Role.ASSISTANT, (call,)),
         Message(Role.TOOL, (ToolResultPart(tool_call_id=call.id),)),
     )
-    first, second = body(ask(messages=messages))["messages"]
+    _, first, second = body(ask(messages=messages))["messages"]
     used = first["content"][0]["toolUse"]
     assert used["input"] == {}
     assert used["toolUseId"] == second["content"][0]["toolResult"]["toolUseId"]
@@ -354,13 +357,14 @@ def test_earlier_thinking_stays_away_where_the_model_does_not_think():
     thought = Message(
         Role.ASSISTANT, (ReasoningPart(text="Hm.", continuity_token=signature_token("s")), TextPart(text="A"))
     )
-    assert body(ask(messages=(thought,)))["messages"][0]["content"] == [{"text": "A"}]
-    assert "reasoningContent" in body(ask(messages=(thought,)), NOVA)["messages"][0]["content"][0]
+    messages = (*ask().messages, thought)
+    assert body(ask(messages=messages))["messages"][1]["content"] == [{"text": "A"}]
+    assert "reasoningContent" in body(ask(messages=messages), NOVA)["messages"][1]["content"][0]
     config = GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.LOW))
     for kind, blocks in (("enabled", 2), ("disabled", 1)):
         own = {"bedrock": {"additionalModelRequestFields": {"thinking": {"type": kind}}}}
-        asked = ask(messages=(thought,), generation=config, provider_options=own)
-        assert len(body(asked)["messages"][0]["content"]) == blocks
+        asked = ask(messages=messages, generation=config, provider_options=own)
+        assert len(body(asked)["messages"][1]["content"]) == blocks
 
 
 def test_a_prompt_to_count_is_the_conversation_alone():

@@ -53,10 +53,10 @@ RESULTS = (
 
 
 def test_calls_and_results_go_by_name_with_arguments_to_the_byte():
-    request = ask(messages=(Message(Role.ASSISTANT, CALLS), Message(Role.TOOL, RESULTS)))
+    request = ask(messages=(*ask().messages, Message(Role.ASSISTANT, CALLS), Message(Role.TOOL, RESULTS)))
     assert b'"args":{"n": 9007199254740993, "x": 1.0}' in raw(request, THREE)
     assert b'"response":{"a":  1.0}' in raw(request, THREE)
-    assert body(request, THREE)["contents"] == [
+    assert body(request, THREE)["contents"][1:] == [
         {
             "role": "model",
             "parts": [
@@ -85,7 +85,8 @@ def test_vertex_gets_no_ids_which_it_refuses():
 def test_a_result_has_the_name_of_its_call_whatever_it_is_called_itself():
     named = ToolResultPart(tool_call_id="fc1", name="otherwise")
     stranger = ToolResultPart(tool_call_id="?", name="h")
-    parts = contents(Message(Role.ASSISTANT, CALLS), Message(Role.TOOL, (named, stranger)))[1]["parts"]
+    *_, answered = contents(*ask().messages, Message(Role.ASSISTANT, CALLS), Message(Role.TOOL, (named, stranger)))
+    parts = answered["parts"]
     assert [part["functionResponse"]["name"] for part in parts] == ["f", "h"]
 
 
@@ -98,7 +99,7 @@ def test_a_result_has_the_name_of_the_latest_call_before_it_where_ids_come_again
             Message(Role.TOOL, (ToolResultPart(tool_call_id="call_0"),)),
         )
     ]
-    answered = [turn["parts"][0]["functionResponse"]["name"] for turn in contents(*turns)[1::2]]
+    answered = [turn["parts"][0]["functionResponse"]["name"] for turn in contents(*ask().messages, *turns)[2::2]]
     assert answered == ["f", "g"]
 
 
@@ -107,14 +108,15 @@ def test_results_stand_in_the_order_of_their_calls_since_of_one_function_nothing
     calls = Message(Role.ASSISTANT, tuple(ToolCallPart(id=each, name="f", arguments_json="{}") for each in ids))
     results = [ToolResultPart(tool_call_id=each, content=(TextPart(text=each[-1]),)) for each in reversed(ids)]
     for answered in ([Message(Role.TOOL, tuple(results))], [Message(Role.TOOL, (each,)) for each in results]):
-        _, turn = contents(calls, *answered)
+        *_, turn = contents(*ask().messages, calls, *answered)
         assert [part["functionResponse"]["response"]["result"] for part in turn["parts"]] == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize(("model", "signed"), [(TWO, False), (THREE, True)])
 def test_calls_of_another_target_get_a_stand_in_where_the_model_wants_a_signature(model, signed):
     strangers = tuple(ToolCallPart(id=f"call_{n}", name="f", arguments_json="{}") for n in range(2))
-    first, second = contents(Message(Role.ASSISTANT, strangers), model=model)[0]["parts"]
+    _, called = contents(*ask().messages, Message(Role.ASSISTANT, strangers), model=model)
+    first, second = called["parts"]
     assert first.get("thoughtSignature") == (ANY_SIGNATURE if signed else None)
     assert "thoughtSignature" not in second
 
