@@ -15,8 +15,17 @@ _RUN_OUT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EN
 def is_ours(error: BaseException | None) -> bool:
     """Whether connecting failed because the proxy itself has run out of something."""
     if isinstance(error, socket.gaierror):
-        return _no_file_is_left()
+        return no_file_is_left()
     return isinstance(error, OSError) and error.errno in _RUN_OUT
+
+
+def no_file_is_left() -> bool:
+    """Tries: who resolves names may say that there is no such name, or no server of names, if it can open no file."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in _RUN_OUT
+    return False
 
 
 def shortage() -> ProxyOverloaded:
@@ -24,12 +33,3 @@ def shortage() -> ProxyOverloaded:
     return ProxyOverloaded(
         "The proxy has no file, memory or address left for another connection.", retry_after=_RETRY_AFTER
     )
-
-
-def _no_file_is_left() -> bool:
-    """Tries: who resolves names may say that there is no such name if it cannot open a file."""
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
-    except OSError as error:
-        return error.errno in _RUN_OUT
-    return False

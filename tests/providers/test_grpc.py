@@ -24,6 +24,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.grpc_upstream import GrpcProvider
 from llmproxy_grpc.providers.relay import address
+from llmproxy_grpc.providers.relay.failures import failure
 from tests.fakes.files import no_files
 from tests.fakes.relay import Relay
 from tests.fakes.scripted_provider import never
@@ -310,8 +311,23 @@ async def test_addresses_need_no_port(place):
         assert provider.features("m").tools
 
 
-async def test_files_that_the_proxy_has_run_out_of_are_its_own_affair():
-    async with aclosing(GrpcProvider.from_config(config("127.0.0.1:9"), None)) as provider:
+@pytest.mark.parametrize("place", ["127.0.0.1:9", "localhost:9", "llm.example.invalid:9"])
+async def test_files_that_the_proxy_has_run_out_of_are_its_own_affair(place):
+    async with aclosing(GrpcProvider.from_config(config(place), None)) as provider:
         with no_files(), pytest.raises(errors.ProxyOverloaded) as raised:
             await provider.chat(ask(), "m")
         assert raised.value.retry_after == 1.0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "DNS resolution failed for far.test:9: C-ares status is not ARES_SUCCESS",
+        "errors resolving far.test:9: [field:hostname lookup error:address lookup failed: Domain name not found]",
+        "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:9: Connection refused",
+    ],
+)
+def test_a_name_that_is_not_found_and_a_port_where_nobody_listens_are_unreachable(words):
+    nothing = grpc.aio.Metadata()
+    error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing, details=words)
+    assert type(failure(error, late=False, begun=False, secrets=())) is errors.UpstreamUnreachable

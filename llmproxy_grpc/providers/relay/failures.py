@@ -15,7 +15,7 @@ from llmproxy_grpc.errors import Fault, FieldViolation, InvalidRequest, ProxyErr
 from llmproxy_grpc.providers.failures import MESSAGES
 from llmproxy_grpc.providers.retry_after import bounded
 from llmproxy_grpc.providers.scrubbing import identifier, scrubbed
-from llmproxy_grpc.providers.shortage import shortage
+from llmproxy_grpc.providers.shortage import no_file_is_left, shortage
 from llmproxy_grpc.providers.upstream import MAX_ANSWER_BYTES
 from llmproxy_grpc.wire import to_usage
 from llmproxy_grpc.wire.scalars import to_seconds
@@ -60,7 +60,8 @@ _BY_CODE: Final[Mapping[grpc.StatusCode, type[ProxyError]]] = {
     Code.DEADLINE_EXCEEDED: errors.UpstreamTimeout,
 }
 
-_NOT_CONNECTED: Final = re.compile(r"(?i)failed to connect|dns resolution failed|connections to all backends failing")
+_NOT_RESOLVED: Final = re.compile(r"(?i)dns resolution failed|^errors resolving ")
+_NOT_CONNECTED: Final = re.compile(r"(?i)failed to connect|connections to all backends failing")
 _RUN_OUT: Final = re.compile(
     r"(?is)failed to connect.*: (?:too many open files|no buffer space|cannot allocate memory|cannot assign requested)"
 )
@@ -88,13 +89,18 @@ def failure(error: grpc.aio.AioRpcError, *, late: bool, begun: bool, secrets: Se
         begun: Whether messages of a stream had come: then a failure that says no more breaks it.
         secrets: Our keys, which the other proxy may repeat and nobody else may see.
     """
-    if error.code() is Code.UNAVAILABLE and _RUN_OUT.search(error.details() or ""):
+    if error.code() is Code.UNAVAILABLE and _is_ours(error.details() or ""):
         return shortage()
     said = _said(error)
     failed = _failure(error, said, _kind(error, said, late=late, begun=begun), secrets)
     if said.detail.HasField("partial_usage"):
         failed.usage = to_usage(said.detail.partial_usage)
     return failed
+
+
+def _is_ours(words: str) -> bool:
+    """Whether it is for want of something of our own that there is no connection; of names gRPC does not say why."""
+    return bool(_RUN_OUT.search(words) or (_NOT_RESOLVED.search(words) and no_file_is_left()))
 
 
 def _failure(error: grpc.aio.AioRpcError, said: _Said, kind: type[ProxyError], secrets: Sequence[str]) -> ProxyError:
@@ -133,7 +139,7 @@ def _kind(error: grpc.aio.AioRpcError, said: _Said, *, late: bool, begun: bool) 
     reason = said.info.reason if said.info.domain == DOMAIN else ""
     if reason in _BY_REASON:
         return _BY_REASON[reason]
-    if code is Code.UNAVAILABLE and _NOT_CONNECTED.search(words):
+    if code is Code.UNAVAILABLE and (_NOT_CONNECTED.search(words) or _NOT_RESOLVED.search(words)):
         return errors.UpstreamUnreachable
     if code is Code.RESOURCE_EXHAUSTED and _TOO_LARGE.search(words):
         return errors.UpstreamProtocolError if _ANSWER_TOO_LARGE.search(words) else errors.InvalidRequest
