@@ -1,11 +1,21 @@
 """What Cohere honours."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
+from msgspec import Struct
+from msgspec.json import Decoder
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import ChatRequest, EmbedPurpose, MediaKind, ReasoningEffort, ToolMode
+from llmproxy_grpc.messages import (
+    ChatRequest,
+    EmbedPurpose,
+    FunctionTool,
+    MediaKind,
+    ProviderTool,
+    ReasoningEffort,
+    ToolMode,
+)
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.features import NATURAL_SEED, EmbedFeatures, Features, MediaFeature, Place, Source
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
@@ -65,10 +75,41 @@ def adapt_chat(request: ChatRequest, model: str) -> Adapted:
     features, reasoning = features_of(model), request.generation.reasoning
     if reasoning is not None and reasoning.effort is ReasoningEffort.NONE:
         features = replace(features, reasoning_effort=True)
-    adapted = with_texts_as_instructions(adapt(request, features))
+    adapted = _with_possible_strictness(with_texts_as_instructions(adapt(request, features)))
     config = adapted.request.generation
     if not config.top_logprobs:
         return adapted
     found = Unsupported("generation.top_logprobs", "this provider tells no alternatives to the tokens that it samples")
     request = replace(adapted.request, generation=replace(config, top_logprobs=0))
     return replace(adapted, request=request, unsupported=(*adapted.unsupported, found))
+
+
+class _Schema(Struct):
+    """What a schema demands at its top."""
+
+    required: Any = None
+
+
+_SCHEMA: Final = Decoder(_Schema)
+
+
+def _with_possible_strictness(adapted: Adapted) -> Adapted:
+    """Holds to the schemas of functions only where it can: all at once, and each must demand an argument."""
+    tools = adapted.request.tools
+    strict = [place for place, tool in enumerate(tools) if isinstance(tool, FunctionTool) and tool.strict]
+    if not strict or all(_demands_something(tool) for tool in tools):
+        return adapted
+    why = "this provider holds all functions to their schemas or none, and each would have to require an argument"
+    found = [Unsupported(f"{adapted.path('tools', place)}.function.strict", why) for place in strict]
+    loosened = tuple(replace(tool, strict=None) if isinstance(tool, FunctionTool) else tool for tool in tools)
+    request = replace(adapted.request, tools=loosened)
+    return replace(adapted, request=request, unsupported=(*adapted.unsupported, *found))
+
+
+def _demands_something(tool: FunctionTool | ProviderTool) -> bool:
+    if isinstance(tool, ProviderTool):
+        return True
+    try:
+        return bool(_SCHEMA.decode(tool.parameters_json_schema or "{}").required)
+    except (ValueError, RecursionError):
+        return False
