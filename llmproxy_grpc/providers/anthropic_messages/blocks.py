@@ -8,7 +8,7 @@ from llmproxy_grpc.providers.anthropic_messages.extra_fields import citations_to
 from llmproxy_grpc.providers.anthropic_messages.shapes import OBJECT, Delta
 from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
 from llmproxy_grpc.providers.held import HeldText
-from llmproxy_grpc.providers.jsonio import decode, joined
+from llmproxy_grpc.providers.jsonio import SurrogateJoiner, decode
 from llmproxy_grpc.providers.thinking_tokens import hidden_token, signature_token
 from llmproxy_grpc.providers.tool_arguments import as_object, as_text
 
@@ -34,26 +34,32 @@ class StreamedText:
 
     def __init__(self, writer: CandidateWriter, text: str, citations: list[dict[str, Any]]) -> None:
         self._writer = writer
-        self._texts = [text]
+        self._joiner = SurrogateJoiner()
+        self._length = 0
         self._citations = citations
-        writer.say(TextDelta, text)
+        self._say(text)
 
-    def add(self, delta: Delta, data: bytes) -> None:  # noqa: ARG002 - as every block
+    def add(self, delta: Delta, data: bytes) -> None:
         """Takes more text, or one more source."""
         if delta.type == "text_delta" and delta.text:
-            self._texts.append(delta.text)
-            self._writer.say(TextDelta, delta.text)
+            self._say(delta.text)
         elif delta.type == "citations_delta" and isinstance(delta.citation, dict):
+            self._writer.extent.hold(len(data))
             self._citations.append(delta.citation)
 
     def end(self) -> None:
         """Names the sources: what cites them is the whole text, whose length is known only now."""
-        if not self._citations or not any(self._texts):
+        length = self._length + len(self._joiner.flush())
+        if not self._citations or not length:
             return
-        self._writer.annotate(citations=read_citations(self._citations, joined("".join(self._texts))))
+        self._writer.annotate(citations=read_citations(self._citations, length))
         token = citations_token(self._citations)
         if token:
             self._writer.sign(TextDelta, token)
+
+    def _say(self, text: str) -> None:
+        self._length += len(self._joiner.feed(text))
+        self._writer.say(TextDelta, text)
 
 
 class StreamedThinking:

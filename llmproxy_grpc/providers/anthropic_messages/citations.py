@@ -11,9 +11,9 @@ from llmproxy_grpc.messages import Citation
 from llmproxy_grpc.providers.jsonio import joined
 
 
-def read_citations(raw: Iterable[dict[str, Any]], text: str) -> tuple[Citation, ...]:
-    """The sources of a text."""
-    return tuple(_citation(each, len(text)) for each in raw)
+def read_citations(raw: Iterable[dict[str, Any]], length: int) -> tuple[Citation, ...]:
+    """The sources of a text of so many code points."""
+    return tuple(_citation(each, length) for each in raw)
 
 
 def listed(raw: Any) -> list[dict[str, Any]]:

@@ -92,7 +92,9 @@ def _parts(content: list[Raw], *, new_id: Callable[[], str], show: bool) -> Iter
 
 def _text(block: Block[Raw]) -> TextPart:
     text, citations = block.text or "", listed(block.citations)
-    return TextPart(text=text, citations=read_citations(citations, text), continuity_token=citations_token(citations))
+    return TextPart(
+        text=text, citations=read_citations(citations, len(text)), continuity_token=citations_token(citations)
+    )
 
 
 def _thinking(block: Block[Raw], *, show: bool) -> ReasoningPart:

@@ -86,7 +86,7 @@ class CandidateReader:
                 if part.text is not None and part.thought is not True and not part.thoughtSignature:  # nearly always
                     if part.text:
                         self._writer.say(TextDelta, part.text)
-                        self._said.append((self._writer.last_part, part.text))
+                        self._keep(part.text)
                 elif not self._part(part):
                     self._other(self._originals.part(document, position, number), part)
         if candidate.logprobsResult is not None:
@@ -110,6 +110,14 @@ class CandidateReader:
                 self._writer.cite(part_index, citations)
         self._writer.finish(finish_reason(self.raw_finish, calls_tools=self._writer.calls_tools), self.raw_finish)
 
+    def _keep(self, text: str) -> None:
+        """Keeps what was said, for the places of sources; of too much they have none, and stand at its beginning."""
+        part = self._writer.last_part
+        if self._writer.extent.may_keep(len(text)):
+            self._said.append((part, text))
+        else:
+            self._said = [(self._said[0][0] if self._said else part, "")]
+
     def _note(self, candidate: Candidate[Any]) -> None:
         """Keeps what comes beside the content: pieces of one field complete each other."""
         for name in _TOLD:
@@ -117,11 +125,18 @@ class CandidateReader:
             if value:
                 before = self.told.get(name)
                 if isinstance(before, dict) and isinstance(value, dict):
-                    before.update(value)
+                    self._add(before, value)
                 else:
                     self.told[name] = value
         if candidate.citationMetadata:
-            self._cited |= dict.fromkeys(sources_of(candidate.citationMetadata))
+            self._add(self._cited, dict.fromkeys(sources_of(candidate.citationMetadata)))
+
+    def _add(self, kept: dict[Any, Any], more: dict[Any, Any]) -> None:
+        """Adds to what is kept until the end, which is only so much; most of it is what was told before."""
+        count = len(kept)
+        kept.update(more)
+        if len(kept) > count:
+            self._writer.extent.hold(len(repr(more)))
 
     def _part(self, part: Part[Any]) -> bool:
         """Takes a part; whether it is one that is known."""
@@ -145,7 +160,7 @@ class CandidateReader:
         if text and not hidden:
             self._writer.say(kind, text)
             if not thought:
-                self._said.append((self._writer.last_part, text))
+                self._keep(text)
         if token:
             self._writer.sign(kind, token)
             self._writer.leave()

@@ -7,6 +7,7 @@ import pytest
 
 from llmproxy_grpc.errors import UpstreamProtocolError, UpstreamStreamBroken
 from llmproxy_grpc.messages import (
+    Citation,
     FinishReason,
     OpaquePart,
     ProviderResponse,
@@ -17,6 +18,7 @@ from llmproxy_grpc.messages import (
     UpstreamStart,
 )
 from llmproxy_grpc.messages.request import GenerationConfig
+from llmproxy_grpc.providers import extent
 from llmproxy_grpc.providers.anthropic_messages.stream import EventDecoder
 from llmproxy_grpc.providers.http_chat import Reply
 from llmproxy_grpc.providers.sse import ServerSentEvent
@@ -191,3 +193,20 @@ def test_what_the_end_says_may_come_in_several_events():
     assert (candidate.finish_reason, candidate.matched_stop_sequence) == (FinishReason.STOP_SEQUENCE, "END")
     assert answer.provider_metadata == {"container": {"id": "c1"}, "context_management": {"n": 1}}
     assert answer.usage.total_tokens == 7
+
+
+def test_a_source_stands_behind_the_whole_text_whose_characters_may_come_in_halves():
+    source = {"type": "web_search_result_location", "url": "https://a.test"}
+    halves = more(0, "text", text="c\ud83d"), more(0, "text", text="\ude00"), more(0, "text", text="\ud83d")
+    (said,) = parts(begin(0, type="text", text="ab"), *halves, more(0, "citations", citation=source), stop(0))
+    assert said.text == "abc\U0001f600\ufffd"
+    assert said.citations == (Citation("https://a.test", "", 0, 5, ""),)
+
+
+def test_sources_of_a_text_that_does_not_end_are_bounded(monkeypatch):
+    monkeypatch.setattr(extent, "MOST_HELD", 10_000)
+    sources = [more(0, "citations", citation={"cited_text": "x" * 100})] * 100
+    with pytest.raises(UpstreamProtocolError):
+        parts(begin(0, type="text", text="A"), *sources)
+    long = [more(0, "text", text="x" * 1000)] * 100
+    assert parts(begin(0, type="text", text=""), *long, stop(0)) == [TextPart(text="x" * 100_000)]
