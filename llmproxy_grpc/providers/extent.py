@@ -23,8 +23,9 @@ MOST_CONTAINERS: Final = 524_288
 MOST_COMMAS: Final = 4_194_304
 """As many as an answer of 64 MiB has numbers of 16 bytes, which is how most servers write those of vectors."""
 
-_SHORT: Final = 16 * 1024
-_MANY: Final = 2_048
+SHORT: Final = 16 * 1024
+"""Bytes up to which a document is read at once, whatever is in it."""
+MANY_CONTAINERS: Final = 2_048
 """Objects and lists from which on a document shorter than `LONG` is read aside as well: each takes some 5 µs."""
 
 
@@ -95,7 +96,7 @@ def check_calls(count: int) -> None:
 def is_long(document: bytes) -> bool:
     """Whether JSON takes so long to read that it is read aside."""
     size = len(document)
-    return size > LONG or (size > _SHORT and containers_in(document) > _MANY)
+    return size > LONG or (size > SHORT and containers_in(document) > MANY_CONTAINERS)
 
 
 def containers_in(document: bytes) -> int:

@@ -9,7 +9,7 @@ from llmproxy_grpc.aside import aside
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamStreamBroken
 from llmproxy_grpc.messages import StreamEvent, Usage, UsageSoFar
 from llmproxy_grpc.providers.batch import Batch
-from llmproxy_grpc.providers.extent import LONG, check_containers, containers_in
+from llmproxy_grpc.providers.extent import LONG, MANY_CONTAINERS, SHORT, check_containers, containers_in
 from llmproxy_grpc.providers.http import HttpResponse
 
 _CLOSING_SECONDS = 0.05
@@ -154,10 +154,10 @@ class StreamReader(Generic[Frame]):
     async def _advance(self) -> None:
         chunk = await self._chunk()
         if chunk:
-            if self._framing.held + len(chunk) > LONG:
-                await aside(self._feed_long, chunk)
+            if self._takes_long(chunk):
+                await aside(self._feed, chunk)
             else:
-                self._decoder.feed(self._framing.feed(chunk))
+                self._feed(chunk)
             if not self._decoder.done:
                 return
             await self._close()
@@ -166,13 +166,19 @@ class StreamReader(Generic[Frame]):
         self._decoder.end()
         self._ended = True
 
-    def _feed_long(self, chunk: bytes) -> None:
-        """Takes the next bytes of a frame that is long, or many frames at once, in a thread."""
-        if self._framing.held <= LONG:
+    def _feed(self, chunk: bytes) -> None:
+        self._decoder.feed(self._framing.feed(chunk))
+
+    def _takes_long(self, chunk: bytes) -> bool:
+        """Whether the next bytes end a frame that is long or full, or so many of them; it may be too full."""
+        held = self._framing.held
+        if held + len(chunk) <= SHORT:  # nearly always
+            return False
+        if held <= SHORT:
             self._containers = 0
         self._containers += containers_in(chunk)
         check_containers(self._containers)
-        self._decoder.feed(self._framing.feed(chunk))
+        return held + len(chunk) > LONG or self._containers > MANY_CONTAINERS
 
     async def _chunk(self) -> bytes:
         if self._decoder.only_tail_missing:

@@ -12,7 +12,7 @@ from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.server.rpc import Rpc
 from llmproxy_grpc.server.status import code_of, describe, error_detail
 from llmproxy_grpc.server.trailers import send_trailers, target_entries
-from llmproxy_grpc.server.writing import write_answer
+from llmproxy_grpc.server.writing import write_answer, write_delta
 from llmproxy_grpc.wire import (
     delta_event,
     end_event,
@@ -69,7 +69,9 @@ class StreamWriter:
             self._collected.take(batch)
         for event in batch:
             if isinstance(event, Delta):
-                await self._write(delta_event(self._sequence, event), tape=self._say)
+                plain = not (event.logprobs or event.citations)  # nearly always
+                written = delta_event(self._sequence, event) if plain else await write_delta(self._sequence, event)
+                await self._write(written, tape=self._say)
             elif isinstance(event, CandidateFinish):
                 await self._write(finish_event(self._sequence, event), tape=self._note)
             elif isinstance(event, Warning):

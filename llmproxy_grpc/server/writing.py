@@ -1,11 +1,11 @@
-"""Writes a whole answer, and one of many pieces beside the event loop."""
+"""Writes answers and pieces of them, those that hold much beside the event loop."""
 
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.aside import MANY, aside
 from llmproxy_grpc.calls import Call
-from llmproxy_grpc.messages import ProviderResponse
+from llmproxy_grpc.messages import Delta, ProviderResponse
 from llmproxy_grpc.server.status import describe
-from llmproxy_grpc.wire import from_response
+from llmproxy_grpc.wire import delta_event, from_response
 
 
 async def write_answer(answer: ProviderResponse, call: Call) -> chat_pb2.ChatResponse:
@@ -13,6 +13,13 @@ async def write_answer(answer: ProviderResponse, call: Call) -> chat_pb2.ChatRes
     if _is_long(answer):
         return await aside(from_response, answer, call, describe=describe)
     return from_response(answer, call, describe=describe)
+
+
+async def write_delta(sequence: int, delta: Delta) -> chat_pb2.StreamResponse:
+    """Gives a piece of a stream as protobuf, beside the event loop if it has many sources or log probabilities."""
+    if len(delta.citations) + len(delta.logprobs) + sum([len(each.top) for each in delta.logprobs]) > MANY:
+        return await aside(delta_event, sequence, delta)
+    return delta_event(sequence, delta)
 
 
 def _is_long(answer: ProviderResponse) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import EmbedRequest, TextPart, ToolCallPart
-from llmproxy_grpc.providers.extent import LONG, MOST_CONTAINERS, MOST_TOOL_CALLS
+from llmproxy_grpc.providers.extent import LONG, MANY_CONTAINERS, MOST_CONTAINERS, MOST_TOOL_CALLS
 from llmproxy_grpc.providers.streaming import StreamDecoder
 from tests.fakes.busy import LIMIT, SLACK, Busy
 from tests.fakes.faulty_upstream import Answer, Framing
@@ -71,6 +71,21 @@ async def test_a_long_event_is_read_beside_the_loop(kind, provider, upstream, mo
         (candidate,) = assembled(await collected(provider.stream(ask(), kind.model))).candidates
         assert candidate.message.parts[0].text == text
     assert not beside[0]
+    assert any(beside)
+
+
+@pytest.mark.parametrize("kind", OPENAI, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("chop", [0, 10_000], ids=["at once", "piece by piece"])
+async def test_an_event_full_of_log_probabilities_is_read_beside_the_loop(kind, provider, upstream, monkeypatch, chop):
+    beside = ran_beside(monkeypatch, StreamDecoder, "feed")
+    told = [{"token": "a", "logprob": -1}] * (2 * MANY_CONTAINERS)
+    choice = {"index": 0, "delta": {"content": "x"}, "logprobs": {"content": told}, "finish_reason": "stop"}
+    body = b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\ndata: [DONE]\n\n"
+    assert len(body) < LONG
+    answer = Answer(headers={"content-type": kind.stream_type}, body=[body], framing=Framing.CHUNKED, chop=chop)
+    upstream.script(answer)
+    (candidate,) = assembled(await collected(provider.stream(ask(), kind.model))).candidates
+    assert len(candidate.logprobs) == len(told)
     assert any(beside)
 
 

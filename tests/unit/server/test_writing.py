@@ -11,6 +11,7 @@ from llmproxy_grpc.messages import (
     Part,
     ProviderResponse,
     Role,
+    TextDelta,
     TextPart,
     TokenLogprob,
 )
@@ -44,4 +45,22 @@ async def test_an_answer_of_many_pieces_is_written_beside_the_loop(monkeypatch, 
     ran = ran_beside(monkeypatch, writing, "from_response")
     written = await writing.write_answer(said, Bench("a").call())
     assert len(written.candidates) == len(said.candidates)
+    assert ran == [beside]
+
+
+@pytest.mark.parametrize(
+    ("delta", "beside"),
+    [
+        (TextDelta(text="Hi"), False),
+        (TextDelta(text="Hi", logprobs=(LIKELY,) * MANY), False),
+        (TextDelta(text="Hi", logprobs=(LIKELY,) * (MANY + 1)), True),
+        (TextDelta(text="Hi", logprobs=(TokenLogprob("a", -0.5, top=(LIKELY,) * MANY),)), True),
+        (TextDelta(text="Hi", citations=CITED.citations), True),
+    ],
+    ids=["text", "some", "log probabilities", "alternatives", "sources"],
+)
+async def test_a_piece_of_a_stream_with_many_things_is_written_beside_the_loop(monkeypatch, delta, beside):
+    ran = ran_beside(monkeypatch, writing, "delta_event")
+    event = await writing.write_delta(7, delta)
+    assert (event.sequence, event.delta.text, len(event.delta.logprobs)) == (7, "Hi", len(delta.logprobs))
     assert ran == [beside]
