@@ -105,6 +105,7 @@ class Provider(Protocol):
     def adapt(self, request: ChatRequest, upstream_model: str) -> Adapted:
         """Gives the request without the set fields that this provider cannot honour for this model, and names those.
 
+        A long conversation is adapted in a thread.
         `chat`, `stream` and `count_tokens` get requests that went through here.
         """
 

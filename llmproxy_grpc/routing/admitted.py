@@ -1,9 +1,10 @@
 """What operators say of the candidates: a provider that is out of service is not tried, whatever else holds."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
-from llmproxy_grpc.errors import NoProviderAvailable, name_fields
+from llmproxy_grpc.errors import NoProviderAvailable, ProxyError, name_fields
 from llmproxy_grpc.routing.candidate import Candidate, Choice
+from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.operations import Request
 
 Admits = Callable[[str], bool]
@@ -19,7 +20,11 @@ def admitted(choice: Choice[Request], admits: Admits) -> Choice[Request]:
     candidates = _left(choice.candidates, admits)
     if not candidates:
         raise out_of_service(candidate.target.provider for candidate in choice.candidates)
-    return Choice(candidates, lambda error, tried: _left(choice.instead(error, tried), admits), choice.routes)
+
+    async def instead(error: ProxyError, tried: Container[Target]) -> Sequence[Candidate[Request]]:
+        return _left(await choice.instead(error, tried), admits)
+
+    return Choice(candidates, instead, choice.routes)
 
 
 def _left(candidates: Sequence[Candidate[Request]], admits: Admits) -> Sequence[Candidate[Request]]:

@@ -1,6 +1,6 @@
 """One target that may be tried for a request, and those of one route together."""
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Generic
 
 from msgspec import Struct
@@ -32,7 +32,7 @@ class Choice(Struct, Generic[Request], frozen=True):
     """
 
     candidates: Sequence[Candidate[Request]]
-    instead: Callable[[ProxyError, Container[Target]], Sequence[Candidate[Request]]]
+    instead: Callable[[ProxyError, Container[Target]], Awaitable[Sequence[Candidate[Request]]]]
     routes: Sequence[Route] = ()
 
     def passed_over(self) -> Sequence[Target]:

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Final
 
+from llmproxy_grpc.aside import aside
 from llmproxy_grpc.config.schema import Fallbacks
 from llmproxy_grpc.errors import (
     ContextLengthExceeded,
@@ -15,6 +16,7 @@ from llmproxy_grpc.errors import (
 )
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest
 from llmproxy_grpc.providers.provider import Provider
+from llmproxy_grpc.providers.writing import is_long
 from llmproxy_grpc.routing.asked import Asked
 from llmproxy_grpc.routing.candidate import Candidate, Choice, Group, only
 from llmproxy_grpc.routing.catalog import Route, Target
@@ -61,13 +63,13 @@ class Chooser:
         self._listed = listed
         self._ordering = ordering
 
-    def choose(
+    async def choose(
         self,
         operation: Operation[Request, Answer],
         request: Request,
         available: Callable[[Target], bool] = everything,
     ) -> Choice[Request]:
-        """Lists the candidates for a request.
+        """Lists the candidates for a request; what a long one becomes at each of them is found beside the event loop.
 
         Args:
             operation: What kind of request it is.
@@ -86,10 +88,10 @@ class Chooser:
         _check_kinds(request, self._kinds)
         asked = Asked(operation, request)
         routes = _routes(request, self._look_up)
-        candidates = self._ordered(self._able(asked, routes), asked, available)
+        candidates = self._ordered(await self._able(asked, routes), asked, available)
         return Choice(candidates, partial(self._instead, asked, available), routes)
 
-    def _instead(
+    async def _instead(
         self,
         asked: Asked[Request, Answer],
         available: Callable[[Target], bool],
@@ -105,13 +107,18 @@ class Chooser:
             return ()
         try:
             routes = [self._look_up(name) for name in models(self._look_up(asked.request.model).fallbacks)]
-            groups = self._able(asked, routes)
+            groups = await self._able(asked, routes)
         except ProxyError:
             return ()
         untried = only(groups, lambda candidate: candidate.target not in tried)
         return self._ordered(untried, asked, available)
 
-    def _able(self, asked: Asked[Request, Answer], routes: Sequence[Route]) -> Sequence[Group[Request]]:
+    async def _able(self, asked: Asked[Request, Answer], routes: Sequence[Route]) -> Sequence[Group[Request]]:
+        if is_long(asked.request):
+            return await aside(self._searched, asked, routes)
+        return self._searched(asked, routes)
+
+    def _searched(self, asked: Asked[Request, Answer], routes: Sequence[Route]) -> Sequence[Group[Request]]:
         search = Search(asked, self._providers)
         groups = [group for route in routes if (group := search.among(route)).candidates]
         if not groups:

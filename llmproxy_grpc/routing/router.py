@@ -1,6 +1,6 @@
 """Answers requests: finds what may answer, and tries one target after the other until one does."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager
 from functools import partial
 
@@ -130,7 +130,7 @@ class Router:
                 raise
         except (CapabilityNotSupported, UpstreamError, ProxyOverloaded, NoProviderAvailable):
             pass
-        first = self._chooser.choose(CHAT, request).candidates[0]
+        first = (await self._chooser.choose(CHAT, request)).candidates[0]
         call.warnings.extend(first.warnings)
         return TokenCount(await aside_if_long(prompt_tokens, first.request), UsageSource.ESTIMATE)
 
@@ -140,7 +140,7 @@ class Router:
         Raises:
             ProxyError: As `chat`; once a batch has been yielded, the error of the attempt that broke.
         """
-        tries = self._tries(CHAT, call, request)
+        tries = await self._tries(CHAT, call, request)
         turn = tries.first()
         spoken = Spoken(request, call.warnings.append) if self._continues(request.model) else None
         while True:
@@ -175,10 +175,11 @@ class Router:
             request, used = spoken.rest(), call.attempts[-1].usage
             if request is None:
                 raise broken
-            able = [candidate for candidate in self._choice(CHAT, request).candidates if _features(candidate).prefill]
+            choice = await self._choice(CHAT, request)
+            able = [candidate for candidate in choice.candidates if _features(candidate).prefill]
             if not able or not self._retries.pay(call.provider, error):
                 raise broken
-            rest = self._tries(CHAT, call, request, Choice(able, lambda _error, _tried: ()))
+            rest = await self._tries(CHAT, call, request, Choice(able, _nothing))
             turn = rest.first(fresh=False)
             spoken.expect(_features(turn.candidate))
         except ProxyError:
@@ -218,7 +219,7 @@ class Router:
     ) -> Answer:
         """Tries one target after the other until one answers in one piece."""
         hurried = operation.hurried or request.routing.first_token_timeout is not None
-        tries = self._tries(operation, call, request)
+        tries = await self._tries(operation, call, request)
         turn = tries.first()
         while True:
             try:
@@ -227,10 +228,10 @@ class Router:
             except ProxyError as error:
                 turn = await tries.after(error)
 
-    def _choice(self, operation: Operation[Request, Answer], request: Request) -> Choice[Request]:
-        return admitted(self._chooser.choose(operation, request, self._available), self._admits)
+    async def _choice(self, operation: Operation[Request, Answer], request: Request) -> Choice[Request]:
+        return admitted(await self._chooser.choose(operation, request, self._available), self._admits)
 
-    def _tries(
+    async def _tries(
         self,
         operation: Operation[Request, Answer],
         call: Call,
@@ -239,7 +240,7 @@ class Router:
     ) -> Tries[Request]:
         return Tries(
             call,
-            self._choice(operation, request) if choice is None else choice,
+            await self._choice(operation, request) if choice is None else choice,
             self._retries,
             self._circuits,
             asked=request.routing.max_attempts,
@@ -304,6 +305,10 @@ class Router:
         if by_credential is None:
             return candidate
         return replace(candidate, provider=by_credential[permit.circuit.credential.index])
+
+
+async def _nothing(_error: ProxyError, _tried: Container[Target]) -> Sequence[Candidate[ChatRequest]]:
+    return ()
 
 
 def _features(candidate: Candidate[ChatRequest]) -> Features:

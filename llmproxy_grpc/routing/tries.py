@@ -129,7 +129,7 @@ class Tries(Generic[Request]):
             ProxyError: No other attempt is worth it, or allowed: the error of the attempt that says most.
         """
         if not error.failover:
-            return self._turn_away(error)
+            return await self._turn_away(error)
         failed = self._failed.setdefault(self._now, _Failed(error, 0))
         failed.error, failed.times = error, failed.times + 1
         while self._made < self._allowed:
@@ -169,11 +169,11 @@ class Tries(Generic[Request]):
         self._failed[turn.index] = _Failed(error)
         self._now = left.index
 
-    def _turn_away(self, error: ProxyError) -> Turn[Request]:
+    async def _turn_away(self, error: ProxyError) -> Turn[Request]:
         """Goes on with other models, where some are named for just this error; it is no failure that counts."""
         remaining = self._call.deadline_at - self._retries.clock()
         if self._made < self._allowed and remaining >= SHORTEST_ATTEMPT:
-            self._candidates, self._failed = self._choice.instead(error, self._tried()), {}
+            self._candidates, self._failed = await self._choice.instead(error, self._tried()), {}
             step = self._fresh() or (self._trial() if self._candidates else None)
             if step is not None and step.permit is not None:
                 return self._begin(step.index, step.permit)

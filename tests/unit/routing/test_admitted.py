@@ -6,8 +6,14 @@ from llmproxy_grpc.routing.candidate import Candidate, Choice
 from llmproxy_grpc.routing.catalog import Target
 
 CANDIDATES = [Candidate(Target(name, "m"), None, None) for name in ("b", "a", "c", "a")]
-CHOICE = Choice(CANDIDATES, lambda _error, _tried: CANDIDATES)
 BLOCKED = PromptBlocked("Blocked.")
+
+
+async def same(_error, _tried):
+    return CANDIDATES
+
+
+CHOICE = Choice(CANDIDATES, same)
 
 
 def names(candidates):
@@ -19,8 +25,8 @@ def test_the_order_stays():
     assert names(admitted(CHOICE, lambda name: name != "a").candidates) == ["b", "c"]
 
 
-def test_it_holds_for_what_is_tried_instead_as_well():
-    assert names(admitted(CHOICE, lambda name: name != "a").instead(BLOCKED, ())) == ["b", "c"]
+async def test_it_holds_for_what_is_tried_instead_as_well():
+    assert names(await admitted(CHOICE, lambda name: name != "a").instead(BLOCKED, ())) == ["b", "c"]
 
 
 def test_if_none_is_left_the_error_names_each_once():

@@ -1,10 +1,13 @@
 """What may answer a request, and in which order."""
 
+import asyncio
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 import pytest
 
+from llmproxy_grpc.aside import MANY
 from llmproxy_grpc.config.schema import Condition, Fallbacks, ModelDefaults
 from llmproxy_grpc.errors import (
     ContextLengthExceeded,
@@ -18,6 +21,8 @@ from llmproxy_grpc.errors import (
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, GenerationConfig, Message, Role, RoutingPolicy, TextPart
 from llmproxy_grpc.pricing.prices import UNKNOWN
 from llmproxy_grpc.providers.provider import UpstreamModel
+from llmproxy_grpc.routing import candidates
+from llmproxy_grpc.routing.candidate import Candidate
 from llmproxy_grpc.routing.candidates import Chooser
 from llmproxy_grpc.routing.catalog import Route, Target
 from llmproxy_grpc.routing.operations import CHAT, COUNT, EMBED
@@ -26,6 +31,7 @@ from llmproxy_grpc.routing.strategies.strategy import Means
 from llmproxy_grpc.routing.vitals import Vitals
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_provider import ScriptedProvider
+from tests.fakes.threads import ran_beside
 
 A, B, C = (Target(name, "m") for name in "abc")
 
@@ -52,7 +58,7 @@ def chooser(*routes: Route, listed: dict[Target, int] | None = None) -> Chooser:
 
 
 def order(chooser: Chooser, *unavailable: Target, of: ChatRequest | None = None) -> list[Target]:
-    found = chooser.choose(CHAT, of or ask(), lambda target: target not in unavailable)
+    found = asyncio.run(chooser.choose(CHAT, of or ask(), lambda target: target not in unavailable))
     return [candidate.target for candidate in found.candidates]
 
 
@@ -79,13 +85,14 @@ def test_a_fallback_that_is_available_goes_before_targets_that_are_not():
 
 
 def test_without_a_word_on_availability_all_are_there():
-    found = chooser(Route("model", (A, B), fallback_models=("other",)), Route("other", (C,))).choose(CHAT, ask())
+    route = chooser(Route("model", (A, B), fallback_models=("other",)), Route("other", (C,)))
+    found = asyncio.run(route.choose(CHAT, ask()))
     assert [candidate.target for candidate in found.candidates] == [A, B, C]
 
 
 def test_targets_whose_provider_is_not_there_are_none():
     with pytest.raises(NoProviderAvailable):
-        chooser(Route("model", (Target("d", "m"),))).choose(CHAT, ask())
+        asyncio.run(chooser(Route("model", (Target("d", "m"),))).choose(CHAT, ask()))
 
 
 # Conditions.
@@ -162,14 +169,15 @@ def test_of_inputs_to_embed_the_longest_needs_room():
 
     def embedded(*sizes: int) -> list[Target]:
         request = EmbedRequest("model", tuple(TextPart(text="x" * size) for size in sizes))
-        return [candidate.target for candidate in route.choose(EMBED, request).candidates]
+        return [candidate.target for candidate in asyncio.run(route.choose(EMBED, request)).candidates]
 
     assert embedded(*[400] * 100) == [A, B]
     assert embedded(400, 4000) == [B]
 
 
 def test_counting_needs_no_room():
-    found = chooser(Route("model", (A, B)), listed={A: 10, B: 10_000}).choose(COUNT, ask("x" * 4000))
+    route = chooser(Route("model", (A, B)), listed={A: 10, B: 10_000})
+    found = asyncio.run(route.choose(COUNT, ask("x" * 4000)))
     assert [candidate.target for candidate in found.candidates] == [A, B]
 
 
@@ -209,7 +217,10 @@ BY_CAUSE = Route("model", (A,), fallbacks=Fallbacks(context_length=("large",), p
 
 
 def instead(chooser: Chooser, error: ProxyError, *tried: Target, of: ChatRequest | None = None) -> list[Target]:
-    return [candidate.target for candidate in chooser.choose(CHAT, of or ask()).instead(error, tried)]
+    async def asked() -> Sequence[Candidate[ChatRequest]]:
+        return await (await chooser.choose(CHAT, of or ask())).instead(error, tried)
+
+    return [candidate.target for candidate in asyncio.run(asked())]
 
 
 def test_each_cause_has_its_models():
@@ -239,3 +250,20 @@ def test_the_callers_providers_hold_here_too():
     of = ask(routing=RoutingPolicy(providers=("a", "b")))
     assert instead(chooser(BY_CAUSE, Route("large", (B, C))), LONG, of=of) == [B]
     assert instead(chooser(BY_CAUSE, Route("large", (C,))), LONG, of=of) == []
+
+
+# Long conversations.
+
+
+@pytest.mark.parametrize(("messages", "beside"), [(1, False), (MANY - 1, False), (MANY, True)])
+async def test_what_a_long_conversation_becomes_is_found_beside_the_loop(monkeypatch, messages, beside):
+    ran = ran_beside(monkeypatch, candidates, "Search")
+    of = ChatRequest("model", ask().messages * messages)
+    choice = await chooser(BY_CAUSE, Route("large", (C,)), Route("open", (B,))).choose(CHAT, of)
+    assert [candidate.target for candidate in await choice.instead(BLOCKED, ())] == [B, C]
+    assert ran == [beside, beside]
+
+
+async def test_why_there_is_none_is_told_of_a_long_one_too():
+    with pytest.raises(NoProviderAvailable):
+        await chooser(Route("model", (Target("d", "m"),))).choose(CHAT, ChatRequest("model", ask().messages * MANY))

@@ -201,7 +201,7 @@ async def test_what_a_repeat_costs_of_the_budget_depends_on_what_failed(failure,
 async def test_no_second_attempt_runs_beside_one_in_a_call_that_was_limited(failure, beside):
     bench = Bench("a", "b", "c", retries={"max_attempts": 5})
     call = bench.call(method="Stream")
-    tries = bench.router._tries(CHAT, call, ASKED)
+    tries = await bench.router._tries(CHAT, call, ASKED)
     assert tries.first().candidate.target.provider == "a"
     assert (await tries.after(failure("No."))).candidate.target.provider == "b"
     turn = tries.beside()
@@ -210,9 +210,9 @@ async def test_no_second_attempt_runs_beside_one_in_a_call_that_was_limited(fail
 
 
 @pytest.mark.parametrize(("spent", "beside"), [(0, True), (4.9, True), (5.2, False), (9, False)])
-def test_no_second_attempt_runs_beside_one_with_half_of_the_retry_budget_spent(spent, beside):
+async def test_no_second_attempt_runs_beside_one_with_half_of_the_retry_budget_spent(spent, beside):
     bench = Bench("a", "b")
-    tries = bench.router._tries(CHAT, bench.call(method="Stream"), ASKED)
+    tries = await bench.router._tries(CHAT, bench.call(method="Stream"), ASKED)
     tries.first()
     assert bench.router._retries.budget("a").withdraw(spent, bench.clock())
     assert (tries.beside() is not None) is beside
