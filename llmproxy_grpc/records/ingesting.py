@@ -199,6 +199,8 @@ class Ingesting:
         if expired:
             log.info("records_expired", count=expired)
             writer.tidy()
+        while not self._stop.is_set() and writer.expire_feedback(before, AT_ONCE):
+            pass
 
     def _stale(self) -> bool:
         """Whether another one ought to have ingested long ago what lies there."""

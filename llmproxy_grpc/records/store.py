@@ -188,6 +188,10 @@ class RecordWriter(Protocol):
         """Deletes records that started before a time, about so many at most, with all that hangs on them."""
         ...
 
+    def expire_feedback(self, before: int, limit: int) -> int:
+        """Deletes judgements given before a time whose record never came, or has gone; so many at most."""
+        ...
+
     def erase(self, what: Erase, reason: str) -> int:
         """Deletes records for good, down to the bytes of the files; returns how many there were."""
         ...

@@ -13,7 +13,7 @@ from llmproxy_grpc.records import ingesting
 from llmproxy_grpc.records.ballast import Ballast
 from llmproxy_grpc.records.election import elect
 from llmproxy_grpc.records.end_users import EndUsers, read_key
-from llmproxy_grpc.records.ingesting import Ingesting, Manners
+from llmproxy_grpc.records.ingesting import AT_ONCE, Ingesting, Manners
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.quarantine import Quarantine
 from llmproxy_grpc.records.spool.entries import encode
@@ -21,10 +21,11 @@ from llmproxy_grpc.records.spool.frames import frame
 from llmproxy_grpc.records.spool.segments import create_locked, segments
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.sqlite.writer import SqliteWriter
-from llmproxy_grpc.records.store import StoreFull, StoreUnavailable, StoreUnfit
+from llmproxy_grpc.records.store import Batch, StoreFull, StoreUnavailable, StoreUnfit
 from llmproxy_grpc.records.tally import Tally
 from tests.fakes.kept import Kept
 from tests.fakes.polling import until
+from tests.fakes.records import a_judgement, an_id
 from tests.fakes.spooled import an_end
 
 
@@ -128,6 +129,18 @@ async def test_old_records_are_deleted(tmp_path):
     with ingesting_in(places, retention=5.0):
         await until(lambda: places.store.exists() and [record.seq for record in Kept(tmp_path).records()] == [2])
         await until(lambda: not old.exists())
+
+
+async def test_old_judgements_without_a_record_are_deleted_however_many_they_are(tmp_path):
+    places = Places(tmp_path)
+    writer = SqliteStore(places.store).writer()
+    writer.write(Batch(feedback=[a_judgement(an_id(number), created_at=1) for number in range(2 * AT_ONCE + 1)]))
+    writer.write(Batch(feedback=[a_judgement(an_id(9999), created_at=now_us())]))
+    writer.close()
+    reader = SqliteStore(places.store).reader()
+    with ingesting_in(places, retention=3600.0):
+        await until(lambda: reader.statistics().feedback == 1)
+    reader.close()
 
 
 async def test_one_that_does_not_ingest_sees_that_nobody_does(tmp_path, monkeypatch):

@@ -192,6 +192,7 @@ def test_old_records_expire_a_few_at_a_time_with_what_hangs_on_them(writer, read
     waiting = a_judgement(an_id(), created_at=1)
     writer.write(Batch(entries=[*old, young], feedback=[*judgements, waiting]))
     assert [writer.expire(50, 3), writer.expire(50, 3), writer.expire(50, 3)] == [3, 2, 0]
+    assert [writer.expire_feedback(50, 3), writer.expire_feedback(50, 3)] == [1, 0]
     statistics = reader.statistics()
     assert (statistics.records, statistics.bodies, statistics.feedback, statistics.tombstones) == (1, 1, 1, 0)
     assert reader.query("default", "SELECT count(*) FROM label WHERE tenant = ?") == [(0,)]

@@ -36,6 +36,7 @@ DELETE FROM feedback WHERE fseq IN (
     WHERE created_at < $1 AND NOT EXISTS (SELECT 1 FROM record_key WHERE id = f.record_id)
     ORDER BY fseq LIMIT $2
 )
+RETURNING fseq
 """
 """Deletes judgements of an age whose record never came, or has gone."""
 
@@ -63,11 +64,13 @@ class Deletion:
                         ),
                     )
                 await session.execute("UPDATE counter SET value = value + $1 WHERE name = 'expired'", gone)
-                if gone < limit:
-                    await session.execute(_FORLORN, before, limit)
             return gone
 
         return self._connection.run(work)
+
+    def expire_feedback(self, before: int, limit: int) -> int:
+        """Deletes feedback of an age without a record, so much at most."""
+        return len(self._connection.query(_FORLORN, (before, limit)))
 
     def erase(self, what: Erase, reason: str, now: int) -> int:
         """Deletes records, each with a tombstone, has the planner sample what is left, and writes their tables anew.

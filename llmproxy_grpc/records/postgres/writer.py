@@ -103,6 +103,10 @@ class PostgresWriter:
         """Deletes records that started before a time; whole partitions at once, of which there may be more."""
         return Deletion(self._connection, self._rows).expire(before, limit)
 
+    def expire_feedback(self, before: int, limit: int) -> int:
+        """Deletes feedback that was given before a time and has no record."""
+        return Deletion(self._connection, self._rows).expire_feedback(before, limit)
+
     def erase(self, what: Erase, reason: str) -> int:
         """Deletes records for good, and leaves a tombstone of each."""
         return Deletion(self._connection, self._rows).erase(what, reason, self._clock_us())

@@ -37,14 +37,18 @@ class Deletion:
         self._connection = connection
 
     def expire(self, before: int, limit: int) -> int:
-        """Deletes records that started before a time, so many at most, and as much feedback whose record never came."""
+        """Deletes records that started before a time, so many at most."""
         with transaction(self._connection):
             rows = self._older(before, limit)
             self._delete(rows)
             self._connection.execute("UPDATE counter SET value = value + ? WHERE name = 'expired'", (len(rows),))
-            if len(rows) < limit:
-                self._connection.execute(_FORLORN, (before, limit))
         return len(rows)
+
+    def expire_feedback(self, before: int, limit: int) -> int:
+        """Deletes feedback of that age without a record, so much at most."""
+        with transaction(self._connection):
+            self._connection.execute(_FORLORN, (before, limit))
+            return self._connection.changes()
 
     def erase(self, what: Erase, reason: str, now: int) -> int:
         """Deletes records, each with a tombstone, and empties the write-ahead log, where their bytes still are."""

@@ -79,9 +79,14 @@ class SqliteWriter:
         return found
 
     def expire(self, before: int, limit: int) -> int:
-        """Deletes records that started before a time, and feedback of that age whose record never came."""
+        """Deletes records that started before a time."""
         with faults_told():
             return Deletion(self._connection).expire(before, limit)
+
+    def expire_feedback(self, before: int, limit: int) -> int:
+        """Deletes feedback that was given before a time and has no record."""
+        with faults_told():
+            return Deletion(self._connection).expire_feedback(before, limit)
 
     def erase(self, what: Erase, reason: str) -> int:
         """Deletes records for good, and leaves a tombstone of each."""
