@@ -72,7 +72,7 @@ def test_nulls_and_missing_fields_are_nothing():
 @pytest.mark.parametrize(
     ("message", "kind"),
     [
-        ({"content": "The ans"}, UpstreamStreamBroken),
+        ({"content": "The answ"}, UpstreamStreamBroken),
         ({"content": ""}, UpstreamServerError),
         ({"tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{"}}]}, UpstreamStreamBroken),
         (None, UpstreamServerError),
