@@ -28,6 +28,7 @@ from llmproxy_grpc.providers.tool_arguments import as_object
 Block = dict[str, Any]
 Turn = dict[str, Any]
 _FAILED = {"type": "text", "text": "The tool failed."}
+_THINKING = frozenset({"thinking", "redacted_thinking"})
 
 
 class History:
@@ -59,16 +60,29 @@ class History:
                 (self._waiting if self.turns and self._later_instructions else self.system).extend(blocks)
                 continue
             self._say("assistant" if message.role is Role.ASSISTANT else "user", blocks)
+        self._drop_thoughts_of_nothing()
         self._instruct()
         self._put_results_first()
 
     def _say(self, role: str, blocks: list[Block]) -> None:
         if role == "assistant":
             self._instruct()
+        else:
+            self._drop_thoughts_of_nothing()
         if self.turns and self.turns[-1]["role"] == role:
             self.turns[-1]["content"] += blocks
         else:
             self.turns.append({"role": role, "content": blocks})
+
+    def _drop_thoughts_of_nothing(self) -> None:
+        """The last turn without thinking that led to nothing, as where it was cut: the API refuses it at the end."""
+        if not self.turns or self.turns[-1]["role"] != "assistant":
+            return
+        blocks = self.turns[-1]["content"]
+        while blocks and blocks[-1]["type"] in _THINKING:
+            blocks.pop()
+        if not blocks:
+            self.turns.pop()
 
     def _put_results_first(self) -> None:
         """Results begin their turn, whatever the user said before them."""

@@ -12,6 +12,7 @@ from llmproxy_grpc.messages import (
     MediaKind,
     MediaPart,
     Message,
+    ReasoningPart,
     Role,
     TextPart,
     ToolCallPart,
@@ -173,3 +174,22 @@ def test_sources_that_need_not_come_back_make_no_token():
     assert citations_token([{"type": "page_location"}]) == b""
     assert citations_token([{"encrypted_index": "x", "title": "half \ud83d"}]) == b""
     assert call_token(caller={"type": "direct"}, toolset=None) == b""
+
+
+THOUGHT = Message(Role.ASSISTANT, (ReasoningPart(text="Hm.", continuity_token=b"s:sig"),))
+HIDDEN = Message(Role.ASSISTANT, (ReasoningPart(redacted=True, continuity_token=b"r:data"),))
+ASKED, SAID = (Message(role, (TextPart(text=role.name),)) for role in (Role.USER, Role.ASSISTANT))
+
+
+@pytest.mark.parametrize(
+    ("messages", "kinds"),
+    [
+        ((ASKED, THOUGHT, HIDDEN, ASKED), [["text", "text"]]),
+        ((ASKED, THOUGHT, SAID, HIDDEN, ASKED), [["text"], ["thinking", "text"], ["text"]]),
+        ((ASKED, THOUGHT, SAID, ASKED), [["text"], ["thinking", "text"], ["text"]]),
+        ((ASKED, THOUGHT), [["text"]]),
+    ],
+)
+def test_thinking_that_led_to_nothing_stays_away(messages, kinds):
+    turns = body(*messages, model=LATER)["messages"]
+    assert [[block["type"] for block in turn["content"]] for turn in turns] == kinds
