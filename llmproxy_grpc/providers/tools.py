@@ -3,12 +3,17 @@
 from typing import Any, Final
 
 from msgspec import Raw
+from msgspec.json import Decoder
 
 from llmproxy_grpc.messages import FunctionTool, ProviderTool, ToolChoice, ToolMode
 from llmproxy_grpc.providers.options import whole_numbers
 
 NO_PARAMETERS: Final = {"type": "object", "properties": {}}
 """The schema of a function without arguments."""
+_FIELDS: Final = Decoder(dict[str, Raw])
+_OBJECT: Final = Raw(b'"object"')
+_ELSEWHERE: Final = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if"})
+"""Where a schema may have its properties instead."""
 
 
 def tool_json(tool: FunctionTool | ProviderTool, *, strict: bool = False) -> dict[str, Any]:
@@ -33,11 +38,17 @@ def tool_json(tool: FunctionTool | ProviderTool, *, strict: bool = False) -> dic
 def parameters_of(tool: FunctionTool) -> Raw | dict[str, Any]:
     """The schema of a function's arguments: JSON already, which the model gets to the byte; without one there are none.
 
-    Where a schema is held to it has to say that there are no others.
+    That arguments are an object, and have the properties that it names, goes without saying in a schema and is said
+    all the same: vendors refuse one without. Where a schema is held to it has to say that there are no others.
     """
-    if tool.parameters_json_schema:
-        return Raw(tool.parameters_json_schema.encode())
-    return {**NO_PARAMETERS, "additionalProperties": False} if tool.strict else NO_PARAMETERS
+    schema = tool.parameters_json_schema
+    said = _FIELDS.decode(schema) if schema else None
+    if not said:
+        return {**NO_PARAMETERS, "additionalProperties": False} if tool.strict else NO_PARAMETERS
+    unsaid = "" if "type" in said else '"type":"object",'
+    if "properties" not in said and said.get("type", _OBJECT) == _OBJECT and not said.keys() & _ELSEWHERE:
+        unsaid += '"properties":{},'
+    return Raw((schema.replace("{", f"{{{unsaid}", 1) if unsaid else schema).encode())
 
 
 def forbids_calls(choice: ToolChoice | None) -> bool:

@@ -24,6 +24,31 @@ def test_a_function_without_a_schema_has_no_arguments_and_says_so():
     assert tool_json(FunctionTool(name="f")) == {"type": "function", "function": {"name": "f", "parameters": none}}
 
 
+@pytest.mark.parametrize(
+    ("schema", "sent"),
+    [
+        ('{"type":"object"}', '{"properties":{},"type":"object"}'),
+        (' { "description": "d" }', ' {"type":"object","properties":{}, "description": "d" }'),
+        ('{"properties":{"n":{"const":1e400}}}', '{"type":"object","properties":{"n":{"const":1e400}}}'),
+        ('{"type":"object","additionalProperties":{}}', '{"properties":{},"type":"object","additionalProperties":{}}'),
+        ('{"$ref":"#/$defs/A","$defs":{"A":{}}}', '{"type":"object","$ref":"#/$defs/A","$defs":{"A":{}}}'),
+        ('{"type":"object","anyOf":[{}]}', '{"type":"object","anyOf":[{}]}'),
+        ('{"type":["object","null"]}', '{"type":["object","null"]}'),
+    ],
+)
+def test_what_goes_without_saying_in_a_schema_is_said(schema, sent):
+    assert encoded(FunctionTool(name="f", parameters_json_schema=schema)) == (
+        '{"type":"function","function":{"name":"f","parameters":' + sent + "}}"
+    )
+
+
+@pytest.mark.parametrize("schema", ["{}", " { } "])
+def test_a_schema_that_says_nothing_is_none(schema):
+    for strict in (None, True):
+        tool = FunctionTool(name="f", parameters_json_schema=schema, strict=strict)
+        assert parameters_of(tool) == parameters_of(FunctionTool(name="f", strict=strict))
+
+
 def test_a_strict_function_without_a_schema_forbids_every_argument():
     tool = FunctionTool(name="f", strict=True)
     assert parameters_of(tool) == {"type": "object", "properties": {}, "additionalProperties": False}
