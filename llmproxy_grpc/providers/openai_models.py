@@ -7,12 +7,20 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import ChatRequest, GenerationConfig, MediaKind, Modality, ReasoningEffort
+from llmproxy_grpc.messages import (
+    ChatRequest,
+    FunctionTool,
+    GenerationConfig,
+    MediaKind,
+    Modality,
+    ReasoningConfig,
+    ReasoningEffort,
+)
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.chat_completions.speech import speaks
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.openai_efforts import ANY_EFFORT, efforts_of, narrowed
-from llmproxy_grpc.providers.provider import Adapted
+from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 # After the guides on reasoning and on the latest model of OpenAI's documentation, as of 2026: models that think take
 # no sampling but what comes anyway. GPT-5.1 and later ones of that generation do while they do not think, and up to
@@ -26,6 +34,9 @@ _USUAL: Final = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency
 _FIRST_TO_SAMPLE: Final = (5, 1)
 _LAST_TO_REST: Final = (5, 4)
 _FIRST_WITH_BREAKPOINTS: Final = (5, 6)
+_FIRST_TO_CALL_THOUGHTLESSLY: Final = (5, 4)
+_LEAST_OUTPUT: Final = 16
+_EFFORT: Final = "generation.reasoning.effort"
 
 
 class _Model(Struct, frozen=True):
@@ -47,6 +58,11 @@ class _Model(Struct, frozen=True):
             effort is ReasoningEffort.NONE or (effort is ReasoningEffort.UNSPECIFIED and rests)
         )
 
+    def calls_thoughtlessly(self) -> bool:
+        """Whether it can call functions by Chat Completions, but only while it does not think."""
+        newer = _FIRST_TO_CALL_THOUGHTLESSLY <= self.version < (6, 0)
+        return newer and self.thinks and ReasoningEffort.NONE in self.efforts
+
     def stops(self) -> bool:
         """Whether it takes stop sequences."""
         return self.series == 1 or (self.series == 3 and self.variant.startswith("mini"))
@@ -63,6 +79,35 @@ def adapt_to_model(request: ChatRequest, features: Features, model: str) -> Adap
         config = _without_usual(request.generation)
         request = request if config is request.generation else replace(request, generation=config)
     return adapt(request, features_with(features, model, _effort(request.generation)))
+
+
+def with_thoughtless_functions(adapted: Adapted, model: str) -> Adapted:
+    """Keeps a model from thinking where it has functions: by Chat Completions the newer ones refuse both together.
+
+    Those that think unless they are told not to have to be told.
+    """
+    request, known = adapted.request, _known(model)
+    effort = _effort(request.generation)
+    if not known.calls_thoughtlessly() or not any(isinstance(tool, FunctionTool) for tool in request.tools):
+        return adapted
+    if effort is ReasoningEffort.NONE or (effort is ReasoningEffort.UNSPECIFIED and known.version <= _LAST_TO_REST):
+        return adapted
+    reasoning = replace(request.generation.reasoning or ReasoningConfig(), effort=ReasoningEffort.NONE)
+    request = replace(request, generation=replace(request.generation, reasoning=reasoning))
+    why = "with functions this model is told not to think: the Responses API alone has both"
+    if effort is ReasoningEffort.UNSPECIFIED:
+        return replace(adapted, request=request, changes=(*adapted.changes, Change(_EFFORT, why)))
+    return replace(adapted, request=request, unsupported=(*adapted.unsupported, Unsupported(_EFFORT, why)))
+
+
+def with_possible_limit(adapted: Adapted) -> Adapted:
+    """Raises an output limit to the least that the Responses API takes."""
+    request, limit = adapted.request, adapted.request.generation.max_output_tokens
+    if limit is None or limit >= _LEAST_OUTPUT:
+        return adapted
+    change = Change("generation.max_output_tokens", f"this provider takes {_LEAST_OUTPUT} at least")
+    request = replace(request, generation=replace(request.generation, max_output_tokens=_LEAST_OUTPUT))
+    return replace(adapted, request=request, changes=(*adapted.changes, change))
 
 
 def features_with(features: Features, model: str, effort: ReasoningEffort = ReasoningEffort.UNSPECIFIED) -> Features:

@@ -86,7 +86,7 @@ async def test_a_probe_of_a_healthy_provider_passes(provider):
 
 
 async def test_nothing_is_unsupported_in_a_plain_request(provider, specimen):
-    request = ask(generation=GenerationConfig(temperature=0.0, max_output_tokens=5))
+    request = ask(generation=GenerationConfig(temperature=0.0, max_output_tokens=50))
     adapted = provider.adapt(request, specimen.model)
     assert adapted.request is request or adapted.request == request
     assert adapted.unsupported == ()

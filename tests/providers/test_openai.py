@@ -13,9 +13,11 @@ from llmproxy_grpc.errors import (
     UpstreamServerError,
 )
 from llmproxy_grpc.messages import (
+    FunctionTool,
     GenerationConfig,
     Message,
     ReasoningConfig,
+    ReasoningEffort,
     ReasoningPart,
     Role,
     TextPart,
@@ -292,3 +294,10 @@ async def test_hidden_thinking_is_gone_where_nobody_wants_it_back(upstream, http
     hidden = GenerationConfig(reasoning=ReasoningConfig(include=False))
     answer = await provider.chat(ask(generation=hidden), "m")
     assert answer.candidates[0].message.parts == (TextPart(text="Hi"),)
+
+
+async def test_functions_and_thinking_go_together_by_the_responses_api_alone(http):
+    asked = ask(tools=(FunctionTool("f"),), generation=GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.LOW)))
+    for api, named in (("chat", ["generation.reasoning.effort"]), ("responses", [])):
+        provider = OpenAiProvider.from_config(config(api=api, api_key="test-key"), http)
+        assert [found.field for found in provider.adapt(asked, "gpt-5.6").unsupported] == named

@@ -13,7 +13,7 @@ from llmproxy_grpc.providers.chat_completions.counting import NOT_THERE, read_co
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
-from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with
+from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with, with_possible_limit
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.responses_api.features import features_of
 from llmproxy_grpc.providers.responses_api.request import RequestEncoder
@@ -66,7 +66,7 @@ class ResponsesApi(HttpChat[ServerSentEvent]):
     def adapt(self, request: ChatRequest, model: str) -> Adapted:
         """Leaves out the set fields that this upstream cannot honour for a model."""
         if self._quirks.openai_models:
-            adapted = adapt_to_model(request, self._features, model)
+            adapted = with_possible_limit(adapt_to_model(request, self._features, model))
         else:
             adapted = adapt(request, self._features)
         # What the model said, and the items of the provider's own, are not marked here.

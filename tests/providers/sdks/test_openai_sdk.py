@@ -21,7 +21,7 @@ REQUEST = ask(
     messages=(Message(Role.SYSTEM, (TextPart(text="Be brief."),)), Message(Role.USER, (TextPart(text="Hello?"),))),
     tools=(FunctionTool("weather", "tells", json.dumps(SCHEMA), strict=True),),
     tool_choice=ToolChoice(ToolMode.REQUIRED, parallel_tool_calls=False),
-    generation=GenerationConfig(max_output_tokens=5, temperature=0.5),
+    generation=GenerationConfig(max_output_tokens=50, temperature=0.5),
 )
 
 
@@ -92,7 +92,7 @@ async def test_the_sdk_writes_the_same_chat_completion(client, upstream, http):
         tools=[{"type": "function", "function": function}],
         tool_choice="required",
         parallel_tool_calls=False,
-        max_completion_tokens=5,
+        max_completion_tokens=50,
         temperature=0.5,
     )
     ours, theirs = upstream.requests
@@ -110,7 +110,7 @@ async def test_the_sdk_writes_the_same_request_for_a_response(client, upstream, 
         tools=[function],
         tool_choice="required",
         parallel_tool_calls=False,
-        max_output_tokens=5,
+        max_output_tokens=50,
         temperature=0.5,
         store=False,
     )

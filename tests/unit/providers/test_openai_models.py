@@ -6,6 +6,7 @@ from llmproxy_grpc.messages import (
     FunctionTool,
     GenerationConfig,
     Message,
+    ProviderTool,
     ReasoningConfig,
     ReasoningEffort,
     Role,
@@ -14,7 +15,14 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.quirks import OPENAI, OPENAI_RESPONSES, Effort
-from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with, thinks
+from llmproxy_grpc.providers.openai_models import (
+    adapt_to_model,
+    features_with,
+    thinks,
+    with_possible_limit,
+    with_thoughtless_functions,
+)
+from llmproxy_grpc.providers.provider import Adapted
 from llmproxy_grpc.providers.responses_api.features import features_of as responses_features
 from tests.providers.conversations import ask
 
@@ -188,3 +196,39 @@ def test_what_a_model_does_not_change_stays_as_it_is():
     assert features_with(FEATURES, "gpt-5.6").count_tokens is FEATURES.count_tokens
     plain = features_of(OPENAI, ("openai",))
     assert features_with(features_with(plain, "unknown"), "unknown") == features_with(plain, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "sent", "named", "warned"),
+    [
+        ("gpt-5.4", ReasoningEffort.LOW, ReasoningEffort.NONE, True, False),
+        ("gpt-5.4", ReasoningEffort.UNSPECIFIED, ReasoningEffort.UNSPECIFIED, False, False),
+        ("gpt-5.6-sol", ReasoningEffort.UNSPECIFIED, ReasoningEffort.NONE, False, True),
+        ("gpt-5.6", ReasoningEffort.HIGH, ReasoningEffort.NONE, True, False),
+        ("gpt-5.6", ReasoningEffort.NONE, ReasoningEffort.NONE, False, False),
+        ("gpt-5.2", ReasoningEffort.HIGH, ReasoningEffort.HIGH, False, False),
+        ("gpt-5.4-pro", ReasoningEffort.HIGH, ReasoningEffort.HIGH, False, False),
+        ("gpt-4o", ReasoningEffort.HIGH, ReasoningEffort.HIGH, False, False),
+    ],
+)
+def test_newer_models_call_functions_only_while_they_do_not_think(model, effort, sent, named, warned):
+    config = GenerationConfig(reasoning=ReasoningConfig(effort), max_output_tokens=7)
+    adapted = with_thoughtless_functions(Adapted(ask(generation=config, tools=(FunctionTool("f"),))), model)
+    assert adapted.request.generation == replace(config, reasoning=ReasoningConfig(sent))
+    assert [found.field for found in adapted.unsupported] == ["generation.reasoning.effort"] * named
+    assert [change.field for change in adapted.changes] == ["generation.reasoning.effort"] * warned
+
+
+def test_without_functions_they_think_as_they_are_asked_to():
+    for tools in ((), (ProviderTool("openai", "web_search", {}),)):
+        asked = Adapted(ask(generation=GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.HIGH)), tools=tools))
+        assert with_thoughtless_functions(asked, "gpt-5.6") == asked
+    told = with_thoughtless_functions(Adapted(ask(tools=(FunctionTool("f"),))), "gpt-5.6")
+    assert told.request.generation.reasoning == ReasoningConfig(ReasoningEffort.NONE)
+
+
+@pytest.mark.parametrize(("limit", "sent"), [(1, 16), (15, 16), (16, 16), (2**31 - 1, 2**31 - 1), (None, None)])
+def test_the_responses_api_has_a_least_output_limit(limit, sent):
+    adapted = with_possible_limit(Adapted(ask(generation=GenerationConfig(max_output_tokens=limit, temperature=0))))
+    assert adapted.request.generation == GenerationConfig(max_output_tokens=sent, temperature=0)
+    assert [change.field for change in adapted.changes] == ["generation.max_output_tokens"] * (limit != sent)
