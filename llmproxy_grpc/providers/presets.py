@@ -56,6 +56,7 @@ _GROQ = Quirks(
 _DEEPSEEK = replace(
     COMPATIBLE,
     plain_names=True,
+    strict_results=True,
     max_stop_sequences=16,
     n=False,
     seed=False,

@@ -4,6 +4,7 @@ from functools import cache
 
 from llmproxy_grpc.messages import ChatRequest, MediaKind, ToolMode
 from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.answered_calls import with_answered_calls
 from llmproxy_grpc.providers.anthropic_messages.cache_hints import with_possible_hints
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation, Sampling, Thinking, generation_of
 from llmproxy_grpc.providers.anthropic_messages.sampling import with_possible_sampling, without_defaults
@@ -35,6 +36,8 @@ def adapt_messages(request: ChatRequest, model: str) -> Adapted:
     """Adapts a request to a model, and to the rules that its fields have with each other."""
     generation = generation_of(model)
     adapted = adapt(without_defaults(request, generation), _features(generation))
+    if generation.claude:
+        adapted = with_answered_calls(adapted)
     adapted = with_texts_as_instructions(with_words_of_the_user(adapted))
     adapted = with_possible_thinking(adapted, generation)
     adapted = with_possible_sampling(adapted, generation)

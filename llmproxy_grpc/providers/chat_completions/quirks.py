@@ -151,6 +151,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Whether ids of calls are nine letters and digits; others get a name of ours."""
     max_call_id: Annotated[int, Meta(ge=0)] = 0
     """How many characters ids of calls may have, 29 at least; longer ones get a name of ours; 0 for any number."""
+    strict_results: bool = False
+    """Whether each call has its result at once behind it: results move there, and calls without one are named."""
     strict_roles: bool = False
     """Whether each role is taken in its place alone: conversations are rearranged."""
     refusals: bool = True
@@ -191,6 +193,7 @@ OPENAI = Quirks(
     cache_hints=CacheStyle.BREAKPOINT,
     shows_reasoning=False,
     max_call_id=40,
+    strict_results=True,
     openai_models=True,
     # It takes 300,000 tokens at once, and hardly any text has less than 2.7 bytes a token.
     max_embed_bytes=800_000,

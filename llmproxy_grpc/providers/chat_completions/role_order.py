@@ -5,8 +5,6 @@ stand before a turn of the model, never behind it; and the last word is not the 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, groupby
-from operator import attrgetter
 from typing import Final
 
 from msgspec.structs import replace
@@ -22,14 +20,13 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from llmproxy_grpc.providers.answered_calls import as_turns, named, unanswered
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 _OF_THE_MODEL: Final = frozenset({Role.ASSISTANT, Role.TOOL})
 _SAID: Final = ToolCallPart | ToolResultPart | OpaquePart
 _NOBODY: Final = Message(Role.USER, (TextPart(text=""),))
-_Place = tuple[int, int]
-"""Numbers of a message, and of a part in it."""
 
 
 def with_roles_in_order(adapted: Adapted) -> Adapted:
@@ -55,39 +52,17 @@ def with_roles_in_order(adapted: Adapted) -> Adapted:
 def _with_answered_calls(adapted: Adapted, found: list[Unsupported]) -> list[tuple[int, Message]]:
     """The messages that say something, by their numbers, without calls whose result does not come in time."""
     messages = adapted.request.messages
-    unanswered = _unanswered(messages)
-    for (turn, place), part in unanswered.items():
-        why = "this provider wants the result of each call before the model goes on"
-        found.append(Unsupported(f"{adapted.path(f'messages[{turn}].parts', place)}.{part}", why))
+    places = unanswered(messages)
+    found.extend(named(places, adapted))
     kept: list[tuple[int, Message]] = []
-    changed = {turn for turn, _ in unanswered}
+    changed = {turn for turn, _ in places}
     for turn, message in enumerate(messages):
         if turn in changed:
-            parts = (part for place, part in enumerate(message.parts) if (turn, place) not in unanswered)
+            parts = (part for place, part in enumerate(message.parts) if (turn, place) not in places)
             message = replace(message, parts=tuple(parts))  # noqa: PLW2901 - what is left of it
         if message.role not in _OF_THE_MODEL or _says_something(message.parts):
             kept.append((turn, message))
     return kept
-
-
-def _unanswered(messages: Sequence[Message]) -> dict[_Place, str]:
-    """Where calls stand that have no result before the model speaks again, and results that come too late."""
-    unanswered: dict[_Place, str] = {}
-    waiting: dict[str, _Place] = {}
-    heard = False
-    for turn, message in enumerate(messages):
-        if message.role in INSTRUCTIONS:
-            continue
-        if message.role is Role.ASSISTANT and heard and waiting:
-            unanswered |= dict.fromkeys(waiting.values(), "tool_call")
-            waiting = {}
-        heard = message.role is not Role.ASSISTANT
-        for place, part in enumerate(message.parts):
-            if isinstance(part, ToolCallPart):
-                waiting[part.id] = (turn, place)
-            elif isinstance(part, ToolResultPart) and waiting.pop(part.tool_call_id, None) is None:
-                unanswered[turn, place] = "tool_result"
-    return unanswered | dict.fromkeys(waiting.values(), "tool_call")
 
 
 def _says_something(parts: Iterable[Part]) -> bool:
@@ -134,12 +109,6 @@ def _ordered(messages: Iterable[Message]) -> list[Message]:
 
 
 def _as_turns(messages: Sequence[Message]) -> Iterator[Message]:
-    """Neighbours of the model are one message where only the last could have its results behind it."""
     if messages and messages[0].role is Role.ASSISTANT:
         yield _NOBODY  # a call of the very first message would wait for no results
-    for role, group in groupby(messages, attrgetter("role")):
-        said = list(group)
-        if role is Role.ASSISTANT and any(isinstance(part, ToolCallPart) for each in said[:-1] for part in each.parts):
-            yield replace(said[0], parts=tuple(chain.from_iterable(each.parts for each in said)))
-        else:
-            yield from said
+    yield from as_turns(messages)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, RefusalPart
 from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.answered_calls import with_results_at_their_calls
 from llmproxy_grpc.providers.chat_completions import thinking_chunks
 from llmproxy_grpc.providers.chat_completions.caching import MARKED, Kinds, with_possible_marks
 from llmproxy_grpc.providers.chat_completions.counting import NOT_THERE, read_count
@@ -93,7 +94,9 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
             adapted = with_texts_as_instructions(adapted)
         if self._features.cache_hints:
             adapted = with_possible_marks(adapted, prompts=MARKED, answers=self._said)
-        return with_roles_in_order(adapted) if self._dialect.quirks.strict_roles else adapted
+        if self._dialect.quirks.strict_roles:
+            return with_roles_in_order(adapted)
+        return with_results_at_their_calls(adapted) if self._dialect.quirks.strict_results else adapted
 
     def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says whether to stream
         """Where a model answers."""

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from llmproxy_grpc.messages import ChatRequest, GenerationConfig, MediaKind, ReasoningEffort, ToolMode
 from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.answered_calls import with_answered_calls
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation, Sampling, Thinking, generation_of
 from llmproxy_grpc.providers.anthropic_messages.sampling import with_possible_sampling, without_defaults
 from llmproxy_grpc.providers.anthropic_messages.thinking import with_possible_thinking
@@ -75,8 +76,8 @@ def adapt_converse(request: ChatRequest, model: str) -> Adapted:
         # It has no word for no calls, and wants the tools as long as the conversation has calls.
         features = replace(features, tool_modes=features.tool_modes - {ToolMode.NONE})
     adapted = adapt(_without_defaults(request, maker, model), features)
-    adapted = with_words_of_the_user(begun_by_the_user(adapted, lambda _message: True))
-    adapted = with_texts_as_instructions(adapted)
+    adapted = with_answered_calls(begun_by_the_user(adapted, lambda _message: True))
+    adapted = with_texts_as_instructions(with_words_of_the_user(adapted))
     if request.generation != _DEFAULTS:
         adapted = _with_possible_settings(adapted, maker, model)
     return with_possible_hints(adapted, long_cache=maker.long_cache) if maker.cache_points else adapted

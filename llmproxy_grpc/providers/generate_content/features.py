@@ -18,6 +18,7 @@ from llmproxy_grpc.messages import (
     ToolMode,
 )
 from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.answered_calls import with_answered_calls
 from llmproxy_grpc.providers.beginnings import begun_by_the_user, calls_a_tool, with_words_of_the_user
 from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Place, Source
 from llmproxy_grpc.providers.function_names import NameForm
@@ -91,8 +92,8 @@ def adapt_content(request: ChatRequest, model: str, *, vertex: bool = False) -> 
     generation = generation_of(model)
     adapted = adapt(request, features_of(model, vertex=vertex))
     # Words of the model may begin a conversation here, a call may not.
-    adapted = with_words_of_the_user(begun_by_the_user(adapted, calls_a_tool))
-    adapted = with_texts_as_instructions(adapted)
+    adapted = with_answered_calls(begun_by_the_user(adapted, calls_a_tool))
+    adapted = with_texts_as_instructions(with_words_of_the_user(adapted))
     return _with_possible_format(_with_possible_thinking(adapted, generation), generation)
 
 

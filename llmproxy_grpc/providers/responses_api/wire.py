@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, MediaPart, ProviderResponse, TextPart
 from llmproxy_grpc.providers.adaptation import adapt
+from llmproxy_grpc.providers.answered_calls import with_answered_calls
 from llmproxy_grpc.providers.chat_completions.caching import with_possible_marks
 from llmproxy_grpc.providers.chat_completions.counting import NOT_THERE, read_count
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
@@ -69,6 +70,8 @@ class ResponsesApi(HttpChat[ServerSentEvent]):
             adapted = with_possible_limit(adapt_to_model(request, self._features, model))
         else:
             adapted = adapt(request, self._features)
+        if self._quirks.strict_results:
+            adapted = with_answered_calls(adapted, in_time=False)
         # What the model said, and the items of the provider's own, are not marked here.
         return with_possible_marks(adapted, prompts=_MARKED, answers=()) if self._features.cache_hints else adapted
 

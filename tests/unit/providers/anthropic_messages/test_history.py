@@ -162,7 +162,8 @@ def test_what_a_call_or_a_text_had_besides_comes_back_with_it():
         TextPart(text="?", continuity_token=b"f:no json"),
         TextPart(text="?", continuity_token=b"of another kind"),
     )
-    assert body(said(U, "x"), Message(A, parts))["messages"][1]["content"] == [
+    result = Message(Role.TOOL, (ToolResultPart(tool_call_id="a"),))
+    assert body(said(U, "x"), Message(A, parts), result)["messages"][1]["content"] == [
         {"type": "text", "text": "So.", "citations": citations},
         {"type": "tool_use", "id": "a", "name": "f", "input": {}, "caller": caller, "toolset_name": "browser"},
         {"type": "text", "text": "?"},

@@ -88,7 +88,7 @@ def test_results_of_parallel_calls_are_one_turn_and_stand_before_what_the_user_s
             user(text("x")),
             Message(Role.ASSISTANT, (text("Let me see."), *calls)),
             Message(Role.TOOL, (ToolResultPart(tool_call_id="a", content=(text("1"), picture)),)),
-            Message(Role.TOOL, (ToolResultPart(tool_call_id="b"),)),
+            Message(Role.TOOL, (ToolResultPart(tool_call_id="b"), ToolResultPart(tool_call_id="c"))),
             user(text("And?"), text(" \n")),
         )
     )
@@ -116,6 +116,7 @@ def test_results_of_parallel_calls_are_one_turn_and_stand_before_what_the_user_s
                     ],
                 },
                 {"type": "tool_result", "tool_use_id": "b"},
+                {"type": "tool_result", "tool_use_id": "c"},
                 {"type": "text", "text": "And?"},
             ],
         },

@@ -367,15 +367,6 @@ def test_earlier_thinking_stays_away_where_the_model_does_not_think():
         assert len(body(asked)["messages"][1]["content"]) == blocks
 
 
-@pytest.mark.parametrize("token", [signature_token("s"), redacted_token("data")])
-def test_thinking_that_led_to_nothing_stays_away(token):
-    asked, said = (Message(role, (TextPart(text=role.name),)) for role in (Role.USER, Role.ASSISTANT))
-    thought = Message(Role.ASSISTANT, (ReasoningPart(text="Hm.", continuity_token=token),))
-    turns = body(ask(messages=(asked, thought, asked, said, thought, asked, thought, said, thought)), NOVA)["messages"]
-    assert [len(turn["content"]) for turn in turns] == [2, 1, 1, 2]
-    assert "reasoningContent" in turns[3]["content"][0]
-
-
 def test_a_prompt_to_count_is_the_conversation_alone():
     request = ask("x", tools=(FunctionTool("f"),), generation=GenerationConfig(max_output_tokens=1))
     assert json.loads(encode_count(request, CLAUDE))["input"]["converse"].keys() == {"messages", "toolConfig"}

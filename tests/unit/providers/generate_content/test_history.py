@@ -115,7 +115,8 @@ def test_results_stand_in_the_order_of_their_calls_since_of_one_function_nothing
 @pytest.mark.parametrize(("model", "signed"), [(TWO, False), (THREE, True)])
 def test_calls_of_another_target_get_a_stand_in_where_the_model_wants_a_signature(model, signed):
     strangers = tuple(ToolCallPart(id=f"call_{n}", name="f", arguments_json="{}") for n in range(2))
-    _, called = contents(*ask().messages, Message(Role.ASSISTANT, strangers), model=model)
+    results = Message(Role.TOOL, tuple(ToolResultPart(tool_call_id=call.id) for call in strangers))
+    _, called, _ = contents(*ask().messages, Message(Role.ASSISTANT, strangers), results, model=model)
     first, second = called["parts"]
     assert first.get("thoughtSignature") == (ANY_SIGNATURE if signed else None)
     assert "thoughtSignature" not in second
