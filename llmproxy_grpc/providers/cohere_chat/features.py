@@ -1,6 +1,7 @@
 """What Cohere honours."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -11,6 +12,8 @@ from llmproxy_grpc.messages import (
     ChatRequest,
     EmbedPurpose,
     FunctionTool,
+    GenerationConfig,
+    JsonSchemaFormat,
     MediaKind,
     ProviderTool,
     ReasoningEffort,
@@ -19,7 +22,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.features import NATURAL_SEED, EmbedFeatures, Features, MediaFeature, Place, Source
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
-from llmproxy_grpc.providers.provider import Adapted, Unsupported
+from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 NAMES: Final = ("cohere",)
 PURPOSES: Final = {
@@ -28,6 +31,14 @@ PURPOSES: Final = {
     EmbedPurpose.CLASSIFICATION: "classification",
     EmbedPurpose.CLUSTERING: "clustering",
 }
+_DEFAULTS: Final = GenerationConfig()
+_RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "top_k": (0, 500),
+    "presence_penalty": (0, 1),
+    "frequency_penalty": (0, 1),
+}
+_LEAST_TOP_P, _MOST_TOP_P = 0.01, 0.99
+"""These ranges are those of the API's reference, which tells none of temperatures."""
 _EMBEDDING = re.compile(r"embed")
 _FEATURES = Features(
     names=NAMES,
@@ -68,7 +79,7 @@ def features_of(model: str) -> Features:
 
 
 def adapt_chat(request: ChatRequest, model: str) -> Adapted:
-    """Adapts a request to a model.
+    """Adapts a request to a model, and to the rules that its fields have with each other.
 
     Of log probabilities there are those of the sampled tokens alone, and of efforts to think none at all.
     """
@@ -76,12 +87,42 @@ def adapt_chat(request: ChatRequest, model: str) -> Adapted:
     if reasoning is not None and reasoning.effort is ReasoningEffort.NONE:
         features = replace(features, reasoning_effort=True)
     adapted = _with_possible_strictness(with_texts_as_instructions(adapt(request, features)))
+    return _with_possible_settings(adapted) if request.generation != _DEFAULTS else adapted
+
+
+def _with_possible_settings(adapted: Adapted) -> Adapted:
+    """Leaves out what the API refuses, or takes it to the nearest that it does not."""
     config = adapted.request.generation
-    if not config.top_logprobs:
+    other: dict[str, Any] = {}
+    found: list[Unsupported] = []
+    changes: list[Change] = []
+    for name, (low, high) in _RANGES.items():
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
+            other[name] = None
+            found.append(Unsupported(f"generation.{name}", f"this provider takes {low} to {high}"))
+    if config.top_p is not None:
+        other["top_p"] = nearest = min(max(config.top_p, _LEAST_TOP_P), _MOST_TOP_P)
+        if nearest != config.top_p:
+            why = f"this provider takes {_LEAST_TOP_P} to {_MOST_TOP_P}; it gets {nearest}"
+            changes.append(Change("generation.top_p", why))
+    if config.top_logprobs:
+        other["top_logprobs"] = 0
+        why = "this provider tells no alternatives to the tokens that it samples"
+        found.append(Unsupported("generation.top_logprobs", why))
+    if config.response_format is not None and adapted.request.tools:
+        other["response_format"] = None
+        kind = "json_schema" if isinstance(config.response_format, JsonSchemaFormat) else "json_object"
+        why = "this provider binds no answer where there are tools"
+        found.append(Unsupported(f"generation.response_format.{kind}", why))
+    if config.reasoning is not None and config.reasoning.budget_tokens == 0:
+        # No token for thinking is none at all, for which there is another word.
+        other["reasoning"] = replace(config.reasoning, effort=ReasoningEffort.NONE, budget_tokens=None)
+    if not other:
         return adapted
-    found = Unsupported("generation.top_logprobs", "this provider tells no alternatives to the tokens that it samples")
-    request = replace(adapted.request, generation=replace(config, top_logprobs=0))
-    return replace(adapted, request=request, unsupported=(*adapted.unsupported, found))
+    request = replace(adapted.request, generation=replace(config, **other))
+    unsupported, changed = (*adapted.unsupported, *found), (*adapted.changes, *changes)
+    return replace(adapted, request=request, unsupported=unsupported, changes=changed)
 
 
 class _Schema(Struct):
