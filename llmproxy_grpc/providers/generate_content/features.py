@@ -14,6 +14,7 @@ from llmproxy_grpc.messages import (
     JsonSchemaFormat,
     MediaKind,
     Modality,
+    ProviderTool,
     ReasoningEffort,
     ToolMode,
 )
@@ -30,6 +31,7 @@ from llmproxy_grpc.providers.generate_content.generations import (
 )
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
+from llmproxy_grpc.providers.tools import forbids_calls
 
 NAMES: Final = ("gemini",)
 PURPOSES: Final = {
@@ -94,7 +96,8 @@ def adapt_content(request: ChatRequest, model: str, *, vertex: bool = False) -> 
     # Words of the model may begin a conversation here, a call may not.
     adapted = with_answered_calls(begun_by_the_user(adapted, calls_a_tool))
     adapted = with_texts_as_instructions(with_words_of_the_user(adapted))
-    return _with_possible_format(_with_possible_thinking(adapted, generation), generation)
+    adapted = _with_possible_tools(_with_possible_thinking(adapted, generation), generation)
+    return _with_possible_format(adapted, generation)
 
 
 def _settings(generation: Generation, *, vertex: bool) -> frozenset[str]:
@@ -148,18 +151,38 @@ def _changed(adapted: Adapted, config: GenerationConfig, field: str, why: str) -
     return replace(adapted, request=request, changes=(*adapted.changes, Change(field, why)))
 
 
+def _with_possible_tools(adapted: Adapted, generation: Generation) -> Adapted:
+    """Keeps tools of the provider out where they may not stand, and demands none of them: there is no word for it."""
+    request, choice = adapted.request, adapted.request.tool_choice
+    functions = tuple(tool for tool in request.tools if isinstance(tool, FunctionTool))
+    if len(functions) == len(request.tools):
+        return adapted
+    found: list[Unsupported] = []
+    if forbids_calls(choice):
+        request = replace(request, tools=functions)
+    elif functions and generation.tools_apart:
+        why = "this model takes no such tool beside functions"
+        places = (place for place, tool in enumerate(request.tools) if isinstance(tool, ProviderTool))
+        found += (Unsupported(f"{adapted.path('tools', place)}.provider", why) for place in places)
+        request = replace(request, tools=functions)
+    elif not functions and choice is not None and choice.mode is ToolMode.REQUIRED:
+        found.append(Unsupported("tool_choice.mode", "this provider can be told to call functions alone"))
+        request = replace(request, tool_choice=None)
+    return replace(adapted, request=request, unsupported=(*adapted.unsupported, *found))
+
+
 def _with_possible_format(adapted: Adapted, generation: Generation) -> Adapted:
-    """Leaves out the form of the answer where the API refuses it beside functions."""
+    """Leaves out the form of the answer where the API refuses it beside tools."""
     request = adapted.request
     wanted = request.generation.response_format
-    if wanted is None or not any(isinstance(tool, FunctionTool) for tool in request.tools):
+    if wanted is None or not request.tools:
         return adapted
     choice = request.tool_choice
     demanded = choice is not None and (choice.mode is ToolMode.REQUIRED or bool(choice.function_name))
-    if generation.json_beside_functions and not demanded:
+    if generation.json_beside_tools and not demanded:
         return adapted
     kind = "json_schema" if isinstance(wanted, JsonSchemaFormat) else "json_object"
-    why = "this model cannot be held to JSON where " + ("a function must be called" if demanded else "it has functions")
+    why = "this model cannot be held to JSON where " + ("a function must be called" if demanded else "it has tools")
     found = Unsupported(f"generation.response_format.{kind}", why)
     changed = replace(request, generation=replace(request.generation, response_format=None))
     return replace(adapted, request=changed, unsupported=(*adapted.unsupported, found))

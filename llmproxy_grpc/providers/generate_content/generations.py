@@ -29,8 +29,10 @@ class Generation(Struct, frozen=True, kw_only=True):
     """The same at AI Studio, where more models answer 400 to them."""
     many_candidates: bool = True
     logprobs: bool = True
-    json_beside_functions: bool = True
-    """Whether an answer can be bound to JSON in a request that declares functions."""
+    json_beside_tools: bool = True
+    """Whether an answer can be bound to JSON in a request that has functions or tools of the provider."""
+    tools_apart: bool = False
+    """Whether functions and tools of the provider exclude each other."""
     media_in_results: bool = True
     signatures: bool = False
     """Whether a call without its thought signature is an error."""
@@ -45,7 +47,7 @@ class Generation(Struct, frozen=True, kw_only=True):
         return bool(self.least_level or self.budgets)
 
 
-_TWO = Generation(json_beside_functions=False, media_in_results=False)
+_TWO = Generation(json_beside_tools=False, tools_apart=True, media_in_results=False)
 _TWO_FIVE = replace(_TWO, budgets=(1, 24_576), penalties_at_studio=False)
 _TWO_FIVE_LITE = replace(_TWO_FIVE, budgets=(512, 24_576))
 _TWO_FIVE_PRO = replace(_TWO_FIVE, budgets=(128, 32_768), can_stop_thinking=False)

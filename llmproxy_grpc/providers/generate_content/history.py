@@ -1,6 +1,8 @@
 """The conversation so far as `systemInstruction` and `contents` of a request."""
 
+import re
 from collections.abc import Iterable, Iterator
+from mimetypes import guess_type
 from typing import Any, Final
 
 from msgspec import Raw
@@ -131,8 +133,15 @@ def media(part: MediaPart) -> Fields:
     named = {"displayName": part.filename} if part.filename else {}
     if part.data is not None:
         return {"inlineData": {"mimeType": part.media_type, "data": base64_of(part), **named}}
-    typed = {"mimeType": part.media_type} if part.media_type else {}
+    # Vertex AI demands the type; where the caller leaves it out, most addresses tell it.
+    media_type = part.media_type or _type_told_by(part.uri or "")
+    typed = {"mimeType": media_type} if media_type else {}
     return {"fileData": {"fileUri": _address(part), **typed, **named}}
+
+
+def _type_told_by(uri: str) -> str | None:
+    path = re.split("[?#]", uri, maxsplit=1)[0].partition("://")[2].partition("/")[2]
+    return guess_type(path)[0]
 
 
 def _address(part: MediaPart) -> str:

@@ -6,6 +6,7 @@ from llmproxy_grpc.messages import (
     FunctionTool,
     GenerationConfig,
     JsonSchemaFormat,
+    ProviderTool,
     ReasoningConfig,
     ReasoningEffort,
     ToolChoice,
@@ -120,3 +121,31 @@ def test_json_that_the_api_refuses_beside_functions_is_named(model, choice, lack
     assert [each.field for each in adapted.unsupported] == ["generation.response_format.json_schema"] * lacks
     assert ("generationConfig" in body(request, model)) is not lacks
     assert adapt_content(ask(generation=JSON), model).unsupported == ()
+
+
+FUNCTION, SEARCH = FunctionTool("f"), ProviderTool("gemini", "googleSearch", {})
+FOREIGN = ProviderTool("another", "search", {})
+
+
+@pytest.mark.parametrize("model", [TWO, "gemini-2.0-flash", THREE, OTHER])
+def test_older_models_take_no_tools_of_their_own_beside_functions(model):
+    adapted = adapt_content(ask(tools=(FOREIGN, FUNCTION, SEARCH)), model)
+    alone = model not in {THREE, OTHER}
+    assert [each.field for each in adapted.unsupported] == ["tools[0].provider", *["tools[2].provider"] * alone]
+    assert adapted.request.tools == ((FUNCTION,) if alone else (FUNCTION, SEARCH))
+    assert adapt_content(ask(tools=(SEARCH,)), model).unsupported == ()
+
+
+@pytest.mark.parametrize(("model", "lacks"), [(TWO, True), (THREE, False), (OTHER, False)])
+def test_older_models_bind_no_answer_to_json_beside_tools_of_their_own_either(model, lacks):
+    adapted = adapt_content(ask(tools=(SEARCH,), generation=JSON), model)
+    assert [each.field for each in adapted.unsupported] == ["generation.response_format.json_schema"] * lacks
+
+
+def test_no_tool_of_its_own_can_be_demanded_and_none_is_there_where_none_may_be_called():
+    forbidden = ask(tools=(FUNCTION, SEARCH), tool_choice=ToolChoice(ToolMode.NONE))
+    assert "googleSearch" not in str(body(forbidden, THREE))
+    assert "tools" not in body(ask(tools=(SEARCH,), tool_choice=ToolChoice(ToolMode.NONE)), THREE)
+    demanded = adapt_content(ask(tools=(SEARCH,), tool_choice=ToolChoice(ToolMode.REQUIRED)), THREE)
+    assert [each.field for each in demanded.unsupported] == ["tool_choice.mode"]
+    assert adapt_content(ask(tools=(SEARCH,), tool_choice=ToolChoice(ToolMode.AUTO)), THREE).unsupported == ()

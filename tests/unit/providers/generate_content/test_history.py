@@ -204,6 +204,23 @@ def test_uploaded_files_names_and_how_closely_to_look():
 
 
 @pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("gs://bucket/a/clip.mp4", "video/mp4"),
+        ("https://example.test/d.PDF?x=a.png#b.gif", "application/pdf"),
+        ("https://example.com", None),
+        ("https://[odd/i", None),
+        ("gs://bucket/i", None),
+    ],
+)
+def test_the_type_of_media_by_address_is_what_the_caller_says_else_what_the_address_tells(uri, told):
+    for media_type, sent in (("", told), ("image/webp", "image/webp")):
+        part = MediaPart(kind=MediaKind.IMAGE, uri=uri, media_type=media_type)
+        data = contents(Message(Role.USER, (part,)))[0]["parts"][0]["fileData"]
+        assert data.get("mimeType") == sent
+
+
+@pytest.mark.parametrize(
     ("part", "vertex", "lacks"),
     [
         (MediaPart(kind=MediaKind.IMAGE, uri="ftp://example.test/i"), False, True),
