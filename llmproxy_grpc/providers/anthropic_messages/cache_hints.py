@@ -6,7 +6,17 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import CacheHint, ChatRequest, Message, Part, ReasoningPart, TextPart, ToolResultPart
+from llmproxy_grpc.messages import (
+    CacheHint,
+    ChatRequest,
+    Message,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Role,
+    TextPart,
+    ToolResultPart,
+)
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
@@ -53,25 +63,28 @@ class _Mark(Struct, frozen=True):
     hint: CacheHint
     possible: bool
     """Whether the API lets it be marked."""
-    first: bool
-    """Whether it is an instruction that stands before the conversation."""
+    order: tuple[int, int]
+    """Where it stands on the wire: the turn, 0 for the instructions before the conversation, and the place in it."""
 
 
 def _marks(adapted: Adapted, generation: Generation) -> list[_Mark]:
     """All hints, in the order of the wire, where instructions stand first."""
     marks: list[_Mark] = []
-    opening = True
+    spoken, of_the_model = 0, None
     for turn, message in enumerate(adapted.request.messages):
         is_instruction = message.role in INSTRUCTIONS
-        opening = opening and is_instruction
+        if not is_instruction and (message.role is Role.ASSISTANT) is not of_the_model:
+            spoken, of_the_model = spoken + 1, message.role is Role.ASSISTANT
+        first = is_instruction and not (spoken and generation.later_instructions)
         for place, part in enumerate(message.parts):
             found = _hint_of(part)
             if found is not None:
                 hint, number = found
                 path = f"{_path(adapted, turn, place, number)}.cache_hint"
-                first = opening or (is_instruction and not generation.later_instructions)
-                marks.append(_Mark(turn, place, path, hint, _can_be_marked(part), first))
-    return sorted(marks, key=lambda mark: not mark.first)
+                # In a turn of the user results stand first, and instructions last.
+                within = 2 if is_instruction else 0 if isinstance(part, ToolResultPart) else 1
+                marks.append(_Mark(turn, place, path, hint, _can_be_marked(part), (0 if first else spoken, within)))
+    return sorted(marks, key=lambda mark: mark.order)
 
 
 def _hint_of(part: Part) -> tuple[CacheHint, int | None] | None:
@@ -92,7 +105,9 @@ def _path(adapted: Adapted, turn: int, place: int, number: int | None) -> str:
 
 
 def _can_be_marked(part: Part) -> bool:
-    return not isinstance(part, ReasoningPart) and not (isinstance(part, TextPart) and not part.text.strip())
+    return not isinstance(part, ReasoningPart) and not (
+        isinstance(part, TextPart | RefusalPart) and not part.text.strip()
+    )
 
 
 def _lengthened(marks: Sequence[_Mark]) -> Iterator[_Mark]:

@@ -8,6 +8,7 @@ from llmproxy_grpc.messages import (
     ChatRequest,
     Message,
     ReasoningPart,
+    RefusalPart,
     Role,
     TextPart,
     ToolCallPart,
@@ -121,3 +122,17 @@ def test_what_cannot_be_marked_is_named():
     )
     assert marks(request, LATER) == [("x", None)]
     assert named(request, LATER) == (["messages[0].parts[1].cache_hint", "messages[1].parts[0].cache_hint"], [])
+
+
+def test_a_result_stands_before_what_the_user_said_before_it_and_so_does_its_hint():
+    called = Message(Role.ASSISTANT, (ToolCallPart(id="a", name="f", arguments_json="{}"),))
+    result = Message(Role.TOOL, (ToolResultPart(tool_call_id="a", cache_hint=HINT),))
+    request = ask(messages=(Message(Role.USER, (text("x"),)), called, Message(Role.USER, (text("y", HOUR),)), result))
+    assert marks(request) == [("a", "1h"), ("y", "1h")]
+    assert named(request) == ([], ["messages[3].parts[0].cache_hint.ttl"])
+
+
+def test_a_refusal_without_a_word_cannot_be_marked():
+    said = Message(Role.ASSISTANT, (text("x"), RefusalPart(text=" ", cache_hint=HINT)))
+    request = ask(messages=(*ask().messages, said, *ask().messages))
+    assert named(request) == (["messages[1].parts[1].cache_hint"], [])
