@@ -1,6 +1,6 @@
 """Calls of tools and their results, for APIs that refuse a call whose result does not come before the model goes on."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import Final
@@ -9,11 +9,10 @@ from msgspec.structs import replace
 
 from llmproxy_grpc.messages import Message, Part, Role, ToolCallPart, ToolResultPart
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
-from llmproxy_grpc.providers.provider import Adapted, Unsupported
+from llmproxy_grpc.providers.leaving_out import Place, without_parts
+from llmproxy_grpc.providers.provider import Adapted
 
-Place = tuple[int, int]
-"""Numbers of a message, and of a part in it."""
-_WHY: Final = "this provider wants the result of each call before the model goes on"
+UNANSWERED: Final = "this provider wants the result of each call before the model goes on"
 
 
 def with_answered_calls(adapted: Adapted, *, in_time: bool = True) -> Adapted:
@@ -23,26 +22,7 @@ def with_answered_calls(adapted: Adapted, *, in_time: bool = True) -> Adapted:
         adapted: The request.
         in_time: Whether results have to come before the model speaks again: later ones go with their calls.
     """
-    messages = list(adapted.request.messages)
-    places = unanswered(messages, in_time=in_time)
-    if not places:
-        return adapted
-    numbers = dict(adapted.numbers)
-    for turn in {turn for turn, _ in places}:
-        path, parts = f"messages[{turn}].parts", messages[turn].parts
-        kept = [place for place in range(len(parts)) if (turn, place) not in places]
-        before: Sequence[int] = adapted.numbers.get(path, range(len(parts)))
-        numbers[path] = tuple(before[place] for place in kept)
-        messages[turn] = replace(messages[turn], parts=tuple(parts[place] for place in kept))
-    request = replace(adapted.request, messages=tuple(messages))
-    found = named(places, adapted)
-    return replace(adapted, request=request, unsupported=(*adapted.unsupported, *found), numbers=numbers)
-
-
-def named(places: Mapping[Place, str], adapted: Adapted) -> Iterator[Unsupported]:
-    """What `unanswered` has found, by the caller's paths."""
-    for (turn, place), part in places.items():
-        yield Unsupported(f"{adapted.path(f'messages[{turn}].parts', place)}.{part}", _WHY)
+    return without_parts(adapted, unanswered(adapted.request.messages, in_time=in_time), UNANSWERED)
 
 
 def unanswered(messages: Iterable[Message], *, in_time: bool = True) -> dict[Place, str]:

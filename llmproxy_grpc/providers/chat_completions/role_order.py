@@ -20,8 +20,9 @@ from llmproxy_grpc.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.answered_calls import as_turns, named, unanswered
+from llmproxy_grpc.providers.answered_calls import UNANSWERED, as_turns, unanswered
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
+from llmproxy_grpc.providers.leaving_out import named
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 _OF_THE_MODEL: Final = frozenset({Role.ASSISTANT, Role.TOOL})
@@ -53,7 +54,7 @@ def _with_answered_calls(adapted: Adapted, found: list[Unsupported]) -> list[tup
     """The messages that say something, by their numbers, without calls whose result does not come in time."""
     messages = adapted.request.messages
     places = unanswered(messages)
-    found.extend(named(places, adapted))
+    found.extend(named(adapted, places, UNANSWERED))
     kept: list[tuple[int, Message]] = []
     changed = {turn for turn, _ in places}
     for turn, message in enumerate(messages):

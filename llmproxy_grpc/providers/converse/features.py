@@ -17,10 +17,11 @@ from llmproxy_grpc.providers.converse.embed_layouts import layout_of
 from llmproxy_grpc.providers.converse.formats import FORMATS
 from llmproxy_grpc.providers.converse.history import called_tools
 from llmproxy_grpc.providers.converse.makers import NAMES, Demand, Maker, maker_of
+from llmproxy_grpc.providers.converse.media import with_possible_media
 from llmproxy_grpc.providers.features import Features, MediaFeature, Source
 from llmproxy_grpc.providers.function_names import PLAIN_NAME
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
-from llmproxy_grpc.providers.provider import Adapted, Change
+from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 _S3 = frozenset({"s3"})
 _SOURCES = Source.DATA | Source.URI
@@ -34,6 +35,7 @@ _MEDIA: Final = {
     for kind, types in FORMATS.items()
 }
 _DEFAULTS: Final = GenerationConfig()
+_MOST_TEMPERATURE: Final = 1.0
 _BUDGETS: Final = frozenset({Thinking.BUDGET, Thinking.EITHER})
 
 
@@ -77,7 +79,7 @@ def adapt_converse(request: ChatRequest, model: str) -> Adapted:
         features = replace(features, tool_modes=features.tool_modes - {ToolMode.NONE})
     adapted = adapt(_without_defaults(request, maker, model), features)
     adapted = with_answered_calls(begun_by_the_user(adapted, lambda _message: True))
-    adapted = with_texts_as_instructions(with_words_of_the_user(adapted))
+    adapted = with_possible_media(with_texts_as_instructions(with_words_of_the_user(adapted)))
     if request.generation != _DEFAULTS:
         adapted = _with_possible_settings(adapted, maker, model)
     return with_possible_hints(adapted, long_cache=maker.long_cache) if maker.cache_points else adapted
@@ -106,9 +108,19 @@ def _without_defaults(request: ChatRequest, maker: Maker, model: str) -> ChatReq
 
 def _with_possible_settings(adapted: Adapted, maker: Maker, model: str) -> Adapted:
     if not maker.claude:
-        return _with_some_thinking(adapted, maker)
+        return _with_possible_temperature(_with_some_thinking(adapted, maker))
     generation = generation_of(model)
     return with_possible_sampling(with_possible_thinking(adapted, generation), generation)
+
+
+def _with_possible_temperature(adapted: Adapted) -> Adapted:
+    """Leaves out what Converse takes of no model."""
+    config = adapted.request.generation
+    if config.temperature is None or config.temperature <= _MOST_TEMPERATURE:
+        return adapted
+    request = replace(adapted.request, generation=replace(config, temperature=None))
+    found = Unsupported("generation.temperature", "this provider takes 1 at most")
+    return replace(adapted, request=request, unsupported=(*adapted.unsupported, found))
 
 
 def _with_some_thinking(adapted: Adapted, maker: Maker) -> Adapted:

@@ -164,3 +164,13 @@ def test_models_that_make_vectors_answer_no_conversations(model):
     features = features_of(model)
     assert features.embed is not None
     assert not features.chat
+
+
+@pytest.mark.parametrize(
+    "model", ["amazon.nova-pro-v1:0", "meta.llama4", "openai.gpt-oss-120b-1:0", "maker.of-the-future"]
+)
+def test_no_model_takes_a_temperature_above_one(model):
+    for temperature, named in ((0, []), (1, []), (1.01, [TEMPERATURE]), (2, [TEMPERATURE])):
+        adapted = adapt_converse(ask(generation=GenerationConfig(temperature=temperature, top_p=0.5)), model)
+        assert [found.field for found in adapted.unsupported] == named
+        assert adapted.request.generation == GenerationConfig(temperature=None if named else temperature, top_p=0.5)

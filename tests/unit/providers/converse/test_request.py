@@ -289,8 +289,9 @@ def test_names_of_documents_are_of_few_characters_and_each_is_there_once():
     )
     last = MediaPart(kind=MediaKind.DOCUMENT, uri="s3://bucket/x.md")
     result = ToolResultPart(tool_call_id="a", content=(last,))
-    sent = body(ask(messages=(Message(Role.USER, papers), Message(Role.TOOL, (result,)))))["messages"][0]["content"]
-    found = [block["document"] for block in [*sent[1:], *sent[0]["toolResult"]["content"]]]
+    asked = Message(Role.USER, (*papers, TextPart(text="?")))
+    sent = body(ask(messages=(asked, Message(Role.TOOL, (result,)))))["messages"][0]["content"]
+    found = [block["document"] for block in [*sent[1:-1], *sent[0]["toolResult"]["content"]]]
     assert [document["name"] for document in found] == [
         "Q3 ber pdf",
         "q3 ber pdf 2",
