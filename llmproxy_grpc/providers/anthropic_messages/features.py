@@ -7,6 +7,7 @@ from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.answered_calls import with_answered_calls
 from llmproxy_grpc.providers.anthropic_messages.cache_hints import with_possible_hints
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation, Sampling, Thinking, generation_of
+from llmproxy_grpc.providers.anthropic_messages.last_word import with_possible_last_word
 from llmproxy_grpc.providers.anthropic_messages.sampling import with_possible_sampling, without_defaults
 from llmproxy_grpc.providers.anthropic_messages.thinking import with_possible_thinking
 from llmproxy_grpc.providers.beginnings import with_words_of_the_user
@@ -37,7 +38,7 @@ def adapt_messages(request: ChatRequest, model: str) -> Adapted:
     generation = generation_of(model)
     adapted = adapt(without_defaults(request, generation), _features(generation))
     if generation.claude:
-        adapted = with_answered_calls(adapted)
+        adapted = with_possible_last_word(with_answered_calls(adapted), generation)
     adapted = with_texts_as_instructions(with_words_of_the_user(adapted))
     adapted = with_possible_thinking(adapted, generation)
     adapted = with_possible_sampling(adapted, generation)

@@ -9,6 +9,7 @@ from llmproxy_grpc.messages import ChatRequest, GenerationConfig, MediaKind, Rea
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.answered_calls import with_answered_calls
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation, Sampling, Thinking, generation_of
+from llmproxy_grpc.providers.anthropic_messages.last_word import with_possible_last_word
 from llmproxy_grpc.providers.anthropic_messages.sampling import with_possible_sampling, without_defaults
 from llmproxy_grpc.providers.anthropic_messages.thinking import with_possible_thinking
 from llmproxy_grpc.providers.beginnings import begun_by_the_user, with_words_of_the_user
@@ -79,6 +80,8 @@ def adapt_converse(request: ChatRequest, model: str) -> Adapted:
         features = replace(features, tool_modes=features.tool_modes - {ToolMode.NONE})
     adapted = adapt(_without_defaults(request, maker, model), features)
     adapted = with_answered_calls(begun_by_the_user(adapted, lambda _message: True))
+    if maker.claude:
+        adapted = with_possible_last_word(adapted, generation_of(model))
     adapted = with_possible_media(with_texts_as_instructions(with_words_of_the_user(adapted)))
     if request.generation != _DEFAULTS:
         adapted = _with_possible_settings(adapted, maker, model)

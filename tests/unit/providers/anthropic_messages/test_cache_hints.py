@@ -118,6 +118,7 @@ def test_what_cannot_be_marked_is_named():
         messages=(
             Message(Role.USER, (text("x", HINT), text(" ", HINT))),
             Message(Role.ASSISTANT, (thought, text("y"))),
+            *ask().messages,
         )
     )
     assert marks(request, LATER) == [("x", None)]

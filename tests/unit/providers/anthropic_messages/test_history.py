@@ -12,6 +12,7 @@ from llmproxy_grpc.messages import (
     MediaKind,
     MediaPart,
     Message,
+    OpaquePart,
     ReasoningPart,
     Role,
     TextPart,
@@ -45,6 +46,7 @@ def spoken(*messages: Message, model: str) -> tuple[list[str], list[str]]:
     return [block["text"] for block in sent.get("system", [])], turns
 
 
+PAUSED = OpaquePart(provider_kind="anthropic", type="server_tool_use", value={})
 S, D, U, A = Role.SYSTEM, Role.DEVELOPER, Role.USER, Role.ASSISTANT
 
 
@@ -57,10 +59,10 @@ S, D, U, A = Role.SYSTEM, Role.DEVELOPER, Role.USER, Role.ASSISTANT
         ([said(U, "x"), said(S, "1"), said(A, "y"), said(U, "z")], [], ["u:x", "s:1", "a:y", "u:z"]),
         # Before one, they move behind it.
         ([said(U, "x"), said(A, "y"), said(S, "1"), said(D, "2"), said(U, "z")], [], ["u:x", "a:y", "u:z", "s:12"]),
-        ([said(U, "x"), said(S, "1"), said(U, "y"), said(A, "z")], [], ["u:xy", "s:1", "a:z"]),
+        ([said(U, "x"), said(S, "1"), said(U, "y"), said(A, "z"), said(U, "!")], [], ["u:xy", "s:1", "a:z", "u:!"]),
         # Nowhere else may they stand.
-        ([said(U, "x"), said(A, "y"), said(S, "1")], ["1"], ["u:x", "a:y"]),
-        ([said(U, "x"), said(A, "y"), said(S, "1"), said(A, "z")], ["1"], ["u:x", "a:yz"]),
+        ([said(U, "x"), said(A, "y"), Message(A, (PAUSED,)), said(S, "1")], ["1"], ["u:x", "a:y-"]),
+        ([said(U, "x"), said(A, "y"), said(S, "1"), said(A, "z"), said(U, "!")], ["1"], ["u:x", "a:yz", "u:!"]),
         ([said(U, "x"), said(S, " ")], [], ["u:x"]),
     ],
 )

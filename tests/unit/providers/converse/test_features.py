@@ -174,3 +174,12 @@ def test_no_model_takes_a_temperature_above_one(model):
         adapted = adapt_converse(ask(generation=GenerationConfig(temperature=temperature, top_p=0.5)), model)
         assert [found.field for found in adapted.unsupported] == named
         assert adapted.request.generation == GenerationConfig(temperature=None if named else temperature, top_p=0.5)
+
+
+def test_newer_claudes_go_on_from_no_words_of_their_own():
+    messages = (*ask().messages, Message(Role.ASSISTANT, (TextPart(text="Well, "),)))
+    for model, named in (("global.anthropic.claude-opus-4-7", ["messages[1].role"]), ("amazon.nova-pro-v1:0", [])):
+        adapted = adapt_converse(ask(messages=messages), model)
+        assert [found.field for found in adapted.unsupported] == named
+    older = adapt_converse(ask(messages=messages), "anthropic.claude-sonnet-4-5-20250929-v1:0")
+    assert older.request.messages[1].parts == (TextPart(text="Well,"),)
