@@ -18,6 +18,7 @@ from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.features import features_of
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
 from llmproxy_grpc.providers.chat_completions.models import read_page
+from llmproxy_grpc.providers.chat_completions.names import with_possible_names
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.chat_completions.request import RequestEncoder
 from llmproxy_grpc.providers.chat_completions.response import ResponseReader
@@ -90,6 +91,8 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
             adapted = with_thoughtless_functions(adapt_to_model(request, self._features, model), model)
         else:
             adapted = adapt(request, self._features)
+        if self._features.message_name:
+            adapted = with_possible_names(adapted, openai=self._dialect.quirks.openai_models)
         if not self._dialect.quirks.media_instructions:
             adapted = with_texts_as_instructions(adapted)
         if self._features.cache_hints:
