@@ -93,7 +93,7 @@ class History:
     def _instruct(self) -> None:
         if not self._waiting:
             return
-        if self.turns[-1]["role"] == "user":
+        if self.turns and self.turns[-1]["role"] == "user":
             self.turns.append({"role": "system", "content": self._waiting})
         else:
             self.system += self._waiting

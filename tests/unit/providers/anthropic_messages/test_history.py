@@ -181,7 +181,9 @@ def test_sources_that_need_not_come_back_make_no_token():
 
 THOUGHT = Message(Role.ASSISTANT, (ReasoningPart(text="Hm.", continuity_token=b"s:sig"),))
 HIDDEN = Message(Role.ASSISTANT, (ReasoningPart(redacted=True, continuity_token=b"r:data"),))
-ASKED, SAID = (Message(role, (TextPart(text=role.name),)) for role in (Role.USER, Role.ASSISTANT))
+ASKED, SAID, LATER_ON = (
+    Message(role, (TextPart(text=role.name),)) for role in (Role.USER, Role.ASSISTANT, Role.SYSTEM)
+)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,8 @@ ASKED, SAID = (Message(role, (TextPart(text=role.name),)) for role in (Role.USER
         ((ASKED, THOUGHT, SAID, HIDDEN, ASKED), [["text"], ["thinking", "text"], ["text"]]),
         ((ASKED, THOUGHT, SAID, ASKED), [["text"], ["thinking", "text"], ["text"]]),
         ((ASKED, THOUGHT), [["text"]]),
+        ((THOUGHT, LATER_ON), []),
+        ((THOUGHT, LATER_ON, ASKED), [["text"], ["text"]]),
     ],
 )
 def test_thinking_that_led_to_nothing_stays_away(messages, kinds):
