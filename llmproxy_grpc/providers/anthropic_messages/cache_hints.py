@@ -83,7 +83,9 @@ def _marks(adapted: Adapted, generation: Generation) -> list[_Mark]:
                 path = f"{_path(adapted, turn, place, number)}.cache_hint"
                 # In a turn of the user results stand first, and instructions last.
                 within = 2 if is_instruction else 0 if isinstance(part, ToolResultPart) else 1
-                marks.append(_Mark(turn, place, path, hint, _can_be_marked(part), (0 if first else spoken, within)))
+                # Behind the model's words instructions wait for the turn of the user.
+                stands = 0 if first else spoken + (is_instruction and of_the_model is True)
+                marks.append(_Mark(turn, place, path, hint, _can_be_marked(part), (stands, within)))
     return sorted(marks, key=lambda mark: mark.order)
 
 

@@ -137,3 +137,11 @@ def test_a_refusal_without_a_word_cannot_be_marked():
     said = Message(Role.ASSISTANT, (text("x"), RefusalPart(text=" ", cache_hint=HINT)))
     request = ask(messages=(*ask().messages, said, *ask().messages))
     assert named(request) == (["messages[1].parts[1].cache_hint"], [])
+
+
+def test_instructions_behind_the_models_words_stand_behind_the_users_next_and_so_does_their_hint():
+    said = [(Role.USER, text("x")), (Role.ASSISTANT, text("y")), (Role.SYSTEM, text("s", HOUR))]
+    said.append((Role.USER, text("z", MINUTES)))
+    request = ask(messages=tuple(Message(role, (part,)) for role, part in said))
+    assert marks(request, LATER) == [("z", "1h"), ("s", "1h")]
+    assert named(request, LATER) == ([], ["messages[3].parts[0].cache_hint.ttl"])
