@@ -25,7 +25,10 @@ SECRETS: Final = frozenset(
 )
 """Where secrets stand; a test compares this with the schema."""
 
-_SECRET_KEYS: Final = frozenset(("api_key", "api_keys", "headers"))
+_SECRET_KEYS: Final = frozenset(pattern.split(".")[1].removesuffix("[]") for pattern in SECRETS)
+_ADDRESS_KEYS: Final = frozenset(("base_url", "store"))
+_MAY_HOLD_SECRETS: Final = re.compile(r"[@?=]")
+"""In an address, however it is misspelled: behind a user, in a query, as a setting."""
 _HIDDEN: Final = "***"
 _LONGEST_SHOWN: Final = 80
 
@@ -138,7 +141,9 @@ def show(path: KeyPath, node: Node) -> str | None:
     if isinstance(node.value, Mapping | tuple):
         return None
     text = json.dumps(node.value if node.written is None else node.written, ensure_ascii=False)
-    if not _SECRET_KEYS.isdisjoint(path) or re.search(r"//[^/]*@", text):
+    if not _SECRET_KEYS.isdisjoint(path) or re.search(r"//.*@", text):
+        return _HIDDEN
+    if not _ADDRESS_KEYS.isdisjoint(path) and _MAY_HOLD_SECRETS.search(text):
         return _HIDDEN
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 

@@ -37,8 +37,12 @@ def _header(name: str) -> str:
 
 
 def _base_url(text: str) -> str:
-    parts = urlsplit(text)
-    _ = parts.port  # raises ValueError for a port that is none
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        # Python's own words repeat what it takes for the port, which may be a password.
+        raise ValueError("must have a host that can be read, and a port from 0 to 65535 if any") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must begin with http:// or https:// and a host")
     if "@" in parts.netloc:

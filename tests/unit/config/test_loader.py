@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -296,6 +298,35 @@ def test_no_secret_is_shown_wherever_it_was_put_by_mistake(tmp_path, write):
     faults = faults_of(tmp_path)
     assert len(faults) >= 7
     assert "canary" not in "".join(faults)
+
+
+@pytest.mark.parametrize("key", ["access_key_id", "secret_access_key", "session_token"])
+def test_a_key_of_a_cloud_that_cannot_be_sent_is_not_shown(tmp_path, write, key):
+    write(f"providers: [{{name: a, kind: bedrock, {key}: ' canary'}}]")
+    (fault,) = faults_of(tmp_path)
+    assert fault.endswith(f"{key}: must be printable ASCII, not empty, without space around it (found ***)")
+
+
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        ("providers[0].base_url", "https://host/v1?key=canary"),
+        ("providers[0].base_url", "https://u:canary/x@host/v1"),
+        ("providers[0].base_url", "https://u:canary%40@[::1/v1"),
+        ("providers[0].base_url", "https://u:canary@h\u2100/v1"),
+        ("records.store", "postgresql:/u:canary@host/db"),
+        ("records.store", "mysql://u:canary/x@host/db"),
+        ("records.store", "host=h password=canary"),
+    ],
+)
+def test_an_address_that_may_hold_a_password_is_not_shown(tmp_path, write, path, address):
+    provider = {"name": "a", "kind": "openai", "api_key": "test-key"}
+    section, _, key = path.rpartition(".")
+    at = {"providers": [{**provider, key: address}]} if section == "providers[0]" else {section: {key: address}}
+    write(json.dumps(at))
+    (fault,) = faults_of(tmp_path)
+    assert f": {path}: must " in fault
+    assert "canary" not in fault
 
 
 def test_a_relative_certificate_lies_beside_the_file_that_names_it(tmp_path):

@@ -76,8 +76,9 @@ def test_a_filter_admits_what_is_included_and_not_excluded(include, exclude, nam
         ("https://x/?a=1", "query"),
         ("https://x/#a", "fragment"),
         ("https://x/a b", "space"),
-        ("https://x:99999", "Port out of range"),
-        ("https://[::1", "Invalid IPv6"),
+        ("https://x:99999", "port from 0 to 65535"),
+        ("https://x:port", "port from 0 to 65535"),
+        ("https://[::1", "host that can be read"),
     ],
 )
 def test_a_base_url_is_an_address_alone(url, complaint):
