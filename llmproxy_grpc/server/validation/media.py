@@ -9,7 +9,8 @@ from llmproxy_grpc.server.validation.rules import check_required_word, check_wor
 
 MEDIA = frozenset({"image", "audio", "video", "document"})
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):\S")
+# No scheme has one letter; a path of Windows begins with one.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):\S")
 _MEDIA_TYPE = re.compile(
     r"[A-Za-z0-9][\w!#$&^.+-]*/[A-Za-z0-9*][\w!#$&^.+-]*( *; *[\w!#$&^.+-]+=[^;\x00-\x1f]+)*", re.ASCII
 )
@@ -34,7 +35,8 @@ def _check_uri(found: Findings, field: str, uri: str) -> None:
     scheme = _SCHEME.match(uri)
     if scheme is None:
         found.add(field, "must be absolute, such as https://example.com/cat.png")
-    elif scheme[1].lower() == "data":
+    elif scheme[1].lower() in {"data", "file"}:
+        # Nobody else has the caller's file, and a server of models may have others that callers must not see.
         found.add(field, "must be fetchable; give inline bytes in the field data")
     else:
         check_word(found, field, uri, bounds.MAX_URI)

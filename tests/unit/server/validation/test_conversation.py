@@ -70,6 +70,8 @@ WRONG = {
     "a URI with a line break": (media(uri="https://a.example/\r\nx"), "messages[0].parts[0].image.uri"),
     "a long URI": (media(uri="https://" + "a" * 8192), "messages[0].parts[0].image.uri"),
     "a data URI": (media(uri="DATA:image/png;base64,AAAA"), "messages[0].parts[0].image.uri"),
+    "a file": (media(uri="File:///etc/cat.png"), "messages[0].parts[0].image.uri"),
+    "a file of Windows": (media(uri="C:\\cat.png"), "messages[0].parts[0].image.uri"),
     "an empty file id": (media(file_id=""), "messages[0].parts[0].image.file_id"),
     "a long file id": (media(file_id="f" * 513), "messages[0].parts[0].image.file_id"),
     "a filename with a control character": (
