@@ -1,6 +1,7 @@
 """The grpc.aio server: its options, ports, TLS and drain."""
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,12 @@ MOST_PENDING: Final = 8192
 """Calls of a burst that wait for the event loop, some kilobytes each: eight times as many as gRPC would keep."""
 LAST_WORDS: Final = 0.5
 """Seconds that a rich error has to leave, however short the grace is, or the wish of a second signal."""
+
+_PEM: Final = {
+    "certificate": re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----.+?-----END \1-----", re.DOTALL),
+    "private key": re.compile(rb"-----BEGIN ((?:[A-Z0-9]+ )*PRIVATE KEY)-----.+?-----END \1-----", re.DOTALL),
+}
+"""What the text of a file must have in it, by what it is to hold."""
 
 
 def options(config: GrpcConfig, *, short: bool = False, shared: bool = False) -> list[tuple[str, int]]:
@@ -145,7 +152,8 @@ class GrpcServer:
 def credentials(tls: TlsConfig) -> grpc.ServerCredentials:
     """TLS from the files as they are now; with `client_ca` callers must present a certificate.
 
-    Files that are replaced later are read again at the next handshake; if they cannot be, the old ones hold.
+    Files that are replaced later are read again at the next handshake; if they cannot be, or are not whole yet, the old
+    ones hold.
     """
     files = CertificateFiles(tls)
     return grpc.dynamic_ssl_server_credentials(
@@ -174,14 +182,14 @@ class CertificateFiles:
         """The certificates of the files as they are now.
 
         Raises:
-            OSError: A file cannot be read.
+            OSError: A file cannot be read, or does not hold what it should.
         """
-        roots = self._tls.client_ca.read_bytes() if self._tls.client_ca else None
-        pair = (self._tls.key.read_bytes(), self._tls.cert.read_bytes())
+        roots = _pem("client_ca", self._tls.client_ca, "certificate") if self._tls.client_ca else None
+        pair = (_pem("key", self._tls.key, "private key"), _pem("cert", self._tls.cert, "certificate"))
         return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
 
     def renewed(self) -> grpc.ServerCertificateConfiguration | None:
-        """The certificates if a file has changed, else None; also None if one cannot be read just now."""
+        """The certificates if a file has changed, else None; also None if one cannot be read or is not whole now."""
         try:
             version = self._look()
             if version == self._version:
@@ -194,3 +202,11 @@ class CertificateFiles:
 
     def _look(self) -> tuple[int, ...]:
         return tuple(file.stat().st_mtime_ns for file in self._files)
+
+
+def _pem(key: str, file: Path, what: str) -> bytes:
+    """The bytes of a file; gRPC itself would take no authorities for a file without any, and refuse every caller."""
+    data = file.read_bytes()
+    if not _PEM[what].search(data):
+        raise OSError(f"grpc.tls.{key}: {file} holds no {what} as PEM")
+    return data

@@ -48,6 +48,15 @@ async def test_mtls_refuses_callers_without_a_certificate_of_the_authority(serve
             assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
+async def test_authorities_that_are_being_written_lock_no_caller_out(serve, tmp_path):
+    authority, clients = Authority(tmp_path), Authority(tmp_path, "client authority")
+    async with serve(config(*authority.issue("server"), clients.file)) as server:
+        clients.file.write_text("")
+        assert (await ask(server.address, authority.file, clients.issue("caller"))).model == "assistant"
+        with pytest.raises(grpc.aio.AioRpcError):
+            await ask(server.address, authority.file)
+
+
 async def test_a_renewed_certificate_is_shown_without_a_restart_and_no_stream_is_dropped(serve, tmp_path):
     old, new = Authority(tmp_path), Authority(tmp_path, "new authority")
     certificate, key = old.issue("server")

@@ -88,3 +88,42 @@ def test_certificates_that_are_missing_at_the_start_are_an_error(tls):
     tls.cert.unlink()
     with pytest.raises(FileNotFoundError):
         CertificateFiles(tls)
+
+
+HALF_WRITTEN = [
+    "",
+    "hello",
+    "-----BEGIN CERTIFICATE REQUEST-----\nAA==\n-----END CERTIFICATE REQUEST-----\n",
+    "-----BEGIN CERTIFICATE-----\nMIIB",
+    "-----BEGIN PRIVATE KEY-----\nMIIB",
+]
+
+
+@pytest.mark.parametrize("text", HALF_WRITTEN)
+@pytest.mark.parametrize(
+    ("name", "what"), [("cert", "certificate"), ("key", "private key"), ("client_ca", "certificate")]
+)
+def test_a_file_without_what_it_should_hold_is_named_at_the_start(tls, name, what, text):
+    getattr(tls, name).write_text(text)
+    with pytest.raises(OSError, match=f"grpc.tls.{name}: .* holds no {what} as PEM"):
+        CertificateFiles(tls).read()
+
+
+@pytest.mark.parametrize("text", HALF_WRITTEN)
+@pytest.mark.parametrize("name", ["cert", "key", "client_ca"])
+def test_a_file_that_is_not_written_yet_leaves_the_old_certificates_until_it_is(tls, name, text):
+    files, file = CertificateFiles(tls), getattr(tls, name)
+    whole = file.read_bytes()
+    file.write_text(text)
+    touch(file)
+    assert files.renewed() is None
+    file.write_bytes(whole)
+    touch(file)
+    touch(file)
+    assert files.renewed() is not None
+
+
+@pytest.mark.parametrize("words", ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"])
+def test_every_form_of_a_private_key_is_one(tls, words):
+    tls.key.write_text(f"-----BEGIN {words}-----\nAA==\n-----END {words}-----\n")
+    assert CertificateFiles(tls).read() is not None
