@@ -20,6 +20,12 @@ RESOLVED: Final = ("unix:", "unix-abstract:", "vsock:", "dns:", "ipv4:", "ipv6:"
 """Begins of names that gRPC resolves by rules of their own; so is whatever has `://` in it."""
 HOST_AND_PORT: Final = re.compile(r"(\[[^\[\]]+\]|[^:\[\]/]+):[0-9]{1,5}")
 
+_PEM: Final = {
+    "certificate": re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----.+?-----END \1-----", re.DOTALL),
+    "private key": re.compile(rb"-----BEGIN ((?:[A-Z0-9]+ )*PRIVATE KEY)-----.+?-----END \1-----", re.DOTALL),
+}
+"""What the text of a file must have in it, by what it is to hold."""
+
 Option = tuple[str, int | str]
 
 EXPORT_OPTIONS: Final[Sequence[Option]] = (("grpc.http2.lookahead_bytes", 8 * 1024 * 1024), ("grpc.http2.bdp_probe", 0))
@@ -45,11 +51,11 @@ class Tls:
             raise ValueError("a client certificate takes both a certificate file and a key file")
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Reads the files. Raises OSError where one cannot be read."""
+        """Reads the files. Raises OSError where one cannot be read, ValueError where it holds something else."""
         return grpc.ssl_channel_credentials(
-            root_certificates=_read(self.ca_file),
-            private_key=_read(self.key_file),
-            certificate_chain=_read(self.cert_file),
+            root_certificates=_pem(self.ca_file, "certificate"),
+            private_key=_pem(self.key_file, "private key"),
+            certificate_chain=_pem(self.cert_file, "certificate"),
         )
 
 
@@ -98,5 +104,11 @@ def is_local(target: str) -> bool:
         return False
 
 
-def _read(path: str | None) -> bytes | None:
-    return None if path is None else Path(path).read_bytes()
+def _pem(path: str | None, what: str) -> bytes | None:
+    """The bytes of a file; of one that is empty gRPC would abort the process, of others not say what is wrong."""
+    if path is None:
+        return None
+    data = Path(path).read_bytes()
+    if not _PEM[what].search(data):
+        raise ValueError(f"{path} holds no {what} as PEM")
+    return data

@@ -58,7 +58,7 @@ def connect(
         options: Channel options of gRPC; they win over ours.
 
     Raises:
-        ValueError: The target or the key cannot be meant.
+        ValueError: The target or the key cannot be meant, or a file of `tls` holds something else.
         OSError: A file of `tls` cannot be read.
     """
     settings = channel_options(retries=retries, extra=options)

@@ -289,6 +289,18 @@ def test_a_missing_file_is_told_by_its_name(tmp_path):
         connect(tls=Tls(ca_file=str(tmp_path / "none.pem")))
 
 
+@pytest.mark.parametrize("text", ["", "hello", "-----BEGIN CERTIFICATE-----\nMIIB"])
+@pytest.mark.parametrize(
+    ("name", "what"), [("ca_file", "certificate"), ("cert_file", "certificate"), ("key_file", "private key")]
+)
+def test_a_file_without_what_it_should_hold_is_told_by_its_name(certificates, tmp_path, name, what, text):
+    files = {"ca_file": certificates.ca, "cert_file": certificates.cert, "key_file": certificates.key}
+    files[name] = tmp_path / "odd.pem"
+    files[name].write_text(text)
+    with pytest.raises(ValueError, match=rf"odd\.pem holds no {what} as PEM"):
+        connect(tls=Tls(**{each: str(file) for each, file in files.items()}))
+
+
 def test_texts_become_vectors(script, target, vectors):
     script.embedded = vectors([0.25], [0.5])
     with connect(target) as client:

@@ -91,6 +91,7 @@ def test_chat_reads_standard_input_without_a_prompt(ctl, script, given, taken):
         (["embed", "\udcff"], b"", "UTF-8"),
         (["embed", "--dimensions", "0", "a"], b"", "above 0"),
         (["embed", "--dimensions", "9" * 12, "a"], b"", "above 0"),
+        (["--ca-file", __file__, "models"], b"", f"error: {__file__} holds no certificate as PEM"),
         (["embed", "--purpose", "fun", "a"], b"", "invalid choice"),
         (["count-tokens"], b"", "empty"),
         (["count-tokens", "\udcff"], b"", "UTF-8"),
