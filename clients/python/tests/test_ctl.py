@@ -90,7 +90,7 @@ def test_chat_reads_standard_input_without_a_prompt(ctl, script, given, taken):
         (["embed"], b"\xff", "UTF-8"),
         (["embed", "\udcff"], b"", "UTF-8"),
         (["embed", "--dimensions", "0", "a"], b"", "above 0"),
-        (["embed", "--dimensions", "9" * 12, "a"], b"", "above 0"),
+        (["embed", "--dimensions", "9" * 12, "a"], b"", "above 0 and at most 2147483647"),
         (["--ca-file", __file__, "models"], b"", f"error: {__file__} holds no certificate as PEM"),
         (["embed", "--purpose", "fun", "a"], b"", "invalid choice"),
         (["count-tokens"], b"", "empty"),

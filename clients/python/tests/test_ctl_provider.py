@@ -94,6 +94,17 @@ def test_an_unknown_provider_is_a_failure(ctl, admin_target):
     assert not ctl.out
 
 
+def test_a_listener_that_is_not_the_operators_is_said_to_be_none(ctl, target):
+    assert ctl("provider", "list", "--admin-target", target) == 1
+    assert "UNIMPLEMENTED" in ctl.err
+    assert "there is no such API at that address; is it another listener of the proxy?" in ctl.err
+
+
+def test_the_operators_listener_is_said_to_serve_no_calls(ctl, admin_target):
+    assert ctl("models", "--target", admin_target) == 1
+    assert "there is no such API at that address; is it another listener of the proxy?" in ctl.err
+
+
 def test_those_switched_before_one_that_fails_are_told(ctl, switches, admin_target):
     assert ctl("provider", "drain", "a", "b", "nobody", "--admin-target", admin_target) == 1
     assert [row[:3] for row in rows(ctl.out)[1:]] == [["a", "openai", "DRAINING"], ["b", "openai", "DRAINING"]]

@@ -144,7 +144,7 @@ def _global_options() -> argparse.ArgumentParser:
 
 def _length(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) <= _LONGEST):
-        raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
+        raise argparse.ArgumentTypeError(f"not a whole number above 0 and at most {_LONGEST}: {text!r}")
     return int(text)
 
 

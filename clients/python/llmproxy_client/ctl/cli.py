@@ -84,6 +84,8 @@ def _told(error: Exception, terminal: Terminal) -> bool:
         if failure.reason in _STALE_TOKENS:
             terminal.note("the export cannot go on where it was cut off; begin again with --restart")
             return False
+        if failure.code is grpc.StatusCode.UNIMPLEMENTED and not failure.reason:
+            terminal.note("there is no such API at that address; is it another listener of the proxy?")
     elif isinstance(error, BrokenStream):
         terminal.note(f"the answer is not whole: {error}")
     elif isinstance(error, OSError) and error.strerror:
