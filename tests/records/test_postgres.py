@@ -25,6 +25,13 @@ def own_server():
         yield server
 
 
+@pytest.mark.parametrize("place", ["127.0.0.1:port", "[::1", "127.0.0.1:1,[::1"])
+def test_an_address_that_cannot_be_read_is_told_by_its_key_and_not_shown(place):
+    with pytest.raises(StoreUnfit, match=r"records\.store: .* postgresql://USER@HOST:PORT/DATABASE") as raised:
+        PostgresStore(f"postgresql://u:canary@{place}/db", spool="host")
+    assert "canary" not in str(raised.value)
+
+
 def test_question_marks_become_numbered_parameters():
     assert numbered("a = ? AND b IN (?, ?)") == "a = $1 AND b IN ($2, $3)"
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from llmproxy_grpc.records.postgres.faults import BROKEN, faults_told
-from llmproxy_grpc.records.store import Row
+from llmproxy_grpc.records.store import Row, StoreUnfit
 
 CONNECT_TIMEOUT: Final = 5.0
 COMMAND_TIMEOUT: Final = 60.0
@@ -20,6 +20,7 @@ EVERYBODY: Final = "*"
 
 _Result = TypeVar("_Result")
 _MARK: Final = re.compile(r"\?")
+_UNREADABLE: Final = "records.store: is no address that can be read; it is postgresql://USER@HOST:PORT/DATABASE"
 
 
 class Connection:
@@ -61,6 +62,7 @@ class Connection:
         Raises:
             StoreUnavailable: The server is away, slow, or refuses for now; the next call dials again.
             StoreRefused: It will never take these values.
+            StoreUnfit: The address cannot be read.
         """
         with faults_told():
             try:
@@ -93,12 +95,17 @@ class Connection:
 
     async def _dial(self) -> asyncpg.Connection:
         self._tenant = None
-        session: asyncpg.Connection = await asyncpg.connect(
-            self._address,
-            timeout=CONNECT_TIMEOUT,
-            command_timeout=COMMAND_TIMEOUT,
-            server_settings=self._settings,
-        )
+        try:
+            session: asyncpg.Connection = await asyncpg.connect(
+                self._address,
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=COMMAND_TIMEOUT,
+                server_settings=self._settings,
+            )
+        except BROKEN:  # some of these are ValueErrors too
+            raise
+        except ValueError as error:
+            raise StoreUnfit(_UNREADABLE) from error
         for statement in self._prepare:
             await session.execute(statement)
         self._session = session
