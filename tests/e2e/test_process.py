@@ -347,3 +347,23 @@ async def test_what_spoils_a_handshake_leaves_no_line_that_is_no_log(serve, tmp_
     server.process.send_signal(signal.SIGTERM)
     await exit_status(server, 10)
     assert [line for line in server.stderr.read_text().splitlines() if not line.startswith("{")] == []
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_server_that_is_started_without_standard_streams_serves_and_writes_into_no_file_of_its_own(tmp_path, closed):
+    socket = tmp_path / "own.sock"
+    config = with_listeners({"discovery": "off", "providers": [{"name": "a", "kind": "echo"}]})
+    config["grpc"]["listen"] = f"unix:{socket}"
+    (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *SERVER, "serve"]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=tmp_path, **streams) as process:
+        try:
+            with grpc.insecure_channel(f"unix:{socket}") as channel:
+                grpc.channel_ready_future(channel).result(20)
+                assert LlmProxyServiceStub(channel).ListModels(model_pb2.ListModelsRequest(), timeout=10).models
+            opened = [Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in range(3)]
+        finally:
+            status = end(process)
+    assert status == 0
+    assert opened == [Path(os.devnull)] * 3

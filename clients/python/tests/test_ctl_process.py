@@ -87,3 +87,13 @@ def test_the_command_tells_its_version():
     done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, timeout=20, check=False)
 
     assert (done.returncode, done.stdout) == (0, f"llmproxyctl {llmproxy_client.__version__}\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("argv", [["models"], ["chat", "Hi"]])
+def test_a_standard_stream_that_is_closed_is_as_one_to_nowhere(target, argv, closed):
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "--target", target, *argv]
+    done = subprocess.run(command, capture_output=True, timeout=20, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert bool(done.stdout) == (">&-" not in closed.split())

@@ -31,6 +31,7 @@ _NOT_TEXT = "the prompt is not UTF-8 text"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs llmproxyctl with the process's arguments, environment and streams; returns its exit status."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another
@@ -74,6 +75,14 @@ def run(argv: Sequence[str] | None, environment: Mapping[str, str], terminal: Te
         if _told(error, terminal):
             _say_what_is_left(given, terminal)
     return FAILED
+
+
+def _open_closed_streams() -> None:
+    """Leads standard streams that are closed to nowhere: what is opened next would have their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
 
 
 def _told(error: Exception, terminal: Terminal) -> bool:
