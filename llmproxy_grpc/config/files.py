@@ -23,6 +23,8 @@ def read_text(file: Path, largest: int) -> str:
             data = opened.read(largest + 1)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ValueError("has a null byte in its path") from None
     if len(data) > largest:
         raise ValueError(f"is larger than {largest} bytes")
     try:
@@ -75,7 +77,13 @@ def _secret(node: Node, read: list[Path]) -> str:
         raise ValueError("must be text, or {file: PATH}")
     file = node.source.folder / entry.value
     read.append(file)
-    text = read_text(file, LARGEST_SECRET)
+    try:
+        text = read_text(file, LARGEST_SECRET)
+    except ValueError as error:
+        # The path itself stays unsaid: people put the secret there.
+        is_elsewhere = not _is_file(file) and not Path(entry.value).is_absolute()
+        where = "; its path begins at the configuration file's folder" if is_elsewhere else ""
+        raise ValueError(f"names a file that {error}{where}") from None
     secret = text.removesuffix("\n").removesuffix("\r")
     if not secret:
         raise ValueError("names an empty file")

@@ -252,6 +252,7 @@ def test_a_secret_is_read_from_a_file_beside_the_configuration(tmp_path, text):
     ("key", "complaint"),
     [
         ("{file: gone}", "cannot be read"),
+        (f"{{file: {'x' * 5000}}}", "cannot be read: File name too long"),
         ("{file: .}", "cannot be read"),
         ("{file: empty}", "empty file"),
         ("{file: newline}", "empty file"),
@@ -281,6 +282,16 @@ def test_a_secret_that_cannot_be_had_is_one_fault_that_does_not_show_it(tmp_path
     assert fault.startswith("llmproxy.yaml:1: providers[0].api_key")
     assert complaint in fault
     assert "anary" not in fault
+
+
+def test_a_file_of_a_secret_that_is_missing_is_said_to_be_one_and_where_its_path_begins(tmp_path, write):
+    missing = "providers[0].api_key: names a file that cannot be read: No such file or directory"
+    write(PROVIDER.format(key="{file: secrets/openai}"))
+    (fault,) = faults_of(tmp_path)
+    assert fault == f"llmproxy.yaml:1: {missing}; its path begins at the configuration file's folder"
+    write(PROVIDER.format(key=f"{{file: {tmp_path}/openai}}"))
+    (fault,) = faults_of(tmp_path)
+    assert fault == f"llmproxy.yaml:1: {missing}"
 
 
 def test_a_secret_is_read_from_a_file_by_the_file_alone(tmp_path):
