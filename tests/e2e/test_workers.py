@@ -17,6 +17,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from llmproxy_grpc._gen.v1.health_pb2 import SERVING_STATUS_NOT_SERVING, HealthRequest
 from tests.e2e.test_process import LIST, asking, exit_status, rest_of, run, started, streaming, upstream  # noqa: F401
 from tests.e2e.workers import OK, chats, connections, counted, echoing, logged, pids
+from tests.fakes.certificates import Authority
 from tests.fakes.faulty_upstream import Answer
 from tests.fakes.http import get
 from tests.fakes.polling import until
@@ -80,15 +81,23 @@ async def test_a_second_server_on_the_port_is_refused(serve, tmp_path, workers):
     assert done.stdout == ""
 
 
-async def test_a_start_that_no_worker_survives_ends_with_its_error(tmp_path):
-    (tmp_path / "no.pem").write_text("no certificate")
-    tls = {"cert": str(tmp_path / "no.pem"), "key": str(tmp_path / "no.pem")}
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("two.key", ("llmproxy: cannot listen on 127.0.0.1:", "certificate and key")),
+        ("one.pem", ("llmproxy: grpc.tls.key: ", "one.pem holds no private key as PEM")),
+    ],
+)
+async def test_a_start_that_no_worker_survives_ends_with_its_error(tmp_path, key, words):
+    authority = Authority(tmp_path)
+    certificate, _ = authority.issue("one")
+    authority.issue("two")
+    tls = {"cert": str(certificate), "key": str(tmp_path / key)}
     config = echoing(grpc={"listen": "127.0.0.1:0", "tls": tls}, http={"listen": None})
     (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
     done = await asyncio.to_thread(run, "serve", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "llmproxy: cannot listen on 127.0.0.1:" in done.stderr
-    assert "certificate and key" in done.stderr
+    assert all(word in done.stderr for word in words)
     assert "Traceback" not in done.stderr
 
 
