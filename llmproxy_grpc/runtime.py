@@ -95,6 +95,7 @@ class Runtime:
             tell=observers.tell_outage,
         )
         self.concurrency = _concurrency(providers)
+        self.retries = Retries(config.retries, clock=nature.clock, random=nature.random, sleep=asyncio.sleep)
         self.router = Router(
             chooser=Chooser(
                 self.catalog.route,
@@ -105,7 +106,7 @@ class Runtime:
             ),
             prices=self.prices,
             timeouts=config.timeouts,
-            retries=Retries(config.retries, clock=nature.clock, random=nature.random, sleep=asyncio.sleep),
+            retries=self.retries,
             circuits=self.circuits,
             by_credential=rotating,
             concurrency=self.concurrency,
@@ -148,13 +149,16 @@ class Runtime:
             return cls(config, providers, observers, built=built, owned=stack.pop_all(), nature=nature or Nature())
 
     def remember(self, before: "Runtime") -> None:
-        """Takes over what was learned of all providers that are configured as they were before: models, circuits."""
-        same = {name for name, provider in self.configured.items() if provider == before.configured.get(name)}
+        """Takes over what was learned of providers, and what still runs and was spent with those that are there yet."""
+        stayed = [(now, before.configured[name]) for name, now in self.configured.items() if name in before.configured]
+        same = {now.name for now, old in stayed if now.does_as(old)}
+        there = {now.name for now, old in stayed if now.stands_where(old)}
         for name, models in before.directory.lists().items():
             if name in same:
                 self.directory.remember(name, models)
         self.circuits.adopt(before.circuits, same)
-        self.concurrency.adopt(before.concurrency, same)
+        self.concurrency.adopt(before.concurrency, same=same, there=there)
+        self.retries.adopt(before.retries, there)
 
     async def start(self) -> None:
         """Begins to list models; returns when the lists are there, or after half a second."""
@@ -226,7 +230,11 @@ def _concurrency(providers: Sequence[ProviderConfig]) -> Concurrency:
     """The bounds of attempts in flight, as configured."""
     limits = {provider.name: provider.max_in_flight for provider in providers}
     fixed = {name: limit for name, limit in limits.items() if isinstance(limit, int)}
-    return Concurrency(fixed, learned=[name for name, limit in limits.items() if limit == "auto"])
+    return Concurrency(
+        fixed,
+        learned=[name for name, limit in limits.items() if limit == "auto"],
+        unlimited=[name for name, limit in limits.items() if limit is None],
+    )
 
 
 async def _build_all(

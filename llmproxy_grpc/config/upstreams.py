@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -28,6 +29,10 @@ LARGEST_LIMIT: Final = 1_000_000
 _ALONE: Final = frozenset({"local", "echo"})
 """Kinds that have no upstream."""
 _REMOTE_KEYS: Final = frozenset(("base_url", "api_key", "api_keys", "headers", "preset"))
+_OURS: Final = MappingProxyType(dict.fromkeys(("max_in_flight", "state", "models", "prices")))
+"""The keys that say what we do with an upstream rather than what it is."""
+_WHERE: Final = ("kind", "preset", "base_url", "region", "project", "location")
+"""The keys that say which upstream it is."""
 
 
 def _header(name: str) -> str:
@@ -165,6 +170,14 @@ class ProviderConfig(Section):
     access_key_id: Annotated[Secret | None, Field(description="Kind `bedrock`: a key; null: the environment's.")] = None
     secret_access_key: Annotated[Secret | None, Field(description="Kind `bedrock`: its secret.")] = None
     session_token: Annotated[Secret | None, Field(description="Kind `bedrock`: of a temporary key.")] = None
+
+    def does_as(self, other: "ProviderConfig") -> bool:
+        """Whether what was learned of the other holds for this one: they differ at most in what we let it do."""
+        return self.model_copy(update=_OURS) == other.model_copy(update=_OURS)
+
+    def stands_where(self, other: "ProviderConfig") -> bool:
+        """Whether both are the same upstream, whatever else has changed, such as a key: what runs there counts on."""
+        return all(getattr(self, key) == getattr(other, key) for key in _WHERE)
 
     @model_validator(mode="after")
     def _keys_fit(self) -> Self:

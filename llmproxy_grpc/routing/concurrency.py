@@ -25,12 +25,13 @@ class Concurrency(CallObserver):
     Args:
         fixed: The limits that are configured, by provider.
         learned: The providers whose limits are to be learned.
+        unlimited: Those that have none. Their attempts are counted, since a reload may set a limit while they run.
     """
 
-    def __init__(self, fixed: Mapping[str, int], learned: Iterable[str] = ()) -> None:
+    def __init__(self, fixed: Mapping[str, int], learned: Iterable[str] = (), unlimited: Iterable[str] = ()) -> None:
         self._fixed = fixed
         self._learned = {provider: Gradient() for provider in learned}
-        self._places = {provider: _Places() for provider in (*fixed, *self._learned)}
+        self._places = {provider: _Places() for provider in (*fixed, *self._learned, *unlimited)}
 
     @property
     def learns(self) -> bool:
@@ -42,14 +43,20 @@ class Concurrency(CallObserver):
         gradient = self._learned.get(provider)
         return self._fixed.get(provider) if gradient is None else gradient.limit
 
-    def adopt(self, before: "Concurrency", providers: Container[str]) -> None:
-        """Takes over what was learned of these providers, which are configured as they were, and what they still do."""
+    def adopt(self, before: "Concurrency", *, same: Container[str], there: Container[str]) -> None:
+        """Takes over what is known from before a reload.
+
+        Args:
+            before: What held until now.
+            same: The providers of which holds what was learned.
+            there: The providers that are where they were: what still runs with them holds its places.
+        """
         learned, places = before._learned, before._places  # noqa: SLF001 - one of us
-        self._learned.update({name: learned[name] for name in self._learned if name in learned and name in providers})
-        self._places.update({name: places[name] for name in self._places if name in places and name in providers})
+        self._learned.update({name: learned[name] for name in self._learned if name in learned and name in same})
+        self._places.update({name: places[name] for name in self._places if name in places and name in there})
 
     def take(self, provider: str) -> bool:
-        """Takes a place for an attempt; False if the provider needs none. `give_back` it.
+        """Takes a place for an attempt; False if nobody counts the provider's. `give_back` it.
 
         Raises:
             ProxyOverloaded: All places are taken; another target may have one.

@@ -1,6 +1,6 @@
 """Whether a failed attempt is worth another: classes of errors, waits, and a budget of retries for each provider."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from random import Random
 from typing import Final
@@ -79,9 +79,13 @@ class RetryBudget:
 
     __slots__ = ("_ratio", "_window")
 
-    def __init__(self, ratio: float) -> None:
+    def __init__(self, ratio: float, window: Window | None = None) -> None:
         self._ratio = ratio
-        self._window = Window()
+        self._window = window or Window()
+
+    def at(self, ratio: float) -> "RetryBudget":
+        """The same budget, to which a call adds another amount from now on."""
+        return RetryBudget(ratio, self._window)
 
     def deposit(self, now: float) -> None:
         """A call made its first attempt."""
@@ -124,6 +128,11 @@ class Retries:
         self._budgets: dict[str, RetryBudget] = {}
         self.clock = clock
         self.sleep = sleep
+
+    def adopt(self, before: "Retries", providers: Iterable[str]) -> None:
+        """Goes on with the budgets of these providers: a reload in an outage must not begin the storm anew."""
+        ratio = self._config.budget_ratio
+        self._budgets.update({name: before.budget(name).at(ratio) for name in providers})
 
     def budget(self, provider: str) -> RetryBudget:
         """The budget of one provider."""

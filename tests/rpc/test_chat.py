@@ -1,6 +1,8 @@
 import asyncio
+import json
 
 import grpc
+import pytest
 
 from llmproxy_grpc._gen.v1 import chat_pb2, generation_pb2
 from llmproxy_grpc.errors import UpstreamRateLimited, UpstreamServerError, UpstreamUnreachable
@@ -177,6 +179,25 @@ async def test_a_full_provider_is_passed_over(serve):
         assert answer.route.provider == "b"
         assert answer.route.failed_attempts[0].reason == 20
         waiting.cancel()
+
+
+@pytest.mark.parametrize("before", [{}, {"max_in_flight": 9}, {"max_in_flight": "auto"}])
+async def test_a_reload_that_sets_a_limit_counts_what_runs_already(serve, before):
+    providers = two()
+    go = asyncio.Event()
+    providers["a"].chats.extend([go.wait] * 2)
+    config = {**TWO, "providers": [{"name": "a", "kind": "scripted", **before}, TWO["providers"][1]]}
+    async with serve(config, providers=providers) as server:
+        waiting = [asyncio.ensure_future(server.stub.Chat(chat_request())) for _ in range(2)]
+        await until(lambda: len(providers["a"].requests) == 2)
+        changed = json.loads(server.config_file.read_text())
+        changed["providers"][0]["max_in_flight"] = 2
+        server.config_file.write_text(json.dumps(changed))
+        await server.app._manager.reload()
+        assert (await server.stub.Chat(chat_request())).route.provider == "b"
+        go.set()
+        assert {(await call).route.provider for call in waiting} == {"a"}
+        assert (await server.stub.Chat(chat_request())).route.provider == "a"
 
 
 async def test_a_learned_limit_passes_calls_on_as_a_configured_one(serve):

@@ -1,5 +1,7 @@
 """Circuits, rests and credentials as callers and operators see them."""
 
+import json
+
 import grpc
 import pytest
 
@@ -100,6 +102,39 @@ async def test_a_reload_keeps_the_circuits_of_providers_that_stay(serve):
         await server.app._manager.reload()
         assert server.app._runtime is not before
         assert await states(server) == {"scripted": "CIRCUIT_STATE_OPEN"}
+
+
+async def test_another_limit_of_calls_in_flight_forgets_no_circuit(serve):
+    async with serve({"breaker": QUICK}) as server:
+        server.scripted.chats.extend([UpstreamServerError("It failed.")] * 3)
+        for _ in range(3):
+            await failure(await ask(server))
+        config = json.loads(server.config_file.read_text())
+        config["providers"][0]["max_in_flight"] = 7
+        server.config_file.write_text(json.dumps(config))
+        await server.app._manager.reload()
+        assert server.app._runtime.concurrency.limit("scripted") == 7
+        assert await states(server) == {"scripted": "CIRCUIT_STATE_OPEN"}
+
+
+async def test_a_reload_gives_no_budget_of_retries_anew(serve):
+    async with serve({"retries": {"max_attempts": 3}}) as server:
+        server.scripted.chats.extend([UpstreamServerError("It failed.")] * 60)
+
+        async def attempts(calls: int) -> int:
+            before = len(server.scripted.requests)
+            for _ in range(calls):
+                await failure(await ask(server))
+            return len(server.scripted.requests) - before
+
+        assert await attempts(10) == 17  # the start of the budget pays for seven
+        for budget in (0.1, 0.11):
+            config = json.loads(server.config_file.read_text())
+            config["retries"]["budget_ratio"] = budget
+            config["providers"][0]["api_key"] = f"key-{budget}"
+            server.config_file.write_text(json.dumps(config))
+            await server.app._manager.reload()
+            assert await attempts(5) <= 6
 
 
 def rotating(upstream: FaultyUpstream) -> dict:

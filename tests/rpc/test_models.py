@@ -178,7 +178,8 @@ async def test_a_reload_forgets_the_lists_of_those_providers_alone_that_changed(
         for provider in providers.values():
             provider.probe_error = UpstreamServerError("It failed.")
         config = json.loads(server.config_file.read_text())
-        config["providers"][1]["max_in_flight"] = 7
+        config["providers"][0]["max_in_flight"] = 7  # which is no word on what there is at a provider
+        config["providers"][1]["base_url"] = "http://127.0.0.1:9"
         server.config_file.write_text(json.dumps(config))
         await server.app._manager.reload()
         assert await names(server) == ["same/m"]

@@ -135,6 +135,37 @@ def test_a_providers_limit_is_none_a_number_or_learned(value):
     assert provider(max_in_flight="7").max_in_flight == 7
 
 
+@pytest.mark.parametrize(
+    ("change", "does_as", "there"),
+    [
+        ({}, True, True),
+        ({"max_in_flight": 7}, True, True),
+        ({"max_in_flight": "auto"}, True, True),
+        ({"state": "disabled"}, True, True),
+        ({"models": {"include": ["m*"]}}, True, True),
+        ({"prices": "free"}, True, True),
+        ({"api_key": "another"}, False, True),
+        ({"headers": {"x-team": "b"}}, False, True),
+        ({"api": "responses"}, False, True),
+        ({"base_url": "http://127.0.0.1:9/v1"}, False, False),
+        ({"preset": "vllm"}, False, False),
+        ({"kind": "mistral"}, False, False),
+    ],
+)
+def test_a_provider_is_what_it_was_and_where_it_was(change, does_as, there):
+    before = {"name": "a", "kind": "openai", "api_key": "one", "max_in_flight": 3}
+    first, second = (ProviderConfig.model_validate(keys) for keys in (before, {**before, **change}))
+    assert (second.does_as(first), second.stands_where(first)) == (does_as, there)
+
+
+@pytest.mark.parametrize("key", ["region", "project", "location"])
+def test_a_provider_elsewhere_is_another(key):
+    kind = {"name": "a", "kind": "bedrock" if key == "region" else "gemini"}
+    first, second = (ProviderConfig.model_validate({**kind, key: value}) for value in ("one", "two"))
+    assert not second.stands_where(first)
+    assert not second.does_as(first)
+
+
 def test_quirks_keep_their_types_and_a_variables_text_is_what_it_spells():
     quirks = {"tools": False, "max_stop_sequences": 1, "n": "true", "max_tokens_field": "max_tokens"}
     read = provider(quirks=quirks).quirks

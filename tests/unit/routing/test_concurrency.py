@@ -102,7 +102,7 @@ def test_what_was_learned_survives_a_reload():
     before = Concurrency({}, ["a"])
     before.attempt_ended(call(), Attempt("a", "m", 0.1, UpstreamOverloaded("x")))
     after = Concurrency({"c": 1}, ["a", "b"])
-    after.adopt(before, {"a", "b"})
+    after.adopt(before, same={"a", "b"}, there={"a", "b"})
     assert (after.limit("a"), after.limit("b")) == (18, START)
 
 
@@ -113,8 +113,40 @@ def test_what_still_runs_behind_a_reload_holds_its_places(learned):
     most = before.limit("a")
     for _ in range(most - 1):
         assert before.take("a")
-    after.adopt(before, {"a"})
-    changed.adopt(before, set())
+    after.adopt(before, same={"a"}, there={"a"})
+    changed.adopt(before, same=set(), there=set())
     assert (fill(after), fill(changed)) == (1, most)
     before.give_back("a")
     assert fill(after) == 2
+
+
+@pytest.mark.parametrize("before", [Concurrency({"a": 8}), Concurrency({}, ["a"]), Concurrency({}, (), ["a"])])
+def test_what_still_runs_holds_its_places_under_another_limit(before):
+    """The server behind it has as much to do as before, whatever its new limit is, and if it had none."""
+    after, learning = Concurrency({"a": 5}), Concurrency({}, ["a"])
+    for _ in range(4):
+        assert before.take("a")
+    for each in (after, learning):
+        each.adopt(before, same=set(), there={"a"})
+    assert (fill(after), fill(learning)) == (1, START - 4)
+    for _ in range(4):
+        before.give_back("a")
+    assert (fill(after), fill(learning)) == (5, START)
+
+
+def test_a_limit_below_what_runs_admits_nobody_until_enough_have_ended():
+    before, after = Concurrency({"a": 8}), Concurrency({"a": 2})
+    for _ in range(4):
+        before.take("a")
+    after.adopt(before, same=set(), there={"a"})
+    for left in (4, 3, 2):
+        assert (before._places["a"].taken, fill(after)) == (left, 0)
+        before.give_back("a")
+    assert fill(after) == 1
+
+
+def test_attempts_without_a_limit_are_counted_and_never_refused():
+    concurrency = Concurrency({}, (), ["a"])
+    assert all(concurrency.take("a") for _ in range(1000))
+    assert concurrency.limit("a") is None
+    assert not concurrency.learns

@@ -132,6 +132,23 @@ def test_what_came_in_counts_for_ten_seconds_and_the_floor_for_ever():
     assert budget.balance(10**9) == pytest.approx(10.0)
 
 
+@pytest.mark.parametrize("ratio", [0.1, 0.5])
+def test_a_reload_goes_on_with_what_is_left_of_a_budget(ratio):
+    clock = FakeClock()
+    before, after, other = retries(clock), retries(clock, budget_ratio=ratio), retries(clock)
+    while before.budget("a").withdraw(1.4, clock()):
+        pass
+    after.adopt(before, ["a", "b"])
+    other.adopt(before, [])
+    assert after.budget("a").balance(clock()) == pytest.approx(0.2)
+    assert other.budget("a").balance(clock()) == pytest.approx(10.0)
+    after.budget("a").deposit(clock())
+    assert after.budget("a").balance(clock()) == pytest.approx(0.2 + ratio)
+    # What still runs pays as well, where it began and where it had not been yet.
+    before.budget("b").withdraw(1.4, clock())
+    assert after.budget("b").balance(clock()) == pytest.approx(8.6)
+
+
 class Budget(RuleBasedStateMachine):
     """Any traffic, any gaps: what is paid out is bounded by what came in and by the floor."""
 
