@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, NoReturn
 from llmproxy_grpc import __version__
 from llmproxy_grpc.calls import ANONYMOUS
 from llmproxy_grpc.config.faults import ConfigError
-from llmproxy_grpc.config.loader import Loaded, load
-from llmproxy_grpc.config.rules import RULES, Rule
-from llmproxy_grpc.config.schema import config_schema
 from llmproxy_grpc.loops import run
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.store import StoreError
 
 if TYPE_CHECKING:
     from llmproxy_grpc.app import App
+    from llmproxy_grpc.config.loader import Loaded
+    from llmproxy_grpc.config.rules import Rule
     from llmproxy_grpc.workers.supervisor import Supervisor
 
 WRONG_USAGE = 2
@@ -131,8 +130,11 @@ def _add_records(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    # A reload that is asked for before there is anything to reload would end the process.
+    # The default of both signals is to end by them, until the server runs and takes them. A reload that is asked for
+    # before there is anything to reload is none, and an end before anything is open is a good one. It is taken at once:
+    # whatever is being imported may swallow an exception.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
     # Before grpc is imported: children are spawned, never forked on, and its fork handlers would only complain.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     # What it would write to standard error is no JSON, and nobody's log.
@@ -155,7 +157,7 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _server(loaded: Loaded) -> "type[App | Supervisor]":
+def _server(loaded: "Loaded") -> "type[App | Supervisor]":
     """What serves: this very process, or one that has others do it and has no need of gRPC."""
     if loaded.config.grpc.workers == 1:
         from llmproxy_grpc.app import App
@@ -173,6 +175,8 @@ def _check_config(options: argparse.Namespace) -> int:
 
 
 def _config_schema(_options: argparse.Namespace) -> int:
+    from llmproxy_grpc.config.schema import config_schema
+
     print(json.dumps(config_schema(), indent=2))
     return 0
 
@@ -203,7 +207,9 @@ def _records_erased(options: argparse.Namespace) -> int:
     return 0
 
 
-def _load(options: argparse.Namespace, file: Path | None) -> Loaded:
+def _load(options: argparse.Namespace, file: Path | None) -> "Loaded":
+    from llmproxy_grpc.config.loader import load
+    from llmproxy_grpc.config.rules import RULES
     from llmproxy_grpc.pricing.vendors import known_vendors
     from llmproxy_grpc.runtime import buildable_providers
 

@@ -184,20 +184,44 @@ async def test_sighup_reads_the_configuration_again(serve, upstream):
         assert [model.id for model in listed.models] == ["renamed"]
 
 
-def test_a_hang_up_while_the_server_starts_does_not_end_it(tmp_path):
-    (tmp_path / "llmproxy.yaml").write_text(json.dumps(with_listeners({"discovery": "off"})))
-    out, err = tmp_path / "stdout", tmp_path / "stderr"
-    with out.open("wb") as stdout, err.open("wb") as stderr:
-        process = subprocess.Popen([*SERVER, "serve"], cwd=tmp_path, stdout=stdout, stderr=stderr)
-    try:
+@pytest.fixture
+def starting(tmp_path):
+    """Starts a server; gives its process once it has a library in its memory, and what it prints."""
+    started: list[subprocess.Popen] = []
+
+    def start(library: str, **grpc: object) -> tuple[subprocess.Popen, Path, Path]:
+        config = with_listeners({"discovery": "off", "grpc": grpc, "records": {"enabled": False}})
+        (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
+        out, err = tmp_path / "stdout", tmp_path / "stderr"
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen([*SERVER, "serve"], cwd=tmp_path, stdout=stdout, stderr=stderr)
+        started.append(process)
         maps = Path(f"/proc/{process.pid}/maps")
         deadline = time.monotonic() + 20
-        while "cygrpc" not in maps.read_text():  # in the middle of its imports
+        while library not in maps.read_text():
             assert time.monotonic() < deadline
-        process.send_signal(signal.SIGHUP)
-        wait_until_ready(process, out, err)
-    finally:
+        return process, out, err
+
+    yield start
+    for process in started:
         assert end(process) == 0
+
+
+def test_a_hang_up_while_the_server_starts_does_not_end_it(starting):
+    process, out, err = starting("cygrpc")  # in the middle of its imports
+    process.send_signal(signal.SIGHUP)
+    wait_until_ready(process, out, err)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("library", ["pydantic_core", "yaml", "aiohttp", "watchfiles", "cygrpc", "uvloop"])
+def test_an_end_while_the_server_starts_is_a_good_one(starting, library, workers):
+    if workers > 1 and library == "cygrpc":
+        library = "watchfiles"  # the supervisor has no use for gRPC
+    process, out, err = starting(library, workers=workers)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert (out.read_text(), "Traceback" in err.read_text()) == ("", False)
 
 
 async def _refuses(address: str) -> bool:
