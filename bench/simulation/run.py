@@ -37,11 +37,15 @@ REACTION: Final = 15.0
 
 
 class Load(Struct, frozen=True):
-    """How much is asked: calls a second by chance, for so many seconds; so large a share of them not as streams."""
+    """How much is asked: calls a second by chance, for so many seconds; so large a share of them not as streams.
+
+    Each call has until its deadline, in seconds.
+    """
 
     rate: float = 50.0
     seconds: float = 120.0
     unary: float = 0.0
+    deadline: float = DEADLINE
 
 
 USUAL: Final = Load()
@@ -162,10 +166,11 @@ class _Run:
         """Makes one call, to its end."""
         now = asyncio.get_running_loop().time()
         method = "Chat" if ask == self._ask else "Stream"
-        call = Call(name, method, "", ANONYMOUS, datetime.now(UTC), now, now + DEADLINE, model="model")
+        call = Call(name, method, "", ANONYMOUS, datetime.now(UTC), now, now + self._load.deadline, model="model")
         try:
-            await ask(router, call)
-        except ProxyError:
+            async with asyncio.timeout_at(call.deadline_at):
+                await ask(router, call)
+        except (ProxyError, TimeoutError):
             self._failed += 1
         if call.first_output_at is not None:
             self._waits.append(call.first_output_at - now)

@@ -15,6 +15,8 @@ SLOW: Final = 5.0
 """Seconds; a first output is slow if it takes longer than that, and three times as long as usual."""
 SHARE: Final = 0.02
 """What one call counts for what is usual: an outage must not become usual while it lasts."""
+SHORTEST_WAIT: Final = 1.0
+"""Seconds; who has waited less says nothing of a target that nobody has heard of yet."""
 MOST_SAMPLES: Final = 100
 BETWEEN_CHECKS: Final = 10.0
 """Seconds between two calls by a credential that was refused, where there is no other."""
@@ -101,6 +103,10 @@ class Line(Struct):
     """The last of them."""
     answer: float = 0.0
     """Seconds that an answer in one piece takes, on the long average; 0 if no one knows."""
+    silent: float = 0.0
+    """Seconds for which callers have waited in vain since it said anything; those who waited together count once."""
+    silent_until: float = -math.inf
+    """When the last of them gave up, or when it was heard since."""
 
     def admit(self, now: float, *, trial: bool = False) -> Permit | None:
         """Begins a call by the next credential that may; None if none may.
@@ -166,6 +172,24 @@ class Line(Struct):
         slow = SLOW < seconds > SLOW_FACTOR * self.first_output > 0
         self.first_output = _average(self.first_output, SLOW_FACTOR * self.first_output if slow else seconds)
         return slow
+
+    def hear(self, now: float) -> None:
+        """It said something."""
+        self.silent, self.silent_until = 0.0, now
+
+    def too_silent(self, seconds: float, now: float, *, streaming: bool) -> bool:
+        """Takes how long a caller has waited in vain; tells whether that speaks against the target.
+
+        It does if it was long enough by itself. Callers who all have less patience speak together against a target that
+        nobody has heard meanwhile, once they have waited for so long; those in a hurry, who did not wait for as long as
+        usual, have no say in it.
+        """
+        usual = self.usual(streaming=streaming)
+        if seconds < (usual or SHORTEST_WAIT):
+            return False
+        self.silent += min(seconds, now - self.silent_until)
+        self.silent_until = now
+        return seconds >= (SLOW_FACTOR * usual or SLOW) or self.silent >= max(SLOW_FACTOR * usual, SLOW)
 
     def _soonest(self, now: float, counts: Callable[[Circuit], bool]) -> float | None:
         waits = [circuit.rests_until - now for circuit in self.circuits if counts(circuit) and not circuit.benched(now)]

@@ -22,7 +22,7 @@ from llmproxy_grpc.errors import (
 )
 from llmproxy_grpc.routing.breaker import Breaker, State
 from llmproxy_grpc.routing.catalog import Target
-from llmproxy_grpc.routing.circuit import SLOW, SLOW_FACTOR, Circuit, Credential, Line, Permit
+from llmproxy_grpc.routing.circuit import Circuit, Credential, Line, Permit
 from llmproxy_grpc.routing.outage import Outage, OutageKind
 from llmproxy_grpc.routing.outliers import Outliers
 from llmproxy_grpc.routing.refusal import refusal
@@ -141,6 +141,8 @@ class Circuits:
             hurried: Whether the caller has set time limits of its own.
         """
         error = attempt.error
+        if error is not None and (error.fault or Fault()).http_status:
+            self.line(target).hear(self._clock())
         if error is None:
             if permit.streak < 0:
                 self.line(target).learn(attempt.latency, streaming=streaming)
@@ -216,6 +218,7 @@ class Circuits:
 
     def _succeeded(self, target: Target, permit: Permit, *, slow: bool = False) -> None:
         self._count(target, calls=1, failures=0)
+        self.line(target).hear(self._clock())
         breaker = permit.circuit.breaker
         closed = breaker.closed
         permit.streak = breaker.succeed(self._clock(), permit.probe, slow=slow)
@@ -238,15 +241,12 @@ class Circuits:
         """Whether an error says that the target does not do what it should."""
         error = attempt.error
         if isinstance(error, UpstreamTimeout) and hurried and not (error.fault or Fault()).http_status:
-            return self._too_long(target, attempt.latency, streaming=streaming)
+            return self.line(target).too_silent(attempt.latency, self._clock(), streaming=streaming)
         if isinstance(error, DeadlineExceeded):
-            return permit.streak < 0 and self._too_long(target, attempt.latency, streaming=streaming)
+            return permit.streak < 0 and self.line(target).too_silent(
+                attempt.latency, self._clock(), streaming=streaming
+            )
         return isinstance(error, UpstreamError)
-
-    def _too_long(self, target: Target, seconds: float, *, streaming: bool) -> bool:
-        """Whether a caller that gave up had waited long enough: one in a hurry says nothing of the target."""
-        usual = self.line(target).usual(streaming=streaming)
-        return seconds >= (SLOW_FACTOR * usual or SLOW)
 
     def _rest(self, target: Target, circuit: Circuit, error: UpstreamError) -> None:
         asked = LONGEST_REST if isinstance(error, UpstreamQuotaExhausted) else error.retry_after or 0.0

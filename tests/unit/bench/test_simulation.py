@@ -11,6 +11,7 @@ from bench.simulation import virtual_time
 from bench.simulation.__main__ import main
 from bench.simulation.run import FIXED, Load, simulate
 from bench.simulation.scenarios import SCENARIOS
+from bench.simulation.targets import Fault
 from llmproxy_grpc.routing.strategies.table import STRATEGIES
 
 LOAD = Load(rate=50, seconds=75)
@@ -117,3 +118,13 @@ def test_the_command_prints_a_row_for_each(capsys):
     header, _, *rows = capsys.readouterr().out.splitlines()
     assert [row.split(" | ")[1] for row in rows] == ["`fixed`", "`weighted`"]
     assert all(row.count("|") == header.count("|") for row in rows)
+
+
+@pytest.mark.parametrize("unary", [0.0, 1.0])
+@pytest.mark.parametrize(("scenario", "most"), [("silent", 0.3), ("silent from the start", 0.3)])
+def test_what_never_answers_is_left_alone_even_by_callers_of_little_patience(scenario, most, unary, monkeypatch):
+    """Their deadlines are over before a provider has been slow by any measure of ours: each by itself says nothing."""
+    monkeypatch.setitem(SCENARIOS, "silent from the start", Fault(silent=lambda _now: True))
+    outcome = simulate("priority", scenario, seed=1, load=Load(rate=10, seconds=60, unary=unary, deadline=3.0))
+    assert outcome.failed / outcome.calls < most
+    assert outcome.late_share < 0.05

@@ -303,6 +303,8 @@ OUTCOMES = [
     refused(403),
     errors.UpstreamQuotaExhausted("x"),
     errors.InvalidRequest("x"),
+    errors.DeadlineExceeded("x"),
+    errors.CallerCancelled("x"),
 ]
 
 
@@ -312,13 +314,19 @@ class Machine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.circle = Circle(credentials=2)
+        self.began = self.circle.clock()
 
-    @rule(outcome=st.sampled_from(OUTCOMES), trial=st.booleans(), whom=st.sampled_from([A, B]))
-    def attempt(self, outcome, trial, whom):
+    @rule(
+        outcome=st.sampled_from(OUTCOMES),
+        seconds=st.sampled_from([0.1, 1.5, 4.0, 20.0]),
+        trial=st.booleans(),
+        whom=st.sampled_from([A, B]),
+    )
+    def attempt(self, outcome, seconds, trial, whom):
         line = self.circle.circuits.line(whom)
         before = [circuit.rests_until for circuit in line.circuits]
         available = self.circle.circuits.available(whom)
-        used = self.circle.attempt(outcome, whom, trial=trial)
+        used = self.circle.attempt(outcome, whom, seconds=seconds, trial=trial)
         assert (used is not None) or not available
         if used is not None:
             assert before[used] <= self.circle.clock()
@@ -337,6 +345,12 @@ class Machine(RuleBasedStateMachine):
                 assert line.wait(now) == 0
             else:
                 assert line.available(now + line.wait(now) + 0.001)
+
+    @invariant()
+    def nobody_is_silent_for_longer_than_time_has_passed(self):
+        for line in map(self.circle.circuits.line, (A, B)):
+            assert 0 <= line.silent <= self.circle.clock() - self.began + 20
+            assert line.silent_until <= self.circle.clock()
 
     @invariant()
     def the_worst_state_is_one_of_three(self):
