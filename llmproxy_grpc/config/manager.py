@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 import structlog
 from watchfiles import awatch
@@ -14,6 +15,10 @@ from llmproxy_grpc.config.loader import Loaded
 from llmproxy_grpc.config.schema import Config
 
 log = structlog.get_logger(__name__)
+
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 60.0
+"""Seconds until sources that could not be read are read again, first and in the end; each pause is twice the last."""
 
 Subscriber = Callable[[Config, Config], Awaitable[None]]
 Signature = tuple[tuple[str, int, int, int] | None, ...]
@@ -46,6 +51,10 @@ class ConfigManager:
         self._report = report
         self._subscribers: list[Subscriber] = []
         self._lock = asyncio.Lock()
+        self._unread: Sequence[ConfigFault] = ()
+        """Why the sources could not be read last; empty if they could."""
+        self._again_after = FIRST_PAUSE
+        self._again_at = 0.0
         self._seen = _signature(self._files())
 
     @property
@@ -64,22 +73,13 @@ class ConfigManager:
     async def reload(self) -> Reload:
         """Reads the sources again and puts them into force; one reload at a time. Bad ones change nothing."""
         async with self._lock:
-            try:
-                loaded = await asyncio.to_thread(self._load)
-                if loaded.config != self._loaded.config:
-                    await self._tell(self._loaded.config, loaded.config)
-                result = Reload.UNCHANGED if loaded.config == self._loaded.config else Reload.APPLIED
-            except Exception as error:  # noqa: BLE001 - a kind from outside may raise anything; the watch must go on
-                self._report(Reload.REJECTED, _faults(error))
-                return Reload.REJECTED
-            self._loaded = loaded
-        self._report(result, loaded.warnings if result is Reload.APPLIED else ())
-        return result
+            return await self._reload()
 
     async def watch(self, *, poll: float = 5.0) -> None:
         """Reloads whenever the file, or one that it names, changes, until cancelled; returns at once if there is none.
 
-        Folders are watched rather than files: editors, and Kubernetes' mounted volumes, replace a file or a link.
+        Sources that could not be read are read again from time to time, until they can be. Folders are watched rather
+        than files: editors, and Kubernetes' mounted volumes, replace a file or a link.
 
         Args:
             poll: Seconds between two looks at file systems that report no changes.
@@ -97,13 +97,50 @@ class ConfigManager:
         while not stop.is_set() and (files := self._files()):
             async with aclosing(_changes(files, stop, poll)) as changes:
                 async for _ in changes:
-                    if (found := _signature(files)) == self._seen:
-                        continue
-                    self._seen = found
-                    await self.reload()
+                    if (found := _signature(files)) != self._seen:
+                        self._seen = found
+                        await self.reload()
+                    else:
+                        await self._read_again()
                     if self._files() != files:
                         self._seen = _signature(self._files())
                         break
+
+    async def _read_again(self) -> None:
+        """Reads sources that could not be read, when it is time: why they could not may have passed without a trace.
+
+        A secret that the file names anew and that comes later is in no folder that is watched, and rights to read a
+        file may come back without a change of it.
+        """
+        if self._unread and asyncio.get_running_loop().time() >= self._again_at:
+            async with self._lock:
+                await self._reload(known=self._unread)
+
+    async def _reload(self, known: Sequence[ConfigFault] = ()) -> Reload:
+        """One reload; faults that are known are not reported again."""
+        try:
+            loaded = await asyncio.to_thread(self._load)
+        except Exception as error:  # noqa: BLE001 - a kind from outside may raise anything; the watch must go on
+            self._unread = _faults(error)
+            self._again_after = min(2 * self._again_after, LONGEST_PAUSE) if known else FIRST_PAUSE
+            self._again_at = asyncio.get_running_loop().time() + self._again_after
+            if self._unread != known:
+                self._report(Reload.REJECTED, self._unread)
+            return Reload.REJECTED
+        self._unread = ()
+        return await self._put_into_force(loaded)
+
+    async def _put_into_force(self, loaded: Loaded) -> Reload:
+        result = Reload.UNCHANGED if loaded.config == self._loaded.config else Reload.APPLIED
+        try:
+            if result is Reload.APPLIED:
+                await self._tell(self._loaded.config, loaded.config)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._report(Reload.REJECTED, _faults(error))
+            return Reload.REJECTED
+        self._loaded = loaded
+        self._report(result, loaded.warnings if result is Reload.APPLIED else ())
+        return result
 
     def _files(self) -> tuple[Path, ...]:
         own = () if self._loaded.file is None else (self._loaded.file,)

@@ -1,9 +1,11 @@
 import asyncio
 import contextlib
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from bench.simulation import virtual_time
 from llmproxy_grpc.config import manager
 from llmproxy_grpc.config.faults import ConfigError, ConfigFault
 from llmproxy_grpc.config.loader import Loaded, load
@@ -228,3 +230,114 @@ async def test_a_file_that_vanishes_keeps_the_configuration(tmp_path):
         while await folder.next() is not Reload.APPLIED:
             pass
         assert folder.manager.config.timeouts.idle == 3.0
+
+
+NAMES_A_KEY = "providers: [{name: p, kind: openai, api_key: {file: secrets/key}}]"
+
+
+async def test_a_secret_that_comes_after_the_file_that_names_it_is_read(tmp_path):
+    """It is in no folder that is watched, since the file that names it is not in force."""
+    path = tmp_path / "c.yaml"
+    path.write_text("{}")
+    folder = Folder(path)
+    async with folder.watched():
+        replace(path, NAMES_A_KEY)
+        assert await folder.next() is Reload.REJECTED
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets" / "key").write_text("one")
+        assert await folder.next() is Reload.APPLIED
+        assert folder.manager.config.providers[0].api_key.get_secret_value() == "one"
+
+
+async def test_a_key_that_cannot_be_read_for_a_moment_is_read_again_without_a_change_of_any_file(tmp_path):
+    closed = asyncio.Event()
+    path = tmp_path / "c.yaml"
+    path.write_text("timeouts: {idle: 1s}")
+
+    class Locked(Folder):
+        def load(self):
+            if closed.is_set():
+                raise ConfigError([ConfigFault("c.yaml", 1, "a", None, "cannot be read: Permission denied")])
+            return super().load()
+
+    folder = Locked(path)
+    async with folder.watched(poll=0.1):
+        closed.set()
+        replace(path, "timeouts: {idle: 2s}")
+        assert await folder.next() is Reload.REJECTED
+        await asyncio.sleep(1.5)
+        assert folder.results.empty()  # it was tried, and said nothing new
+        closed.clear()
+        assert await folder.next() is Reload.APPLIED
+        assert folder.manager.config.timeouts.idle == 2.0
+
+
+async def nobody(_old, _new):
+    pass
+
+
+def watching(sources, loads, seconds, monkeypatch, subscriber=nobody):
+    """Watches a file that never changes for so long, in time that does not pass; gives when the sources were read."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        read = []
+
+        async def at_once(work):
+            read.append(loop.time())
+            sources.next = loads(loop.time())
+            return work()
+
+        async def ticks(_files, _stop, poll):
+            while True:
+                await asyncio.sleep(poll)
+                yield
+
+        monkeypatch.setattr(asyncio, "to_thread", at_once)
+        monkeypatch.setattr(manager, "_changes", ticks)
+        sources.manager = ConfigManager(
+            Loaded(OLD, file=Path("/no/file")), sources.load, lambda *report: sources.reports.append(report)
+        )
+        sources.manager.subscribe(subscriber)
+        await sources.manager.reload()
+        follower = asyncio.create_task(sources.manager.watch())
+        await asyncio.sleep(seconds)
+        follower.cancel()
+        return read
+
+    return virtual_time.run(main())
+
+
+FAULTS = {name: ConfigFault("f", 1, name, None, "is wrong") for name in "ab"}
+
+
+def test_what_cannot_be_read_is_read_ever_more_rarely_and_reported_once(monkeypatch):
+    sources = Sources()
+    read = watching(sources, lambda _now: ConfigError([FAULTS["a"]]), 400, monkeypatch)
+    assert read == [0, 5, 10, 15, 25, 45, 80, 140, 200, 260, 320, 380]
+    assert sources.reports == [(Reload.REJECTED, (FAULTS["a"],))]
+
+
+def test_what_is_wrong_in_another_way_is_reported_and_what_can_be_read_ends_it(monkeypatch):
+    sources = Sources()
+
+    def loads(now):
+        return ConfigError([FAULTS["a" if now < 8 else "b"]]) if now < 40 else NEW
+
+    read = watching(sources, loads, 400, monkeypatch)
+    assert read == [0, 5, 10, 15, 25, 45]
+    rejected = [(Reload.REJECTED, (FAULTS[name],)) for name in "ab"]
+    assert sources.reports == [*rejected, (Reload.APPLIED, ())]
+
+
+def test_what_was_read_and_cannot_be_used_is_not_tried_again_by_itself(monkeypatch):
+    """Workers would be started for it, again and again."""
+    sources = Sources()
+    told = []
+
+    async def subscriber(_old, new):
+        told.append(new)
+        raise OSError("The port is taken.")
+
+    assert watching(sources, lambda _now: NEW, 100, monkeypatch, subscriber) == [0]
+    assert told == [NEW]
