@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 AFTER: Final = 10.0
-"""Seconds of trouble after which it counts."""
+"""Seconds of trouble after which it counts: another replica should get the calls."""
 QUIET: Final = 5.0
 """Seconds without it after which it counts no longer."""
 

@@ -9,7 +9,7 @@ import pytest
 from llmproxy_grpc.calls import ANONYMOUS, Call, Caller, Criticality
 from llmproxy_grpc.config.schema import Config, GrpcConfig, SheddingConfig
 from llmproxy_grpc.errors import Draining, ProxyOverloaded
-from llmproxy_grpc.server.interceptors.admission import OVERLOADED_AFTER, QUIET, Admission
+from llmproxy_grpc.server.interceptors.admission import Admission
 from llmproxy_grpc.server.rpc import Method
 from llmproxy_grpc.server.status import rich_status
 from llmproxy_grpc.telemetry.pressure import Pressure
@@ -59,7 +59,10 @@ async def test_refusals_that_last_are_an_overload():
     running = await asking.begin()
     await asking.refused()
     assert not asking.admission.overloaded()
-    asking.clock.advance(OVERLOADED_AFTER + 1)
+    asking.clock.advance(9.9)
+    await asking.refused()
+    assert not asking.admission.overloaded()
+    asking.clock.advance(0.2)
     await asking.refused()
     assert asking.admission.overloaded()
     await asking.end(running)
@@ -90,11 +93,12 @@ async def test_an_overload_is_over_when_there_is_room_and_nobody_was_refused_for
     asking = Asking()
     running = await asking.begin()
     await asking.refused()
-    asking.clock.advance(OVERLOADED_AFTER + 1)
+    asking.clock.advance(11)
     await asking.refused()
     await asking.end(running)
+    asking.clock.advance(4.9)
     assert asking.admission.overloaded()
-    asking.clock.advance(QUIET + 1)
+    asking.clock.advance(0.2)
     assert not asking.admission.overloaded()
 
 
@@ -104,7 +108,7 @@ async def test_a_refusal_now_and_then_is_no_overload():
         running = await asking.begin()
         await asking.refused()
         await asking.end(running)
-        asking.clock.advance(QUIET + 1)
+        asking.clock.advance(6)
     assert not asking.admission.overloaded()
 
 
@@ -167,8 +171,9 @@ async def test_pressure_that_lasts_is_an_overload():
     for _ in range(12):
         await asking.refused()
         asking.clock.advance(1)
+    asking.clock.advance(3.9)
     assert asking.admission.overloaded()
-    asking.clock.advance(QUIET + 1)
+    asking.clock.advance(0.2)
     assert not asking.admission.overloaded()
 
 

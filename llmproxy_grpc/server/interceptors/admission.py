@@ -10,6 +10,7 @@ from llmproxy_grpc.calls import Call
 from llmproxy_grpc.config.schema import Config
 from llmproxy_grpc.errors import Draining, ProxyOverloaded
 from llmproxy_grpc.server.gate import Gate
+from llmproxy_grpc.server.lasting import AFTER, QUIET
 from llmproxy_grpc.server.rpc import Proceed, Rpc
 from llmproxy_grpc.telemetry.pressure import Pressure
 
@@ -19,10 +20,6 @@ NEVER_REFUSED: Final = frozenset({"Health"})
 UNLIMITED: Final = 2**31
 RETRY_AFTER: Final = 1.0
 """Seconds that a refused caller is asked to wait."""
-OVERLOADED_AFTER: Final = 10.0
-"""Seconds of refusals after which the server counts as overloaded."""
-QUIET: Final = 5.0
-"""Seconds without a refusal after which a method that has room again counts as well."""
 DRAINING: Final = "This replica is draining; another one serves."
 
 
@@ -106,12 +103,16 @@ class Admission:
         return self._config().grpc.max_in_flight
 
     def overloaded(self) -> bool:
-        """Whether calls have been refused for so long that another replica should get them."""
+        """Whether calls have been refused for so long that another replica should get them.
+
+        Refusals are moments rather than a state that one could look at: what is between two of them counts as well,
+        unless there is room and nobody was refused for a while.
+        """
         now = self._clock()
         for method, refusals in list(self._refusals.items()):
             if self.running(method) < self.limit and now - refusals.last > QUIET:
                 del self._refusals[method]
-        lasting = any(now - refusals.first > OVERLOADED_AFTER for refusals in self._refusals.values())
+        lasting = any(now - refusals.first > AFTER for refusals in self._refusals.values())
         return lasting or self._refused_before()
 
     def evict(self) -> int:

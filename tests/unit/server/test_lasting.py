@@ -1,6 +1,6 @@
 import pytest
 
-from llmproxy_grpc.server.lasting import AFTER, QUIET, Lasting
+from llmproxy_grpc.server.lasting import Lasting
 from tests.fakes.clock import FakeClock
 
 
@@ -22,19 +22,19 @@ def watched():
 
 def test_trouble_counts_once_it_has_lasted_and_until_it_has_been_gone(watched):
     assert not watched.counts(troubled=True)
-    assert not watched.counts(troubled=True, later=AFTER)
-    assert watched.counts(troubled=True, later=1)
+    assert not watched.counts(troubled=True, later=9.9)
+    assert watched.counts(troubled=True, later=0.2)
     assert watched.counts(troubled=False)
-    assert watched.counts(troubled=False, later=QUIET)
-    assert not watched.counts(troubled=False, later=1)
+    assert watched.counts(troubled=False, later=4.9)
+    assert not watched.counts(troubled=False, later=0.2)
 
 
 def test_what_flaps_changes_nothing(watched):
     for _ in range(3):
-        assert not watched.counts(troubled=True, later=AFTER * 2)
-        assert not watched.counts(troubled=False, later=AFTER * 2)
+        assert not watched.counts(troubled=True, later=20)
+        assert not watched.counts(troubled=False, later=20)
     watched.counts(troubled=True)
-    assert watched.counts(troubled=True, later=AFTER + 1)
+    assert watched.counts(troubled=True, later=11)
     for _ in range(3):
-        assert watched.counts(troubled=False, later=QUIET * 2)
-        assert watched.counts(troubled=True, later=QUIET * 2)
+        assert watched.counts(troubled=False, later=10)
+        assert watched.counts(troubled=True, later=10)
