@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import grpc
 import pytest
@@ -209,6 +210,22 @@ async def test_a_caller_that_does_not_read_is_let_go_and_so_is_the_provider(serv
         await until(lambda: server.scripted.cancelled)
         _, error = await broken_off(call)
         assert (error.code, error.reason) == (grpc.StatusCode.ABORTED, "SLOW_CONSUMER")
+
+
+@pytest.mark.parametrize("caller", [None, 1.0])
+async def test_a_caller_that_never_reads_has_its_slot_until_its_time_is_over_and_no_longer(serve, caller):
+    """gRPC tells nobody that a call is over while a message waits to be read; the end of its time it tells all."""
+    limits = {"write": 0.2, "stream": 60 if caller else 1.0}
+    async with serve({"timeouts": limits}) as server:
+        flood = [[TextDelta(text="x" * 100_000)]] * 400
+        server.scripted.streams.append([[UpstreamStart("u")], *flood, *answer()[2:]])
+        began = time.monotonic()
+        call = server.stub.Stream(stream_request(), timeout=caller)
+        await until(lambda: server.scripted.cancelled)
+        assert server.app._admission.in_flight["Stream"] == 1
+        await until(lambda: server.app._admission.in_flight["Stream"] == 0, within=5)
+        assert 0.9 < time.monotonic() - began < 3
+        call.cancel()
 
 
 async def test_held_text_is_complete(serve):
