@@ -1,6 +1,7 @@
 """Circuits, rests and credentials as callers and operators see them."""
 
 import json
+import time
 
 import grpc
 import pytest
@@ -46,7 +47,7 @@ async def test_an_open_circuit_answers_at_once_and_says_when_to_come_again(serve
             assert (await failure(await ask(server, method))).reason == "UPSTREAM_SERVER_ERROR"
         error = await failure(await ask(server, method))
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "NO_PROVIDER_AVAILABLE")
-        assert int(error.pushback) >= 1000
+        assert int(error.pushback) == 1000  # when the next trial is due
         assert error.detail.provider == "scripted"
         assert len(error.detail.attempts) == 0
         assert len(server.scripted.requests) == 3
@@ -59,10 +60,11 @@ async def _is_shown(server, state: str) -> bool:
 
 
 async def test_the_only_target_is_tried_every_second_and_serves_again(serve):
-    async with serve({"breaker": QUICK}) as server:
-        server.scripted.chats.extend([UpstreamServerError("It failed.")] * 3)
+    async with serve({"breaker": {**QUICK, "open": "60s", "max_open": "60s"}}) as server:
+        server.scripted.chats.extend([UpstreamServerError("It failed.")] * 5)
         for _ in range(3):
             await failure(await ask(server))
+        began = time.monotonic()
 
         async def answered() -> bool:
             try:
@@ -71,7 +73,9 @@ async def test_the_only_target_is_tried_every_second_and_serves_again(serve):
                 return False
             return True
 
-        await until(answered, within=20)
+        await until(answered, within=20)  # at the third trial: the first two find it failing
+        assert 2.8 < time.monotonic() - began < 8
+        assert len(server.scripted.requests) == 6
         assert await states(server) == {"scripted": "CIRCUIT_STATE_HALF_OPEN"}
         await until(answered)
         await until(answered)

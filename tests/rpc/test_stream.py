@@ -117,7 +117,9 @@ async def test_silence_between_outputs_ends_the_stream_with_its_reason(serve):
         server.scripted.streams.append([*answer()[:2], never])
         request = stream_request()
         request.chat.routing.idle_timeout.FromMilliseconds(50)
+        began = time.monotonic()
         error = await failure(server.stub.Stream(request))
+        assert 0.05 <= time.monotonic() - began < 2
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_TIMEOUT")
         assert error.info.metadata["limit"] == "idle"
         assert len(error.detail.attempts) == 1

@@ -126,6 +126,13 @@ async def test_a_wall_clock_that_jumps_ends_nothing_early_or_late(serve, upstrea
         async with asyncio.timeout(PATIENCE * 10):
             assert (await read_failure(call)).info.metadata["limit"] == "idle"
         assert (await said(called(server, "Chat", timeout=None))).text == "Hi"
+    async with proxying(serve, upstream, timeouts={"unary": 4 * PATIENCE}) as server:
+        upstream.script(Answer(before_head=[Do.STALL]))
+        call = called(server, "Chat", timeout=None)
+        await upstream.arrived()
+        wall.hours += hours
+        async with asyncio.timeout(40 * PATIENCE):
+            assert (await failure(call)).reason == "DEADLINE_EXCEEDED"
 
 
 async def test_a_file_that_is_half_written_never_takes_a_model_away(serve):

@@ -22,10 +22,10 @@ def test_the_longest_request_is_the_configured_one_and_answers_have_no_limit_her
     assert chosen["grpc.max_send_message_length"] == -1
 
 
-def test_a_caller_that_vanishes_without_a_word_is_found_within_45_seconds():
+def test_a_caller_that_vanishes_without_a_word_is_found_within_40_seconds():
     chosen = dict(options(GrpcConfig()))
     for patience in ("grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms"):
-        assert 0 < chosen["grpc.keepalive_time_ms"] + chosen[patience] <= 45_000
+        assert 0 < chosen["grpc.keepalive_time_ms"] + chosen[patience] <= 40_000
 
 
 def test_a_caller_that_pings_each_ten_seconds_pings_not_too_often_with_calls_or_without():
