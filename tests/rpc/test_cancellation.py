@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import grpc
 import pytest
@@ -63,9 +64,12 @@ async def test_the_proxys_cap_holds_without_a_deadline(serve):
     async with serve({"timeouts": {"unary": 0.1, "stream": 0.1}}) as server:
         server.scripted.chats.append(never)
         server.scripted.streams.append([*answer()[:2], never])
+        began = time.monotonic()
         for call in (server.stub.Chat(chat_request()), server.stub.Stream(stream_request())):
             error = await failure(call)
-            assert error.reason == "DEADLINE_EXCEEDED"
+            assert (error.code, error.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+            assert len(error.detail.attempts) == 1
+        assert 0.1 <= time.monotonic() - began < SOON * 2
         await cancelled(server, 2)
 
 

@@ -128,6 +128,7 @@ async def test_a_rejected_credential_of_ours_is_not_the_callers_fault(serve):
         assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "UPSTREAM_CREDENTIALS_REJECTED")
         assert error.pushback == "-1"
         assert (error.detail.provider, error.detail.upstream_http_status) == ("scripted", 401)
+        assert len(error.detail.attempts) == len(server.scripted.requests) == 1
 
 
 async def test_a_spent_quota_names_the_provider(serve):

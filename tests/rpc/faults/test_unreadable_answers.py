@@ -1,10 +1,12 @@
 """Upstreams whose answers cannot be read."""
 
 import gzip
+import time
 
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, Framing
 from tests.fakes.requests import failure
 from tests.rpc.faults.exchange import (
+    SOON,
     Code,
     called,
     chunk,
@@ -60,9 +62,12 @@ async def test_an_answer_that_cannot_be_read_is_a_protocol_error(serve, upstream
     async with proxying(serve, upstream) as server:
         for name, answer in unreadable(method).items():
             upstream.script(answer)
+            began = time.perf_counter()
             error = await failure(called(server, method))
+            assert time.perf_counter() - began < 3 * SOON, name
             assert (error.code, error.reason) == (Code.UNAVAILABLE, "UPSTREAM_PROTOCOL_ERROR"), name
             assert error.pushback == "-1"
+            assert len(error.detail.attempts) == 1, name
         assert len(upstream.requests) == len(unreadable(method))
 
 
