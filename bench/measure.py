@@ -14,7 +14,7 @@ from bench.processes import Server
 from bench.scenarios import STALL, Load
 
 SETTLE = 1.0
-"""Seconds that a server is left alone before its memory is read, or its CPU time: it stores records behind the calls."""
+"""Seconds that a server is left alone before its memory or its CPU is read: records are stored behind the calls."""
 
 
 class Round(msgspec.Struct, frozen=True):

@@ -28,7 +28,9 @@ MOST: Final = 1.1
 """The most CPU that a call may take with several workers, as a multiple of that with one."""
 
 
-def measured(counts: Sequence[int], rounds: int, directory: Path) -> tuple[Mapping[int, list[Round]], list[int]]:
+def measured(
+    counts: Sequence[int], rounds: int, directory: Path, *, records: bool
+) -> tuple[Mapping[int, list[Round]], list[int]]:
     """Runs a server for each number of workers; gives their rounds, and the calls of each worker of the last."""
     server_core, driver_core = cores()
     with ExitStack() as stack:
@@ -38,8 +40,8 @@ def measured(counts: Sequence[int], rounds: int, directory: Path) -> tuple[Mappi
         address = stand_in.addresses["http"]
         subjects: dict[str, Subject] = {}
         for count in counts:
-            setting = f"grpc.workers={count}"
-            command = [sys.executable, "-m", "llmproxy_grpc", "serve", "-c", str(CONFIGURATION), "--set", setting]
+            settings = [f"--set=grpc.workers={count}", f"--set=records.enabled={str(records).lower()}"]
+            command = [sys.executable, "-m", "llmproxy_grpc", "serve", "-c", str(CONFIGURATION), *settings]
             log = directory / f"{count}.log"
             environment = {"BENCH_STAND_IN": address, "BENCH_RECORDS": str(directory / f"{count}-records")}
             # A core for each worker, as in production; where there are too few, the load is made on one of them.
@@ -83,11 +85,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.workers", description=__doc__)
     parser.add_argument("--workers", type=int, default=2, help="how many are compared with one")
     parser.add_argument("--rounds", type=int, default=LOAD.rounds, help="rounds that count")
+    parser.add_argument("--without-records", action="store_true", help="calls are not recorded")
     options = parser.parse_args()
     raise_file_limit()
     try:
         with tempfile.TemporaryDirectory(prefix="llmproxy-bench-") as directory:
-            print(table(*measured((1, options.workers), options.rounds, Path(directory))))
+            records = not options.without_records
+            print(table(*measured((1, options.workers), options.rounds, Path(directory), records=records)))
     except (CallFailed, DriverFailed, ServerFailed) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
