@@ -167,13 +167,19 @@ _BY_WORDS: Sequence[tuple[frozenset[int], re.Pattern[str], type[ProxyError]]] = 
         PromptBlocked,
     ),
     (
+        # As whole sentences: a vendor may repeat names that the caller made up, and the account rests for everybody.
         frozenset({400}),
-        re.compile(r"(?i)credit balance is too low|insufficient balance|reached your specified api usage limits"),
+        re.compile(
+            r"(?i)\A(?:your credit balance is too low[^:'\"`]*|insufficient balance\.?"
+            r"|you have reached your specified api usage limits\.?(?: you will regain access on [-0-9: a-z]*utc\.?)?)\Z"
+        ),
         UpstreamQuotaExhausted,
     ),
     (
         frozenset({403, 429}),
-        re.compile(r"(?i)used all available credits|have any credits|credits are depleted|calls / month"),
+        re.compile(
+            r"(?i)\Ayou[^:\"`]*(?:used all available credits|have any credits|credits are depleted|calls / month)"
+        ),
         UpstreamQuotaExhausted,
     ),
     (

@@ -89,6 +89,26 @@ SPENT = f"Your team {TEAM} has either used all available credits or reached its 
             {"message": "You are using a Trial key, which is limited to 20 API calls / minute."},
             UpstreamRateLimited,
         ),
+        (
+            400,
+            openai(
+                "You have reached your specified API usage limits. You will regain access on 2026-02-01 at 00:00 UTC."
+            ),
+            UpstreamQuotaExhausted,
+        ),
+        (400, openai("Insufficient balance"), UpstreamQuotaExhausted),
+        # The same words where a vendor repeats what the caller wrote: nobody else's calls may rest for them.
+        (400, openai("options.Your credit balance is too low: Extra inputs are not permitted"), InvalidRequest),
+        (400, openai("Your credit balance is too low: Extra inputs are not permitted"), InvalidRequest),
+        (400, openai("Insufficient balance: Extra inputs are not permitted"), InvalidRequest),
+        (400, openai("You have reached your specified API usage limits.: unknown field"), InvalidRequest),
+        (400, openai("Unrecognized request argument supplied: credit balance is too low"), InvalidRequest),
+        (
+            403,
+            xai("permission-denied", "Failed check: used all available credits. Content violates usage guidelines."),
+            PromptBlocked,
+        ),
+        (429, openai("Too many requests for 'credits are depleted'"), UpstreamRateLimited),
         # What a policy blocks.
         (400, openai("Content Exists Risk", code="invalid_request_error"), PromptBlocked),
         (
