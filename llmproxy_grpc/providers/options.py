@@ -20,6 +20,8 @@ _ANOTHER_PLACE: Final = (
     *("extra_body", "extra_headers", "extra_query", "headers"),
     # Where servers of open models look for what another one has begun: SGLang, vLLM.
     *("bootstrap_host", "bootstrap_port", "bootstrap_room", "kv_transfer_params"),
+    # Azure reads what is there with an identity that the operator gave to the resource.
+    "data_sources",
 )
 
 

@@ -27,6 +27,8 @@ DENIED = {
     "extra_headers": {"authorization": "theirs"},
     "bootstrap_host": "elsewhere.test",
     "kv_transfer_params": {"remote_host": "elsewhere.test"},
+    "data_sources": [{"type": "azure_search", "parameters": {"authentication": {"type": "access_token"}}}],
+    "dataSources": [{"type": "AzureCognitiveSearch"}],
 }
 ALLOWED = {"own_setting": 1, "modelling": 2, "provider": {"order": ["a"]}}
 KINDS = [pytest.param(kind, id=kind.name) for kind in HTTP_KINDS]
