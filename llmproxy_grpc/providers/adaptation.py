@@ -55,8 +55,7 @@ def adapt(request: ChatRequest, features: Features) -> Adapted:
     if request.tools:
         fields["tools"] = adaptation.tools(request.tools)
     if request.tool_choice is not None:
-        kept = fields.get("tools")
-        fields["tool_choice"] = adaptation.tool_choice(request.tool_choice, kept) if kept else None
+        fields["tool_choice"] = adaptation.tool_choice(request.tool_choice, fields.get("tools", ()))
     if request.provider_options:
         meant, denied = meant_options(request.provider_options, features.names)
         fields["provider_options"] = meant
@@ -101,11 +100,15 @@ class _Adaptation:
         return self._kept(tools, self._tool, "tools")
 
     def tool_choice(self, choice: ToolChoice, tools: tuple[FunctionTool | ProviderTool, ...]) -> ToolChoice | None:
-        """The choice, as far as it can be demanded, among the tools that are left."""
+        """The choice, as far as it can be demanded, among the tools that are left; None if there are none."""
         features = self._features
         if choice.function_name and not any(_is_called(tool, choice.function_name) for tool in tools):
             self._leave_out("tool_choice.function_name", "this function is left out")
             choice = replace(choice, function_name="")
+        if not tools:
+            if choice.mode is ToolMode.REQUIRED:
+                self._leave_out("tool_choice.mode", "no tool is left to call")
+            return None
         if choice.function_name and not features.named_tool:
             self._leave_out("tool_choice.function_name", "this provider cannot be told which function to call")
             choice = replace(choice, function_name="")

@@ -82,6 +82,7 @@ def test_everything_that_a_bare_model_lacks_is_named_and_gone():
         "generation.reasoning.budget_tokens",
         "generation.reasoning.include",
         "tools",
+        "tool_choice.function_name",
         'provider_options["bare"].model',
     ]
     assert all(found.message for found in adapted.unsupported)
@@ -173,6 +174,30 @@ def test_functions_are_named_one_by_one_beside_a_tool_of_the_provider():
         "tool_choice.mode",
     ]
     assert adapted.request.tools == (tools[1],)
+
+
+@pytest.mark.parametrize(
+    ("choice", "named"),
+    [
+        (ToolChoice(ToolMode.REQUIRED), ["tool_choice.mode"]),
+        (ToolChoice(function_name="f"), ["tool_choice.function_name"]),
+        # Nothing is lost of these: nothing is called.
+        (ToolChoice(ToolMode.AUTO, parallel_tool_calls=True), []),
+        (ToolChoice(ToolMode.NONE), []),
+    ],
+)
+@pytest.mark.parametrize(
+    ("features", "tool", "gone"),
+    [
+        (BARE, FunctionTool("f"), "tools"),
+        (BARE, ProviderTool("other", "search", {}), "tools[0].provider"),
+        (Features(names=("x",), tools=True, function_names=PLAIN_NAME), FunctionTool("f."), "tools[0].function.name"),
+    ],
+)
+def test_a_demand_for_a_call_is_named_where_no_tool_is_left(choice, named, features, tool, gone):
+    adapted = adapt(ask(tools=(tool,), tool_choice=choice), features)
+    assert [found.field for found in adapted.unsupported] == [gone, *named]
+    assert adapted.request.tool_choice is None
 
 
 def test_a_choice_without_tools_is_no_choice():
