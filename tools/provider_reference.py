@@ -121,7 +121,7 @@ async def _declared(column: Column) -> Kind:
 def _cell(read: Callable[[Features], str], models: Sequence[Features]) -> str:
     """What the newest do, and what others do where they differ."""
     newest, *others = dict.fromkeys(map(read, models))
-    differing = ["not" if other == NO else "" if other == YES else other for other in others]
+    differing = ["not" if other == NO else "" if other == YES else other.removeprefix(f"{YES}, ") for other in others]
     some = [f"some models {other}".rstrip() for other in differing]
     return "; ".join(some if newest == NO and some else [newest, *some])
 
@@ -131,7 +131,15 @@ def _flag(field: str) -> Callable[[Features], str]:
 
 
 def _setting(field: str) -> Callable[[Features], str]:
-    return lambda features: YES if field in features.settings else NO
+    """Whether a setting is known, and from where to where if not all of its values are taken."""
+
+    def read(features: Features) -> str:
+        if field not in features.settings:
+            return NO
+        taken = features.ranges.get(field)
+        return YES if taken is None else f"{YES}, {taken[0]:g} to {taken[1]:g}"
+
+    return read
 
 
 def _seeds(features: Features) -> str:

@@ -1,6 +1,6 @@
 """Adapts a request to what a provider can do: what it cannot honour is left out, and named by its path."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import is_
 from typing import Any, TypeVar
@@ -123,15 +123,7 @@ class _Adaptation:
     def generation(self, config: GenerationConfig) -> GenerationConfig:
         """The settings that exist."""
         features = self._features
-        gone: dict[str, Any] = {}
-        for field in PLAIN_SETTINGS:
-            if getattr(config, field) is not None and field not in features.settings:
-                gone[field] = None
-                self._leave_out(f"generation.{field}", _NOT_HERE)
-        if config.seed is not None and "seed" not in gone and config.seed not in features.seeds:
-            gone["seed"] = None
-            seeds = features.seeds
-            self._leave_out("generation.seed", f"this provider takes seeds from {seeds[0]} to {seeds[-1]}")
+        gone: dict[str, Any] = dict.fromkeys(self._without_place(config))
         if len(config.stop_sequences) > features.max_stop_sequences:
             limit = features.max_stop_sequences
             gone["stop_sequences"] = ()
@@ -150,6 +142,24 @@ class _Adaptation:
         if config.reasoning is not None:
             gone["reasoning"] = self._reasoning(config.reasoning)
         return replace(config, **gone) if gone else config
+
+    def _without_place(self, config: GenerationConfig) -> Iterator[str]:
+        """The plain settings that do not exist, or not with their values."""
+        features = self._features
+        for field in PLAIN_SETTINGS:
+            value = getattr(config, field)
+            if value is None:
+                continue
+            if field not in features.settings:
+                why = _NOT_HERE
+            elif field == "seed" and value not in features.seeds:
+                why = f"this provider takes seeds from {features.seeds[0]} to {features.seeds[-1]}"
+            elif field in features.ranges and not _is_within(value, features.ranges[field]):
+                why = "this provider takes {:g} to {:g}".format(*features.ranges[field])
+            else:
+                continue
+            self._leave_out(f"generation.{field}", why)
+            yield field
 
     def _leave_out(self, field: str, why: str) -> None:
         self.found.append(Unsupported(field, why))
@@ -300,6 +310,10 @@ class _Adaptation:
             why = "this provider takes an effort or a number of tokens, not both"
             self.changes.append(Change("generation.reasoning.effort", why, dropped=True))
         return {"effort": ReasoningEffort.UNSPECIFIED}
+
+
+def _is_within(value: float, ends: tuple[float, float]) -> bool:
+    return ends[0] <= value <= ends[1]
 
 
 def _is_called(tool: FunctionTool | ProviderTool, name: str) -> bool:

@@ -107,6 +107,8 @@ class Features(Struct, frozen=True, kw_only=True):
     """Whether it can be told that a tool failed, beside what the result's text says."""
     settings: frozenset[str] = frozenset()
     """The plain fields of GenerationConfig that it knows, such as `top_k`; see `PLAIN_SETTINGS`."""
+    ranges: Mapping[str, tuple[float, float]] = {}
+    """The least and the greatest value of plain settings, where it takes fewer than the API; others are named."""
     seeds: range = ANY_SEED
     """The seeds that it takes, where it takes any."""
     max_stop_sequences: int = 0

@@ -45,6 +45,8 @@ QUIRKS: Final = Quirks(
     max_embed_inputs=256,
     max_embed_bytes=40_000,  # it takes 16,000 tokens at once
 )
+RANGES: Final = {"temperature": (0.0, 1.5)}
+"""By what it says when it refuses another: its reference tells none."""
 
 
 class MistralProvider(HttpProvider):
@@ -61,4 +63,5 @@ class MistralProvider(HttpProvider):
         """
         sets = header_sets(config, "authorization", scheme="Bearer", own_address=config.base_url is None)
         upstream = Upstream(http, f"{config.base_url or BASE_URL}/v1", headers=sets)
-        return cls(config.name, ChatCompletions(upstream, Dialect(quirks=QUIRKS, names=(cls.kind,))))
+        dialect = Dialect(quirks=QUIRKS, names=(cls.kind,), ranges=RANGES)
+        return cls(config.name, ChatCompletions(upstream, dialect))

@@ -64,6 +64,14 @@ async def test_a_request_has_mistrals_names_and_nothing_that_it_refuses(upstream
     assert not {"seed", "user", "stream_options", "max_completion_tokens"} & sent.keys()
 
 
+@pytest.mark.parametrize(("temperature", "named"), [(0, []), (1.5, []), (1.6, ["generation.temperature"])])
+async def test_a_temperature_that_mistral_refuses_is_named_with_the_range(temperature, named, upstream, http):
+    provider = await KIND.provider(upstream, http)
+    adapted = provider.adapt(ask(generation=GenerationConfig(temperature=temperature)), "m")
+    assert [found.field for found in adapted.unsupported] == named
+    assert all(found.message == "this provider takes 0 to 1.5" for found in adapted.unsupported)
+
+
 def said(message: Any) -> tuple[str, str, list[str]]:
     content = message.content
     chunks = content if isinstance(content, list) else []

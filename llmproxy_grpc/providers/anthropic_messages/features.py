@@ -22,6 +22,7 @@ _NAMES = NameForm(128)
 _SCHEMES = frozenset({"http", "https"})
 _ANYWHERE = Source.DATA | Source.URI | Source.FILE_ID
 _SAMPLING = frozenset({"temperature", "top_p", "top_k"})
+_RANGES = {"temperature": (0.0, 1.0)}
 _MEDIA = {
     MediaKind.IMAGE: MediaFeature(prompts=_ANYWHERE, results=_ANYWHERE, types=_IMAGES, schemes=_SCHEMES),
     MediaKind.DOCUMENT: MediaFeature(prompts=_ANYWHERE, results=_ANYWHERE, types=_DOCUMENTS, schemes=_SCHEMES),
@@ -62,6 +63,7 @@ def _features(generation: Generation) -> Features:
         result_errors=True,
         end_user=True,
         settings=frozenset({"max_output_tokens"} | (_SAMPLING if generation.sampling is not Sampling.NONE else set())),
+        ranges=_RANGES if generation.claude else {},
         max_stop_sequences=1000,
         json_schema=generation.json_schema,
         reasoning_effort=thinks,

@@ -10,7 +10,6 @@ from llmproxy_grpc.providers.anthropic_messages.generations import Generation, S
 from llmproxy_grpc.providers.anthropic_messages.thinking import asks_to_think
 from llmproxy_grpc.providers.provider import Adapted, Unsupported
 
-_MOST_TEMPERATURE: Final = 1.0
 _LEAST_THINKING_TOP_P: Final = 0.95
 
 
@@ -44,11 +43,8 @@ def with_possible_sampling(adapted: Adapted, generation: Generation) -> Adapted:
 def _impossible(config: GenerationConfig, generation: Generation, *, thinks: bool) -> Iterator[tuple[str, str]]:
     """The fields that cannot be sent, and why."""
     temperature, top_p = config.temperature, config.top_p
-    if temperature is not None:
-        if temperature > _MOST_TEMPERATURE:
-            yield "temperature", "this provider takes 1 at most"
-        elif thinks and temperature != 1:
-            yield "temperature", "this provider takes none where the model thinks"
+    if temperature is not None and thinks and temperature != 1:
+        yield "temperature", "this provider takes none where the model thinks"
     if config.top_k is not None and thinks:
         yield "top_k", "this provider takes none where the model thinks"
     if top_p is None:

@@ -1,10 +1,11 @@
 """Chat Completions over HTTP: what a kind composes to become a provider."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from secrets import token_hex
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llmproxy_grpc.errors import CapabilityNotSupported, ModelNotFound
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse, RefusalPart
@@ -52,6 +53,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Where the models are listed; empty if they are not."""
     probe_path: str = "/models"
     """What to ask for to see whether it answers."""
+    ranges: Mapping[str, tuple[float, float]] = {}
+    """The least and the greatest value of settings, where it takes fewer than OpenAI."""
     deployment: str = ""
     """What the upstream calls every model, where it has but one; empty for their own names."""
 
@@ -77,7 +80,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
         super().__init__(upstream, tail_seconds=tail_seconds, new_id=new_id)
         self._dialect = dialect
         self._encoder = RequestEncoder(dialect.quirks, dialect.names)
-        self._features = features_of(dialect.quirks, dialect.names)
+        self._features = replace(features_of(dialect.quirks, dialect.names), ranges=dialect.ranges)
         # Without a field of their own, refusals are texts.
         self._said: Kinds = MARKED if dialect.quirks.refusals else (*MARKED, RefusalPart)
 

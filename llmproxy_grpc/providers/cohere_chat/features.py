@@ -1,7 +1,6 @@
 """What Cohere honours."""
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -32,13 +31,7 @@ PURPOSES: Final = {
     EmbedPurpose.CLUSTERING: "clustering",
 }
 _DEFAULTS: Final = GenerationConfig()
-_RANGES: Final[Mapping[str, tuple[float, float]]] = {
-    "top_k": (0, 500),
-    "presence_penalty": (0, 1),
-    "frequency_penalty": (0, 1),
-}
 _LEAST_TOP_P, _MOST_TOP_P = 0.01, 0.99
-"""These ranges are those of the API's reference, which tells none of temperatures."""
 _EMBEDDING = re.compile(r"embed")
 _FEATURES = Features(
     names=NAMES,
@@ -59,6 +52,8 @@ _FEATURES = Features(
             "top_logprobs",
         }
     ),
+    # As the API's reference has them, which tells none of temperatures.
+    ranges={"top_k": (0, 500), "presence_penalty": (0, 1), "frequency_penalty": (0, 1)},
     seeds=NATURAL_SEED,
     max_stop_sequences=5,
     json_object=True,
@@ -96,11 +91,6 @@ def _with_possible_settings(adapted: Adapted) -> Adapted:
     other: dict[str, Any] = {}
     found: list[Unsupported] = []
     changes: list[Change] = []
-    for name, (low, high) in _RANGES.items():
-        value = getattr(config, name)
-        if value is not None and not low <= value <= high:
-            other[name] = None
-            found.append(Unsupported(f"generation.{name}", f"this provider takes {low} to {high}"))
     if config.top_p is not None:
         other["top_p"] = nearest = min(max(config.top_p, _LEAST_TOP_P), _MOST_TOP_P)
         if nearest != config.top_p:

@@ -22,7 +22,7 @@ from llmproxy_grpc.providers.converse.media import with_possible_media
 from llmproxy_grpc.providers.features import Features, MediaFeature, Source
 from llmproxy_grpc.providers.function_names import PLAIN_NAME
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
-from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
+from llmproxy_grpc.providers.provider import Adapted, Change
 
 _S3 = frozenset({"s3"})
 _SOURCES = Source.DATA | Source.URI
@@ -36,7 +36,8 @@ _MEDIA: Final = {
     for kind, types in FORMATS.items()
 }
 _DEFAULTS: Final = GenerationConfig()
-_MOST_TEMPERATURE: Final = 1.0
+_RANGES: Final = {"temperature": (0.0, 1.0)}
+"""What Converse takes of any model."""
 _BUDGETS: Final = frozenset({Thinking.BUDGET, Thinking.EITHER})
 
 
@@ -62,6 +63,7 @@ def features_of(model: str) -> Features:
         parallel_tool_calls=maker.parallel,
         result_errors=maker.result_status,
         settings=_settings(maker, claude),
+        ranges=_RANGES,
         max_stop_sequences=2500,
         json_schema=schemas,
         reasoning_effort=maker.effort is not None or (claude is not None and claude.thinking is not Thinking.NONE),
@@ -111,19 +113,9 @@ def _without_defaults(request: ChatRequest, maker: Maker, model: str) -> ChatReq
 
 def _with_possible_settings(adapted: Adapted, maker: Maker, model: str) -> Adapted:
     if not maker.claude:
-        return _with_possible_temperature(_with_some_thinking(adapted, maker))
+        return _with_some_thinking(adapted, maker)
     generation = generation_of(model)
     return with_possible_sampling(with_possible_thinking(adapted, generation), generation)
-
-
-def _with_possible_temperature(adapted: Adapted) -> Adapted:
-    """Leaves out what Converse takes of no model."""
-    config = adapted.request.generation
-    if config.temperature is None or config.temperature <= _MOST_TEMPERATURE:
-        return adapted
-    request = replace(adapted.request, generation=replace(config, temperature=None))
-    found = Unsupported("generation.temperature", "this provider takes 1 at most")
-    return replace(adapted, request=request, unsupported=(*adapted.unsupported, found))
 
 
 def _with_some_thinking(adapted: Adapted, maker: Maker) -> Adapted:

@@ -146,6 +146,19 @@ def test_seeds_out_of_range_are_named_with_the_range():
     assert left_out(ask(generation=GenerationConfig(seed=4)), features) == []
 
 
+def test_values_out_of_range_are_named_with_the_range():
+    ranges = {"temperature": (0.0, 1.5), "top_k": (1, 500)}
+    features = Features(names=("x",), settings=frozenset({"temperature"}), ranges=ranges)
+    adapted = adapt(ask(generation=GenerationConfig(temperature=1.6, top_k=501)), features)
+    assert [(found.field, found.message) for found in adapted.unsupported] == [
+        ("generation.temperature", "this provider takes 0 to 1.5"),
+        ("generation.top_k", "this provider has no such setting"),
+    ]
+    assert adapted.request.generation == GenerationConfig()
+    for value in (0.0, 1.5):
+        assert left_out(ask(generation=GenerationConfig(temperature=value)), features) == []
+
+
 def test_a_schema_that_cannot_be_held_becomes_json_where_that_is_known():
     request = ask(generation=GenerationConfig(response_format=JsonSchemaFormat("n", "{}")))
     adapted = adapt(request, Features(names=("x",), json_object=True))
