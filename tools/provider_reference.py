@@ -71,7 +71,7 @@ COLUMNS: Sequence[Column] = (
         "`bedrock`",
         {"kind": "bedrock", "api_key": "test-key", "region": "x"},
         "anthropic.claude-sonnet-4-5",
-        ("anthropic.claude-opus-4-7", "amazon.nova-pro-v1:0"),
+        ("anthropic.claude-opus-4-7", "amazon.nova-pro-v1:0", "mistral.voxtral-small-24b-2507"),
         "cohere.embed-v4:0",
     ),
     Column("`cohere`", {"kind": "cohere", "api_key": "test-key"}, "command-a-reasoning", ("command-r",), "embed-v4.0"),

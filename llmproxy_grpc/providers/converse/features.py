@@ -53,7 +53,7 @@ def features_of(model: str) -> Features:
     schemas = maker.json_schema and (claude is None or claude.json_schema)
     return Features(
         names=NAMES,
-        media=_MEDIA,
+        media={kind: feature for kind, feature in _MEDIA.items() if kind in maker.media},
         cache_hints=maker.cache_points,
         tools=maker.tools,
         strict_tools=maker.tools and schemas,

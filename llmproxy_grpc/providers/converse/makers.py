@@ -7,8 +7,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from llmproxy_grpc.messages import ReasoningEffort
+from llmproxy_grpc.messages import MediaKind, ReasoningEffort
 
 NAMES: Final = ("bedrock",)
 """Whose options, tools and opaque parts are meant for Bedrock."""
@@ -32,6 +33,8 @@ class Maker(Struct, frozen=True, kw_only=True):
 
     claude: bool = False
     """Whether it is Claude, whose generations have rows of their own."""
+    media: frozenset[MediaKind] = frozenset(MediaKind)
+    """What it may be shown; what is not known to be refused is there."""
     tools: bool = True
     demand: Demand = Demand.NAMED
     parallel: bool = False
@@ -85,16 +88,26 @@ _NONE_TO_XHIGH: Final = {
     ReasoningEffort.MAX: "xhigh",
 }
 
-# Sources: AWS's "Supported models and model features", "Structured outputs" and "Prompt caching", ToolChoice in the API
-# reference, the guides of Nova 1 and 2, and what gateways that ask the real models had to learn of each line.
-_CLAUDE: Final = Maker(claude=True, result_status=True, parallel=True, cache_points=True, long_cache=True, top_k=_top_k)
-_NEWER_CLAUDE: Final = Maker(
-    claude=True, result_status=True, parallel=True, cache_points=True, long_cache=True, json_schema=False, top_k=_top_k
+_STILL: Final = frozenset({MediaKind.IMAGE, MediaKind.DOCUMENT})
+"""What neither sounds nor moves."""
+
+# Sources: AWS's "Supported foundation models", "Supported models and model features", "Structured outputs" and "Prompt
+# caching", ToolChoice in the API reference, the guides of Nova 1 and 2, and what gateways that ask the real models had
+# to learn of each line.
+_PROFILE: Final = Maker(
+    claude=True, result_status=True, parallel=True, cache_points=True, long_cache=True, top_k=_top_k
 )
-_OLD_CLAUDE: Final = Maker(claude=True, result_status=True, cache_points=True, json_schema=False, top_k=_top_k)
+_CLAUDE: Final = replace(_PROFILE, media=_STILL)
+_NEWER_CLAUDE: Final = replace(_CLAUDE, json_schema=False)
+_OLD_CLAUDE: Final = replace(_NEWER_CLAUDE, parallel=False, long_cache=False)
 _NOVA: Final = Maker(
-    json_schema=False, result_status=True, cache_points=True, top_k=lambda value: {"inferenceConfig": {"topK": value}}
+    media=_STILL | {MediaKind.VIDEO},
+    json_schema=False,
+    result_status=True,
+    cache_points=True,
+    top_k=lambda value: {"inferenceConfig": {"topK": value}},
 )
+_NOVA_MICRO: Final = replace(_NOVA, media=frozenset())
 _NOVA_TWO: Final = Maker(
     json_schema=False,
     result_status=True,
@@ -106,11 +119,11 @@ _NOVA_TWO: Final = Maker(
 _GPT: Final = Maker(effort=lambda word: {"reasoning": {"effort": word}}, efforts=_NONE_TO_XHIGH)
 _THINKER: Final = Maker(effort=_reasoning_effort, efforts=_LOW_TO_HIGH, always_thinks=True)
 _GLM: Final = Maker(demand=Demand.ANY, effort=_reasoning_effort, efforts=_LOW_TO_HIGH, always_thinks=True)
-_DEEPSEEK: Final = Maker(demand=Demand.ANY, effort=_reasoning_effort, efforts=_LOW_TO_HIGH)
-_WITHOUT_TOOLS: Final = Maker(tools=False, json_schema=False)
-_OLD_MISTRAL: Final = Maker(demand=Demand.ANY, json_schema=False)
-_FREE: Final = Maker(demand=Demand.NOTHING, json_schema=False)
-_COHERE: Final = Maker(demand=Demand.NOTHING, json_schema=False, top_k=lambda value: {"k": value})
+_DEEPSEEK: Final = Maker(media=_STILL, demand=Demand.ANY, effort=_reasoning_effort, efforts=_LOW_TO_HIGH)
+_WITHOUT_TOOLS: Final = Maker(media=_STILL, tools=False, json_schema=False)
+_OLD_MISTRAL: Final = Maker(media=_STILL, demand=Demand.ANY, json_schema=False)
+_FREE: Final = Maker(media=_STILL, demand=Demand.NOTHING, json_schema=False)
+_COHERE: Final = replace(_FREE, top_k=lambda value: {"k": value})
 _ANYBODY: Final = Maker()
 
 _BY_ID: Final = tuple(
@@ -120,6 +133,7 @@ _BY_ID: Final = tuple(
         (r"anthropic\.claude-(?:v\d|instant|3|(?:opus|sonnet)-4-(?:1-|2\d))", _OLD_CLAUDE),
         (r"anthropic\.claude", _NEWER_CLAUDE),
         (r"amazon\.nova-2", _NOVA_TWO),
+        (r"amazon\.nova-micro", _NOVA_MICRO),
         (r"amazon\.nova", _NOVA),
         (r"amazon\.titan|deepseek\.r1|mistral\.(?:mistral-7b|mixtral)", _WITHOUT_TOOLS),
         (r"openai\.gpt-oss|moonshot", _THINKER),
@@ -130,7 +144,7 @@ _BY_ID: Final = tuple(
         (r"meta\.llama|ai21\.", _FREE),
         (r"cohere\.command", _COHERE),
         # These tell no maker. Most of them lead to Claude, and what another model does not know, it refuses.
-        (r":(?:application-inference-profile|provisioned-model)/", _CLAUDE),
+        (r":(?:application-inference-profile|provisioned-model)/", _PROFILE),
     )
 )
 # `eu.anthropic.claude-…`, `global.…`, `us-gov.…`, and the same behind the rest of an ARN.

@@ -41,6 +41,8 @@ FOLDER = GOLDEN / "bedrock"
 STREAMS = sorted(path for path in FOLDER.glob("*.bin") if "unknown" not in path.stem)
 ANSWERS = sorted(path for path in FOLDER.glob("answer_*.json") if not path.name.endswith(".expected.json"))
 CLAUDE = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
+PROFILE = "arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/abc"
+"""Which tells no maker, and so may take any media."""
 STATIC = {"api_key": None, "access_key_id": "test-key-id", "secret_access_key": "test-secret"}
 ASKED: dict[str, Any] = {"modelId": CLAUDE, "messages": [{"role": "user", "content": [{"text": "Hello?"}]}]}
 SCHEMA = '{"type": "object", "properties": {"city": {"type": "string"}}}'
@@ -78,7 +80,7 @@ EVERYTHING = (
 WEATHER = FunctionTool("weather", "tells", SCHEMA, strict=True)
 REQUESTS = {
     "everything": (
-        CLAUDE,
+        PROFILE,
         ask(
             messages=EVERYTHING,
             tools=(WEATHER, ProviderTool("bedrock", "systemTool", {"name": "nova_grounding"})),
@@ -108,7 +110,7 @@ REQUESTS = {
             generation=GenerationConfig(temperature=0.5, top_p=0.25, top_k=7),
         ),
     ),
-    "tools of the past": (CLAUDE, ask(messages=EVERYTHING)),
+    "tools of the past": (PROFILE, ask(messages=EVERYTHING)),
     "an ARN": (
         "arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.anthropic.claude-opus-4-7",
         ask(generation=GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.LOW))),

@@ -183,3 +183,36 @@ def test_newer_claudes_go_on_from_no_words_of_their_own():
         assert [found.field for found in adapted.unsupported] == named
     older = adapt_converse(ask(messages=messages), "anthropic.claude-sonnet-4-5-20250929-v1:0")
     assert older.request.messages[1].parts == (TextPart(text="Well,"),)
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        ("eu.anthropic.claude-sonnet-4-5-20250929-v1:0", {"audio", "video"}),
+        ("anthropic.claude-3-haiku-20240307-v1:0", {"audio", "video"}),
+        ("global.anthropic.claude-opus-4-7", {"audio", "video"}),
+        ("meta.llama4-scout-17b-instruct-v1:0", {"audio", "video"}),
+        ("cohere.command-r-plus-v1:0", {"audio", "video"}),
+        ("ai21.jamba-1-5-large-v1:0", {"audio", "video"}),
+        ("mistral.pixtral-large-2502-v1:0", {"audio", "video"}),
+        ("us.deepseek.r1-v1:0", {"audio", "video"}),
+        ("us.amazon.nova-pro-v1:0", {"audio"}),
+        ("us.amazon.nova-micro-v1:0", {"audio", "video", "image", "document"}),
+        ("us.amazon.nova-2-lite-v1:0", set()),
+        ("mistral.voxtral-small-24b-2507", set()),
+        ("maker.of-the-future", set()),
+        ("arn:aws:bedrock:us-east-1:1:application-inference-profile/abc", set()),
+        ("arn:aws:bedrock:us-east-1:1:provisioned-model/abc", set()),
+        ("arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-opus-4-7", {"audio", "video"}),
+    ],
+)
+def test_media_that_a_maker_is_known_not_to_take_are_named(model, named):
+    media = (
+        MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png"),
+        MediaPart(kind=MediaKind.DOCUMENT, data=b"x", media_type="application/pdf"),
+        MediaPart(kind=MediaKind.VIDEO, data=b"x", media_type="video/mp4"),
+        MediaPart(kind=MediaKind.AUDIO, data=b"x", media_type="audio/mpeg"),
+    )
+    adapted = adapt_converse(ask(messages=(Message(Role.USER, (TextPart(text="?"), *media)),)), model)
+    assert {found.field.rpartition(".")[2] for found in adapted.unsupported} == named
+    assert len(adapted.request.messages[0].parts) == 5 - len(named)

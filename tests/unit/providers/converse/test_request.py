@@ -35,6 +35,7 @@ from llmproxy_grpc.providers.thinking_tokens import hidden_token, redacted_token
 from tests.providers.conversations import ask
 
 CLAUDE, NOVA = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.nova-pro-v1:0"
+PROFILE = "arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/abc"
 NEWEST_CLAUDE = "global.anthropic.claude-opus-4-7"
 SCHEMA = '{"type": "object",  "properties": {"n": {"const": 9007199254740993}}}'
 
@@ -97,8 +98,9 @@ def test_a_conversation_with_everything():
     )
     assert b'"input":{"n": 9007199254740993, "x": 1.0}' in raw(request)
     assert SCHEMA.encode() in raw(request)
+    # It tells no maker, and so may take any media.
     image = {"image": {"format": "png", "source": {"bytes": "eA=="}}}
-    assert body(request) == {
+    assert body(request, PROFILE) == {
         "system": [{"text": "A"}, {"cachePoint": {"type": "default", "ttl": "1h"}}, {"text": "B"}],
         "messages": [
             {
