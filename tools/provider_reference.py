@@ -23,11 +23,24 @@ from llmproxy_grpc.providers.features import (
     Source,
 )
 from llmproxy_grpc.providers.http import HttpClient
+from llmproxy_grpc.providers.schema_forms import (
+    ANY_SCHEMA,
+    FLAT_SCHEMA,
+    OBJECT_SCHEMA,
+    SINGLE_SCHEMA,
+    SchemaForm,
+)
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "providers.md"
 BEGIN = "<!-- Written by tools/provider_reference.py from the kinds' own declarations; change those, not this. -->\n"
 END = "<!-- End of what tools/provider_reference.py writes. -->\n"
 YES, NO = "yes", "-"
+SCHEMAS: Mapping[SchemaForm, str] = {
+    ANY_SCHEMA: "any",
+    OBJECT_SCHEMA: "of an object",
+    SINGLE_SCHEMA: "of an object, no union",
+    FLAT_SCHEMA: "of an object, no union, reference or constant",
+}
 
 
 class Column(Struct, frozen=True):
@@ -163,6 +176,10 @@ def _names(features: Features) -> str:
     return f"{form.longest} of A-Z a-z 0-9{others}{first}" if form.longest else "any"
 
 
+def _schemas(features: Features) -> str:
+    return SCHEMAS[features.function_schemas] if features.tools else NO
+
+
 def _media(kind: MediaKind, place: str) -> Callable[[Features], str]:
     def read(features: Features) -> str:
         sources: Source = getattr(features.media.get(kind, MediaFeature()), place)
@@ -214,6 +231,7 @@ def _most_inputs(features: Features) -> str:
 ROWS: Mapping[str, Callable[[Features], str]] = {
     "functions: `tools[].function`": _flag("tools"),
     "`tools[].function.name`, at most": _names,
+    "`tools[].function.parameters_json_schema`, its top": _schemas,
     "`tools[].function.strict`": _flag("strict_tools"),
     "`tool_choice`": _modes,
     "`tool_choice.parallel_tool_calls`": _flag("parallel_tool_calls"),

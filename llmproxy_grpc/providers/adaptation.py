@@ -250,12 +250,20 @@ class _Adaptation:
         if not features.tools:
             self._leave_out(f"{path}.function", "this provider calls no functions")
             return None
+        return self._function(tool, f"{path}.function")
+
+    def _function(self, tool: FunctionTool, path: str) -> FunctionTool | None:
+        features = self._features
         if not features.function_names.takes(tool.name):
-            self._leave_out(f"{path}.function.name", "this provider takes no such name")
+            self._leave_out(f"{path}.name", "this provider takes no such name")
+            return None
+        if objection := features.function_schemas.objection(tool.parameters_json_schema):
+            # Without its schema a model would call it at random.
+            self._leave_out(f"{path}.parameters_json_schema", objection)
             return None
         if tool.strict is not None and not features.strict_tools:
             if tool.strict:
-                self._leave_out(f"{path}.function.strict", "this provider cannot be held to a schema")
+                self._leave_out(f"{path}.strict", "this provider cannot be held to a schema")
             return replace(tool, strict=None)
         return tool
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from llmproxy_grpc.messages import Capability, EmbedPurpose, MediaKind, Modality, ReasoningEffort, ToolMode
 from llmproxy_grpc.providers.function_names import ANY_NAME, NameForm
+from llmproxy_grpc.providers.schema_forms import ANY_SCHEMA, SchemaForm
 
 ANY_SEED: Final = range(-(2**63), 2**63)
 """Whatever the API takes."""
@@ -95,6 +96,8 @@ class Features(Struct, frozen=True, kw_only=True):
     """Whether it can be held to a function's schema."""
     function_names: NameForm = ANY_NAME
     """What names of functions it takes."""
+    function_schemas: SchemaForm = ANY_SCHEMA
+    """What schemas of functions it takes."""
     schema_names: NameForm = ANY_NAME
     """What names of an answer's schema it takes, where it is told them."""
     tool_modes: frozenset[ToolMode] = frozenset({ToolMode.AUTO})

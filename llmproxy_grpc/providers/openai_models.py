@@ -21,6 +21,7 @@ from llmproxy_grpc.providers.chat_completions.speech import speaks
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.openai_efforts import ANY_EFFORT, efforts_of, narrowed
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
+from llmproxy_grpc.providers.schema_forms import FLAT_SCHEMA
 
 # After the guides on reasoning and on the latest model of OpenAI's documentation, as of 2026: models that think take
 # no sampling but what comes anyway. GPT-5.1 and later ones of that generation do while they do not think, and up to
@@ -34,6 +35,7 @@ _USUAL: Final = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency
 _FIRST_TO_SAMPLE: Final = (5, 1)
 _LAST_TO_REST: Final = (5, 4)
 _FIRST_WITH_BREAKPOINTS: Final = (5, 6)
+_FIRST_WITH_UNIONS: Final = (5, 0)
 _FIRST_TO_CALL_THOUGHTLESSLY: Final = (5, 4)
 _LEAST_OUTPUT: Final = 16
 _EFFORT: Final = "generation.reasoning.effort"
@@ -108,6 +110,13 @@ def with_possible_limit(adapted: Adapted) -> Adapted:
     change = Change("generation.max_output_tokens", f"this provider takes {_LEAST_OUTPUT} at least")
     request = replace(request, generation=replace(request.generation, max_output_tokens=_LEAST_OUTPUT))
     return replace(adapted, request=request, changes=(*adapted.changes, change))
+
+
+def with_older_schemas(features: Features, model: str) -> Features:
+    """The features of the Responses API, where models before GPT-5 alone refuse unions as the schema of a function."""
+    known = _known(model)
+    older = known.series > 0 or (0, 0) < known.version < _FIRST_WITH_UNIONS
+    return replace(features, function_schemas=FLAT_SCHEMA) if older else features
 
 
 def features_with(features: Features, model: str, effort: ReasoningEffort = ReasoningEffort.UNSPECIFIED) -> Features:

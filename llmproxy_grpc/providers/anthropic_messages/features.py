@@ -15,6 +15,7 @@ from llmproxy_grpc.providers.features import Features, MediaFeature, Source
 from llmproxy_grpc.providers.function_names import ANY_NAME, NameForm
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
 from llmproxy_grpc.providers.provider import Adapted
+from llmproxy_grpc.providers.schema_forms import ANY_SCHEMA, SINGLE_SCHEMA
 
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _DOCUMENTS = frozenset({"application/pdf", "text/plain"})
@@ -57,6 +58,7 @@ def _features(generation: Generation) -> Features:
         tools=True,
         strict_tools=generation.json_schema,
         function_names=_NAMES if generation.claude else ANY_NAME,
+        function_schemas=SINGLE_SCHEMA if generation.claude else ANY_SCHEMA,
         tool_modes=frozenset(modes),
         named_tool=generation.forced_tools,
         parallel_tool_calls=True,

@@ -14,6 +14,7 @@ from llmproxy_grpc.providers.chat_completions.quirks import (
     names_of,
 )
 from llmproxy_grpc.providers.features import ANY_SEED, NATURAL_SEED, Features, MediaFeature, Place, Source
+from llmproxy_grpc.providers.schema_forms import ANY_SCHEMA, FLAT_SCHEMA
 
 _AUDIO = MediaFeature(prompts=Source.DATA, types=frozenset(AUDIO_FORMATS))
 _MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
@@ -36,6 +37,7 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         tools=quirks.tools,
         strict_tools=True,
         function_names=names_of(quirks),
+        function_schemas=FLAT_SCHEMA if quirks.openai_models else ANY_SCHEMA,
         schema_names=names_of(quirks),
         tool_modes=_MODES if quirks.tool_choice else _UNTOLD,
         named_tool=quirks.tool_choice,

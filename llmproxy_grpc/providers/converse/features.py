@@ -58,6 +58,7 @@ def features_of(model: str) -> Features:
         tools=maker.tools,
         strict_tools=maker.tools and schemas,
         function_names=PLAIN_NAME,
+        function_schemas=maker.function_schemas,
         tool_modes=_tool_modes(demand),
         named_tool=demand is Demand.NAMED,
         parallel_tool_calls=maker.parallel,

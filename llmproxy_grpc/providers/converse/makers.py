@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llmproxy_grpc.messages import MediaKind, ReasoningEffort
+from llmproxy_grpc.providers.schema_forms import OBJECT_SCHEMA, SINGLE_SCHEMA, SchemaForm
 
 NAMES: Final = ("bedrock",)
 """Whose options, tools and opaque parts are meant for Bedrock."""
@@ -36,6 +37,7 @@ class Maker(Struct, frozen=True, kw_only=True):
     media: frozenset[MediaKind] = frozenset(MediaKind)
     """What it may be shown; what is not known to be refused is there."""
     tools: bool = True
+    function_schemas: SchemaForm = OBJECT_SCHEMA
     demand: Demand = Demand.NAMED
     parallel: bool = False
     """Whether it can be told to make one call at a time."""
@@ -97,7 +99,7 @@ _STILL: Final = frozenset({MediaKind.IMAGE, MediaKind.DOCUMENT})
 _PROFILE: Final = Maker(
     claude=True, result_status=True, parallel=True, cache_points=True, long_cache=True, top_k=_top_k
 )
-_CLAUDE: Final = replace(_PROFILE, media=_STILL)
+_CLAUDE: Final = replace(_PROFILE, media=_STILL, function_schemas=SINGLE_SCHEMA)
 _NEWER_CLAUDE: Final = replace(_CLAUDE, json_schema=False)
 _OLD_CLAUDE: Final = replace(_NEWER_CLAUDE, parallel=False, long_cache=False)
 _NOVA: Final = Maker(

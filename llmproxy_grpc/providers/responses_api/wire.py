@@ -14,7 +14,12 @@ from llmproxy_grpc.providers.chat_completions.counting import NOT_THERE, read_co
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
-from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with, with_possible_limit
+from llmproxy_grpc.providers.openai_models import (
+    adapt_to_model,
+    features_with,
+    with_older_schemas,
+    with_possible_limit,
+)
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.responses_api.features import features_of
 from llmproxy_grpc.providers.responses_api.request import RequestEncoder
@@ -61,13 +66,16 @@ class ResponsesApi(HttpChat[ServerSentEvent]):
 
     def features(self, model: str) -> Features:
         """What the upstream can do with a model."""
-        features = features_with(self._features, model) if self._quirks.openai_models else self._features
+        features = self._features
+        if self._quirks.openai_models:
+            features = features_with(with_older_schemas(features, model), model)
         return replace(features, embed=self._rest.features(model).embed)
 
     def adapt(self, request: ChatRequest, model: str) -> Adapted:
         """Leaves out the set fields that this upstream cannot honour for a model."""
         if self._quirks.openai_models:
-            adapted = with_possible_limit(adapt_to_model(request, self._features, model))
+            features = with_older_schemas(self._features, model)
+            adapted = with_possible_limit(adapt_to_model(request, features, model))
         else:
             adapted = adapt(request, self._features)
         if self._quirks.strict_results:
