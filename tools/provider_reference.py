@@ -16,6 +16,7 @@ from llmproxy_grpc.providers.features import (
     ANY_SEED,
     NATURAL_SEED,
     PLAIN_SETTINGS,
+    Blank,
     EmbedFeatures,
     Features,
     MediaFeature,
@@ -228,7 +229,9 @@ def _most_inputs(features: Features) -> str:
     return NO if features.embed is None else str(features.embed.most_inputs or "any number")
 
 
+BLANKS: Mapping[Blank, str] = {Blank.EMPTY: YES, Blank.SPACES: "of white space", Blank.NONE: NO}
 ROWS: Mapping[str, Callable[[Features], str]] = {
+    "`messages` without a word": lambda features: BLANKS[features.blank],
     "functions: `tools[].function`": _flag("tools"),
     "`tools[].function.name`, at most": _names,
     "`tools[].function.parameters_json_schema`, its top": _schemas,

@@ -5,8 +5,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import Message, Part, Role, TextPart, ToolCallPart, ToolResultPart
+from llmproxy_grpc.messages import Message, Part, Role, ToolCallPart, ToolResultPart
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
+from llmproxy_grpc.providers.left_to_answer import says_something
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 _FIRST: Final = "this provider wants the user to speak first"
@@ -38,9 +39,6 @@ def begun_by_the_user(adapted: Adapted, refused: Callable[[Message], bool]) -> A
             found += [Unsupported(f"{adapted.path(path, place)}.tool_result", _FIRST) for place in lost]
             numbers[path] = adapted.numbers_of(path, kept)
             messages[turn] = replace(message, parts=tuple(message.parts[place] for place in kept))
-    if not any(map(_says_something, messages)):
-        # Nothing would be left to answer.
-        found = [replace(each, essential=True) for each in found]
     request = replace(adapted.request, messages=tuple(messages))
     return replace(adapted, request=request, unsupported=(*adapted.unsupported, *found), numbers=numbers)
 
@@ -73,7 +71,7 @@ def _speaks_first(messages: list[Message] | tuple[Message, ...]) -> Role | None:
 
 
 def _says_something(message: Message) -> bool:
-    return any(not isinstance(part, TextPart) or part.text.strip() for part in message.parts)
+    return any(map(says_something, message.parts))
 
 
 def _answers(part: Part, gone: set[str]) -> bool:

@@ -33,6 +33,16 @@ class Place(Enum):
     RESULT = "result"
 
 
+class Blank(Enum):
+    """Which conversations are taken in which nobody says a word."""
+
+    EMPTY = "empty"
+    """Any, even without a character."""
+    SPACES = "spaces"
+    """Those of white space."""
+    NONE = "none"
+
+
 class MediaFeature(Struct, frozen=True):
     """How one kind of media is taken.
 
@@ -86,6 +96,8 @@ class Features(Struct, frozen=True, kw_only=True):
     media: Mapping[MediaKind, MediaFeature] = {}
     opaque: frozenset[Place] = frozenset(Place)
     """Where a block of its own, which the API does not model, is sent back as it is."""
+    blank: Blank = Blank.EMPTY
+    """Which conversations without a word it takes."""
     message_name: bool = False
     """Whether a message may name its participant."""
     cache_hints: bool = False

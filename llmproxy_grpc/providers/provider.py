@@ -21,7 +21,8 @@ from llmproxy_grpc.providers.features import Features
 class Unsupported(Struct, frozen=True):
     """A set field that a provider cannot honour: its path, such as `generation.top_k`, and why.
 
-    An `essential` one cannot be left out, whatever the caller says: there is no vector without its input.
+    An `essential` one cannot be left out, whatever the caller says: there is no vector without its input, nor an answer
+    where nothing is asked.
     """
 
     field: str

@@ -20,6 +20,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.messages.sizes import size_of
 from llmproxy_grpc.providers.embed_adaptation import adapt_embed
 from llmproxy_grpc.providers.features import EmbedFeatures, Features
+from llmproxy_grpc.providers.left_to_answer import with_something_to_answer
 from llmproxy_grpc.providers.provider import Change, Provider, Unsupported
 from llmproxy_grpc.routing.catalog import Target
 from llmproxy_grpc.routing.continuity import opened, sealed_response
@@ -74,7 +75,8 @@ class Operation(Struct, Generic[Request, Answer], frozen=True, kw_only=True):
 
 def _fit_chat(request: ChatRequest, provider: Provider, target: Target) -> Fitted[ChatRequest]:
     own = opened(request, target)
-    adapted = provider.adapt(own.request, target.upstream_model)
+    model = target.upstream_model
+    adapted = with_something_to_answer(provider.adapt(own.request, model), lambda: provider.features(model).blank)
     if not (own.stripped or adapted.unsupported or adapted.changes):  # nearly always
         return Fitted(adapted.request)
     warnings = (*own.warnings(), *_dropped(adapted.unsupported), *_changed(adapted.changes))

@@ -3,9 +3,11 @@ import json
 
 import grpc
 import pytest
+from msgspec.structs import replace
 
 from llmproxy_grpc._gen.v1 import chat_pb2, generation_pb2
 from llmproxy_grpc.errors import UpstreamRateLimited, UpstreamServerError, UpstreamUnreachable
+from llmproxy_grpc.providers.features import Blank
 from llmproxy_grpc.providers.provider import Change, Unsupported
 from tests.fakes.polling import until
 from tests.fakes.requests import chat_request, failure
@@ -144,6 +146,29 @@ async def test_unsupported_fields_are_refused_by_name_or_dropped_with_a_warning(
         assert [(warning.code, warning.field) for warning in answer.warnings] == [
             ("PARAMETER_DROPPED", "generation.top_k")
         ]
+
+
+async def test_a_part_without_which_nothing_is_left_to_answer_is_refused_even_if_it_may_be_dropped(serve):
+    async with serve() as server:
+        server.scripted.unsupported_fields = [Unsupported("messages[0].parts[0].image", "This API has no eyes.")]
+        for text, reason in (("And?", ""), (" ", "UNSUPPORTED_PARAMETER")):
+            request = chat_request(text)
+            request.routing.unsupported_params = chat_pb2.UNSUPPORTED_PARAMS_DROP
+            if not reason:
+                await server.stub.Chat(request)
+                continue
+            error = await failure(server.stub.Chat(request))
+            assert (error.reason, error.fields) == (reason, ["messages[0].parts[0].image"])
+            assert "DROP" not in error.message
+
+
+async def test_a_conversation_without_a_word_is_refused_where_a_provider_takes_none(serve):
+    async with serve() as server:
+        await server.stub.Chat(chat_request(" "))
+        server.scripted.can = replace(server.scripted.can, blank=Blank.NONE)
+        error = await failure(server.stub.Chat(chat_request(" ")))
+        assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNSUPPORTED_PARAMETER")
+        assert error.fields == ["messages[0].parts[0].text"]
 
 
 async def test_what_is_no_reason_to_refuse_is_answered_with_a_warning(serve):

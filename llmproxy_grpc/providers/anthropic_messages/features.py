@@ -11,7 +11,7 @@ from llmproxy_grpc.providers.anthropic_messages.last_word import with_possible_l
 from llmproxy_grpc.providers.anthropic_messages.sampling import with_possible_sampling, without_defaults
 from llmproxy_grpc.providers.anthropic_messages.thinking import with_possible_thinking
 from llmproxy_grpc.providers.beginnings import with_words_of_the_user
-from llmproxy_grpc.providers.features import Features, MediaFeature, Source
+from llmproxy_grpc.providers.features import Blank, Features, MediaFeature, Source
 from llmproxy_grpc.providers.function_names import ANY_NAME, NameForm
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
 from llmproxy_grpc.providers.provider import Adapted
@@ -53,6 +53,7 @@ def _features(generation: Generation) -> Features:
     modes = {ToolMode.AUTO, ToolMode.NONE} | ({ToolMode.REQUIRED} if generation.forced_tools else set())
     return Features(
         names=("anthropic",),
+        blank=Blank.NONE,
         media=_MEDIA,
         cache_hints=True,
         tools=True,

@@ -4,9 +4,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import Message, Part, ReasoningPart, RefusalPart, Role, TextPart
+from llmproxy_grpc.messages import Message, RefusalPart, Role, TextPart
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
+from llmproxy_grpc.providers.left_to_answer import says_something
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 _NO_PREFILL: Final = "this model answers to the user and to tools alone"
@@ -48,13 +49,7 @@ def _last_text(messages: list[Message]) -> tuple[int, int] | None:
         if message.role in INSTRUCTIONS:
             continue
         for place in range(len(message.parts) - 1, -1, -1):
-            if _is_sent(message.parts[place]):
+            if says_something(message.parts[place]):
                 is_text = isinstance(message.parts[place], TextPart | RefusalPart)
                 return (turn, place) if is_text and message.role is Role.ASSISTANT else None
     return None
-
-
-def _is_sent(part: Part) -> bool:
-    if isinstance(part, TextPart | RefusalPart):
-        return bool(part.text.strip())
-    return not isinstance(part, ReasoningPart)

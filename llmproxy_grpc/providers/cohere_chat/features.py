@@ -19,7 +19,7 @@ from llmproxy_grpc.messages import (
     ToolMode,
 )
 from llmproxy_grpc.providers.adaptation import adapt
-from llmproxy_grpc.providers.features import NATURAL_SEED, EmbedFeatures, Features, MediaFeature, Place, Source
+from llmproxy_grpc.providers.features import NATURAL_SEED, Blank, EmbedFeatures, Features, MediaFeature, Place, Source
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
@@ -35,6 +35,7 @@ _LEAST_TOP_P, _MOST_TOP_P = 0.01, 0.99
 _EMBEDDING = re.compile(r"embed")
 _FEATURES = Features(
     names=NAMES,
+    blank=Blank.SPACES,
     opaque=frozenset(),
     media={MediaKind.IMAGE: MediaFeature(prompts=Source.DATA | Source.URI, detail=frozenset({Place.PROMPT}))},
     tools=True,

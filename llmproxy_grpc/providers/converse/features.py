@@ -19,7 +19,7 @@ from llmproxy_grpc.providers.converse.formats import FORMATS
 from llmproxy_grpc.providers.converse.history import called_tools
 from llmproxy_grpc.providers.converse.makers import NAMES, Demand, Maker, maker_of
 from llmproxy_grpc.providers.converse.media import with_possible_media
-from llmproxy_grpc.providers.features import Features, MediaFeature, Source
+from llmproxy_grpc.providers.features import Blank, Features, MediaFeature, Source
 from llmproxy_grpc.providers.function_names import PLAIN_NAME
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
 from llmproxy_grpc.providers.provider import Adapted, Change
@@ -53,6 +53,7 @@ def features_of(model: str) -> Features:
     schemas = maker.json_schema and (claude is None or claude.json_schema)
     return Features(
         names=NAMES,
+        blank=Blank.NONE,
         media={kind: feature for kind, feature in _MEDIA.items() if kind in maker.media},
         cache_hints=maker.cache_points,
         tools=maker.tools,

@@ -21,7 +21,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.answered_calls import with_answered_calls
 from llmproxy_grpc.providers.beginnings import begun_by_the_user, calls_a_tool, with_words_of_the_user
-from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Place, Source
+from llmproxy_grpc.providers.features import Blank, EmbedFeatures, Features, MediaFeature, Place, Source
 from llmproxy_grpc.providers.function_names import NameForm
 from llmproxy_grpc.providers.generate_content.generations import (
     MOST_MODELS,
@@ -65,6 +65,7 @@ def features_of(model: str, *, vertex: bool = False) -> Features:
         embed = EmbedFeatures(media=inputs, dimensions=True, purposes=frozenset(PURPOSES), most_inputs=100)
     return Features(
         names=NAMES,
+        blank=Blank.SPACES,
         opaque=_OUTSIDE_RESULTS,
         media=media,
         tools=True,

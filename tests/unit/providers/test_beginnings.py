@@ -101,11 +101,9 @@ def test_results_have_the_callers_numbers_and_so_has_what_is_left_of_them():
     assert adapted.numbers["messages[2].parts"] == ()
 
 
-def test_where_nothing_would_be_left_it_is_refused_whatever_may_be_dropped():
-    alone = begun_by_the_user(adapted_to(GREETING), lambda _message: True)
-    assert [found.essential for found in alone.unsupported] == [True]
+def test_instructions_that_are_left_alone_are_the_users_words():
     instructed = begun_by_the_user(adapted_to(RULES, GREETING), lambda _message: True)
-    assert [found.essential for found in instructed.unsupported] == [False]
+    assert fields(instructed) == ["messages[1].role"]
     assert with_words_of_the_user(instructed).request.messages == (Message(Role.USER, RULES.parts), NOTHING)
 
 

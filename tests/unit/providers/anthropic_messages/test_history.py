@@ -193,7 +193,7 @@ ASKED, SAID, LATER_ON = (
         ((ASKED, THOUGHT, SAID, HIDDEN, ASKED), [["text"], ["thinking", "text"], ["text"]]),
         ((ASKED, THOUGHT, SAID, ASKED), [["text"], ["thinking", "text"], ["text"]]),
         ((ASKED, THOUGHT), [["text"]]),
-        ((THOUGHT, LATER_ON), []),
+        ((THOUGHT, LATER_ON), [["text"]]),
         ((THOUGHT, LATER_ON, ASKED), [["text"], ["text"]]),
     ],
 )
