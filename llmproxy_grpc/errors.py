@@ -87,8 +87,8 @@ class ProxyError(Exception):
     retryable: ClassVar[bool] = False
     """Whether the same call may succeed later."""
 
-    failover: ClassVar[bool] = False
-    """Whether another target may succeed now."""
+    failover: bool = False
+    """Whether another target may succeed now: by its class, or since the provider says that its model got it wrong."""
 
     again: bool = True
     """Whether the same target may be asked again: its provider may say that this is of no use."""

@@ -202,6 +202,8 @@ _BY_WORDS: Sequence[tuple[frozenset[int], re.Pattern[str], type[ProxyError]]] = 
     (frozenset({400}), re.compile(r"(?i)model doesn.t support|extraneous key"), UnsupportedParameter),
     (frozenset({503}), re.compile(r"(?i)overloaded|over capacity|high demand"), UpstreamOverloaded),
 )
+_BY_THE_MODEL = frozenset({"tool_use_failed", "json_validate_failed"})
+"""Groq's: its model made a call, or JSON, that it refuses, and calls that the request wrong; another may do better."""
 _WRONG_KEY = re.compile(r"(?i)incorrect(?: |%20)api(?: |%20)key")
 _XAIS_ARGUMENTS = frozenset({"client specified an invalid argument", "invalid-argument"})
 """xAI's codes for a request that is wrong: a wrong key is one. Words alone could be those of the request."""
@@ -271,11 +273,20 @@ def failure(
         request_id=_unless_secret(said.request_id, secrets),
     )
     if issubclass(kind, InvalidRequest):
-        return kind(MESSAGES[kind], fault=fault, violations=_violations(said))
+        return _invalid(kind, fault, said)
     wait = _wait(kind, headers, said, now) if issubclass(kind, UpstreamError) and kind.retryable else None
     error = kind(MESSAGES[kind], fault=fault, retry_after=wait, metadata=_metadata(kind, said))
     # OpenAI's and Anthropic's word, which counts more than the status.
     error.again = headers.get("x-should-retry", "").strip().lower() != "false"
+    return error
+
+
+def _invalid(kind: type[InvalidRequest], fault: Fault, said: Complaint) -> InvalidRequest:
+    if not any(code.lower() in _BY_THE_MODEL for code in said.codes):
+        return kind(MESSAGES[kind], fault=fault, violations=_violations(said))
+    # A request that often leads to this must not open the circuit for others.
+    error = kind("The model made a call or an answer that its provider refuses.", fault=fault)
+    error.failover = True
     return error
 
 

@@ -15,7 +15,7 @@ from tests.fakes.polling import until
 from tests.fakes.requests import chat_request, failure, stream_request
 from tests.fakes.scripted_provider import ScriptedProvider
 from tests.rpc.conftest import asking
-from tests.rpc.faults.exchange import LIST, well
+from tests.rpc.faults.exchange import LIST, proxying, well
 from tests.rpc.test_chat import TWO, two
 
 QUICK = {"consecutive_failures": 3}
@@ -194,3 +194,29 @@ async def test_a_provider_that_lacks_turns_has_one_credential(serve):
         await server.stub.Chat(chat_request())
         line = next(iter(server.app._runtime.circuits._lines.values()))
         assert len(line.circuits) == 1
+
+
+@pytest.mark.parametrize("method", ["Chat", "Stream"])
+async def test_a_call_that_a_model_gets_wrong_is_the_next_targets_and_opens_no_circuit(serve, method):
+    wrong = (
+        b'{"error":{"message":"Failed to call a function.","type":"invalid_request_error","code":"tool_use_failed"}}'
+    )
+    async with (
+        FaultyUpstream() as one,
+        FaultyUpstream() as other,
+        proxying(serve, one, other, breaker=QUICK, retries={"budget_ratio": 0}) as server,
+    ):
+        one.handler = lambda _request: Answer.json(wrong, status=400)
+        other.handler = lambda _request: well("Hello", method)
+        for _ in range(15):
+            call = await ask(server, method)
+            if method == "Chat":
+                await call
+            else:
+                [event async for event in call]
+        assert (len(one.requests), len(other.requests)) == (15, 15)
+        assert await states(server) == {"a": "CIRCUIT_STATE_CLOSED", "b": "CIRCUIT_STATE_CLOSED"}
+        other.handler = one.handler
+        error = await failure(await ask(server, method))
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert len(error.detail.attempts) == 2

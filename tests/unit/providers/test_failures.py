@@ -340,3 +340,15 @@ def test_a_message_is_scrubbed_and_short():
 def test_a_very_deep_or_long_body_does_no_harm():
     assert type(fail(500, b"[" * 100_000)) is UpstreamServerError
     assert type(fail(500, openai("x" * 1_000_000))) is UpstreamServerError
+
+
+@pytest.mark.parametrize("code", ["tool_use_failed", "json_validate_failed"])
+def test_what_the_model_got_wrong_another_one_may_get_right(code):
+    said = openai("Failed to call a function. Please adjust your prompt.", code=code, failed_generation="<function=")
+    for error in (fail(400, said), fail(200, said), fail(200, {"error": {**said["error"], "status_code": 400}})):
+        assert (type(error), error.failover, error.retryable) == (InvalidRequest, True, False)
+        assert error.message == "The model made a call or an answer that its provider refuses."
+        assert error.fault is not None
+        assert error.fault.code == code
+    assert not fail(400, openai(code="invalid_value")).failover
+    assert not InvalidRequest.failover
