@@ -56,7 +56,7 @@ from llmproxy_grpc.telemetry.metrics import Metrics
 from llmproxy_grpc.telemetry.pressure import Pressure
 from llmproxy_grpc.workers.member import Member
 from llmproxy_grpc.workers.outages import Outages
-from llmproxy_grpc.workers.places import places_of
+from llmproxy_grpc.workers.places import ADMIN_LISTEN, HEALTH_LISTEN, places_of
 from llmproxy_grpc.workers.probes import share_probes
 from llmproxy_grpc.workers.switchings import alone, share_switchings
 
@@ -228,12 +228,15 @@ class App:
         main = GrpcServer(config.grpc, handlers, described=(DESCRIPTOR.full_name, SERVICE), sharing=sharing)
         servers: list[tuple[GrpcServer, Sequence[str]]] = [(main, places.grpc)]
         if places.health is not None:
-            servers.append((GrpcServer(config.grpc, [health], plaintext=True, sharing=sharing), [places.health]))
+            server = GrpcServer(config.grpc, [health], key=HEALTH_LISTEN, plaintext=True, sharing=sharing)
+            servers.append((server, [places.health]))
         if places.admin is not None:
             publish = alone if member is None else share_switchings(member.shared, self._switchboard)
             admin = admin_service(bare, self._operators.admin_servicer(publish).servicers())
             reflected = (ADMIN.full_name,)
-            server = GrpcServer(config.grpc, [admin], described=reflected, plaintext=True, sharing=sharing)
+            server = GrpcServer(
+                config.grpc, [admin], key=ADMIN_LISTEN, described=reflected, plaintext=True, sharing=sharing
+            )
             servers.append((server, [places.admin]))
         return servers
 

@@ -7,11 +7,24 @@ from pathlib import Path
 from llmproxy_grpc.config.addresses import UNIX
 
 
+def cannot_listen(key: str, address: str, why: str = "is it in use, or not allowed?") -> OSError:
+    """The error of a listener that cannot have its address.
+
+    Args:
+        key: Of the configuration, such as `grpc.listen`.
+        address: That it was to listen on.
+        why: What is in the way, as far as is known.
+    """
+    way = "another path" if address.startswith(UNIX) else "another address, such as 127.0.0.1:0 for any free port"
+    return OSError(f"{key}: cannot listen on {address}: {why} End what has it, or set {key} to {way}")
+
+
 class SocketPath:
     """The path of one listener's socket. Listeners themselves would take the path of a live server as well.
 
     Args:
         path: Where callers find it.
+        key: Of the configuration, for the error.
         succeeds: Whether it takes the place of a live server of ours: it is bound beside it and moved over it, so that
             there is no moment without a listener.
 
@@ -19,19 +32,19 @@ class SocketPath:
         OSError: A live server has the path, or its folder is not there.
     """
 
-    def __init__(self, path: Path, *, succeeds: bool = False) -> None:
+    def __init__(self, path: Path, *, key: str, succeeds: bool = False) -> None:
         self._path = path
         self._inode: int | None = None
         self.at = path.with_name(f"{path.name}.new") if succeeds else path
         """Where the listener binds it."""
         if not path.parent.is_dir():
-            raise OSError(f"cannot listen on {UNIX}{path}: there is no folder {path.parent}")
+            raise OSError(f"{key}: cannot listen on {UNIX}{path}: there is no folder {path.parent}; make it")
         if succeeds:
             return
         if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
             return
         if _answers(path):
-            raise OSError(f"cannot listen on {UNIX}{path}: it is in use")
+            raise cannot_listen(key, f"{UNIX}{path}", "it is in use.")
         path.unlink()
 
     def bound(self) -> None:

@@ -10,9 +10,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from llmproxy_grpc.config.addresses import UNIX
 from llmproxy_grpc.exceptions import anonymous
-from llmproxy_grpc.sockets import SocketPath
+from llmproxy_grpc.sockets import SocketPath, cannot_listen
 
 log = structlog.get_logger(__name__)
+
+KEY: Final = "http.listen"
+"""Of its address, in the configuration."""
 
 
 class _OurLog(logging.Handler):
@@ -46,15 +49,18 @@ class HttpListener:
         await self._runner.setup()
         if listen.startswith(UNIX):
             path = listen.removeprefix(UNIX)
-            self._socket = SocketPath(Path(path))
-            await web.UnixSite(self._runner, path).start()
+            self._socket = SocketPath(Path(path), key=KEY)
+            try:
+                await web.UnixSite(self._runner, path).start()
+            except OSError as error:
+                raise cannot_listen(KEY, listen) from error
             self._socket.bound()
             return listen
         host, _, port = listen.rpartition(":")
         try:
             await web.TCPSite(self._runner, host.strip("[]"), int(port), reuse_address=True).start()
         except OSError as error:
-            raise OSError(f"cannot listen on {listen}: is it in use, or not allowed?") from error
+            raise cannot_listen(KEY, listen) from error
         bound = self._runner.addresses[0]
         return f"{host}:{bound[1]}"
 

@@ -13,7 +13,7 @@ from llmproxy_grpc.config.schema import GrpcConfig, TlsConfig
 from llmproxy_grpc.server.leaving import leave
 from llmproxy_grpc.server.reflection import enable_reflection
 from llmproxy_grpc.server.spreading import spread
-from llmproxy_grpc.sockets import SocketPath
+from llmproxy_grpc.sockets import SocketPath, cannot_listen
 
 LONGEST_QUESTION: Final = 4096
 """Bytes of a request on the listeners beside the main one: that for health is open to everybody."""
@@ -66,6 +66,7 @@ class GrpcServer:
     Args:
         config: Options, TLS and whether reflection is served.
         handlers: The services.
+        key: Of the configuration, where its addresses stand.
         described: The services that reflection describes, if the configuration has it on.
         plaintext: Never use TLS, and take short requests alone: for the listeners beside the main one.
         sharing: How many processes share the TCP ports, and are each other's successors on unix sockets; 0 if nobody
@@ -77,11 +78,13 @@ class GrpcServer:
         config: GrpcConfig,
         handlers: Sequence[grpc.GenericRpcHandler],
         *,
+        key: str = "grpc.listen",
         described: Sequence[str] = (),
         plaintext: bool = False,
         sharing: int = 0,
     ) -> None:
         self._config = config
+        self._key = key
         self._plaintext = plaintext
         self._sharing = sharing
         self._server = grpc.aio.server(options=options(config, short=plaintext, shared=sharing > 0))
@@ -126,7 +129,9 @@ class GrpcServer:
 
     def _bind(self, address: str) -> str:
         shared = self._sharing > 0
-        path = SocketPath(Path(address.removeprefix(UNIX)), succeeds=shared) if address.startswith(UNIX) else None
+        path: SocketPath | None = None
+        if address.startswith(UNIX):
+            path = SocketPath(Path(address.removeprefix(UNIX)), key=self._key, succeeds=shared)
         at = address if path is None else f"{UNIX}{path.at}"
         secure = self._config.tls is not None and not self._plaintext and path is None
         try:
@@ -136,9 +141,9 @@ class GrpcServer:
                 port = self._server.add_insecure_port(at)
         except RuntimeError:
             why = "is it in use, or not allowed" + (", or are certificate and key no pair?" if secure else "?")
-            raise OSError(f"cannot listen on {address}: {why}") from None
+            raise cannot_listen(self._key, address, why) from None
         if port == 0:
-            raise OSError(f"cannot listen on {address}")
+            raise cannot_listen(self._key, address)
         if path is not None:
             path.bound()
             self._sockets.append(path)

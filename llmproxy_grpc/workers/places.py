@@ -1,8 +1,15 @@
 """Where one process listens."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from llmproxy_grpc.config.schema import Config
+
+GRPC_LISTEN: Final = "grpc.listen"
+HEALTH_LISTEN: Final = "grpc.health_listen"
+ADMIN_LISTEN: Final = "admin.listen"
+"""The keys of the configuration where the addresses stand."""
 
 
 class Places(Struct, frozen=True):
@@ -19,10 +26,10 @@ class Places(Struct, frozen=True):
     admin: str | None = None
 
     def all(self) -> tuple[tuple[str, str], ...]:
-        """Every address, behind what tells its listener from others: several may ask for a free port."""
-        several = [(f"grpc[{index}]", address) for index, address in enumerate(self.grpc)]
-        single = [("health", self.health), ("admin", self.admin)]
-        return (*several, *((name, address) for name, address in single if address is not None))
+        """Every address, behind its key, which tells its listener from others: several may ask for a free port."""
+        several = [(f"{GRPC_LISTEN}[{index}]", address) for index, address in enumerate(self.grpc)]
+        single = [(HEALTH_LISTEN, self.health), (ADMIN_LISTEN, self.admin)]
+        return (*several, *((key, address) for key, address in single if address is not None))
 
 
 def places_of(config: Config, worker: int = 0) -> Places:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from llmproxy_grpc.config.addresses import UNIX, TcpAddress, parse_address
-from llmproxy_grpc.sockets import SocketPath
-from llmproxy_grpc.workers.places import Places
+from llmproxy_grpc.sockets import SocketPath, cannot_listen
+from llmproxy_grpc.workers.places import ADMIN_LISTEN, GRPC_LISTEN, HEALTH_LISTEN, Places
 
 
 class HeldPort:
@@ -21,12 +21,13 @@ class HeldPort:
 
     Args:
         address: Where; port 0 asks for a free one.
+        key: Of the configuration, for the error.
 
     Raises:
         OSError: Another server has the port, or it is not allowed.
     """
 
-    def __init__(self, address: TcpAddress) -> None:
+    def __init__(self, address: TcpAddress, key: str = GRPC_LISTEN) -> None:
         with ExitStack() as opened:
             self.port = address.port
             try:
@@ -34,7 +35,7 @@ class HeldPort:
                     held = opened.enter_context(socket.socket(family))
                     self.port = _hold(held, host, self.port)
             except OSError as error:
-                raise OSError(f"cannot listen on {address}: is it in use, or not allowed?") from error
+                raise cannot_listen(key, str(address)) from error
             self.address = str(TcpAddress(address.host, self.port))
             self._opened = opened.pop_all()
 
@@ -74,9 +75,9 @@ class Addresses:
         """Where one worker listens, with the ports that are held."""
         wanted = self._wanted[worker]
         return Places(
-            tuple(self._real(f"grpc[{index}]", address) for index, address in enumerate(wanted.grpc)),
-            None if wanted.health is None else self._real("health", wanted.health),
-            None if wanted.admin is None else self._real("admin", wanted.admin),
+            tuple(self._real(f"{GRPC_LISTEN}[{index}]", address) for index, address in enumerate(wanted.grpc)),
+            None if wanted.health is None else self._real(HEALTH_LISTEN, wanted.health),
+            None if wanted.admin is None else self._real(ADMIN_LISTEN, wanted.admin),
         )
 
     def close(self, but: Self | None = None) -> None:
@@ -86,13 +87,14 @@ class Addresses:
                 port.close()
 
     def _take(self, listener: tuple[str, str], opened: ExitStack) -> None:
-        _, address = listener
+        name, address = listener
+        key = name.partition("[")[0]
         parsed = parse_address(address)
         if isinstance(parsed, TcpAddress):
-            self._held[listener] = port = HeldPort(parsed)
+            self._held[listener] = port = HeldPort(parsed, key)
             opened.callback(port.close)
         else:
-            SocketPath(Path(address.removeprefix(UNIX)))  # refuses the path of a live server
+            SocketPath(Path(address.removeprefix(UNIX)), key=key)  # refuses the path of a live server
 
     def _real(self, name: str, address: str) -> str:
         held = self._held.get((name, address))

@@ -9,19 +9,34 @@ from tests.e2e.conftest import with_listeners
 from tests.e2e.test_process import run
 
 
-@pytest.mark.parametrize("listener", ["grpc", "http"])
-def test_a_taken_port_ends_the_start_with_1_and_says_which(tmp_path, listener):
+@pytest.mark.parametrize(
+    ("key", "workers"),
+    [
+        ("grpc.listen", 1),
+        ("grpc.listen", 2),
+        ("grpc.health_listen", 1),
+        ("grpc.health_listen", 2),
+        ("http.listen", 1),
+        ("http.listen", 2),
+        ("admin.listen", 1),
+        ("admin.listen", 2),
+    ],
+)
+def test_a_taken_port_ends_the_start_with_1_and_names_its_key_and_the_way_out(tmp_path, key, workers):
+    section, _, name = key.partition(".")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         config = with_listeners({"discovery": "off"})
-        config[listener] = {**config[listener], "listen": address}
+        config["grpc"]["workers"] = workers
+        config[section] = {**config.get(section, {}), name: address}
         (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
         done = run("serve", cwd=tmp_path)
     assert done.returncode == 1
     (said,) = (line for line in done.stderr.splitlines() if line.startswith("llmproxy: "))
-    assert address.rpartition(":")[2] in said
+    assert said.startswith(f"llmproxy: {key}: cannot listen on {address}: is it in use, or not allowed")
+    assert f"set {key} to another address" in said
     assert "Traceback" not in done.stderr
     assert "ready" not in done.stdout.splitlines()
 
@@ -41,6 +56,21 @@ def test_records_that_cannot_be_kept_end_the_start_with_1_and_say_what_to_do(tmp
     assert "records.enabled" in said
 
 
+@pytest.mark.parametrize("listener", ["grpc", "http"])
+def test_a_taken_socket_ends_the_start_with_1_and_names_its_key(tmp_path, listener):
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(tmp_path / "s"))
+        taken.listen()
+        config = with_listeners({"discovery": "off"})
+        config[listener] = {**config[listener], "listen": f"unix:{tmp_path}/s"}
+        (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
+        done = run("serve", cwd=tmp_path)
+    assert done.returncode == 1
+    (said,) = (line for line in done.stderr.splitlines() if line.startswith("llmproxy: "))
+    assert said.startswith(f"llmproxy: {listener}.listen: cannot listen on unix:{tmp_path}/s: it is in use")
+    assert said.endswith(f"set {listener}.listen to another path")
+
+
 @pytest.mark.parametrize(("section", "workers"), [("grpc", 1), ("grpc", 2), ("http", 1), ("admin", 1)])
 def test_a_socket_whose_folder_is_missing_ends_the_start_with_1_and_names_the_folder(tmp_path, section, workers):
     config = with_listeners({"discovery": "off"})
@@ -51,8 +81,8 @@ def test_a_socket_whose_folder_is_missing_ends_the_start_with_1_and_names_the_fo
     done = run("serve", cwd=tmp_path)
     assert done.returncode == 1
     (said,) = (line for line in done.stderr.splitlines() if line.startswith("llmproxy: "))
-    assert said.startswith(f"llmproxy: cannot listen on unix:{tmp_path}/not-there/")
-    assert said.endswith(f": there is no folder {tmp_path}/not-there")
+    assert said.startswith(f"llmproxy: {section}.listen: cannot listen on unix:{tmp_path}/not-there/")
+    assert said.endswith(f": there is no folder {tmp_path}/not-there; make it")
 
 
 BAD = """\

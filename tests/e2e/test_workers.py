@@ -77,14 +77,14 @@ async def test_a_second_server_on_the_port_is_refused(serve, tmp_path, workers):
     (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
     done = await asyncio.to_thread(run, "serve", cwd=tmp_path)
     assert done.returncode == 1
-    assert f"cannot listen on {server.grpc}" in done.stderr
+    assert f"llmproxy: grpc.listen: cannot listen on {server.grpc}" in done.stderr
     assert done.stdout == ""
 
 
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("two.key", ("llmproxy: cannot listen on 127.0.0.1:", "certificate and key")),
+        ("two.key", ("llmproxy: grpc.listen: cannot listen on 127.0.0.1:", "certificate and key")),
         ("one.pem", ("llmproxy: grpc.tls.key: ", "one.pem holds no private key as PEM")),
     ],
 )
