@@ -211,11 +211,13 @@ def _load(options: argparse.Namespace, file: Path | None) -> "Loaded":
     from llmproxy_grpc.config.loader import load
     from llmproxy_grpc.config.rules import RULES
     from llmproxy_grpc.pricing.vendors import known_vendors
+    from llmproxy_grpc.records.postgres.address import usable_store
     from llmproxy_grpc.runtime import buildable_providers
 
     rules: dict[Rule, frozenset[str]] = {
         **RULES,
         buildable_providers: frozenset({"providers"}),
         known_vendors: frozenset({"providers", "prices"}),
+        usable_store: frozenset({"records"}),
     }
     return load(file, options.overrides, os.environ, Path.cwd(), rules=rules)

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from llmproxy_grpc.records.places import Places
+from llmproxy_grpc.records.postgres.address import shown
 from llmproxy_grpc.records.sqlite.library import check_library
 from llmproxy_grpc.records.sqlite.store import SqliteStore, library_version
 from llmproxy_grpc.records.store import OpenStore, StoreUnavailable, StoreUnfit
@@ -32,10 +32,7 @@ def opener(store: str, places: Places) -> OpenStore:
 
 def described(store: str, places: Places) -> str:
     """Where the records are, for people: without user and password."""
-    if store == SQLITE:
-        return str(places.folder)
-    parts = urlsplit(store)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return str(places.folder) if store == SQLITE else shown(store)
 
 
 def _postgres(address: str, places: Places) -> OpenStore:

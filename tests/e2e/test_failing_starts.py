@@ -111,6 +111,30 @@ def test_a_bad_file_ends_the_start_with_2_naming_file_line_path_and_value(tmp_pa
 
 
 @pytest.mark.parametrize("command", ["serve", "check-config"])
+def test_a_store_that_can_never_be_reached_ends_the_start_with_2(tmp_path, command):
+    config = with_listeners({"discovery": "off", "records": {"store": "postgresql://u:canary@[::1/records"}})
+    (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
+    done = run(command, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("llmproxy.yaml:1: records.store: must be postgresql://USER@HOST:PORT/DATABASE")
+    assert "canary" not in said
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_setting_of_the_database_that_can_never_work_ends_the_start_with_1(tmp_path, monkeypatch, workers):
+    monkeypatch.setenv("PGSSLMODE", "verify")
+    config = with_listeners({"discovery": "off", "records": {"store": "postgresql://u:canary@127.0.0.1:1/records"}})
+    config["grpc"]["workers"] = workers
+    (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))
+    done = run("serve", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    (said,) = (line for line in done.stderr.splitlines() if line.startswith("llmproxy: "))
+    assert said.startswith("llmproxy: records.store: `sslmode` parameter must be one of: disable")
+    assert "canary" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "check-config"])
 def test_a_provider_that_cannot_be_built_ends_the_start_with_2(tmp_path, command):
     config = with_listeners({"providers": [{"name": "up", "kind": "no-such-kind"}]})
     (tmp_path / "llmproxy.yaml").write_text(json.dumps(config))

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 
@@ -67,6 +68,39 @@ def test_the_usual_file_is_found_where_one_stands(run, folder):
 
 def test_without_a_file_the_defaults_are_checked(run):
     assert run("check-config") == (0, "the defaults: valid\n", "")
+
+
+@pytest.mark.parametrize(
+    ("store", "words"),
+    [
+        ("postgresql://u:canary@[::1/records", "postgresql://USER@HOST:PORT/DATABASE"),
+        ("postgresql://u:canary@db/records?sslmode=verify", "sslmode one of disable"),
+    ],
+)
+def test_a_store_that_can_never_be_reached_is_a_fault(run, folder, store, words):
+    (folder / "llmproxy.yaml").write_text(json.dumps({"discovery": "off", "records": {"store": store}}))
+    status, out, err = run("check-config")
+    assert (status, out) == (2, "")
+    assert err.startswith("llmproxy.yaml:1: records.store: must ")
+    assert words in err
+    assert "canary" not in err
+
+
+def test_a_postgresql_store_without_its_driver_is_a_fault(run, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    store = "postgresql://u:canary@db/records"
+    (folder / "llmproxy.yaml").write_text(json.dumps({"discovery": "off", "records": {"store": store}}))
+    status, out, err = run("check-config")
+    assert (status, out) == (2, "")
+    assert err.startswith("llmproxy.yaml:1: records.store: takes asyncpg, of the extra `postgres`")
+    assert "canary" not in err
+
+
+def test_a_store_that_is_not_used_needs_no_driver(run, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    records = {"enabled": False, "store": "postgresql://u@[::1/records"}
+    (folder / "llmproxy.yaml").write_text(json.dumps({"records": records}))
+    assert run("check-config")[0] == 0
 
 
 def test_each_fault_has_a_line_of_its_own(run, folder):

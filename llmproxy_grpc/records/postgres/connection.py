@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
+from llmproxy_grpc.records.postgres.address import FORM, fault_of, shown
 from llmproxy_grpc.records.postgres.faults import BROKEN, faults_told
 from llmproxy_grpc.records.store import Row, StoreUnfit
 
@@ -20,7 +21,7 @@ EVERYBODY: Final = "*"
 
 _Result = TypeVar("_Result")
 _MARK: Final = re.compile(r"\?")
-_UNREADABLE: Final = "records.store: is no address that can be read; it is postgresql://USER@HOST:PORT/DATABASE"
+_UNREADABLE: Final = f"records.store: cannot be read together with the PG… variables of the environment; it is {FORM}"
 
 
 class Connection:
@@ -35,6 +36,7 @@ class Connection:
 
     def __init__(self, address: str, schema: str, *, read_only: bool = False, prepare: Sequence[str] = ()) -> None:
         self._address = address
+        self._where = shown(address)
         self._settings = {
             "application_name": "llmproxy",
             "search_path": schema,
@@ -62,9 +64,9 @@ class Connection:
         Raises:
             StoreUnavailable: The server is away, slow, or refuses for now; the next call dials again.
             StoreRefused: It will never take these values.
-            StoreUnfit: The address cannot be read.
+            StoreUnfit: The address cannot be read, or what says how to connect can never work.
         """
-        with faults_told():
+        with faults_told(self._where):
             try:
                 return self._loop.run_until_complete(self._work(work, tenant))
             except BROKEN:
@@ -95,6 +97,8 @@ class Connection:
 
     async def _dial(self) -> asyncpg.Connection:
         self._tenant = None
+        if (fault := fault_of(self._address)) is not None:
+            raise StoreUnfit(f"records.store: {fault}")
         try:
             session: asyncpg.Connection = await asyncpg.connect(
                 self._address,
