@@ -330,4 +330,16 @@ async def test_files_that_the_proxy_has_run_out_of_are_its_own_affair(place):
 def test_a_name_that_is_not_found_and_a_port_where_nobody_listens_are_unreachable(words):
     nothing = grpc.aio.Metadata()
     error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing, details=words)
-    assert type(failure(error, late=False, begun=False, secrets=())) is errors.UpstreamUnreachable
+    assert type(failure(error, late=False, begun=False, connected=False, secrets=())) is errors.UpstreamUnreachable
+
+
+@pytest.mark.parametrize("why", ["Too many open files", "Cannot allocate memory", "Connection refused"])
+@pytest.mark.parametrize(
+    ("script", "error"), [([], errors.UpstreamServerError), ([START, HELLO], errors.UpstreamStreamBroken)]
+)
+async def test_what_the_upstream_has_run_out_of_is_no_shortage_of_the_proxys(script, error, why):
+    """It passes on what gRPC has said to it of its own connections, word for word as gRPC says it here."""
+    words = f"failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.9:443: connect: {why}"
+    with pytest.raises(errors.UpstreamError) as raised:
+        await streamed(*script, (Code.UNAVAILABLE, words))
+    assert type(raised.value) is error

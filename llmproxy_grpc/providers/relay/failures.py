@@ -80,19 +80,24 @@ class _Said(NamedTuple):
     retry_info: Any
 
 
-def failure(error: grpc.aio.AioRpcError, *, late: bool, begun: bool, secrets: Sequence[str]) -> ProxyError:
+def failure(
+    error: grpc.aio.AioRpcError, *, late: bool, begun: bool, connected: bool, secrets: Sequence[str]
+) -> ProxyError:
     """Gives the error that a status is.
 
     Args:
         error: The status, which is not OK.
         late: Whether the deadline of the call that is served has passed: then it is that which was exceeded.
         begun: Whether messages of a stream had come: then a failure that says no more breaks it.
+        connected: Whether there is a connection: then words like gRPC's own are the other proxy's, of its own troubles.
         secrets: Our keys, which the other proxy may repeat and nobody else may see.
     """
-    if error.code() is Code.UNAVAILABLE and _is_ours(error.details() or ""):
+    unconnected = error.code() is Code.UNAVAILABLE and not begun and not connected
+    if unconnected and _is_ours(error.details() or ""):
         return shortage()
     said = _said(error)
-    failed = _failure(error, said, _kind(error, said, late=late, begun=begun), secrets)
+    kind = _kind(error, said, late=late, begun=begun, unconnected=unconnected)
+    failed = _failure(error, said, kind, secrets)
     if said.detail.HasField("partial_usage"):
         failed.usage = to_usage(said.detail.partial_usage)
     return failed
@@ -132,14 +137,14 @@ def _said(error: grpc.aio.AioRpcError) -> _Said:
     return said
 
 
-def _kind(error: grpc.aio.AioRpcError, said: _Said, *, late: bool, begun: bool) -> type[ProxyError]:
+def _kind(error: grpc.aio.AioRpcError, said: _Said, *, late: bool, begun: bool, unconnected: bool) -> type[ProxyError]:
     code, words = error.code(), error.details() or ""
     if late and code is Code.DEADLINE_EXCEEDED:
         return errors.DeadlineExceeded
     reason = said.info.reason if said.info.domain == DOMAIN else ""
     if reason in _BY_REASON:
         return _BY_REASON[reason]
-    if code is Code.UNAVAILABLE and (_NOT_CONNECTED.search(words) or _NOT_RESOLVED.search(words)):
+    if unconnected and (_NOT_CONNECTED.search(words) or _NOT_RESOLVED.search(words)):
         return errors.UpstreamUnreachable
     if code is Code.RESOURCE_EXHAUSTED and _TOO_LARGE.search(words):
         return errors.UpstreamProtocolError if _ANSWER_TOO_LARGE.search(words) else errors.InvalidRequest

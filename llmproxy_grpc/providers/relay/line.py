@@ -12,7 +12,7 @@ from msgspec import Struct
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.aside import aside
 from llmproxy_grpc.calls import current_call
-from llmproxy_grpc.errors import UpstreamProtocolError
+from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError
 from llmproxy_grpc.providers.relay.failures import failure
 from llmproxy_grpc.providers.relay.metadata import along
 from llmproxy_grpc.providers.relay.pieces import SMALLEST, check_pieces
@@ -88,7 +88,7 @@ class Line:
         try:
             data = await call(request.SerializeToString(), timeout=terms.timeout, metadata=terms.metadata)
         except grpc.aio.AioRpcError as error:
-            raise failure(error, late=terms.is_over, begun=False, secrets=self._secrets) from None
+            raise self._failure(error, terms) from None
         return await _read(data, answer, MOST_PIECES, read)
 
     async def stream(
@@ -103,13 +103,18 @@ class Line:
                 begun = True
                 yield await _read(data, chat_pb2.StreamResponse, MOST_PIECES_AT_ONCE, read)
         except grpc.aio.AioRpcError as error:
-            raise failure(error, late=terms.is_over, begun=begun, secrets=self._secrets) from None
+            raise self._failure(error, terms, begun=begun) from None
         finally:
             call.cancel()
 
     async def aclose(self) -> None:
         """Closes the channel."""
         await self._channel.close()
+
+    def _failure(self, error: grpc.aio.AioRpcError, terms: _Terms, *, begun: bool = False) -> ProxyError:
+        # What another server passes on looks as gRPC's own errors do: only the connection tells them apart.
+        connected = self._channel.get_state() is grpc.ChannelConnectivity.READY
+        return failure(error, late=terms.is_over, begun=begun, connected=connected, secrets=self._secrets)
 
     def _terms(self) -> _Terms:
         """The caller's deadline holds for the upstream as well: what it makes after that nobody would get."""
