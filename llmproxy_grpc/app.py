@@ -324,7 +324,8 @@ class App:
             await asyncio.sleep(1.0)
 
     def _offer(self, addresses: Sequence[Sequence[str]], http_address: str | None) -> Offer:
-        config = self._runtime.config
+        runtime = self._runtime
+        config, to_try = runtime.config, runtime.to_try()
         tls = config.grpc.tls
         return Offer(
             grpc=addresses[0],
@@ -333,10 +334,11 @@ class App:
             admin=addresses[-1][0] if config.admin.listen is not None else None,
             secure=tls is not None,
             mutual=tls is not None and tls.client_ca is not None,
-            models=self._runtime.catalog.listed(),
-            default_model=self._runtime.catalog.knows(DEFAULT),
+            models=runtime.catalog.listed(),
+            to_try="" if to_try == DEFAULT else to_try,
+            echoes=runtime.echoes(to_try),
+            default_echoes=runtime.echoes(DEFAULT),
             records="off" if self._keeping is None else str(self._keeping),
-            echoes={provider.kind for provider in self._runtime.providers.values()} == {"echo"},
         )
 
     async def _close_runtimes(self) -> None:

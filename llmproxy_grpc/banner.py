@@ -11,6 +11,7 @@ MOST_SHOWN: Final = 20
 ECHO_NOTE: Final = (
     "note echo only repeats; a real model takes a provider, or the extra `local` and then llmproxy pull-model"
 )
+ECHO_IS_DEFAULT: Final = "note calls that name no model may be answered by echo, which only repeats: set default_model"
 NO_MODEL: Final = "no model yet: configure a provider, or set a key such as OPENAI_API_KEY and start again"
 
 
@@ -25,8 +26,9 @@ class Offer(Struct, frozen=True, kw_only=True):
         secure: Whether the TCP addresses speak TLS.
         mutual: Whether callers must show a certificate there.
         models: The ids of the models.
-        default_model: Whether the model may be left open.
-        echoes: Whether there is no provider but `echo`.
+        to_try: The model for a first call; empty if it may be left open.
+        echoes: Whether `echo` may answer that call, since there is nothing else.
+        default_echoes: Whether `echo` may answer a call that names no model.
         records: What is kept of calls, and where.
     """
 
@@ -37,8 +39,9 @@ class Offer(Struct, frozen=True, kw_only=True):
     secure: bool = False
     mutual: bool = False
     models: Sequence[str] = ()
-    default_model: bool = False
+    to_try: str = ""
     echoes: bool = False
+    default_echoes: bool = False
     records: str = "off"
 
 
@@ -69,6 +72,8 @@ def _lines(offer: Offer) -> Iterator[str]:
         yield f"and {len(offer.models) - MOST_SHOWN} more models: llmproxyctl models"
     if offer.echoes:
         yield ECHO_NOTE
+    elif offer.default_echoes:
+        yield ECHO_IS_DEFAULT
     if not offer.models:
         yield NO_MODEL
     yield from _tips(offer)
@@ -80,7 +85,7 @@ def _tips(offer: Offer) -> Iterator[str]:
     secure = offer.secure and not address.startswith(UNIX)
     if offer.models:
         trust = " --ca-file CA.pem" + (" --cert CERT.pem --key KEY.pem" if offer.mutual else "") if secure else ""
-        model = "" if offer.default_model else f" -m {offer.models[0]}"
+        model = f" -m {offer.to_try}" if offer.to_try else ""
         yield f"try llmproxyctl --target {address}{trust} chat{model} 'Tell me a joke.'"
     trust = "-cacert CA.pem" + (" -cert CERT.pem -key KEY.pem" if offer.mutual else "") if secure else "-plaintext"
     target = f"-unix {address.removeprefix(UNIX)}" if address.startswith(UNIX) else address

@@ -13,7 +13,7 @@ from llmproxy_grpc.calls import CallObserver
 from llmproxy_grpc.config.faults import ConfigError, ConfigFault
 from llmproxy_grpc.config.schema import Config, ProviderConfig
 from llmproxy_grpc.config.tree import Problem, spell
-from llmproxy_grpc.errors import ProxyError, UpstreamTimeout
+from llmproxy_grpc.errors import ModelNotFound, ProxyError, UpstreamTimeout
 from llmproxy_grpc.health.switchboard import Switchboard
 from llmproxy_grpc.health.tracker import HealthTracker
 from llmproxy_grpc.lending import Lending
@@ -26,7 +26,7 @@ from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.presets import PRESETS
 from llmproxy_grpc.providers.provider import Provider, by_credential
 from llmproxy_grpc.routing.candidates import Chooser
-from llmproxy_grpc.routing.catalog import Catalog, Route
+from llmproxy_grpc.routing.catalog import DEFAULT, Catalog, Route
 from llmproxy_grpc.routing.circuits import Circuits, nobody
 from llmproxy_grpc.routing.concurrency import Concurrency
 from llmproxy_grpc.routing.description import Description, describe
@@ -41,6 +41,8 @@ from llmproxy_grpc.routing.strategies.table import BY_VITALS
 from llmproxy_grpc.routing.underway import Underway
 from llmproxy_grpc.routing.vitals import Vitals
 
+ECHO: Final = "echo"
+"""The kind that only repeats."""
 FIRST_LISTS: Final = 0.5
 """How long, in seconds, the start waits for the providers' lists of models."""
 
@@ -186,6 +188,23 @@ class Runtime:
     def describe(self, route: Route) -> Description:
         """What callers can expect of a model."""
         return describe(route, self.providers, self.directory.find)
+
+    def to_try(self) -> str:
+        """The model for a first call: the default one if there is one, else another, but rather one that does not echo.
+
+        Empty if there is none.
+        """
+        models = [*([DEFAULT] if self.catalog.knows(DEFAULT) else ()), *self.catalog.listed()]
+        return next((model for model in models if not self.echoes(model)), models[0] if models else "")
+
+    def echoes(self, model: str) -> bool:
+        """Whether `echo` may answer who asks for a model."""
+        try:
+            targets = self.catalog.route(model).targets
+        except ModelNotFound:
+            return False
+        names = {target.provider for target in targets}
+        return any(self.providers[name].kind == ECHO for name in names & self.providers.keys())
 
     async def aclose(self) -> None:
         """Waits for the calls that hold it, then closes the providers, every one even if another cannot be."""

@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from llmproxy_grpc._gen.v1 import health_pb2
 from llmproxy_grpc.app import App
+from llmproxy_grpc.banner import ECHO_IS_DEFAULT, ECHO_NOTE
 from llmproxy_grpc.config.loader import load
 from tests.fakes.http import get
 from tests.fakes.polling import until
@@ -205,3 +206,45 @@ async def test_many_who_ask_for_a_probe_share_one(serve):
         for call in asking[1:]:
             assert (await call).providers[0].provider == "scripted"
         assert asked_for == [True]
+
+
+ECHO = {"name": "echo", "kind": "echo"}
+REAL = {"name": "scripted", "kind": "scripted"}
+
+
+@pytest.mark.parametrize(
+    ("config", "tip", "notes"),
+    [
+        ({"providers": [ECHO], "models": [], "default_model": "echo/echo"}, "chat 'Tell", [ECHO_NOTE]),
+        ({"providers": [ECHO], "models": []}, "chat -m echo/echo 'Tell", [ECHO_NOTE]),
+        (
+            {"providers": [ECHO, REAL], "models": [], "default_model": "echo/echo"},
+            "chat -m scripted/m 'Tell",
+            [ECHO_IS_DEFAULT],
+        ),
+        ({"providers": [ECHO, REAL], "models": []}, "chat -m scripted/m 'Tell", []),
+        ({"providers": [ECHO, REAL], "models": [], "default_model": "scripted/m"}, "chat 'Tell", []),
+        (
+            {
+                "providers": [ECHO, REAL],
+                "models": [
+                    {
+                        "id": "either",
+                        "strategy": "weighted",
+                        "targets": [{"provider": "scripted", "model": "m"}, {"provider": "echo", "model": "echo"}],
+                    }
+                ],
+                "default_model": "either",
+            },
+            "chat -m scripted/m 'Tell",
+            [ECHO_IS_DEFAULT],
+        ),
+    ],
+)
+async def test_the_tip_rather_names_a_model_that_does_more_than_repeat(serve, config, tip, notes):
+    scripted = ScriptedProvider()
+    scripted.models = ["m"]
+    async with serve(config, providers={"scripted": scripted}) as server:
+        said = server.output.getvalue()
+    assert tip in said
+    assert [line for line in said.splitlines() if line.startswith("note ")] == notes

@@ -1,8 +1,8 @@
 import pytest
 
-from llmproxy_grpc.banner import ECHO_NOTE, MOST_SHOWN, NO_MODEL, Offer, banner
+from llmproxy_grpc.banner import ECHO_IS_DEFAULT, ECHO_NOTE, MOST_SHOWN, NO_MODEL, Offer, banner
 
-TCP = Offer(grpc=["127.0.0.1:1"], models=["m", "n"])
+TCP = Offer(grpc=["127.0.0.1:1"], models=["m", "n"], to_try="n")
 
 
 def lines(offer: Offer) -> list[str]:
@@ -16,12 +16,12 @@ def test_ready_comes_last_and_addresses_first():
     assert told[-1] == "ready"
 
 
-def test_without_a_default_the_tip_names_a_model():
-    assert "try llmproxyctl --target 127.0.0.1:1 chat -m m 'Tell me a joke.'" in lines(TCP)
+def test_the_tip_names_the_model_to_try():
+    assert "try llmproxyctl --target 127.0.0.1:1 chat -m n 'Tell me a joke.'" in lines(TCP)
 
 
-def test_with_a_default_it_need_not():
-    offer = Offer(grpc=["127.0.0.1:1"], models=["m"], default_model=True)
+def test_where_the_model_may_be_left_open_it_names_none():
+    offer = Offer(grpc=["127.0.0.1:1"], models=["m"])
     assert "try llmproxyctl --target 127.0.0.1:1 chat 'Tell me a joke.'" in lines(offer)
 
 
@@ -56,4 +56,11 @@ def test_many_models_are_cut_short_and_none_is_said_so():
     told = lines(Offer(grpc=["127.0.0.1:1"], models=[str(number) for number in range(MOST_SHOWN + 3)]))
     assert "and 3 more models: llmproxyctl models" in told
     assert NO_MODEL in lines(Offer(grpc=["127.0.0.1:1"]))
-    assert ECHO_NOTE in lines(Offer(grpc=["127.0.0.1:1"], echoes=True))
+
+
+def test_that_echo_answers_is_said_once():
+    alone = lines(Offer(grpc=["127.0.0.1:1"], models=["echo/echo"], echoes=True, default_echoes=True))
+    assert (ECHO_NOTE in alone, ECHO_IS_DEFAULT in alone) == (True, False)
+    beside = lines(Offer(grpc=["127.0.0.1:1"], models=["echo/echo", "m"], to_try="m", default_echoes=True))
+    assert (ECHO_NOTE in beside, ECHO_IS_DEFAULT in beside) == (False, True)
+    assert not any("echo" in line for line in lines(TCP))
