@@ -115,12 +115,11 @@ class RecordReader(Protocol):
         """How far the tenant's rows reach now."""
         ...
 
-    def page(self, page: Page) -> list[Record]:
-        """Rows by condition, in the order of seq; fewer than the limit means that there are no more."""
-        ...
-
     def columns(self, page: Page, names: Sequence[str]) -> list[Row]:
-        """The same, of some columns alone: names of Record's fields."""
+        """Some columns, which are Record's fields, of rows by condition, in the order of seq.
+
+        Fewer than the limit means that there are no more.
+        """
         ...
 
     def query(self, tenant: str, sql: str, values: Sequence[object] = ()) -> list[Row]:

@@ -18,7 +18,7 @@ from llmproxy_grpc.records.store import Batch, Page
 from llmproxy_grpc.server import export, export_writer
 from tests.fakes.exports import Exporting, a_chat, exporting
 from tests.fakes.polling import until
-from tests.fakes.records import a_judgement
+from tests.fakes.records import a_judgement, rows_of
 
 SOON = 10.0
 """Seconds; the promise is one, and the machine is busy."""
@@ -195,7 +195,7 @@ def test_at_the_store_a_condition_reaches_no_other_tenant(reader, three):
     window = Window("a", 0, 10**6, 10**6)
     for asked in (Filter(), Filter(labels=(LabelCondition("k"),)), Filter(feedback=(FeedbackCondition("helpful"),))):
         page = Page(tenant="b", as_of_seq=10**6, condition=condition(asked, window))
-        assert {record.tenant for record in reader.page(page)} <= {"b"}
-    foreign = [record.seq for record in reader.page(Page(tenant="b", as_of_seq=10**6))]
+        assert {record.tenant for record in rows_of(reader, page)} <= {"b"}
+    foreign = [record.seq for record in rows_of(reader, Page(tenant="b", as_of_seq=10**6))]
     assert len(foreign) == 10
     assert reader.records("a", foreign) == reader.bodies("a", foreign) == reader.lines("a", foreign) == {}

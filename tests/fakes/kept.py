@@ -8,6 +8,7 @@ from llmproxy_grpc.records.record import Body, Feedback, Record
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.store import Page, Statistics
 from tests.fakes.polling import until
+from tests.fakes.records import rows_of
 
 
 class Kept:
@@ -17,7 +18,7 @@ class Kept:
         self.places = Places(folder)
 
     def records(self, tenant: str = "default") -> list[Record]:
-        return self._read(lambda reader: reader.page(Page(tenant=tenant, as_of_seq=10**12, limit=10**6)))
+        return self._read(lambda reader: rows_of(reader, Page(tenant=tenant, as_of_seq=10**12, limit=10**6)))
 
     def body(self, record: Record) -> Body | None:
         return self._read(lambda reader: reader.bodies(record.tenant, [record.seq]).get(record.seq))

@@ -4,7 +4,10 @@ import json
 from itertools import count
 from typing import Any
 
+from msgspec.structs import FieldInfo, fields
+
 from llmproxy_grpc.records.record import Body, Entry, Feedback, FeedbackKind, Record
+from llmproxy_grpc.records.store import Page, RecordReader
 
 _numbers = count(1)
 DAY = 86_400_000_000
@@ -56,3 +59,14 @@ def a_judgement(record_id: bytes, **different: Any) -> Feedback:
         "created_at": 3_000,
     }
     return Feedback(**{**values, **different})
+
+
+def rows_of(reader: RecordReader, page: Page) -> list[Record]:
+    """The rows of a page, whole, in the order of their positions."""
+    rows = reader.columns(page, Record.__struct_fields__)
+    return [Record(**dict(map(_value, fields(Record), row))) for row in rows]
+
+
+def _value(field: FieldInfo, value: Any) -> tuple[str, Any]:
+    # SQLite has a number where there is a truth.
+    return field.name, bool(value) if field.type is bool else value

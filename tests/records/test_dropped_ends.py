@@ -16,6 +16,7 @@ from llmproxy_grpc.records.spool.segment_file import SegmentFile
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.store import Page
 from llmproxy_grpc.records.tally import Loss, Tally
+from tests.fakes.records import rows_of
 from tests.fakes.spooled import a_begin, an_end, new_id
 from tests.records.test_ingester import Bench, frames
 from tests.records.test_spool import Spooling
@@ -49,7 +50,7 @@ def records_behind(folder: Path, tally: Tally) -> list[Record]:
     while ingester.move():
         pass
     ingester.bury()
-    records = reading.page(Page(tenant="default", as_of_seq=10**9, limit=1000))
+    records = rows_of(reading, Page(tenant="default", as_of_seq=10**9, limit=1000))
     writing.close()
     reading.close()
     return records

@@ -9,7 +9,7 @@ from llmproxy_grpc.records.postgres.schema import PARTITIONED
 from llmproxy_grpc.records.record import Body
 from llmproxy_grpc.records.store import Batch, Page
 from tests.fakes.polling import until
-from tests.fakes.records import a_judgement, an_entry
+from tests.fakes.records import a_judgement, an_entry, rows_of
 from tests.records.test_ingesting import ingesting_in, now_us
 
 EVERYTHING = Page(tenant="default", as_of_seq=10**9, limit=10**6)
@@ -25,7 +25,7 @@ def test_what_has_expired_as_a_whole_is_dropped(postgres, postgres_store):
     while count := writer.expire(20, 3):
         gone.append(count)
     assert gone == [7, 8, 3, 2]
-    assert [record.started_at for record in reader.page(EVERYTHING)] == list(range(20, 30))
+    assert [record.started_at for record in rows_of(reader, EVERYTHING)] == list(range(20, 30))
     assert _tables(postgres, postgres_store.schema, "record_%") == ["record_2", "record_3", "record_key"]
     assert (reader.statistics().bodies, reader.statistics().feedback) == (10, 10)
     again = writer.write(Batch(entries=[entries[0]]))
@@ -84,9 +84,7 @@ def test_all_that_has_expired_goes_in_one_round_however_little_is_in_a_partition
     writer.write(Batch(entries=[an_entry(started_at=1) for _ in range(30)] + [an_entry(started_at=young)]))
     writer.close()
     with ingesting_in(Places(tmp_path), lambda: store, retention=3600.0):
-        asyncio.run(
-            until(lambda: asyncio.to_thread(lambda: [each.started_at for each in reader.page(EVERYTHING)] == [young]))
-        )
+        asyncio.run(until(lambda: asyncio.to_thread(lambda: reader.columns(EVERYTHING, ["started_at"]) == [(young,)])))
     assert _tables(postgres, postgres_store.schema, "record__") == ["record_3"]
     reader.close()
 

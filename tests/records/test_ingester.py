@@ -19,7 +19,7 @@ from llmproxy_grpc.records.spool.frames import frame
 from llmproxy_grpc.records.spool.segments import ALIVE, create_locked, segments
 from llmproxy_grpc.records.store import Batch, Erase, Page, RecordStore, StoreRefused, StoreUnavailable
 from llmproxy_grpc.records.tally import Loss, Tally
-from tests.fakes.records import an_id
+from tests.fakes.records import an_id, rows_of
 from tests.fakes.spooled import a_begin, an_end, id_bytes, new_id
 
 NOW = 5_000_000
@@ -62,7 +62,7 @@ class Bench:
     def records(self):
         reader = self.store.reader()
         try:
-            return reader.page(Page(tenant="default", as_of_seq=10**9, limit=10**6))
+            return rows_of(reader, Page(tenant="default", as_of_seq=10**9, limit=10**6))
         finally:
             reader.close()
 

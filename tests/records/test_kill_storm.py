@@ -34,6 +34,7 @@ from llmproxy_grpc.server.interceptors.recording import STATE_KEY
 from tests.e2e.conftest import Running, wait_until_ready, with_listeners
 from tests.fakes.kept import Kept
 from tests.fakes.postgres import PostgresServer
+from tests.fakes.records import rows_of
 from tests.fakes.requests import chat_request, stream_request
 from tests.fakes.spooled import hash_of
 
@@ -111,7 +112,7 @@ def stored_in(places: Places, store: str) -> tuple[list[Record], dict[str, str]]
     reader = opener(store, places)().reader()
     hashes: dict[str, str] = {}
     try:
-        records = reader.page(Page(tenant="default", as_of_seq=10**12, limit=10**6))
+        records = rows_of(reader, Page(tenant="default", as_of_seq=10**12, limit=10**6))
         for some in batched(records, 500):
             bodies = reader.bodies("default", [record.seq for record in some])
             hashes |= {

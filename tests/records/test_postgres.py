@@ -13,7 +13,7 @@ from llmproxy_grpc.records.postgres.store import PostgresStore
 from llmproxy_grpc.records.record import Body, OpenCall
 from llmproxy_grpc.records.store import Batch, Condition, Erase, Page, StoreUnavailable, StoreUnfit
 from tests.fakes.postgres import PostgresServer
-from tests.fakes.records import a_judgement, an_entry
+from tests.fakes.records import a_judgement, an_entry, rows_of
 
 EVERYTHING = Page(tenant="default", as_of_seq=10**9, limit=10**6)
 
@@ -68,7 +68,7 @@ class Tail:
             last_look = self._stop.is_set()
             upto = reader.watermarks("default").seq
             window = Page(tenant="default", after_seq=after, as_of_seq=upto, limit=10**6)
-            self.seen.extend((record.seq, record.id) for record in reader.page(window))
+            self.seen.extend((record.seq, record.id) for record in rows_of(reader, window))
             after = upto
         reader.close()
 
@@ -126,7 +126,7 @@ def test_a_writer_that_is_cut_off_leaves_no_gap(postgres, postgres_store):
         assert writer.write(Batch(entries=[an_entry()])).records == 1
         holding.result()
     reader = store.reader()
-    assert [record.seq for record in reader.page(EVERYTHING)] == [1, 2]
+    assert [record.seq for record in rows_of(reader, EVERYTHING)] == [1, 2]
     for each in (reader, writer, blocker):
         each.close()
 
@@ -148,7 +148,7 @@ def test_a_batch_that_crosses_partitions_is_whole(postgres, postgres_store):
     store = postgres_store(partition_rows=8)
     writer, reader = store.writer(), store.reader()
     assert writer.write(Batch(entries=[an_entry(labels={"k": "v"}) for _ in range(30)])).records == 30
-    assert len(reader.page(EVERYTHING)) == 30
+    assert len(rows_of(reader, EVERYTHING)) == 30
     assert _tables(postgres, postgres_store.schema, "body_%") == ["body_0", "body_1", "body_2", "body_3"]
     reader.close()
     writer.close()
@@ -209,7 +209,7 @@ def test_a_store_of_an_earlier_version_keeps_every_byte(postgres, postgres_store
     writer, reader = store.writer(), store.reader()
     entries = [an_entry(body=Body(b"r%d" % n, b"s", b"l"), labels={"k": "v"}, end_user="ann") for n in range(20)]
     writer.write(Batch(entries=entries, feedback=[a_judgement(entry.record.id) for entry in entries]))
-    before = reader.page(EVERYTHING), reader.bodies("default", list(range(1, 21)))
+    before = rows_of(reader, EVERYTHING), reader.bodies("default", list(range(1, 21)))
     schema = postgres_store.schema
     postgres.sql(
         *(f"DROP TABLE {schema}.{table}" for table in newer),
@@ -219,7 +219,7 @@ def test_a_store_of_an_earlier_version_keeps_every_byte(postgres, postgres_store
     for connection in (writer, reader):
         connection.close()
     writer, reader = (store := postgres_store()).writer(), store.reader()
-    assert (reader.page(EVERYTHING), reader.bodies("default", list(range(1, 21)))) == before
+    assert (rows_of(reader, EVERYTHING), reader.bodies("default", list(range(1, 21)))) == before
     assert writer.erase(Erase(end_user="ann"), "request") == 20
     for connection in (writer, reader):
         connection.close()
@@ -263,7 +263,7 @@ def test_what_was_committed_outlives_a_killed_server_and_the_connections_come_ba
     assert writer.progress() == {"s": 7}
     assert writer.write(Batch(entries=[entry, an_entry()])).records == 1
     assert reader.bodies("default", [1])[1].request == b"r" * 5000
-    assert [record.seq for record in reader.page(EVERYTHING)] == [1, 2]
+    assert [record.seq for record in rows_of(reader, EVERYTHING)] == [1, 2]
     reader.close()
     writer.close()
 

@@ -16,7 +16,7 @@ from llmproxy_grpc.records.sqlite.reader import page_sql
 from llmproxy_grpc.records.sqlite.schema import MIGRATIONS, migrate
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.store import Batch, Erase, Page, StoreUnavailable, StoreUnfit
-from tests.fakes.records import an_entry
+from tests.fakes.records import an_entry, rows_of
 
 
 @pytest.mark.parametrize("version", ["3.7.0", "3.40.1", "3.44.5", "3.45.0", "3.50.6", "3.51.2", "3.51.0"])
@@ -145,7 +145,7 @@ def test_erased_content_is_gone_from_the_bytes_of_the_files(tmp_path):
     assert writer.erase(Erase(end_user="ann"), "request") == 1
     assert secret not in b"".join(each.read_bytes() for each in tmp_path.iterdir())
     reader = store.reader()
-    assert len(reader.page(Page(tenant="default", as_of_seq=99))) == 50
+    assert len(rows_of(reader, Page(tenant="default", as_of_seq=99))) == 50
     reader.close()
     writer.close()
     assert Path(path).stat().st_size
@@ -170,7 +170,7 @@ def test_a_log_that_a_power_cut_has_shortened_gives_whole_batches(tmp_path):
         copy.with_name(copy.name + "-wal").write_bytes(log[:cut])
         store = SqliteStore(copy)
         reader, again = store.reader(), store.writer()
-        stored = [record.seq for record in reader.page(Page(tenant="default", as_of_seq=99))]
+        stored = [record.seq for record in rows_of(reader, Page(tenant="default", as_of_seq=99))]
         assert stored == list(range(1, len(stored) + 1))
         assert len(stored) in ends
         assert again.progress().get("s", 0) == len(stored)

@@ -4,7 +4,7 @@ import pytest
 
 from llmproxy_grpc.records.record import Body
 from llmproxy_grpc.records.store import Batch, Erase, Page, StoreUnfit
-from tests.fakes.records import a_judgement, an_entry
+from tests.fakes.records import a_judgement, an_entry, rows_of
 
 SECRET = "canary-7f3a91"
 CONTENT = {
@@ -119,8 +119,8 @@ def test_a_partition_that_an_erasure_has_emptied_is_made_again_when_it_is_writte
     writer, reader = store.writer(), store.reader()
     write(writer, secrets(4, end_user="ann"))
     assert writer.erase(Erase(end_user="ann"), "request") == 4
-    assert reader.page(Page(tenant="default", as_of_seq=100)) == []
+    assert rows_of(reader, Page(tenant="default", as_of_seq=100)) == []
     write(writer, secrets(2, end_user="bob"))
-    assert [record.seq for record in reader.page(Page(tenant="default", as_of_seq=100))] == [5, 6]
+    assert [record.seq for record in rows_of(reader, Page(tenant="default", as_of_seq=100))] == [5, 6]
     writer.close()
     reader.close()

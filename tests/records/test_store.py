@@ -4,14 +4,14 @@ import pytest
 
 from llmproxy_grpc.records.record import Body, Entry, FeedbackKind, OpenCall, Record, Watermarks
 from llmproxy_grpc.records.store import Batch, Condition, Erase, Page, StoreRefused
-from tests.fakes.records import a_judgement, a_record, an_entry, an_id
+from tests.fakes.records import a_judgement, a_record, an_entry, an_id, rows_of
 
 EVERYTHING = Page(tenant="default", as_of_seq=10**9)
 
 
 def test_an_empty_store_has_no_rows_and_no_watermarks(reader):
     assert reader.watermarks("default") == Watermarks(0, 0)
-    assert reader.page(EVERYTHING) == []
+    assert rows_of(reader, EVERYTHING) == []
     assert reader.statistics().records == 0
     assert reader.statistics().oldest is None
 
@@ -29,7 +29,7 @@ def test_a_record_comes_back_as_it_was_with_position_and_time_of_the_store(write
         training_ok=False,
     )
     assert writer.write(Batch(entries=[entry])).records == 1
-    [stored] = reader.page(EVERYTHING)
+    [stored] = rows_of(reader, EVERYTHING)
     values = {name: getattr(entry.record, name) for name in Record.__struct_fields__}
     assert stored == Record(**{**values, "seq": 1, "ingested_at": 1_000_000})
     assert reader.records("default", [1, 2]) == {1: stored}
@@ -39,7 +39,7 @@ def test_positions_have_no_gaps_and_follow_the_order_of_commits(writer, reader):
     late, early = an_entry(started_at=9), an_entry(started_at=1)
     writer.write(Batch(entries=[late]))
     writer.write(Batch(entries=[early, an_entry()]))
-    assert [record.seq for record in reader.page(EVERYTHING)] == [1, 2, 3]
+    assert [record.seq for record in rows_of(reader, EVERYTHING)] == [1, 2, 3]
     assert reader.watermarks("default").seq == 3
 
 
@@ -47,7 +47,7 @@ def test_the_same_record_is_stored_once(writer, reader):
     entry = an_entry()
     assert writer.write(Batch(entries=[entry, entry])).records == 1
     assert writer.write(Batch(entries=[entry, an_entry()])).records == 1
-    assert [record.seq for record in reader.page(EVERYTHING)] == [1, 2]
+    assert [record.seq for record in rows_of(reader, EVERYTHING)] == [1, 2]
 
 
 def test_a_batch_with_a_row_that_cannot_be_stored_leaves_nothing_behind(writer, reader):
@@ -55,7 +55,7 @@ def test_a_batch_with_a_row_that_cannot_be_stored_leaves_nothing_behind(writer, 
         writer.write(Batch(entries=[an_entry(), an_entry(started_at=2**80)], progress={"s": 5}))
     assert writer.progress() == {}
     writer.write(Batch(entries=[an_entry()]))
-    assert [record.seq for record in reader.page(EVERYTHING)] == [1]
+    assert [record.seq for record in rows_of(reader, EVERYTHING)] == [1]
 
 
 def test_a_position_is_never_used_again(writer, reader):
@@ -63,13 +63,13 @@ def test_a_position_is_never_used_again(writer, reader):
     writer.write(Batch(entries=[an_entry(), entry]))
     writer.erase(Erase(id=entry.record.id), "request")
     writer.write(Batch(entries=[an_entry()]))
-    assert [record.seq for record in reader.page(EVERYTHING)] == [1, 3]
+    assert [record.seq for record in rows_of(reader, EVERYTHING)] == [1, 3]
 
 
 def test_a_tenant_sees_its_own_rows_alone(writer, reader):
     theirs = an_entry(tenant="b", labels={"k": "v"}, body=Body(b"x", b"y", b"{}"))
     writer.write(Batch(entries=[an_entry(), theirs], feedback=[a_judgement(theirs.record.id, tenant="b")]))
-    assert [record.seq for record in reader.page(Page(tenant="b", as_of_seq=9))] == [2]
+    assert [record.seq for record in rows_of(reader, Page(tenant="b", as_of_seq=9))] == [2]
     assert reader.watermarks("default") == Watermarks(1, 0)
     assert reader.watermarks("b") == Watermarks(2, 1)
     assert reader.records("default", [2]) == {}
@@ -84,7 +84,7 @@ def test_pages_follow_each_other_within_a_window(writer, reader):
     writer.write(Batch(entries=[an_entry(model="ab"[number % 2]) for number in range(10)]))
     seen = []
     after = 2
-    while rows := reader.page(Page(tenant="default", after_seq=after, as_of_seq=8, limit=4)):
+    while rows := rows_of(reader, Page(tenant="default", after_seq=after, as_of_seq=8, limit=4)):
         seen += [record.seq for record in rows]
         after = seen[-1]
     assert seen == [3, 4, 5, 6, 7, 8]
@@ -208,7 +208,7 @@ def test_what_is_erased_leaves_a_tombstone_alone(writer, reader, what):
     stays = an_entry(end_user="bob", conversation="d")
     writer.write(Batch(entries=[gone, stays], feedback=[a_judgement(gone.record.id)]))
     assert writer.erase(what, "request") == 1
-    assert [record.seq for record in reader.page(EVERYTHING)] == [2]
+    assert [record.seq for record in rows_of(reader, EVERYTHING)] == [2]
     [stone] = reader.tombstones("default", 0, 9)
     assert (stone.id, stone.seq, stone.reason, stone.at) == (gone.record.id, 1, "request", 1_000_000)
     assert reader.statistics().feedback == 0
@@ -263,14 +263,14 @@ def test_records_without_an_end_user_are_not_erased_by_an_empty_one(writer, read
 
 def test_readers_and_the_writer_do_not_wait_for_each_other(writer, reader):
     writer.write(Batch(entries=[an_entry()]))
-    assert len(reader.page(EVERYTHING)) == 1
+    assert len(rows_of(reader, EVERYTHING)) == 1
     writer.write(Batch(entries=[an_entry()]))
     writer.tidy()
-    assert len(reader.page(EVERYTHING)) == 2
+    assert len(rows_of(reader, EVERYTHING)) == 2
 
 
 def test_a_store_is_there_again_when_it_is_opened_again(writer, open_store):
     writer.write(Batch(entries=[an_entry()]))
     reader = open_store().reader()
-    assert len(reader.page(EVERYTHING)) == 1
+    assert len(rows_of(reader, EVERYTHING)) == 1
     reader.close()

@@ -17,7 +17,7 @@ from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.store import Batch, Page, StoreUnavailable
 from tests.fakes.kept import Kept
 from tests.fakes.polling import until
-from tests.fakes.records import an_entry
+from tests.fakes.records import an_entry, rows_of
 from tests.fakes.spooled import a_begin, an_end, new_id
 from tests.records.test_ingester import frames
 from tests.records.test_ingesting import ingesting_in, now_us, spooled
@@ -49,7 +49,7 @@ def replaced(path: Path) -> None:
 def records_in(path: Path) -> list[Record]:
     reader = SqliteStore(path).reader()
     try:
-        return reader.page(Page(tenant="default", as_of_seq=10**12, limit=1000))
+        return rows_of(reader, Page(tenant="default", as_of_seq=10**12, limit=1000))
     finally:
         reader.close()
 

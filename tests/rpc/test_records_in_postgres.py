@@ -11,6 +11,7 @@ from llmproxy_grpc.records.record import spell_id
 from llmproxy_grpc.records.store import Page
 from tests.fakes.polling import until
 from tests.fakes.postgres import PostgresServer
+from tests.fakes.records import rows_of
 from tests.fakes.requests import chat_request
 
 FROZEN = float(os.environ.get("LLMPROXY_FROZEN_SECONDS", "4"))
@@ -26,7 +27,7 @@ def postgres():
 def ids_in(address):
     reader = PostgresStore(address, spool="test").reader()
     try:
-        return [spell_id(record.id) for record in reader.page(EVERYTHING)]
+        return [spell_id(record.id) for record in rows_of(reader, EVERYTHING)]
     finally:
         reader.close()
 

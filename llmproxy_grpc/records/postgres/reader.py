@@ -28,13 +28,14 @@ class PostgresReader:
         rows = self.query(tenant, "SELECT seq, fseq FROM watermark WHERE tenant = ?")
         return Watermarks(*rows[0]) if rows else Watermarks()
 
-    def page(self, page: Page) -> list[Record]:
-        """Rows by condition, in the order of seq."""
-        return [_record(row) for row in self._page(page, _RECORD)]
-
     def columns(self, page: Page, names: Sequence[str]) -> list[Row]:
-        """The same, of some columns alone."""
-        return self._page(page, checked_columns(names))
+        """Some columns of rows by condition, in the order of seq."""
+        sql = (
+            f"SELECT {checked_columns(names)} FROM record AS r WHERE r.tenant = ? AND r.seq > ? AND r.seq <= ? "  # noqa: S608 - our own names and compiled conditions; values are bound
+            f"AND ({page.condition.sql}) ORDER BY r.seq LIMIT ?"
+        )
+        values = (page.after_seq, page.as_of_seq, *page.condition.values, page.limit)
+        return self.query(page.tenant, sql, values)
 
     def query(self, tenant: str, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Runs a reading statement, whose first `?` is the tenant."""
@@ -91,14 +92,6 @@ class PostgresReader:
     def close(self) -> None:
         """Closes the session."""
         self._connection.close()
-
-    def _page(self, page: Page, columns: str) -> list[Row]:
-        sql = (
-            f"SELECT {columns} FROM record AS r WHERE r.tenant = ? AND r.seq > ? AND r.seq <= ? "  # noqa: S608 - our own names and compiled conditions; values are bound
-            f"AND ({page.condition.sql}) ORDER BY r.seq LIMIT ?"
-        )
-        values = (page.after_seq, page.as_of_seq, *page.condition.values, page.limit)
-        return self.query(page.tenant, sql, values)
 
     def _at(self, tenant: str, sql: str, seqs: Sequence[int]) -> list[Row]:
         return self.query(tenant, sql, (list(seqs),))

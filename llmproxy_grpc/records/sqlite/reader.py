@@ -36,13 +36,10 @@ class SqliteReader:
         rows = self.query(tenant, "SELECT seq, fseq FROM watermark WHERE tenant = ?")
         return Watermarks(*rows[0]) if rows else Watermarks()
 
-    def page(self, page: Page) -> list[Record]:
-        """Rows by condition, in the order of seq."""
-        return [_record(row) for row in self._page(page, _RECORD)]
-
     def columns(self, page: Page, names: Sequence[str]) -> list[Row]:
-        """The same, of some columns alone."""
-        return self._page(page, checked_columns(names))
+        """Some columns of rows by condition, in the order of seq."""
+        values = (page.after_seq, page.as_of_seq, *page.condition.values, page.limit)
+        return self.query(page.tenant, page_sql(checked_columns(names), page.condition.sql), values)
 
     def query(self, tenant: str, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Runs a reading statement, whose first `?` is the tenant."""
@@ -108,10 +105,6 @@ class SqliteReader:
     def close(self) -> None:
         """Closes the connection."""
         self._connection.close()
-
-    def _page(self, page: Page, columns: str) -> list[Row]:
-        values = (page.after_seq, page.as_of_seq, *page.condition.values, page.limit)
-        return self.query(page.tenant, page_sql(columns, page.condition.sql), values)
 
     def _by_seq(self, tenant: str, seqs: Sequence[int], sql: str) -> Iterator[Row]:
         for some in _portions(seqs):
