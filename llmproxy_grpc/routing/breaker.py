@@ -150,6 +150,11 @@ class Breaker:
         self._state = State.OPEN
         self._open_until = max(self._open_until, until)
 
+    def judge_by(self, config: BreakerConfig, now: float) -> None:
+        """Takes other settings: what it has seen stays, and it stays open no longer than they let it."""
+        self._config = config
+        self._open_until = min(self._open_until, now + config.max_open * JITTER[1])
+
     def close(self) -> None:
         """Closes it, and forgets what was."""
         self._state = State.CLOSED

@@ -174,11 +174,12 @@ class Circuits:
                 _take(circuit, outage)
 
     def adopt(self, before: "Circuits", providers: Container[str]) -> None:
-        """Takes over what was known of these providers, which are configured as they were."""
-        if before._config != self._config:  # noqa: SLF001 - another of this class
-            return
-        lines, credentials = before._lines, before._credentials  # noqa: SLF001 - as above
+        """Takes over what was known of these providers, which are configured as they were; settings may be others."""
+        lines, credentials = before._lines, before._credentials  # noqa: SLF001 - another of this class
         self._lines.update({target: line for target, line in lines.items() if target.provider in providers})
+        now = self._clock()
+        for circuit in (circuit for line in self._lines.values() for circuit in line.circuits):
+            circuit.breaker.judge_by(self._config, now)
         self._credentials.update({name: each for name, each in credentials.items() if name in providers})
 
     def refusal(self, targets: Sequence[Target]) -> ProxyError:

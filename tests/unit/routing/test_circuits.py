@@ -33,11 +33,11 @@ FAILED = UpstreamServerError("It failed.")
 class Circle:
     """Circuits, a clock and what they told."""
 
-    def __init__(self, credentials: int = 1, groups: Sequence[Sequence[Target]] = ()) -> None:
+    def __init__(self, credentials: int = 1, groups: Sequence[Sequence[Target]] = (), **config: float) -> None:
         self.clock = FakeClock()
         self.told: list[Outage] = []
         self.circuits = Circuits(
-            BreakerConfig(),
+            BreakerConfig(**config),
             credentials={"a": credentials},
             clock=self.clock,
             random=Random(5),
@@ -258,16 +258,6 @@ def test_who_rests_does_so_for_a_reason(kinds, told):
     for target, kind in zip(targets, kinds, strict=True):
         circle.attempt(kind("x"), target)
     assert type(circle.circuits.refusal(targets)) is told
-
-
-def test_a_reload_keeps_what_is_known_of_providers_that_stay_as_they_were():
-    before, after, others = Circle(), Circle(), Circle()
-    for _ in range(5):
-        before.attempt(FAILED)
-    after.circuits.adopt(before.circuits, {"a"})
-    others.circuits.adopt(before.circuits, set())
-    assert not after.circuits.available(A)
-    assert others.circuits.available(A)
 
 
 def test_callers_that_make_up_names_cost_bounded_memory():
