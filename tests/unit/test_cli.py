@@ -1,3 +1,4 @@
+import hashlib
 import json
 import sys
 
@@ -5,6 +6,7 @@ import pytest
 
 from llmproxy_grpc import __version__
 from llmproxy_grpc.cli import main
+from llmproxy_grpc.providers.embedded import fetch
 from llmproxy_grpc.providers.embedded.model import DISTRIBUTION, VERSION
 
 
@@ -152,13 +154,21 @@ def test_the_schema_is_json_and_forbids_unknown_keys(run):
     assert {"grpc", "http", "providers", "models"} <= set(schema["properties"])
 
 
-def test_a_model_that_is_there_is_not_fetched_again(run, folder, monkeypatch):
+@pytest.mark.parametrize(
+    ("genuine", "status", "words"), [(True, 0, "there already: {}"), (False, 1, "{} does not hold")]
+)
+def test_a_model_that_is_there_is_not_fetched_again_and_must_be_the_right_one(
+    run, folder, monkeypatch, genuine, status, words
+):
     installed = folder / f"{DISTRIBUTION.replace('-', '_')}-{VERSION}.dist-info"
     installed.mkdir()
     (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {VERSION}\n")
     (installed / "RECORD").write_text("weights.gguf,,\n")
     (folder / "weights.gguf").write_bytes(b"GGUF")
     monkeypatch.syspath_prepend(folder)
+    if genuine:
+        monkeypatch.setattr(fetch, "SHA256", hashlib.sha256(b"GGUF").hexdigest())
     status, out, err = run("pull-model")
-    assert (status, err) == (0, "")
-    assert out.splitlines()[-1] == f"The embedded model is there already: {folder / 'weights.gguf'}"
+    assert (status, err) == (0 if genuine else 1, "")
+    weights = folder / "weights.gguf"
+    assert (f"there already: {weights}" if genuine else f"{weights} does not hold the weights") in out

