@@ -183,5 +183,9 @@ async def test_a_call_whose_deadline_has_passed_reaches_no_provider(serve):
 
     slow.adapt = blocking
     async with serve({"timeouts": {"stream": 0.05}}, providers={"scripted": slow}) as server:
-        assert (await rest(server.stub.Stream(stream_request()))).reason == "DEADLINE_EXCEEDED"
+        began = time.monotonic()
+        error = await rest(server.stub.Stream(stream_request()))
+        assert 0.1 <= time.monotonic() - began < 5
+        assert (error.code, error.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+        assert len(error.detail.attempts) == 0
         assert slow.requests == []

@@ -156,14 +156,18 @@ async def test_a_server_whose_memory_is_full_refuses_everything_but_health(serve
     async with serve() as server:
         await until(lambda: server.app._pressure.cause)
         for call in (server.stub.Chat(chat_request()), server.stub.Stream(stream_request())):
+            began = time.monotonic()
             error = await failure(call)
+            assert time.monotonic() - began < 1
             assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "PROXY_OVERLOADED")
             assert (error.info.metadata["cause"], error.pushback) == ("memory", "1000")
+            assert len(error.detail.attempts) == 0
         await server.stub.Health(health_pb2.HealthRequest())
         assert server.scripted.requests == []
         level = 0.5
         await until(lambda: server.app._pressure.cause == "")
-        await server.stub.Chat(chat_request())
+        assert not (await server.stub.Chat(chat_request())).route.failed_attempts
+        assert len(server.scripted.requests) == 1
 
 
 async def test_a_server_whose_event_loop_is_late_all_the_time_refuses_all_but_the_most_critical(serve, monkeypatch):

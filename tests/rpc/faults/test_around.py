@@ -23,7 +23,7 @@ from tests.fakes.raw_call import raw_call
 from tests.fakes.relay import Relay
 from tests.fakes.requests import chat_request, failure, stream_request
 from tests.rpc.conftest import USUAL, asking
-from tests.rpc.faults.exchange import LIST, PATIENCE, Code, called, proxying, read_failure, said, well
+from tests.rpc.faults.exchange import LIST, PATIENCE, SOON, Code, called, proxying, read_failure, said, well
 
 AWAY = "away.invalid"
 
@@ -213,8 +213,13 @@ async def test_more_connections_than_files_are_no_end_of_the_server(serve):
                     held.append(socket.create_connection((target[0], int(target[2])), timeout=1))
             except OSError:
                 pass  # our own files are used up as well: the server is this very process
-            for _ in range(5):
-                assert (await server.stub.Chat(chat_request(), timeout=20)).candidates
+            for number in range(2, 7):
+                began = time.perf_counter()
+                answer = await server.stub.Chat(chat_request(), timeout=20)
+                assert time.perf_counter() - began < SOON
+                assert answer.candidates
+                assert not answer.route.failed_attempts
+                assert len(server.scripted.requests) == number
         finally:
             for each in held:
                 each.close()
@@ -238,8 +243,12 @@ async def test_without_a_file_for_a_connection_the_proxy_is_overloaded_and_no_ci
         with monkeypatch.context() as patched:
             patched.setattr(aiohappyeyeballs, "start_connection", nothing_left)
             for _ in range(10):
+                began = time.perf_counter()
                 error = await failure(call())
                 assert (error.code, error.reason, error.pushback) == (Code.UNAVAILABLE, "PROXY_OVERLOADED", "1000")
+                assert [each.reason for each in error.detail.attempts] == [error.detail.reason]
+                assert time.perf_counter() - began < SOON
+        assert len(upstream.requests) == 1
         (provider,) = (await server.stub.Health(health_pb2.HealthRequest())).providers
         assert provider.circuit == health_pb2.CIRCUIT_STATE_CLOSED
         assert not provider.HasField("last_failure_time")

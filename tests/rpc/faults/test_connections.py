@@ -157,10 +157,13 @@ async def test_a_deadline_too_short_for_anything_leaves_nothing_behind(serve, up
     async with proxying(serve, upstream) as server:
         upstream.handler = lambda _request: Answer(before_head=[Do.STALL])
         for _ in range(20):
+            began = time.perf_counter()
             with pytest.raises(grpc.aio.AioRpcError) as raised:
                 await said(called(server, method, timeout=0.0005))
             assert raised.value.code() is Code.DEADLINE_EXCEEDED
+            assert time.perf_counter() - began < SOON
         await nothing_in_flight(server)
+        assert len(upstream.requests) <= 20
         for request in upstream.requests:
             await gone(request)
 

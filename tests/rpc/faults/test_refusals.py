@@ -1,6 +1,7 @@
 """Upstreams that say no: by status, by redirect, or behind status 200."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.fakes.faulty_upstream import Answer, FaultyUpstream, openai_stream
 from tests.fakes.requests import RichError, failure
-from tests.rpc.faults.exchange import Code, called, proxying, said, saying, well
+from tests.rpc.faults.exchange import SOON, Code, called, proxying, said, saying, well
 
 REFUSALS = {
     400: (Code.INVALID_ARGUMENT, "INVALID_REQUEST"),
@@ -47,16 +48,20 @@ async def test_a_status_says_what_failed_whatever_the_body(serve, upstream, meth
 async def test_only_what_another_target_may_do_better_fails_over(serve, method):
     async with FaultyUpstream() as bad, FaultyUpstream() as good, proxying(serve, bad, good) as server:
         good.handler = lambda _request: well("Hello", method)
-        for status in REFUSALS:
+        for status, refusal in REFUSALS.items():
             bad.script(Answer.json(b"{}", status=status))
             good.requests.clear()
+            began = time.perf_counter()
             call = called(server, method)
             if status in FINAL:
-                await failure(call)
+                error = await failure(call)
+                assert (error.code, error.reason, error.pushback) == (*refusal, None), status
+                assert [each.provider for each in error.detail.attempts] == ["a"], status
+                assert time.perf_counter() - began < SOON, status
             else:
                 answer = await said(call)
                 assert answer.route.provider == "b", status
-                assert len(answer.route.failed_attempts) == 1
+                assert [each.provider for each in answer.route.failed_attempts] == ["a"], status
             assert len(good.requests) == (0 if status in FINAL else 1), status
         assert len(bad.requests) == len(REFUSALS)
 
