@@ -6,10 +6,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from bench.simulation import virtual_time
+from llmproxy_grpc.banner import Offer
+from llmproxy_grpc.config.schema import Config
 from llmproxy_grpc.telemetry.cells import Cells
+from llmproxy_grpc.workers.crew import Crew
 from llmproxy_grpc.workers.places import Places
 from llmproxy_grpc.workers.process import WorkerProcess
-from llmproxy_grpc.workers.protocol import Beat, Begin
+from llmproxy_grpc.workers.protocol import Beat, Begin, Serving
+from llmproxy_grpc.workers.restarts import Restarts
 
 
 class FakeProcess:
@@ -76,3 +80,47 @@ def test_a_worker_is_killed_for_its_beats_alone(beats, killed_at):
     with capture_logs() as logged:
         assert virtual_time.run(main()) == pytest.approx(killed_at, abs=1.01)
     assert [(entry["event"], entry["why"]) for entry in logged] == [("worker_killed", "misses its beats")]
+
+
+class ServingLink(FakeLink):
+    """The same of a worker that serves from the start."""
+
+    _told = False
+
+    async def receive(self):
+        if not self._told:
+            self._told = True
+            return Serving(Offer(grpc=["127.0.0.1:1"]))
+        return await super().receive()
+
+
+@pytest.mark.parametrize("hangs_at", [0.5, 2.9, 60.0])
+def test_the_successor_of_a_worker_that_hangs_is_started_within_ten_seconds_of_its_last_beat(hangs_at):
+    """By a clock of the test's own; how long that one takes to serve is the machine's affair."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        beats = [hangs_at - number for number in range(int(hangs_at), -1, -1)]
+        started = []
+
+        async def spawn(begin, publish):
+            started.append(loop.time())
+            process = FakeProcess()
+            link = ServingLink(process, beats if len(started) == 1 else [loop.time() + n for n in range(60)])
+            return WorkerProcess(process, link, Cells.shared()[0], begin, publish)
+
+        config = Config.model_validate({"grpc": {"listen": "127.0.0.1:0"}})
+        crew = Crew(config, spawn=spawn, restarts=lambda: Restarts(loop.time, lambda: 1.0))
+        await crew.start()
+        while len(started) < 2:
+            await asyncio.sleep(0.1)
+        await crew.aclose()
+        return started[1]
+
+    with capture_logs() as logged:
+        again = virtual_time.run(main())
+    assert hangs_at + 5 <= again < hangs_at + 10
+    assert [entry["why"] for entry in logged if entry["event"] == "worker_killed"] == [
+        "misses its beats",
+        "the server ends",
+    ]
