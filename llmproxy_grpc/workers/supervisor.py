@@ -72,7 +72,7 @@ class Supervisor:
             starting = asyncio.create_task(self._crew.start())
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if starting.done():
+            if not self._stop.is_set():  # else whoever ends us may have ended the workers as well
                 self._announce(starting.result(), address)
                 await self._watch_until_stopped()
             await self._drain(starting)

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from asyncio.subprocess import PIPE
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from llmproxy_grpc._gen.v1.health_pb2 import SERVING_STATUS_NOT_SERVING, HealthRequest
-from tests.e2e.test_process import LIST, asking, exit_status, rest_of, run, started, streaming, upstream  # noqa: F401
+from tests.e2e.test_process import LIST, SERVER, asking, exit_status, rest_of, run, started, streaming, upstream  # noqa: F401
 from tests.e2e.workers import OK, chats, connections, counted, echoing, logged, pids
 from tests.fakes.certificates import Authority
 from tests.fakes.faulty_upstream import Answer
@@ -251,6 +252,78 @@ async def test_a_worker_that_hangs_is_killed_and_another_comes(serve, tmp_path, 
     record_property("seconds", round(time.perf_counter() - began, 2))
     (killed,) = logged(server, "worker_killed")
     assert (killed["worker_pid"], killed["why"]) == (victim, "misses its beats")
+
+
+DYING = """
+import os, signal, sys
+
+class Dying:
+    def find_spec(self, name, path=None, target=None):
+        if name != "grpc":
+            return
+        started = 0
+        while True:
+            try:
+                os.close(os.open(f"started-{started}", os.O_CREAT | os.O_EXCL))
+                break
+            except FileExistsError:
+                started += 1
+        if "all" in os.environ["DYING"]:
+            os.kill(os.getppid(), signal.SIGSTOP)
+            os.kill(os.getppid(), signal.SIGTERM)
+        if str(started) in os.environ["DYING"]:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+if "llmproxy_grpc.worker" in sys.orig_argv:
+    sys.meta_path.insert(0, Dying())
+"""
+"""Workers, by the order in which they start, that get a SIGTERM in the middle of their imports; with `all` the
+supervisor gets one as well, and stands still until a test has it go on, so that it hears of everything at once."""
+
+
+@pytest.fixture
+def dying(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(DYING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    return lambda which: monkeypatch.setenv("DYING", which)
+
+
+async def test_a_worker_that_is_told_to_end_during_its_imports_is_replaced(serve, dying):
+    dying("02")
+    server = await started(serve, echoing())
+    died = logged(server, "worker_died")
+    assert [line["status"] for line in died] == [-signal.SIGTERM] * 2
+    assert "before it served" in died[0]["why"]
+    assert len(logged(server, "worker_started")) == 4
+    assert await counted(server, "llmproxy_workers") == 2
+    async with connections(server.grpc, 12) as stubs:
+        await chats(stubs)
+    os.kill(pids(server)[0], signal.SIGKILL)
+    await until(lambda: len(logged(server, "worker_started")) == 5, within=25)
+
+
+async def test_a_start_whose_every_process_is_told_to_end_ends_with_0(tmp_path, dying):
+    """As a service manager does that signals all processes of the service."""
+    dying("01 all")
+    (tmp_path / "llmproxy.yaml").write_text(json.dumps(echoing(grpc={"listen": "127.0.0.1:0"})))
+    process = await asyncio.create_subprocess_exec(*SERVER, "serve", cwd=tmp_path, stdout=PIPE, stderr=PIPE)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    try:
+
+        def all_dead() -> bool:
+            workers = [Path(f"/proc/{child}/stat").read_text() for child in children.read_text().split()]
+            return len(workers) == 2 and all(") Z " in worker for worker in workers)
+
+        await until(all_dead, within=25)
+        process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(20):
+            out, err = await process.communicate()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    assert (process.returncode, out) == (0, b""), err
+    assert b"Traceback" not in err
 
 
 async def test_a_worker_that_dies_while_all_drain_is_not_replaced(serve):
