@@ -96,6 +96,8 @@ class ChatRequest(Struct, frozen=True):
     routing: RoutingPolicy = RoutingPolicy()
     provider_options: Mapping[str, JsonObject] = {}
     conversation_id: str = ""
+    data: int = 0
+    """What may be kept of the call, by the API's number for it: for another proxy, which keeps records of its own."""
     begun: bool = False
     """Whether the last message, the assistant's, is the beginning of the answer: for models that go on with it."""
 

@@ -43,6 +43,7 @@ def to_request(request: pb.ChatRequest) -> ChatRequest:
         routing=to_routing(request),
         provider_options=to_options(request),
         conversation_id=request.conversation_id,
+        data=request.data,
     )
 
 

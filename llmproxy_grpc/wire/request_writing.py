@@ -63,6 +63,8 @@ def _fill_request(target: pb.ChatRequest, request: ChatRequest) -> None:
         _fill_generation(target.generation, request.generation)
     if request.conversation_id:
         target.conversation_id = request.conversation_id
+    if request.data:
+        target.data = number(request.data)
     fill_call(target, request)
 
 

@@ -4,7 +4,6 @@ import sys
 from array import array
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from enum import IntEnum
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -23,7 +22,7 @@ _LONGEST = 315_576_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def number(member: IntEnum) -> Any:
+def number(member: int) -> Any:
     """Gives a member's number, which is the API's; the generated stubs want a type that only they have."""
     return member
 

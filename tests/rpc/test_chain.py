@@ -105,6 +105,20 @@ async def test_a_request_arrives_as_it_was_sent(serve):
     assert (through.routing.providers, through.routing.max_attempts) == ((), 1)
 
 
+@pytest.mark.parametrize("method", ["Chat", "Stream"])
+@pytest.mark.parametrize("wish", [chat_pb2.DATA_POLICY_METADATA_ONLY, chat_pb2.DATA_POLICY_NO_TRAINING, 99])
+async def test_what_may_be_kept_of_a_call_holds_for_the_far_proxy_as_well(serve, method, wish):
+    request = chat_request()
+    request.data = wish
+    async with chain(serve) as (near, far):
+        if method == "Stream":
+            await finally_of(near.stub.Stream(chat_pb2.StreamRequest(chat=request)))
+        else:
+            await near.stub.Chat(request)
+        (through,) = far.scripted.requests
+    assert through.data == wish
+
+
 ERRORS = [
     InvalidRequest("No.", violations=[FieldViolation("generation.seed", "must be small")]),
     ContextLengthExceeded("No.", metadata={"maxTokens": "8192"}, fault=Fault(http_status=400, code="too_long")),

@@ -166,6 +166,7 @@ def requests(draw):
         routing=draw(ROUTING),
         provider_options=draw(st.dictionaries(st.sampled_from(["openai", "vllm"]), JSON_OBJECTS)),
         conversation_id=draw(NAMES),
+        data=draw(st.integers(0, 9)),
     )
 
 
