@@ -50,45 +50,60 @@ class Column(Struct, frozen=True):
     Attributes:
         model: Stands for its newest.
         others: Stand for those that differ from it.
-        embedder: Stands for those that make vectors; `model` does if it is empty.
+        embedders: Stand for those that make vectors, the newest first; `model` does if there is none.
     """
 
     title: str
     config: Mapping[str, object] = {}
     model: str = ""
     others: Sequence[str] = ()
-    embedder: str = ""
+    embedders: Sequence[str] = ()
 
 
 class Kind(Struct, frozen=True):
     """What a column's models declare, the newest first."""
 
     chat: Sequence[Features]
-    embedder: Features
+    embedders: Sequence[Features]
 
 
 _OPENAI = {"kind": "openai", "api_key": "test-key"}
+_OPENAI_EMBEDDERS = ("text-embedding-3-small", "text-embedding-ada-002")
 COLUMNS: Sequence[Column] = (
-    Column("`openai`", _OPENAI, "gpt-5.6", ("gpt-4.1", "gpt-audio"), "text-embedding-3-small"),
-    Column("`openai`, `api: responses`", {**_OPENAI, "api": "responses"}, "gpt-5.6", ("gpt-4.1",)),
+    Column("`openai`", _OPENAI, "gpt-5.6", ("gpt-4.1", "gpt-audio"), _OPENAI_EMBEDDERS),
+    Column("`openai`, `api: responses`", {**_OPENAI, "api": "responses"}, "gpt-5.6", ("gpt-4.1",), _OPENAI_EMBEDDERS),
     Column("`anthropic`", {"kind": "anthropic", "api_key": "test-key"}, "claude-opus-4-7", ("claude-sonnet-4-5",)),
     Column(
         "`gemini`",
         {"kind": "gemini", "api_key": "test-key"},
         "gemini-4-argon",
         ("gemini-3-pro-preview", "gemini-2.5-flash", "gemini-2.0-flash"),
-        "gemini-embedding-2",
+        ("gemini-embedding-2", "gemini-embedding-001"),
     ),
-    Column("`azure`", {"kind": "azure", "api_key": "test-key", "base_url": "https://x.test"}, "gpt"),
-    Column("`mistral`", {"kind": "mistral", "api_key": "test-key"}, "mistral-large-latest"),
+    Column(
+        "`azure`", {"kind": "azure", "api_key": "test-key", "base_url": "https://x.test"}, "gpt", (), _OPENAI_EMBEDDERS
+    ),
+    Column(
+        "`mistral`",
+        {"kind": "mistral", "api_key": "test-key"},
+        "mistral-large-latest",
+        (),
+        ("codestral-embed", "mistral-embed"),
+    ),
     Column(
         "`bedrock`",
         {"kind": "bedrock", "api_key": "test-key", "region": "x"},
         "anthropic.claude-sonnet-4-5",
         ("anthropic.claude-opus-4-7", "amazon.nova-pro-v1:0", "mistral.voxtral-small-24b-2507"),
-        "cohere.embed-v4:0",
+        ("cohere.embed-v4:0", "cohere.embed-english-v3"),
     ),
-    Column("`cohere`", {"kind": "cohere", "api_key": "test-key"}, "command-a-reasoning", ("command-r",), "embed-v4.0"),
+    Column(
+        "`cohere`",
+        {"kind": "cohere", "api_key": "test-key"},
+        "command-a-reasoning",
+        ("command-r",),
+        ("embed-v4.0", "embed-english-v3.0"),
+    ),
     Column("`ollama`", {"kind": "ollama"}, "qwen3"),
     Column("`grpc`", {"kind": "grpc", "base_url": "http://127.0.0.1:1"}, "any"),
     Column("`local`"),
@@ -117,19 +132,22 @@ async def reference() -> str:
         f"| | {' | '.join(column.title for column in COLUMNS)} |",
         f"|---|{'---|' * len(COLUMNS)}",
         *(f"| {name} | {' | '.join(_cell(read, kind.chat) for kind in kinds)} |" for name, read in ROWS.items()),
-        *(f"| {name} | {' | '.join(read(kind.embedder) for kind in kinds)} |" for name, read in EMBED_ROWS.items()),
+        *(
+            f"| {name} | {' | '.join(_cell(read, kind.embedders) for kind in kinds)} |"
+            for name, read in EMBED_ROWS.items()
+        ),
     ]
     return "\n".join(lines) + "\n"
 
 
 async def _declared(column: Column) -> Kind:
     if not column.config:
-        return Kind([local.FEATURES], local.FEATURES)  # its weights need not be here to describe it
+        return Kind([local.FEATURES], [local.FEATURES])  # its weights need not be here to describe it
     async with aclosing(HttpClient(connect_timeout=1)) as http:
         provider = registry.build(ProviderConfig.model_validate({"name": "described", **column.config}), http)
         async with aclosing(provider):
             chat = [provider.features(model) for model in (column.model, *column.others)]
-            return Kind(chat, provider.features(column.embedder or column.model))
+            return Kind(chat, [provider.features(model) for model in column.embedders or (column.model,)])
 
 
 def _cell(read: Callable[[Features], str], models: Sequence[Features]) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Final, Self
 
+from msgspec.structs import replace
+
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.providers.chat_completions import thinking_chunks
 from llmproxy_grpc.providers.chat_completions.quirks import (
@@ -13,6 +15,7 @@ from llmproxy_grpc.providers.chat_completions.quirks import (
 )
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
 from llmproxy_grpc.providers.credentials import header_sets
+from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpClient
 from llmproxy_grpc.providers.http_provider import HttpProvider
 from llmproxy_grpc.providers.upstream import Upstream
@@ -49,6 +52,21 @@ RANGES: Final = {"temperature": (0.0, 1.5)}
 """By what it says when it refuses another: its reference tells none."""
 
 
+_OF_ONE_LENGTH: Final = "mistral-embed"
+"""What the names of models begin with whose vectors have one length: they refuse to be told another."""
+
+
+class MistralCompletions(ChatCompletions):
+    """Chat Completions as Mistral speaks them."""
+
+    def features(self, model: str) -> Features:
+        """What a model can do."""
+        features = super().features(model)
+        if features.embed is None or not model.startswith(_OF_ONE_LENGTH):
+            return features
+        return replace(features, embed=replace(features.embed, dimensions=False))
+
+
 class MistralProvider(HttpProvider):
     """One upstream that speaks Mistral's API."""
 
@@ -64,4 +82,4 @@ class MistralProvider(HttpProvider):
         sets = header_sets(config, "authorization", scheme="Bearer", own_address=config.base_url is None)
         upstream = Upstream(http, f"{config.base_url or BASE_URL}/v1", headers=sets)
         dialect = Dialect(quirks=QUIRKS, names=(cls.kind,), ranges=RANGES)
-        return cls(config.name, ChatCompletions(upstream, dialect))
+        return cls(config.name, MistralCompletions(upstream, dialect))

@@ -38,6 +38,8 @@ _FIRST_WITH_BREAKPOINTS: Final = (5, 6)
 _FIRST_WITH_UNIONS: Final = (5, 0)
 _FIRST_TO_CALL_THOUGHTLESSLY: Final = (5, 4)
 _LEAST_OUTPUT: Final = 16
+_OF_ONE_LENGTH: Final = "text-embedding-ada-002"
+"""The model whose vectors cannot be shortened: it refuses `dimensions`."""
 _EFFORT: Final = "generation.reasoning.effort"
 
 
@@ -129,6 +131,8 @@ def features_with(features: Features, model: str, effort: ReasoningEffort = Reas
     if sound is not None and speaks(model):
         less["output_modalities"] = features.output_modalities | {Modality.AUDIO}
         less["media"] = {**features.media, MediaKind.AUDIO: replace(sound, answers_by_token=True)}
+    if features.embed is not None and model.endswith(_OF_ONE_LENGTH):
+        less["embed"] = replace(features.embed, dimensions=False)
     if known.thinks:
         less["efforts"] = narrowed(features.efforts, known.efforts)
         less["settings"] = features.settings - _NEVER - (frozenset() if known.samples(effort) else _SAMPLING)

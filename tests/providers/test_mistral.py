@@ -53,6 +53,15 @@ async def test_vectors_are_asked_for_in_mistrals_names(upstream, http):
     assert [list(vector) for vector in response.vectors] == [[0.25, 0.5]]
 
 
+@pytest.mark.parametrize(
+    ("model", "chooses"), [("mistral-embed", False), ("mistral-embed-2312", False), ("codestral-embed", True)]
+)
+async def test_the_length_of_vectors_can_be_chosen_where_the_model_can(upstream, http, model, chooses):
+    provider = await KIND.provider(upstream, http)
+    assert provider.features(model).embed.dimensions is chooses
+    assert provider.features(model).tools
+
+
 async def test_a_request_has_mistrals_names_and_nothing_that_it_refuses(upstream, http):
     upstream.script(KIND.streaming(KIND.stream(["x"], ("1", "1"))))
     provider = await KIND.provider(upstream, http)

@@ -33,6 +33,8 @@ PURPOSES: Final = {
 _DEFAULTS: Final = GenerationConfig()
 _LEAST_TOP_P, _MOST_TOP_P = 0.01, 0.99
 _EMBEDDING = re.compile(r"embed")
+_OF_ONE_LENGTH = re.compile(r"-v[23]\.")
+"""Versions before the fourth, which refuse to be told how long their vectors shall be."""
 _FEATURES = Features(
     names=NAMES,
     blank=Blank.SPACES,
@@ -67,11 +69,16 @@ _EMBEDS = replace(
     chat=False,
     embed=EmbedFeatures(dimensions=True, purposes=frozenset(PURPOSES), most_inputs=96),
 )
+_EMBEDS_AT_ONE_LENGTH = replace(
+    _EMBEDS, embed=EmbedFeatures(dimensions=False, purposes=frozenset(PURPOSES), most_inputs=96)
+)
 
 
 def features_of(model: str) -> Features:
     """The features of a model."""
-    return _EMBEDS if _EMBEDDING.search(model) else _FEATURES
+    if not _EMBEDDING.search(model):
+        return _FEATURES
+    return _EMBEDS_AT_ONE_LENGTH if _OF_ONE_LENGTH.search(model) else _EMBEDS
 
 
 def adapt_chat(request: ChatRequest, model: str) -> Adapted:

@@ -63,9 +63,13 @@ def encode_request(request: ChatRequest, model: str, *, stream: bool) -> bytes:
 
 def encode_embed(request: EmbedRequest, model: str) -> bytes:
     """Encodes a request for vectors, which has to say what they are for."""
-    texts = [part.text if isinstance(part, TextPart) else "" for part in request.inputs]
-    purpose = PURPOSES.get(request.purpose, PURPOSES[EmbedPurpose.DOCUMENT])
-    body: dict[str, Any] = {"model": model, "texts": texts, "input_type": purpose, "embedding_types": ["float"]}
+    body: dict[str, Any] = {
+        "model": model,
+        "texts": [part.text if isinstance(part, TextPart) else "" for part in request.inputs],
+        "input_type": PURPOSES.get(request.purpose, PURPOSES[EmbedPurpose.DOCUMENT]),
+        "embedding_types": ["float"],
+        "truncate": "NONE",  # what is too long is an error, as everywhere, not cut off
+    }
     if request.dimensions is not None:
         body["output_dimension"] = request.dimensions
     add_options(body, request.provider_options, NAMES)

@@ -1,6 +1,6 @@
 """Vectors, as AI Studio and Vertex AI make them; older models of Vertex AI have an API of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -56,11 +56,8 @@ class Predictions(Struct, gc=False):
 
 _VECTORS = Decoder(Vectors)
 _PREDICTIONS = Decoder(Predictions)
-
-
-def predicts(model: str, *, vertex: bool) -> bool:
-    """Whether a model makes vectors by Vertex AI's older API."""
-    return vertex and "gemini" not in model
+_UNCUT: Mapping[str, Any] = {"autoTruncate": False}
+"""What is too long is an error, as everywhere, where Vertex AI would cut it off; AI Studio has no such field."""
 
 
 def encode_batch(request: EmbedRequest, name: str) -> bytes:
@@ -71,15 +68,14 @@ def encode_batch(request: EmbedRequest, name: str) -> bytes:
 
 def encode_vertex_batch(request: EmbedRequest) -> bytes:
     """The same as Vertex AI takes it."""
-    settings = _settings(request)
-    fields = {"embedContentConfig": settings} if settings else {}
+    fields = {"embedContentConfig": {**_UNCUT, **_settings(request)}}
     return encode({"requests": [{**fields, "content": _content(part)} for part in request.inputs]})
 
 
 def encode_predict(request: EmbedRequest) -> bytes:
     """Encodes a request for vectors of an older model at Vertex AI."""
     purpose = {"task_type": PURPOSES[request.purpose]} if request.purpose in PURPOSES else {}
-    parameters: Fields = {}
+    parameters: Fields = {**_UNCUT}
     if request.dimensions is not None:
         parameters["outputDimensionality"] = request.dimensions
     add_options(parameters, request.provider_options, NAMES)

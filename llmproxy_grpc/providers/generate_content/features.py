@@ -49,6 +49,8 @@ _LOGPROBS = frozenset({"top_logprobs"})
 _NOTHING: frozenset[str] = frozenset()
 _EMBEDS = re.compile(r"embedding")
 _EMBEDS_MEDIA = re.compile(r"gemini-embedding-(?!001|exp)")
+_MOST_PREDICTED_BYTES = 50_000
+"""Vertex AI's older API takes 20,000 tokens at once."""
 _SCHEMES = frozenset({"https", "gs"})
 _OUTSIDE_RESULTS = frozenset({Place.PROMPT, Place.ANSWER})
 _IN_RESULTS = frozenset({MediaKind.IMAGE, MediaKind.DOCUMENT})
@@ -61,8 +63,15 @@ def features_of(model: str, *, vertex: bool = False) -> Features:
     media = _media(generation, vertex=vertex)
     embed = None
     if _EMBEDS.search(model):
-        inputs = media if _EMBEDS_MEDIA.search(model) else {}
-        embed = EmbedFeatures(media=inputs, dimensions=True, purposes=frozenset(PURPOSES), most_inputs=100)
+        newer = bool(_EMBEDS_MEDIA.search(model))
+        embed = EmbedFeatures(
+            media=media if newer else {},
+            dimensions=True,
+            # Newer models take no notice of it: they want it said in the text itself, which is the caller's.
+            purposes=frozenset() if newer else frozenset(PURPOSES),
+            most_inputs=100,
+            most_bytes=_MOST_PREDICTED_BYTES if predicts(model, vertex=vertex) else 0,
+        )
     return Features(
         names=NAMES,
         blank=Blank.SPACES,
@@ -88,6 +97,11 @@ def features_of(model: str, *, vertex: bool = False) -> Features:
         embed=embed,
         count_tokens=True,
     )
+
+
+def predicts(model: str, *, vertex: bool) -> bool:
+    """Whether a model makes vectors by Vertex AI's older API."""
+    return vertex and "gemini" not in model
 
 
 def adapt_content(request: ChatRequest, model: str, *, vertex: bool = False) -> Adapted:

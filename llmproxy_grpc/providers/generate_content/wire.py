@@ -11,11 +11,10 @@ from llmproxy_grpc.providers.generate_content.embeddings import (
     encode_batch,
     encode_predict,
     encode_vertex_batch,
-    predicts,
     read_batch,
     read_predictions,
 )
-from llmproxy_grpc.providers.generate_content.features import adapt_content, features_of
+from llmproxy_grpc.providers.generate_content.features import adapt_content, features_of, predicts
 from llmproxy_grpc.providers.generate_content.models import read_page
 from llmproxy_grpc.providers.generate_content.place import Place, bare
 from llmproxy_grpc.providers.generate_content.request import encode_count, encode_request, encode_vertex_count

@@ -69,9 +69,9 @@ def encode_request(request: ChatRequest, model: str, *, stream: bool) -> bytes:
 
 
 def encode_embed(request: EmbedRequest, model: str) -> bytes:
-    """Encodes a request for vectors."""
+    """Encodes a request for vectors; what is too long is an error, as everywhere, not cut off."""
     texts = [part.text if isinstance(part, TextPart) else "" for part in request.inputs]
-    body: dict[str, Any] = {"model": model, "input": texts}
+    body: dict[str, Any] = {"model": model, "input": texts, "truncate": False}
     if request.dimensions is not None:
         body["dimensions"] = request.dimensions
     add_options(body, request.provider_options, NAMES)

@@ -198,6 +198,12 @@ def test_what_a_model_does_not_change_stays_as_it_is():
     assert features_with(features_with(plain, "unknown"), "unknown") == features_with(plain, "unknown")
 
 
+@pytest.mark.parametrize(("model", "chooses"), [("text-embedding-3-small", True), ("text-embedding-ada-002", False)])
+def test_the_length_of_vectors_can_be_chosen_where_the_model_can(model, chooses):
+    assert features_with(FEATURES, model).embed.dimensions is chooses
+    assert features_with(replace(FEATURES, embed=None), model).embed is None
+
+
 @pytest.mark.parametrize(
     ("model", "effort", "sent", "named", "warned"),
     [

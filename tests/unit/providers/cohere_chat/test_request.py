@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from llmproxy_grpc.messages import (
     ChatRequest,
     EmbedPurpose,
@@ -137,7 +139,22 @@ def test_vectors_say_what_they_are_for():
         "texts": ["a", "b"],
         "input_type": "search_query",
         "embedding_types": ["float"],
+        "truncate": "NONE",
         "output_dimension": 256,
     }
-    unsaid = EmbedRequest("m", (TextPart(text="a"),))
-    assert json.loads(encode_embed(unsaid, "embed-v4.0"))["input_type"] == "search_document"
+    unsaid = EmbedRequest("m", (TextPart(text="a"),), provider_options={"cohere": {"truncate": "END"}})
+    sent = json.loads(encode_embed(unsaid, "embed-v4.0"))
+    assert (sent["input_type"], sent["truncate"]) == ("search_document", "END")
+
+
+@pytest.mark.parametrize(
+    ("model", "chooses"),
+    [
+        ("embed-v4.0", True),
+        ("embed-v5.0", True),
+        ("embed-multilingual-light-v3.0", False),
+        ("embed-english-v2.0", False),
+    ],
+)
+def test_the_length_of_vectors_can_be_chosen_from_version_4_on(model, chooses):
+    assert features_of(model).embed.dimensions is chooses

@@ -136,4 +136,7 @@ def test_form_and_thinking(settings, sent):
 
 def test_vectors():
     request = EmbedRequest("m", (TextPart(text="a"), TextPart(text="b")), 64)
-    assert json.loads(encode_embed(request, "m")) == {"model": "m", "input": ["a", "b"], "dimensions": 64}
+    sent = {"model": "m", "input": ["a", "b"], "truncate": False, "dimensions": 64}
+    assert json.loads(encode_embed(request, "m")) == sent
+    cut = EmbedRequest("m", (TextPart(text="a"),), provider_options={"ollama": {"truncate": True}})
+    assert json.loads(encode_embed(cut, "m"))["truncate"] is True
