@@ -1,6 +1,6 @@
 """A whole answer: its JSON as a ProviderResponse, and that as the events of a stream."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -21,6 +21,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, references, thinking
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
+from llmproxy_grpc.providers.chat_completions.filters import Filters, in_prompts
 from llmproxy_grpc.providers.chat_completions.finish import BROKEN, failed, finish
 from llmproxy_grpc.providers.chat_completions.reasoning_details import details_token
 from llmproxy_grpc.providers.chat_completions.shapes import Answer, Choice, Content
@@ -67,7 +68,7 @@ class ResponseReader:
             candidates=candidates,
             usage=self._usage(answer, len(choices)),
             upstream_request_id=request_id or identifier(answer.id),
-            provider_metadata=metadata(answer, self._expectation.model),
+            provider_metadata={**metadata(answer, self._expectation.model), **_filtered(answer, choices)},
         )
 
     def _usage(self, answer: Answer[Any], candidates: int) -> Usage | None:
@@ -175,10 +176,19 @@ def _with_token(parts: list[Part], token: bytes) -> list[Part]:
     return [*parts[:first], replace(parts[first], continuity_token=token), *parts[first + 1 :]]
 
 
+def _filtered(answer: Answer[Any], choices: Sequence[Choice[Any]]) -> JsonObject:
+    """What filters found in the prompt and in the candidates."""
+    filters = Filters()
+    for position, choice in enumerate(choices):
+        if choice.content_filter_results is not None:  # hardly ever
+            filters.take(choice.number(position), choice.content_filter_results)
+    return {**in_prompts(answer.prompt_filter_results), **filters.metadata()}
+
+
 def metadata(answer: Answer[Any], model: str) -> JsonObject:
     """What an answer says beyond the API, as far as somebody may need it."""
     found: dict[str, Any] = {}
-    if answer.model is not None and answer.model != model:
+    if answer.model and answer.model != model:
         found["model"] = answer.model
     if answer.system_fingerprint:
         found["system_fingerprint"] = answer.system_fingerprint

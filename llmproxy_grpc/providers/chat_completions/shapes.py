@@ -50,7 +50,10 @@ class Content(Struct, Generic[Arguments], gc=False):
 
 
 class Choice(Struct, Generic[Arguments], gc=False):
-    """A candidate, or a piece of one; `stop_reason` and `matched_stop` are vLLM's and SGLang's."""
+    """A candidate, or a piece of one.
+
+    `stop_reason` and `matched_stop` are vLLM's and SGLang's, `content_filter_results` are Azure's.
+    """
 
     index: int | float | None = None
     message: Content[Arguments] | None = None
@@ -61,6 +64,7 @@ class Choice(Struct, Generic[Arguments], gc=False):
     matched_stop: Any = None
     usage: Any = None
     error: Any = None
+    content_filter_results: Any = None
 
     def number(self, default: int) -> int:
         """The candidate's number, in the 32 bits of the API; `default` if it has none."""
@@ -86,6 +90,7 @@ class Answer(Struct, Generic[Arguments], gc=False):
     service_tier: Any = None
     citations: Any = None
     search_results: Any = None
+    prompt_filter_results: Any = None
     error: Any = None
     detail: Any = None
 

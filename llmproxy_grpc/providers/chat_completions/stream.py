@@ -7,6 +7,7 @@ from llmproxy_grpc.errors import ProxyError
 from llmproxy_grpc.messages import JsonObject, UpstreamEnd, Usage
 from llmproxy_grpc.providers.chat_completions.candidate import CandidateDecoder
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
+from llmproxy_grpc.providers.chat_completions.filters import Filters, in_prompts
 from llmproxy_grpc.providers.chat_completions.finish import BROKEN, failed
 from llmproxy_grpc.providers.chat_completions.in_band import in_band_error
 from llmproxy_grpc.providers.chat_completions.response import metadata
@@ -44,6 +45,8 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         self._usage: Any = None
         self._at_other_rates = False
         self._metadata: JsonObject | None = None
+        self._filters: Filters | None = None
+        self._in_prompts: JsonObject = {}
 
     @property
     def output_started(self) -> bool:
@@ -81,7 +84,10 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
         for index in sorted(self._candidates):
             self._candidates[index].end()
         self.usage_is_news = False
-        self.batch.add(UpstreamEnd(self.usage_so_far(), self._metadata or {}))
+        told = {**(self._metadata or {}), **self._in_prompts}
+        if self._filters is not None:
+            told |= self._filters.metadata()
+        self.batch.add(UpstreamEnd(self.usage_so_far(), told))
 
     def _take(self, answer: Answer[Any], event: ServerSentEvent) -> None:
         choices = answer.choices
@@ -89,6 +95,8 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
             error = in_band_error(answer, event.data, event.event)
             if error is not None:
                 raise self._error_in(error)
+        if answer.prompt_filter_results is not None:
+            self._in_prompts = in_prompts(answer.prompt_filter_results)
         if self._metadata is None:
             self._metadata = metadata(answer, self._expectation.model) if choices else None
         elif answer.citations or answer.search_results or self._has_other_tier(answer):
@@ -127,4 +135,7 @@ class ChunkDecoder(StreamDecoder[ServerSentEvent]):
             )
         if choice.finish_reason and not candidate.raw_finish:
             self._ended += 1
+        if choice.content_filter_results:
+            self._filters = self._filters or Filters()
+            self._filters.take(index, choice.content_filter_results)
         candidate.feed(choice)
