@@ -199,6 +199,12 @@ _BY_WORDS: Sequence[tuple[frozenset[int], re.Pattern[str], type[ProxyError]]] = 
         re.compile(r"(?i)access the file|no such file|file not found|cachedcontent not found|storage\.objects\.get"),
         InvalidRequest,
     ),
+    (
+        # Of NVIDIA: the model's own servers are in trouble, whatever was asked.
+        frozenset({400}),
+        re.compile(r"(?i)\Afunction id '[^']{1,64}': degraded function cannot be invoked\Z"),
+        UpstreamServerError,
+    ),
     (frozenset({400}), re.compile(r"(?i)model doesn.t support|extraneous key"), UnsupportedParameter),
     (frozenset({503}), re.compile(r"(?i)overloaded|over capacity|high demand"), UpstreamOverloaded),
 )

@@ -16,6 +16,7 @@ from llmproxy_grpc.errors import (
     UpstreamOverloaded,
     UpstreamQuotaExhausted,
     UpstreamRateLimited,
+    UpstreamServerError,
 )
 from llmproxy_grpc.providers.failures import failure
 
@@ -38,6 +39,10 @@ def google(status: int, name: str, message: str) -> dict[str, Any]:
 
 def xai(code: str, message: str) -> dict[str, Any]:
     return {"code": code, "error": message}
+
+
+def nvidia(detail: str) -> dict[str, Any]:
+    return {"status": 400, "title": "Bad Request", "detail": detail}
 
 
 FORBIDDEN = "The caller does not have permission to execute the specified operation"
@@ -66,6 +71,17 @@ SPENT = f"Your team {TEAM} has either used all available credits or reached its 
         # Groq's status for a tier that is full, which is Cohere's for a token that is none.
         (498, openai("Flex tier capacity exceeded.", code="capacity_exceeded"), UpstreamOverloaded),
         (498, {"message": "invalid api token"}, CredentialsRejected),
+        # A model whose servers are in trouble, as if the request were wrong.
+        (
+            400,
+            nvidia("Function id '87ea0ddc-cff1-4bca-bf8b-3bd98a35ddd0': DEGRADED function cannot be invoked"),
+            UpstreamServerError,
+        ),
+        (
+            400,
+            nvidia("Value error, Function id 'x': DEGRADED function cannot be invoked, is no message"),
+            InvalidRequest,
+        ),
         # A key that is refused as if the request were wrong.
         (
             400,
