@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from llmproxy_grpc.errors import UpstreamProtocolError
+
 LARGEST_COUNT: Final = 2**31 - 1
 """The API counts in 32 bits; a larger number is a fault of the provider."""
 
@@ -38,3 +40,15 @@ def clipped(value: Any) -> int:
     if isinstance(value, float) and not math.isnan(value):
         return int(min(max(value, 0.0), LARGEST_COUNT))
     return 0
+
+
+def prompt_tokens(value: Any) -> int:
+    """A value as the count of a prompt's tokens.
+
+    Raises:
+        UpstreamProtocolError: It is none; no prompt has 0 tokens.
+    """
+    tokens = clipped(value)
+    if not tokens:
+        raise UpstreamProtocolError("The provider's count of tokens cannot be read.")
+    return tokens

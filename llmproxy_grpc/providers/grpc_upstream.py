@@ -19,6 +19,7 @@ from llmproxy_grpc.messages import (
     RoutingPolicy,
     StreamEvent,
 )
+from llmproxy_grpc.providers.counts import prompt_tokens
 from llmproxy_grpc.providers.credentials import secrets_in
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http import HttpClient
@@ -99,7 +100,9 @@ class GrpcProvider:
     async def embed(self, request: EmbedRequest, upstream_model: str) -> EmbedResponse:
         """Turns inputs into vectors, all at once: the upstream splits them as its own targets need."""
         onward = replace(request, model=upstream_model, routing=_policy(request.routing))
-        read = partial(vectors_of, count=len(request.inputs))
+        # Where the caller lets it, the upstream may leave out how long they shall be, with a warning.
+        dimensions = None if request.routing.drop_unsupported else request.dimensions
+        read = partial(vectors_of, count=len(request.inputs), dimensions=dimensions)
         return await self._line.ask("Embed", await written(from_embed_request, onward), embed_pb2.EmbedResponse, read)
 
     async def count_tokens(self, request: ChatRequest, upstream_model: str) -> int:
@@ -111,7 +114,7 @@ class GrpcProvider:
         call = current_call.get()
         if call is not None:
             call.warnings.extend(warnings_of(answer.warnings))
-        return max(0, answer.input_tokens)
+        return prompt_tokens(answer.input_tokens)
 
     async def list_models(self) -> Sequence[UpstreamModel]:
         """Lists the upstream's models, by the names that its callers use."""

@@ -79,7 +79,7 @@ class Event(Struct, Generic[Input], gc=False):
 class Counted(Struct, gc=False):
     """The tokens of a prompt."""
 
-    input_tokens: int
+    input_tokens: Any
 
 
 ANSWER = Decoder(Answer)

@@ -10,6 +10,7 @@ from llmproxy_grpc.providers.anthropic_messages.request import encode_count, enc
 from llmproxy_grpc.providers.anthropic_messages.response import read_answer
 from llmproxy_grpc.providers.anthropic_messages.shapes import COUNTED
 from llmproxy_grpc.providers.anthropic_messages.stream import EventDecoder
+from llmproxy_grpc.providers.counts import prompt_tokens
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.jsonio import decode
@@ -57,7 +58,7 @@ class AnthropicMessages(HttpChat[ServerSentEvent]):
         """Counts the tokens of a prompt; raises as every provider does."""
         body = await written(encode_count, request, model)
         async with self.upstream.post("/v1/messages/count_tokens", body) as response:
-            return (await self.upstream.read(response, _read_count, MAX_COUNT_BYTES)).input_tokens
+            return prompt_tokens((await self.upstream.read(response, _read_count, MAX_COUNT_BYTES)).input_tokens)
 
     async def list_models(self) -> list[UpstreamModel]:
         """Lists the models, page by page."""

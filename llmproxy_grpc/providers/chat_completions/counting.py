@@ -5,8 +5,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from llmproxy_grpc.errors import UpstreamProtocolError
-from llmproxy_grpc.providers.counts import clipped
+from llmproxy_grpc.providers.counts import prompt_tokens
 from llmproxy_grpc.providers.jsonio import decode
 
 NOT_THERE: Final = frozenset({404, 405, 501})
@@ -30,7 +29,4 @@ def read_count(data: bytes) -> int:
         UpstreamProtocolError: There is none; no prompt has 0 tokens.
     """
     counted = decode(data, _COUNT)
-    tokens = clipped(counted.count if counted.input_tokens is None else counted.input_tokens)
-    if not tokens:
-        raise UpstreamProtocolError("The provider's count of tokens cannot be read.")
-    return tokens
+    return prompt_tokens(counted.count if counted.input_tokens is None else counted.input_tokens)

@@ -74,10 +74,14 @@ class Event(Struct, gc=False):
     logprobs: Logprobs | None = None
 
 
+_Number = float
+"""Within the struct its field has that name."""
+
+
 class Floats(Struct, gc=False):
     """Vectors as numbers."""
 
-    float: list[list[Any]] | None = None
+    float: list[list[_Number]] | None = None
 
 
 class Vectors(Struct, gc=False):

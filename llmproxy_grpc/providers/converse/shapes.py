@@ -139,7 +139,7 @@ class Event(Struct, gc=False):
 class Counted(Struct, gc=False):
     """The tokens of a prompt."""
 
-    inputTokens: int  # noqa: N815
+    inputTokens: Any  # noqa: N815
 
 
 ANSWER = Decoder(Answer)

@@ -18,6 +18,7 @@ from llmproxy_grpc.providers.converse.request import encode_count, encode_reques
 from llmproxy_grpc.providers.converse.response import read_answer
 from llmproxy_grpc.providers.converse.shapes import COUNTED
 from llmproxy_grpc.providers.converse.stream import FrameDecoder
+from llmproxy_grpc.providers.counts import prompt_tokens
 from llmproxy_grpc.providers.eventstream import Frame, FrameReader
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
@@ -114,7 +115,7 @@ class Converse(HttpChat[Frame]):
         path, body = _path(base_id(model), "count-tokens"), await written(encode_count, request, model)
         async with self.upstream.post(path, body, headers=await self.headers("POST", path, body)) as response:
             try:
-                return (await self.upstream.read(response, _read_count, MAX_COUNT_BYTES)).inputTokens
+                return prompt_tokens((await self.upstream.read(response, _read_count, MAX_COUNT_BYTES)).inputTokens)
             except (ModelNotFound, UnsupportedParameter) as error:
                 raise CapabilityNotSupported(
                     "Bedrock does not count this model's tokens.", fault=error.fault

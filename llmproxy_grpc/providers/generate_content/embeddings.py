@@ -103,7 +103,7 @@ def _response(sent: Sequence[Vector], request: EmbedRequest, tokens: int = 0) ->
     vectors = read_vectors([each.values for each in sent], inputs=len(request.inputs), dimensions=request.dimensions)
     if not tokens:
         told = [each.statistics for each in sent if each.statistics is not None]
-        tokens = sum(clipped(each.token_count) or clipped(each.tokenCount) for each in told)
+        tokens = clipped(sum(clipped(each.token_count) or clipped(each.tokenCount) for each in told))
     return EmbedResponse(vectors, Usage(tokens, 0, tokens) if tokens else None)
 
 

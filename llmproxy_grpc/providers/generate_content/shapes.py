@@ -94,7 +94,7 @@ LIBERAL_ANSWER: Decoder[Answer[Any]] = Decoder(Answer[Any])
 class Counted(Struct, gc=False):
     """The tokens of a prompt."""
 
-    totalTokens: int  # noqa: N815
+    totalTokens: Any  # noqa: N815
 
 
 class ListedModel(Struct, gc=False):

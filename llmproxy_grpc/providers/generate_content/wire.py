@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 from llmproxy_grpc.errors import CapabilityNotSupported
 from llmproxy_grpc.messages import ChatRequest, EmbedRequest, EmbedResponse, ProviderResponse
+from llmproxy_grpc.providers.counts import prompt_tokens
 from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.generate_content.embeddings import (
     encode_batch,
@@ -82,7 +83,7 @@ class GenerateContent(HttpChat[ServerSentEvent]):
         else:
             body = await written(encode_count, request, model, name=name)
         counted = await self._ask(self._place.method(model, "countTokens"), body, _read_count, MAX_COUNT_BYTES)
-        return counted.totalTokens
+        return prompt_tokens(counted.totalTokens)
 
     async def embed(self, request: EmbedRequest, model: str) -> EmbedResponse:
         """Turns inputs into vectors; raises as every provider does."""

@@ -27,7 +27,9 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.extent import MOST_CANDIDATES, Extent, check_answer
 from llmproxy_grpc.providers.provider import UpstreamModel
 from llmproxy_grpc.providers.scrubbing import identifier, one_line
+from llmproxy_grpc.providers.vectors import read_vectors
 from llmproxy_grpc.wire import to_delta, to_embed_response, to_finish, to_metadata, to_response, to_usage, to_warnings
+from llmproxy_grpc.wire.scalars import packed_floats
 
 MOST_WARNINGS: Final = 256
 """Of one answer; those behind them are left out."""
@@ -61,13 +63,13 @@ def answer_of(response: chat_pb2.ChatResponse) -> ProviderResponse:
     return answer
 
 
-def vectors_of(response: embed_pb2.EmbedResponse, *, count: int) -> EmbedResponse:
-    """Gives so many vectors; UpstreamProtocolError if there are more or fewer."""
-    if len(response.embeddings) != count:
-        raise UpstreamProtocolError("The provider's answer does not have one vector for each input.")
+def vectors_of(response: embed_pb2.EmbedResponse, *, count: int, dimensions: int | None) -> EmbedResponse:
+    """Gives so many vectors, of this length; UpstreamProtocolError if they are others, as `read_vectors`."""
     told = warnings_of(response.warnings)
     response.ClearField("warnings")
-    return replace(to_embed_response(response), upstream_request_id=identifier(response.id), warnings=told)
+    answer = to_embed_response(response)
+    vectors = read_vectors([packed_floats(vector) for vector in answer.vectors], inputs=count, dimensions=dimensions)
+    return replace(answer, vectors=vectors, upstream_request_id=identifier(response.id), warnings=told)
 
 
 def warnings_of(warnings: Sequence[chat_pb2.Warning]) -> tuple[Warning, ...]:
