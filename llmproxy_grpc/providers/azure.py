@@ -19,6 +19,8 @@ from llmproxy_grpc.providers.upstream import Upstream, segment
 KEY_HEADER: Final = "api-key"
 NEWEST: Final = "v1"
 """The API without versions, where the deployment is the model of the request."""
+_UNDATED: Final = frozenset({NEWEST, "preview"})
+"""Its own versions: what holds, and what may come."""
 NAMES: Final = ("openai", "azure")
 """Its options are OpenAI's; those for Azure win."""
 _RESPONSES: Final = replace(OPENAI_RESPONSES, count_path="")
@@ -66,7 +68,7 @@ def _dialect(config: ProviderConfig) -> Dialect:
 
     def deployed(model: str) -> str:
         # Without versions the body names the deployment.
-        return f"{home}/deployments/{segment(model)}" if query else home
+        return home if _is_undated(config) else f"{home}/deployments/{segment(model)}"
 
     return Dialect(
         quirks=configured(OPENAI, config),
@@ -84,7 +86,11 @@ def _resource(base_url: str) -> str:
 
 
 def _home(config: ProviderConfig) -> str:
-    return "/openai" if _query(config) else "/openai/v1"
+    return "/openai/v1" if _is_undated(config) else "/openai"
+
+
+def _is_undated(config: ProviderConfig) -> bool:
+    return (config.api_version or NEWEST) in _UNDATED
 
 
 def _query(config: ProviderConfig) -> str:

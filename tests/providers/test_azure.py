@@ -64,6 +64,19 @@ async def test_the_api_without_versions_takes_the_deployment_as_the_model(upstre
     assert upstream.requests[0].json()["model"] == "my-gpt"
 
 
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_the_preview_of_the_api_without_versions_is_below_the_same_address(upstream, http, api):
+    upstream.handler = KIND.respond if api == "chat" else RESPONSES.respond
+    azure = await KIND.provider(upstream, http, api_version="preview", deployment=None, api=api)
+    await azure.chat(ask(), "my-gpt")
+    await azure.embed(EmbedRequest("m", (TextPart(text="a"),)), "ada")
+    await azure.probe()
+    answers = "chat/completions" if api == "chat" else "responses"
+    paths = [f"/openai/v1/{each}?api-version=preview" for each in (answers, "embeddings", "models")]
+    assert [request.path for request in upstream.requests] == paths
+    assert [request.json()["model"] for request in upstream.requests[:2]] == ["my-gpt", "ada"]
+
+
 @pytest.mark.parametrize("name", [".", "..", "...", ""])
 async def test_no_name_leads_out_of_the_folder_of_deployments(upstream, http, name):
     azure = await KIND.provider(upstream, http, **CLASSIC)
