@@ -7,6 +7,7 @@ from typing import Final, Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import (
     Capability,
     ChatRequest,
@@ -101,10 +102,15 @@ async def _embed(request: EmbedRequest, provider: Provider, target: Target, note
     """Sends as many inputs at a time as the provider takes, in order."""
     model = target.upstream_model
     answers = []
+    lengths: set[int] = set()
     for piece in _pieces(request, provider.features(model).embed or EmbedFeatures()):
         answer = await provider.embed(piece, model)
         note(answer, answer.usage or estimate_embed(piece))
         answers.append(answer)
+        lengths.update(map(len, answer.vectors[:1]))
+        if len(lengths) > 1:
+            # Behind some gateways another model has taken over, whose vectors mean something else.
+            raise UpstreamProtocolError("The provider's vectors do not have the length that they should.")
     if len(answers) == 1:
         return answers[0]
     return EmbedResponse(tuple(vector for answer in answers for vector in answer.vectors))

@@ -5,7 +5,7 @@ from array import array
 import grpc
 import pytest
 
-from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, generation_pb2
+from llmproxy_grpc._gen.v1 import chat_pb2, embed_pb2, error_pb2, generation_pb2
 from llmproxy_grpc.errors import UpstreamRateLimited, UpstreamServerError
 from llmproxy_grpc.messages import EmbedPurpose, EmbedResponse, MediaKind
 from llmproxy_grpc.providers.features import EmbedFeatures, Features, MediaFeature, Source
@@ -108,6 +108,18 @@ async def test_a_piece_that_fails_fails_the_attempt_which_says_what_the_pieces_b
     assert (answer.route.provider, len(answer.embeddings)) == ("b", 3)
     assert answer.route.failed_attempts[0].usage.input_tokens == 2 * USED.input_tokens
     assert answer.usage.input_tokens == USED.input_tokens
+
+
+async def test_pieces_whose_vectors_differ_in_length_are_no_answer(serve):
+    providers = two()
+    providers["a"].can = can(most_inputs=1)
+    longer = EmbedResponse((array("f", (1, 2, 3)),), USED)
+    providers["a"].embeds.extend([vectors(1), longer, vectors(1)])
+    async with serve(TWO, providers=providers) as server:
+        answer = await server.stub.Embed(embed_request(*"abc"))
+    assert (answer.route.provider, len(answer.embeddings)) == ("b", 3)
+    assert answer.route.failed_attempts[0].reason == error_pb2.ERROR_REASON_UPSTREAM_PROTOCOL_ERROR
+    assert len(providers["a"].embed_requests) == 2
 
 
 async def test_a_target_that_makes_no_vectors_is_passed_over_untried(serve):
