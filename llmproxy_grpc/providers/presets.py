@@ -12,6 +12,7 @@ from llmproxy_grpc.providers.chat_completions.quirks import (
     OPENAI,
     OPENAI_RESPONSES,
     CacheStyle,
+    Effort,
     EmbeddingStyle,
     PrefillStyle,
     PurposeStyle,
@@ -209,6 +210,11 @@ _ROWS = (
             json_object=False,
             json_schema=False,
             documents=False,
+            # It neither stops thinking nor shows it, nor looks closer at a picture.
+            effort_none=False,
+            highest_effort=Effort.XHIGH,
+            shows_reasoning=False,
+            image_detail=False,
         ),
         # It ended Chat Completions on 2026-09-27.
         api="responses",

@@ -1,14 +1,18 @@
 """The kind openai by the Responses API, over a real connection."""
 
+import json
+
 import pytest
 
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.errors import PromptBlocked, ProxyError, UpstreamRateLimited, UpstreamServerError
 from llmproxy_grpc.messages import (
+    FinishReason,
     FunctionTool,
     GenerationConfig,
     Message,
     ReasoningConfig,
+    ReasoningEffort,
     Role,
     TextPart,
     ToolResultPart,
@@ -34,6 +38,84 @@ async def test_conversations_go_to_responses_and_everything_else_where_it_always
         "/v1/responses/input_tokens",
         "/v1/models",
     ]
+
+
+def perplexity(upstream, http):
+    config = ProviderConfig(name="p", kind="openai", preset="perplexity", base_url=upstream.url, api_key="test-key")
+    return OpenAiProvider.from_config(config, http)
+
+
+SEARCHED = {"type": "search_results", "queries": ["x"], "results": [{"url": "https://example.com", "title": "T"}]}
+FETCHED = {"type": "fetch_url_results", "contents": [{"url": "https://example.com", "title": "T", "snippet": "S"}]}
+SPOKEN = {"type": "message", "id": "m1", "role": "assistant", "content": [{"type": "output_text", "text": "Hi"}]}
+CALLED = {
+    "type": "function_call",
+    "id": "f1",
+    "call_id": "c1",
+    "name": "f",
+    "arguments": "{}",
+    "thought_signature": "c2ln",
+}
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_what_perplexity_found_is_told_beside_the_message_which_can_go_back(upstream, http, streaming):
+    response = {"id": "r", "model": "m", "status": "completed", "output": [SEARCHED, FETCHED, SEARCHED, SPOKEN]}
+    provider = perplexity(upstream, http)
+    if streaming:
+        frames = [sse({"type": "response.output_item.done", "item": item}) for item in response["output"]]
+        upstream.script(KIND.streaming([*frames, sse({"type": "response.completed", "response": response})]))
+        answer = assembled(await collected(provider.stream(ask(), "m")))
+    else:
+        upstream.script(Answer.json(json.dumps(response).encode()))
+        answer = await provider.chat(ask(), "m")
+    assert answer.candidates[0].message.parts == (TextPart(text="Hi"),)
+    found = {name: SEARCHED[name] for name in ("queries", "results")}
+    fetched = {"contents": FETCHED["contents"]}
+    assert answer.provider_metadata == {"search_results": [found, found], "fetch_url_results": [fetched]}
+
+
+async def test_perplexity_gets_items_with_their_types_and_signatures_of_calls_back(upstream, http):
+    response = {"id": "r", "model": "m", "status": "requires_action", "output": [CALLED]}
+    upstream.script(Answer.json(json.dumps(response).encode()), Answer.json(KIND.answer("Done.")))
+    provider = perplexity(upstream, http)
+    candidate = (await provider.chat(ask(tools=(FunctionTool("f"),)), "m")).candidates[0]
+    assert candidate.finish_reason is FinishReason.TOOL_CALLS
+    words = Message(Role.ASSISTANT, (TextPart(text="So. "), TextPart(text="Well.")))
+    result = Message(Role.TOOL, (ToolResultPart(tool_call_id="c1", content=(TextPart(text="42"),)),))
+    turns = (Message(Role.USER, (TextPart(text="x"),)), words, candidate.message, result)
+    await provider.chat(provider.adapt(ask(messages=turns, tools=(FunctionTool("f"),)), "m").request, "m")
+    signed = {"call_id": "c1", "name": "f", "thought_signature": "c2ln"}
+    assert upstream.requests[-1].json()["input"] == [
+        {"type": "message", "role": "user", "content": "x"},
+        {"type": "message", "role": "assistant", "content": "So. Well."},
+        {"type": "function_call", "arguments": "{}", **signed},
+        {"type": "function_call_output", "output": "42", **signed},
+    ]
+
+
+async def test_a_stream_that_failed_without_a_response_tells_its_error(upstream, http):
+    failed = {"type": "response.failed", "error": {"message": "slow down", "code": "rate_limit_exceeded"}}
+    upstream.script(KIND.streaming([sse({"type": "response.created"}), sse(failed)]))
+    with pytest.raises(UpstreamRateLimited):
+        await collected(perplexity(upstream, http).stream(ask(), "m"))
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "sent", "fields"),
+    [
+        (ReasoningConfig(effort=ReasoningEffort.MAX), {"effort": "xhigh"}, []),
+        (ReasoningConfig(effort=ReasoningEffort.NONE), {"effort": "minimal"}, []),
+        (ReasoningConfig(include=True), None, ["generation.reasoning.include"]),
+    ],
+)
+async def test_perplexity_is_asked_to_think_in_its_words(upstream, http, reasoning, sent, fields):
+    provider = perplexity(upstream, http)
+    adapted = provider.adapt(ask(generation=GenerationConfig(reasoning=reasoning)), "m")
+    upstream.script(Answer.json(KIND.answer("x")))
+    await provider.chat(adapted.request, "m")
+    assert upstream.requests[0].json().get("reasoning") == sent
+    assert [each.field for each in adapted.unsupported] == fields
 
 
 def test_a_preset_without_the_api_refuses_it(http):

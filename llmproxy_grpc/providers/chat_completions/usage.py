@@ -32,6 +32,8 @@ _NAMES_OF_DETAILS: Final = frozenset(
         "cached_tokens",
         "cache_write_tokens",
         "cache_creation_tokens",
+        "cache_read_input_tokens",
+        "cache_creation_input_tokens",
         *(name for name, _modality in _MODALITIES),
     }
 )
@@ -76,7 +78,8 @@ def read_usage(raw: Any, *, at_other_rates: bool = False) -> Usage | None:
 
 
 def _cached(told: Counts, prompt: Counts) -> int:
-    return prompt.get("cached_tokens") or told.get("prompt_cache_hit_tokens") or told.get("cached_tokens", 0)
+    within = prompt.get("cached_tokens") or prompt.get("cache_read_input_tokens")
+    return within or told.get("prompt_cache_hit_tokens") or told.get("cached_tokens", 0)
 
 
 def _written(told: Counts, prompt: Counts) -> int:
@@ -84,6 +87,7 @@ def _written(told: Counts, prompt: Counts) -> int:
     return (
         prompt.get("cache_write_tokens")
         or prompt.get("cache_creation_tokens")
+        or prompt.get("cache_creation_input_tokens")
         or (told.get("cache_creation_input_tokens", 0) if "prompt_tokens" in told else 0)
     )
 

@@ -16,6 +16,8 @@ _INCOMPLETE: Mapping[str, FinishReason] = {
 }
 COMPLETED: Final = "completed"
 INCOMPLETE: Final = "incomplete"
+_WAITING = "requires_action"
+"""Perplexity's word for an answer that waits for the results of its calls."""
 _FAILED = frozenset({"failed", "cancelled"})
 UNFINISHED: Final = frozenset({"queued", "in_progress"})
 
@@ -56,7 +58,7 @@ def finish(answer: Ending, *, calls_tools: bool, refused: bool, cut: bool) -> tu
         reason = details.get("reason") if isinstance(details, dict) else None
         raw = reason if isinstance(reason, str) and reason else raw
         return _INCOMPLETE.get(raw, FinishReason.OTHER), raw
-    if raw != COMPLETED:
+    if raw != COMPLETED and not (raw == _WAITING and calls_tools):
         return FinishReason.OTHER, raw
     if cut:
         return FinishReason.MAX_TOKENS, raw

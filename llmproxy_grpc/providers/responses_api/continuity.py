@@ -8,6 +8,8 @@ from typing import Any, Final
 from llmproxy_grpc.providers.continuity import fields_of, token_of
 
 CUSTOM_CALL: Final = "custom_tool_call"
+SIGNATURE: Final = "thought_signature"
+"""Perplexity's field for that of the model behind it, which comes with a call, and goes back with it and its result."""
 
 
 def thinking_token(item: dict[str, Any]) -> bytes:
@@ -18,10 +20,10 @@ def thinking_token(item: dict[str, Any]) -> bytes:
 
 
 def call_token(item: dict[str, Any]) -> bytes:
-    """The token of a tool call: that its input is free text, whose tool it is, and which program made it."""
+    """The token of a tool call: that its input is free text, whose tool it is, which program made it, its signature."""
     if item.get("type") == CUSTOM_CALL:
         return token_of(item, "type", "namespace", "caller")
-    return token_of(item, "namespace", "caller")
+    return token_of(item, "namespace", "caller", SIGNATURE)
 
 
 def message_token(item: dict[str, Any]) -> bytes:

@@ -25,7 +25,7 @@ from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ids_of
 from llmproxy_grpc.providers.continuity import fields_of
 from llmproxy_grpc.providers.media import filename_of, url_of
 from llmproxy_grpc.providers.options import whole_numbers
-from llmproxy_grpc.providers.responses_api.continuity import CUSTOM_CALL, thinking_item
+from llmproxy_grpc.providers.responses_api.continuity import CUSTOM_CALL, SIGNATURE, thinking_item
 
 Item = dict[str, Any]
 
@@ -69,9 +69,9 @@ class History:
         content = [item for part in message.parts if (item := self._content(part)) is not None]
         if len(content) == 1 and content[0].keys() == {"type", "text"}:
             # Every server takes a plain text, and some nothing else.
-            yield {"role": self._roles[message.role], "content": content[0]["text"]}
+            yield {"type": "message", "role": self._roles[message.role], "content": content[0]["text"]}
         elif content or not message.parts:
-            yield {"role": self._roles[message.role], "content": content or ""}
+            yield {"type": "message", "role": self._roles[message.role], "content": content or ""}
         yield from (_opaque(part) for part in message.parts if isinstance(part, OpaquePart))
 
     def _said(self, parts: Iterable[Part]) -> Iterator[Item]:
@@ -90,8 +90,10 @@ class History:
 
     def _message(self, parts: Iterable[Part], fields: Item) -> Iterator[Item]:
         content = [item for part in parts if (item := self._spoken(part)) is not None]
-        if len(content) == 1 and content[0]["type"] == "output_text":
-            yield {"type": "message", "role": "assistant", "content": content[0]["text"], **fields}
+        texts = [item["text"] for item in content if item["type"] == "output_text"]
+        # Where refusals are texts, a plain text is what every server takes, and some nothing else.
+        if texts and len(texts) == len(content) and (len(texts) == 1 or not self._quirks.refusals):
+            yield {"type": "message", "role": "assistant", "content": "".join(texts), **fields}
         elif content:
             yield {"type": "message", "role": "assistant", "content": content, **fields}
 
@@ -106,8 +108,9 @@ class History:
         content = [item for each in part.content if (item := self._content(each)) is not None]
         texts = [item["text"] for item in content if item.keys() == {"type", "text"}]
         output = "".join(texts) if len(texts) == len(content) else content
-        caller = {"caller": call["caller"]} if "caller" in call else {}
-        return {"type": kind, "call_id": part.tool_call_id, "output": output, **caller}
+        told = ("name", SIGNATURE) if SIGNATURE in call else ("caller",)
+        told_again = {name: call[name] for name in told if name in call}
+        return {"type": kind, "call_id": part.tool_call_id, "output": output, **told_again}
 
     def _content(self, part: Part) -> Item | None:
         if isinstance(part, TextPart):

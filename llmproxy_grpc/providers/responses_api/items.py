@@ -21,6 +21,8 @@ _MESSAGE: Final = "message"
 _REASONING: Final = "reasoning"
 _CALLS: Final = frozenset({"function_call", CUSTOM_CALL})
 _CHARGED: Final = frozenset({"web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"})
+_TOLD: Final = frozenset({"search_results", "fetch_url_results"})
+"""What Perplexity found, which it tells and does not take back: no part of the message."""
 _BETWEEN_THOUGHTS: Final = "\n\n"
 
 
@@ -76,6 +78,8 @@ class ItemWriter:
         self._by_id: dict[str, OpenItem] = {}
         self.refused = False
         """Whether the model refused."""
+        self.told: dict[str, Any] = {}
+        """What items say that are no parts of the message, by their type."""
         self.charged = False
         """Whether the provider's own tools did something that it charges for beside the tokens."""
 
@@ -200,6 +204,9 @@ class ItemWriter:
             self._end_message(opened, item)
         elif opened.kind == _REASONING:
             self._end_thinking(opened, item)
+        elif opened.kind in _TOLD:
+            self._batch.extent.part()
+            self.told.setdefault(opened.kind, []).append({name: item[name] for name in item if name != "type"})
         else:
             self.charged = self.charged or opened.kind in _CHARGED
             value = {name: value for name, value in item.items() if name != "type"}

@@ -77,7 +77,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
             self.items.argue(event)
         elif kind in _LAST and event.response is not None:
             self._end(kind, event.response, frame.data)
-        elif kind == "error" or (event.error and not kind.startswith("response.")):
+        elif kind == "error" or (event.error and (kind in _LAST or not kind.startswith("response."))):
             raise self._reply.failed(error_of(event))
         else:
             self._read_rare(kind, event, frame.data)
@@ -108,7 +108,7 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         cut = self._limit is not None and usage is not None and usage.output_tokens >= self._limit
         reason, raw = finish(ending, calls_tools=writer.calls_tools, refused=self.items.refused, cut=cut)
         writer.finish(reason, raw)
-        self.batch.add(UpstreamEnd(usage, metadata(ending, self._reply.model)))
+        self.batch.add(UpstreamEnd(usage, {**metadata(ending, self._reply.model), **self.items.told}))
 
     def _used(self, ending: Ending) -> Usage | None:
         return read_usage(ending.usage, at_other_rates=self.items.charged or is_other_tier(ending.service_tier))

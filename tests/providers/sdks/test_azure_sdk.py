@@ -64,6 +64,8 @@ async def test_the_sdk_asks_for_a_response_at_the_same_place(client, upstream, h
     upstream.handler = RESPONSES.respond
     provider = await KIND.provider(upstream, http, api_version=VERSION, deployment=None, api="responses")
     await provider.chat(ask("Hello?"), "test-model")
-    await client.responses.create(model="test-model", input=[{"role": "user", "content": "Hello?"}], store=False)
+    await client.responses.create(
+        model="test-model", input=[{"type": "message", "role": "user", "content": "Hello?"}], store=False
+    )
     ours, theirs = upstream.requests
     assert (ours.path, ours.json()) == (theirs.path, theirs.json())

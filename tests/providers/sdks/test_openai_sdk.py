@@ -106,7 +106,10 @@ async def test_the_sdk_writes_the_same_request_for_a_response(client, upstream, 
     function = {"type": "function", "name": "weather", "description": "tells", "parameters": SCHEMA, "strict": True}
     await client.responses.create(
         model="m",
-        input=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello?"}],
+        input=[
+            {"type": "message", "role": "system", "content": "Be brief."},
+            {"type": "message", "role": "user", "content": "Hello?"},
+        ],
         tools=[function],
         tool_choice="required",
         parallel_tool_calls=False,

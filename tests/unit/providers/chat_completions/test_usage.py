@@ -93,6 +93,12 @@ def test_the_names_of_the_newer_api_are_understood():
     assert (read.input_tokens, read.output_tokens, read.cached_input_tokens) == (5, 6, 2)
 
 
+def test_perplexitys_names_within_the_prompt_are_understood():
+    details = {"cache_read_input_tokens": 2, "cache_creation_input_tokens": 1}
+    read = usage(input_tokens=5, output_tokens=6, total_tokens=11, input_tokens_details=details)
+    assert (read.input_tokens, read.cached_input_tokens, read.cache_write_input_tokens) == (5, 2, 1)
+
+
 def test_other_kinds_of_content_are_told_apart():
     read = usage(
         prompt_tokens=10,

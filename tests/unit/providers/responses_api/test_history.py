@@ -22,7 +22,7 @@ def test_thinking_may_lead_to_what_the_models_next_message_says():
     assert apart == said(thinking, call)
     assert [item["type"] for item in apart] == ["reasoning", "function_call"]
     cut = items(Message(Role.ASSISTANT, (thinking,)), Message(Role.USER, (TextPart(text="Go on."),)))
-    assert cut == [{"role": "user", "content": "Go on."}]
+    assert cut == [{"type": "message", "role": "user", "content": "Go on."}]
 
 
 def test_neighbouring_texts_are_one_message_and_phases_come_back():

@@ -66,7 +66,11 @@ def token(**fields: Any) -> bytes:
 
 
 def test_a_plain_request_is_stored_nowhere():
-    assert body(ask("Hello?")) == {"model": "gpt-4o", "input": [{"role": "user", "content": "Hello?"}], "store": False}
+    assert body(ask("Hello?")) == {
+        "model": "gpt-4o",
+        "input": [{"type": "message", "role": "user", "content": "Hello?"}],
+        "store": False,
+    }
     assert body(ask("Hello?"), stream=True)["stream"] is True
 
 
@@ -100,8 +104,8 @@ def test_a_conversation_keeps_the_order_of_its_items():
         Message(Role.ASSISTANT, parts),
         Message(Role.TOOL, results),
     ) == [
-        {"role": "system", "content": "S"},
-        {"role": "developer", "content": "D"},
+        {"type": "message", "role": "system", "content": "S"},
+        {"type": "message", "role": "developer", "content": "D"},
         {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"},
         {"type": "message", "role": "assistant", "content": "I look."},
         {"type": "function_call", "call_id": "c1", "name": "f", "arguments": '{"n":  1}'},
@@ -292,13 +296,15 @@ def test_a_server_without_refusals_gets_them_as_text():
 
 
 def test_a_message_of_nothing_stays_and_an_answer_of_nothing_goes():
-    assert items(Message(Role.USER, ()), Message(Role.ASSISTANT, ())) == [{"role": "user", "content": ""}]
+    assert items(Message(Role.USER, ()), Message(Role.ASSISTANT, ())) == [
+        {"type": "message", "role": "user", "content": ""}
+    ]
 
 
 def test_a_prompts_opaque_items_stand_behind_its_message():
     block = OpaquePart(provider_kind="openai", type="mcp_approval_response", value={"approve": True, "n": 1.0})
     assert items(Message(Role.USER, (block, TextPart(text="x")))) == [
-        {"role": "user", "content": "x"},
+        {"type": "message", "role": "user", "content": "x"},
         {"type": "mcp_approval_response", "approve": True, "n": 1},
     ]
 
@@ -307,7 +313,9 @@ def test_a_prompts_opaque_items_stand_behind_its_message():
 def test_cache_hints_are_breakpoints_where_the_model_knows_them(ttl, sent):
     message = Message(Role.USER, (TextPart(text="long", cache_hint=CacheHint(ttl)),))
     marked = {"type": "input_text", "text": "long", "prompt_cache_breakpoint": {"mode": "explicit", **sent}}
-    assert body(ask(messages=(message,)), "gpt-5.6")["input"] == [{"role": "user", "content": [marked]}]
+    assert body(ask(messages=(message,)), "gpt-5.6")["input"] == [
+        {"type": "message", "role": "user", "content": [marked]}
+    ]
     features = features_of(OPENAI_RESPONSES, NAMES)
     for model in ("gpt-5.5", "gpt-4o", "unknown"):
         named = adapt_to_model(ask(messages=(message,)), features, model).unsupported
