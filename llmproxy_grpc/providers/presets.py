@@ -79,6 +79,7 @@ _OPENROUTER = replace(
     n=False,
     document_uri=True,
     video=True,
+    image_answers=True,
     cache_hints=CacheStyle.CONTROL,
     max_call_id=40,  # as OpenAI's models want them
     reasoning=ReasoningStyle.OBJECT,
@@ -127,7 +128,7 @@ _LLAMA_CPP = replace(
     count_path="/chat/completions/input_tokens",
 )
 _LM_STUDIO = replace(COMPATIBLE, top_k=True, audio=False, documents=False, dimensions_field="")
-_LITELLM = replace(COMPATIBLE, top_k=True)
+_LITELLM = replace(COMPATIBLE, top_k=True, image_answers=True)
 _OLLAMA = replace(
     COMPATIBLE,
     tool_choice=False,

@@ -9,6 +9,7 @@ from llmproxy_grpc.providers.candidate import CandidateWriter
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces, references, thinking
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.finish import finish
+from llmproxy_grpc.providers.chat_completions.pictures import pictures_of
 from llmproxy_grpc.providers.chat_completions.reasoning_details import ReasoningDetails
 from llmproxy_grpc.providers.chat_completions.shapes import Choice, Content, ToolCall
 from llmproxy_grpc.providers.chat_completions.speech import id_of, sound_of, transcript_of
@@ -40,6 +41,7 @@ class CandidateDecoder:
         self._calls = OpenCalls(new_id, batch.extent)
         self._details: ReasoningDetails | None = None
         self._thought = -1
+        self._has_pictures = expectation.pictures
         self._audio_type = expectation.audio_type
         self._audio_id = ""
         self._transcript = -1
@@ -64,6 +66,10 @@ class CandidateDecoder:
             if delta.reasoning_details is not None:
                 self._details = self._details or ReasoningDetails(self._extent)
                 self._details.take(delta.reasoning_details)
+            if delta.images is not None and self._has_pictures:
+                for picture in pictures_of(delta.images):
+                    self._end_run()
+                    self._writer.add_part(picture)
             if delta.audio is not None:
                 self._hear(delta.audio)
         if choice.logprobs is not None:

@@ -16,6 +16,8 @@ class Expectation(Struct, frozen=True, kw_only=True):
     """Whether thinking that is not shown has to come back in the next turn."""
     thinking_in_content: bool = False
     """Whether thinking among the content goes back there, each with its signature, whether it is shown or not."""
+    pictures: bool = False
+    """Whether there may be pictures beside the content."""
     audio_type: str = "audio/wav"
     """The media type of sound."""
 

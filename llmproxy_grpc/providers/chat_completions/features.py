@@ -53,7 +53,7 @@ def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
         reasoning_budget=quirks.reasoning is ReasoningStyle.OBJECT,
         effort_or_budget=quirks.reasoning is ReasoningStyle.OBJECT,
         reasoning_shown=quirks.shows_reasoning,
-        output_modalities=frozenset({Modality.TEXT}),
+        output_modalities=frozenset({Modality.TEXT, Modality.IMAGE} if quirks.image_answers else {Modality.TEXT}),
         end_user=bool(quirks.user_field),
         embed=embed_features(quirks),
         prefill=quirks.prefill is not PrefillStyle.UNSUPPORTED,
@@ -81,6 +81,8 @@ def _media(quirks: Quirks) -> dict[MediaKind, MediaFeature]:
     taken: dict[MediaKind, MediaFeature] = {}
     if quirks.images:
         picture = _feature(quirks, Source.URI if quirks.image_uri else Source.NONE)
+        if quirks.image_answers:
+            picture = replace(picture, answers=picture.prompts)
         taken[MediaKind.IMAGE] = replace(picture, detail=frozenset(Place)) if quirks.image_detail else picture
     if quirks.audio:
         taken[MediaKind.AUDIO] = _AUDIO

@@ -3,6 +3,7 @@
 from typing import Any
 
 from llmproxy_grpc.messages import (
+    MediaKind,
     MediaPart,
     Message,
     OpaquePart,
@@ -18,6 +19,7 @@ from llmproxy_grpc.providers.call_ids import with_ids
 from llmproxy_grpc.providers.chat_completions import thinking_chunks
 from llmproxy_grpc.providers.chat_completions.caching import cache_mark
 from llmproxy_grpc.providers.chat_completions.media import content_part
+from llmproxy_grpc.providers.chat_completions.pictures import FIELD as PICTURES
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ids_of
 from llmproxy_grpc.providers.chat_completions.reasoning_details import FIELD, details_of
 from llmproxy_grpc.providers.chat_completions.speech import spoken_before
@@ -67,6 +69,9 @@ class History:
         if spoken:
             # Its words are those of the sound.
             fields = {"role": "assistant", "audio": {"id": spoken}}
+        pictures = [part for part in parts if isinstance(part, MediaPart) and part.kind is MediaKind.IMAGE]
+        if pictures and self._quirks.image_answers:
+            fields[PICTURES] = [content_part(picture, self._quirks.media) for picture in pictures]
         calls = [_tool_call(part) for part in parts if isinstance(part, ToolCallPart)]
         if calls:
             fields["tool_calls"] = calls

@@ -133,6 +133,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Whether a picture may be given by its address."""
     image_detail: bool = True
     """Whether the model can be told how closely to look at a picture."""
+    image_answers: bool = False
+    """Whether answers may hold pictures, in `images`: they are asked for by `modalities`, and go back there."""
     audio: bool = True
     """Whether sound is taken, as `input_audio`."""
     documents: bool = True

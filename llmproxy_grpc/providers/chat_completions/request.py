@@ -8,6 +8,7 @@ from msgspec.json import Encoder
 from llmproxy_grpc.messages import ChatRequest, ToolChoice, ToolMode
 from llmproxy_grpc.providers.chat_completions.generation import add_generation
 from llmproxy_grpc.providers.chat_completions.history import History
+from llmproxy_grpc.providers.chat_completions.pictures import add_pictures
 from llmproxy_grpc.providers.chat_completions.quirks import PrefillStyle, Quirks
 from llmproxy_grpc.providers.chat_completions.speech import add_speech
 from llmproxy_grpc.providers.options import add_options
@@ -48,6 +49,7 @@ class RequestEncoder:
         add_generation(body, request.generation, self._quirks)
         if request.generation.output_modalities:
             add_speech(body, request.generation, stream=stream)
+            add_pictures(body, request.generation)
         if self._quirks.tool_choice or not forbids_calls(request.tool_choice):
             _add_tools(body, request)
         if request.end_user_id and self._quirks.user_field:

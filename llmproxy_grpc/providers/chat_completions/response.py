@@ -23,6 +23,7 @@ from llmproxy_grpc.providers.chat_completions.content import citations, pieces, 
 from llmproxy_grpc.providers.chat_completions.expectation import Expectation
 from llmproxy_grpc.providers.chat_completions.filters import Filters, in_prompts
 from llmproxy_grpc.providers.chat_completions.finish import BROKEN, failed, finish
+from llmproxy_grpc.providers.chat_completions.pictures import pictures_of
 from llmproxy_grpc.providers.chat_completions.reasoning_details import details_token
 from llmproxy_grpc.providers.chat_completions.shapes import Answer, Choice, Content
 from llmproxy_grpc.providers.chat_completions.speech import id_of, sound_of, transcript_of
@@ -106,6 +107,8 @@ class ResponseReader:
             parts += self._mixed_parts(content, sources)
         elif content or sources:
             parts.append(TextPart(text=joined(content or ""), citations=sources))
+        if message.images is not None and self._expectation.pictures:
+            parts += pictures_of(message.images)
         if message.audio is not None:
             parts += self._sound(message.audio)
         if message.refusal:

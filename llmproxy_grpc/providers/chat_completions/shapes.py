@@ -44,6 +44,7 @@ class Content(Struct, Generic[Arguments], gc=False):
     reasoning_details: Any = None
     refusal: str | None = None
     audio: Any = None
+    images: Any = None
     tool_calls: list[ToolCall[Arguments]] | None = None
     function_call: Function[Arguments] | None = None
     annotations: Any = None

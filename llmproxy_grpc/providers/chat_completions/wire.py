@@ -183,5 +183,6 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
             show_thinking=reply.request.shows_thinking,
             keep_thinking=bool(self._dialect.quirks.reasoning_replay),
             thinking_in_content=self._dialect.quirks.reasoning_replay == thinking_chunks.FIELD,
+            pictures=self._dialect.quirks.image_answers,
             audio_type=type_of(reply.request, self._dialect.names, stream=stream),
         )
