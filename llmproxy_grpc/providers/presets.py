@@ -211,7 +211,8 @@ _ROWS = (
             json_object=False,
             json_schema=False,
             documents=False,
-            # It neither stops thinking nor shows it, nor looks closer at a picture.
+            # It neither stops thinking nor shows it, nor looks closer at a picture, nor knows one by an id.
+            file_ids=False,
             effort_none=False,
             highest_effort=Effort.XHIGH,
             shows_reasoning=False,

@@ -10,6 +10,9 @@ from llmproxy_grpc.messages import (
     FinishReason,
     FunctionTool,
     GenerationConfig,
+    MediaDetail,
+    MediaKind,
+    MediaPart,
     Message,
     ReasoningConfig,
     ReasoningEffort,
@@ -116,6 +119,17 @@ async def test_perplexity_is_asked_to_think_in_its_words(upstream, http, reasoni
     await provider.chat(adapted.request, "m")
     assert upstream.requests[0].json().get("reasoning") == sent
     assert [each.field for each in adapted.unsupported] == fields
+
+
+def test_perplexity_takes_pictures_by_their_bytes_and_addresses(upstream, http):
+    parts = (
+        MediaPart(kind=MediaKind.IMAGE, data=b"x", media_type="image/png"),
+        MediaPart(kind=MediaKind.IMAGE, uri="https://example.com/a.png"),
+        MediaPart(kind=MediaKind.IMAGE, file_id="file-1"),
+        MediaPart(kind=MediaKind.IMAGE, uri="https://example.com/a.png", detail=MediaDetail.HIGH),
+    )
+    unsupported = perplexity(upstream, http).adapt(ask(messages=(Message(Role.USER, parts),)), "m").unsupported
+    assert [each.field for each in unsupported] == ["messages[0].parts[2].image", "messages[0].parts[3].image.detail"]
 
 
 def test_a_preset_without_the_api_refuses_it(http):
