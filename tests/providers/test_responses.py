@@ -14,6 +14,7 @@ from llmproxy_grpc.messages import (
     MediaKind,
     MediaPart,
     Message,
+    ProviderTool,
     ReasoningConfig,
     ReasoningEffort,
     Role,
@@ -21,6 +22,7 @@ from llmproxy_grpc.messages import (
     ToolResultPart,
 )
 from llmproxy_grpc.providers.openai import OpenAiProvider
+from llmproxy_grpc.providers.responses_api.custom_tools import names_of_custom_tools
 from tests.fakes.faulty_upstream import Answer
 from tests.providers.conversations import ask, assembled, collected
 from tests.providers.http_kind import sse
@@ -130,6 +132,62 @@ def test_perplexity_takes_pictures_by_their_bytes_and_addresses(upstream, http):
     )
     unsupported = perplexity(upstream, http).adapt(ask(messages=(Message(Role.USER, parts),)), "m").unsupported
     assert [each.field for each in unsupported] == ["messages[0].parts[2].image", "messages[0].parts[3].image.detail"]
+
+
+SERVED = {
+    "type": "custom_tool_call",
+    "id": "ctc_1",
+    "call_id": "xs_call_1",
+    "name": "x_keyword_search",
+    "input": '{"query":"x"}',
+    "status": "completed",
+}
+CUSTOM = {**SERVED, "id": "ctc_2", "call_id": "c2", "name": "sql", "input": "SELECT 1"}
+OWN = [
+    {"tools": (ProviderTool("openai", "custom", {"name": "sql"}),)},
+    {"tools": (ProviderTool("openai", "namespace", {"name": "db", "tools": [{"type": "custom", "name": "sql"}]}),)},
+    {"provider_options": {"openai": {"tools": [{"type": "custom", "name": "sql"}, 7]}}},
+]
+
+
+@pytest.mark.parametrize("given", OWN)
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_a_tool_that_the_provider_ran_itself_is_no_call_for_the_caller(upstream, http, streaming, given):
+    provider = await KIND.provider(upstream, http)
+    request = ask(**given)
+    for output, finish in [([SERVED, SPOKEN], FinishReason.STOP), ([SERVED, CUSTOM], FinishReason.TOOL_CALLS)]:
+        response = {"id": "r", "model": "m", "status": "completed", "output": output}
+        if streaming:
+            frames = [
+                frame
+                for index, item in enumerate(output)
+                for frame in (
+                    sse({"type": "response.output_item.added", "output_index": index, "item": {**item, "input": ""}}),
+                    sse(
+                        {"type": "response.custom_tool_call_input.delta", "output_index": index, "delta": item["input"]}
+                    )
+                    if "input" in item
+                    else sse({"type": "response.in_progress"}),
+                    sse({"type": "response.output_item.done", "output_index": index, "item": item}),
+                )
+            ]
+            upstream.script(KIND.streaming([*frames, sse({"type": "response.completed", "response": response})]))
+            answer = assembled(await collected(provider.stream(request, "m")))
+        else:
+            upstream.script(Answer.json(json.dumps(response).encode()))
+            answer = await provider.chat(request, "m")
+        (candidate,) = answer.candidates
+        assert candidate.finish_reason is finish
+        said = [getattr(part, "text", None) or part.arguments_json for part in candidate.message.parts]
+        assert said == ["Hi" if finish is FinishReason.STOP else "SELECT 1"]
+        told = {name: value for name, value in SERVED.items() if name != "type"}
+        assert answer.provider_metadata == {"custom_tool_call": [told]}
+
+
+def test_calls_are_the_callers_where_the_provider_has_no_tool_to_run():
+    assert names_of_custom_tools(ask()) is None
+    assert names_of_custom_tools(ask(tools=(FunctionTool("f"),))) is None
+    assert names_of_custom_tools(ask(tools=(FunctionTool("f"), ProviderTool("xai", "x_search", {})))) == set()
 
 
 def test_a_preset_without_the_api_refuses_it(http):

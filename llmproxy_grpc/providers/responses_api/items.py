@@ -1,6 +1,7 @@
 """The items of a response's output, whole or in pieces, as the parts of a message."""
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from llmproxy_grpc.messages import Citation, OpaquePart, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
@@ -21,8 +22,8 @@ _MESSAGE: Final = "message"
 _REASONING: Final = "reasoning"
 _CALLS: Final = frozenset({"function_call", CUSTOM_CALL})
 _CHARGED: Final = frozenset({"web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"})
-_TOLD: Final = frozenset({"search_results", "fetch_url_results"})
-"""What Perplexity found, which it tells and does not take back: no part of the message."""
+_TOLD: Final = frozenset({"search_results", "fetch_url_results", CUSTOM_CALL})
+"""What Perplexity found, and what xAI ran itself: told, and not taken back, so that it is no part of the message."""
 _BETWEEN_THOUGHTS: Final = "\n\n"
 
 
@@ -66,13 +67,23 @@ class ItemWriter:
         batch: Takes the events.
         new_id: Makes ids for tool calls that have none.
         show_thinking: Whether the caller wants to see the thinking.
+        custom: The names of the caller's custom tools: a call of another is the provider's own, xAI's say. None if
+            all are the caller's.
     """
 
-    def __init__(self, batch: Batch, *, new_id: Callable[[], str], show_thinking: bool) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        *,
+        new_id: Callable[[], str],
+        show_thinking: bool,
+        custom: AbstractSet[str] | None = None,
+    ) -> None:
         self.writer = CandidateWriter(0, batch)
         self._batch = batch
         self._new_id = new_id
         self._show = show_thinking
+        self._custom = custom
         self._items: list[OpenItem] = []
         self._by_index: dict[int, OpenItem] = {}
         self._by_id: dict[str, OpenItem] = {}
@@ -188,7 +199,7 @@ class ItemWriter:
             self._by_index[index] = opened
         if item_id := _text(item, "id"):
             self._by_id[item_id] = opened
-        if opened.kind in _CALLS:
+        if opened.kind in _CALLS and not self._is_served(item):
             opened.token = call_token(item)
             call_id = joined(_text(item, "call_id") or item_id) or self._new_id()
             opened.call = self.writer.open_call(call_id, joined(_text(item, "name")), token=opened.token)
@@ -205,6 +216,7 @@ class ItemWriter:
         elif opened.kind == _REASONING:
             self._end_thinking(opened, item)
         elif opened.kind in _TOLD:
+            self.charged = self.charged or opened.kind == CUSTOM_CALL
             self._batch.extent.part()
             self.told.setdefault(opened.kind, []).append({name: item[name] for name in item if name != "type"})
         else:
@@ -212,6 +224,13 @@ class ItemWriter:
             value = {name: value for name, value in item.items() if name != "type"}
             self.writer.add_part(OpaquePart(provider_kind=PROVIDER_KIND, type=joined(opened.kind), value=value))
         self.writer.leave()
+
+    def _is_served(self, item: Item) -> bool:
+        """Whether the provider has run a tool of its own, which comes as if it were one of the caller's."""
+        if self._custom is None or _kind(item) != CUSTOM_CALL or "namespace" in item:
+            return False
+        name = _text(item, "name")
+        return bool(name) and name not in self._custom
 
     def _end_call(self, opened: OpenItem, call: CallWriter, item: Item) -> None:
         if not opened.came:

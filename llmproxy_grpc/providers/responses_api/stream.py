@@ -10,6 +10,7 @@ from llmproxy_grpc.providers.http_chat import Reply
 from llmproxy_grpc.providers.jsonio import decode
 from llmproxy_grpc.providers.responses_api.answer import UNFINISHED, error_in, error_of, finish, metadata, status_of
 from llmproxy_grpc.providers.responses_api.arguments import write_out
+from llmproxy_grpc.providers.responses_api.custom_tools import names_of_custom_tools
 from llmproxy_grpc.providers.responses_api.items import ItemWriter
 from llmproxy_grpc.providers.responses_api.shapes import ANSWER, EVENT, LAST_EVENT, Ending, Event
 from llmproxy_grpc.providers.scrubbing import identifier
@@ -56,7 +57,12 @@ class EventDecoder(StreamDecoder[ServerSentEvent]):
         super().__init__()
         self._reply = reply
         self._limit = limit
-        self.items = ItemWriter(self.batch, new_id=reply.new_id, show_thinking=reply.request.shows_thinking)
+        self.items = ItemWriter(
+            self.batch,
+            new_id=reply.new_id,
+            show_thinking=reply.request.shows_thinking,
+            custom=names_of_custom_tools(reply.request),
+        )
         self._ending: Ending | None = None
 
     @property
