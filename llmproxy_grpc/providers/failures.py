@@ -156,6 +156,7 @@ _BY_WORDS: Sequence[tuple[frozenset[int], re.Pattern[str], type[ProxyError]]] = 
         re.compile(
             r"(?i)maximum (?:prompt|model) length|context (?:length|window|size|limit)|(?:prompt|input) is too long"
             r"|input token count (?:.{0,40}exceeds|is .{0,40}only supports)|tokens exceeds maximum length"
+            r"|maximum input length is|too many input tokens"
             r"|too many tokens: |inputs` tokens \+ `max_new_tokens|range of input length"
         ),
         ContextLengthExceeded,
@@ -205,7 +206,14 @@ _BY_WORDS: Sequence[tuple[frozenset[int], re.Pattern[str], type[ProxyError]]] = 
         re.compile(r"(?i)\Afunction id '[^']{1,64}': degraded function cannot be invoked\Z"),
         UpstreamServerError,
     ),
-    (frozenset({400}), re.compile(r"(?i)model doesn.t support|extraneous key"), UnsupportedParameter),
+    (
+        frozenset({400}),
+        re.compile(
+            r"(?i)model doesn.t support|extraneous key|'type': 'extra_forbidden'"
+            r"|does not support (?:specifying dimensions|matryoshka|output_dimension)"
+        ),
+        UnsupportedParameter,
+    ),
     (frozenset({503}), re.compile(r"(?i)overloaded|over capacity|high demand"), UpstreamOverloaded),
 )
 _BY_THE_MODEL = frozenset({"tool_use_failed", "json_validate_failed"})

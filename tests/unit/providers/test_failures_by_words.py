@@ -13,6 +13,7 @@ from llmproxy_grpc.errors import (
     ModelNotFound,
     PromptBlocked,
     ProxyError,
+    UnsupportedParameter,
     UpstreamOverloaded,
     UpstreamQuotaExhausted,
     UpstreamRateLimited,
@@ -81,6 +82,26 @@ SPENT = f"Your team {TEAM} has either used all available credits or reached its 
             400,
             nvidia("Value error, Function id 'x': DEGRADED function cannot be invoked, is no message"),
             InvalidRequest,
+        ),
+        # Inputs of Embed that are too long, and models whose vectors have one length.
+        (400, openai("Invalid 'input[31]': maximum input length is 8192 tokens."), ContextLengthExceeded),
+        (
+            400,
+            {"message": "400 Bad Request: Too many input tokens. Max input tokens: 8192, request input token count: 9"},
+            ContextLengthExceeded,
+        ),
+        (400, openai("This model does not support specifying dimensions."), UnsupportedParameter),
+        (
+            400,
+            openai(
+                'Model "bge-m3" does not support matryoshka representation, changing output dimensions will lead to …'
+            ),
+            UnsupportedParameter,
+        ),
+        (
+            400,
+            nvidia("It is incorrect. detail={'type': 'extra_forbidden', 'loc': ('body', 'dimensions'), 'input': 1024}"),
+            UnsupportedParameter,
         ),
         # A key that is refused as if the request were wrong.
         (
