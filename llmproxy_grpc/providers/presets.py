@@ -11,6 +11,7 @@ from llmproxy_grpc.providers.chat_completions.quirks import (
     COMPATIBLE_RESPONSES,
     OPENAI,
     OPENAI_RESPONSES,
+    UNDESCRIBED,
     CacheStyle,
     Effort,
     EmbeddingStyle,
@@ -128,7 +129,7 @@ _LLAMA_CPP = replace(
     count_path="/chat/completions/input_tokens",
 )
 _LM_STUDIO = replace(COMPATIBLE, top_k=True, audio=False, documents=False, dimensions_field="")
-_LITELLM = replace(COMPATIBLE, top_k=True, image_answers=True)
+_LITELLM = replace(UNDESCRIBED, top_k=True, image_answers=True)
 _OLLAMA = replace(
     COMPATIBLE,
     tool_choice=False,
@@ -151,7 +152,7 @@ _ROWS = (
         responses=OPENAI_RESPONSES,
     ),
     # What to expect of a server that no other row describes; the address has to be configured.
-    Preset(name="compatible", base_url="", quirks=COMPATIBLE, responses=COMPATIBLE_RESPONSES),
+    Preset(name="compatible", base_url="", quirks=UNDESCRIBED, responses=COMPATIBLE_RESPONSES),
     Preset(
         name="groq",
         base_url="https://api.groq.com/openai/v1",

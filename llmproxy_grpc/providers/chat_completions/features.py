@@ -12,6 +12,7 @@ from llmproxy_grpc.providers.chat_completions.quirks import (
     ReasoningStyle,
     efforts_of,
     names_of,
+    schemes_of,
 )
 from llmproxy_grpc.providers.features import ANY_SEED, NATURAL_SEED, Features, MediaFeature, Place, Source
 from llmproxy_grpc.providers.schema_forms import ANY_SCHEMA, FLAT_SCHEMA
@@ -19,7 +20,7 @@ from llmproxy_grpc.providers.schema_forms import ANY_SCHEMA, FLAT_SCHEMA
 _AUDIO = MediaFeature(prompts=Source.DATA, types=frozenset(AUDIO_FORMATS))
 _MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
 _UNTOLD = frozenset({ToolMode.AUTO, ToolMode.NONE})
-_VIDEO = MediaFeature(prompts=Source.DATA | Source.URI)
+_ANYWHERE = Source.DATA | Source.URI
 
 
 def features_of(quirks: Quirks, names: tuple[str, ...]) -> Features:
@@ -90,10 +91,11 @@ def _media(quirks: Quirks) -> dict[MediaKind, MediaFeature]:
         by_uri = Source.URI if quirks.document_uri else Source.NONE
         taken[MediaKind.DOCUMENT] = _feature(quirks, by_uri | (Source.FILE_ID if quirks.file_ids else Source.NONE))
     if quirks.video:
-        taken[MediaKind.VIDEO] = _VIDEO
+        taken[MediaKind.VIDEO] = MediaFeature(prompts=_ANYWHERE, schemes=schemes_of(quirks))
     return taken
 
 
 def _feature(quirks: Quirks, besides: Source) -> MediaFeature:
     sources = Source.DATA | besides
-    return MediaFeature(prompts=sources, results=sources if quirks.media_results else Source.NONE)
+    results = sources if quirks.media_results else Source.NONE
+    return MediaFeature(prompts=sources, results=results, schemes=schemes_of(quirks))

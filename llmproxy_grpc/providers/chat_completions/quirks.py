@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import FieldInfo, fields, replace
@@ -131,6 +131,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     images: bool = True
     image_uri: bool = True
     """Whether a picture may be given by its address."""
+    any_uri: bool = False
+    """Whether media may be at any address, such as one of a cloud's storage; else at those of the web alone."""
     image_detail: bool = True
     """Whether the model can be told how closely to look at a picture."""
     image_answers: bool = False
@@ -189,6 +191,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Whether its models are OpenAI's, with what those refuse by their names."""
 
 
+_WEB: Final = frozenset({"http", "https"})
+
 OPENAI = Quirks(
     plain_names=True,
     media_instructions=False,
@@ -220,8 +224,16 @@ COMPATIBLE = Quirks(
 )
 """What to expect of a compatible server that nobody has described."""
 
-COMPATIBLE_RESPONSES = replace(COMPATIBLE, document_uri=True)
+UNDESCRIBED = replace(COMPATIBLE, any_uri=True)
+"""The same where it may be a gateway, which knows addresses that other servers do not."""
+
+COMPATIBLE_RESPONSES = replace(UNDESCRIBED, document_uri=True)
 """The same by the Responses API."""
+
+
+def schemes_of(quirks: Quirks) -> frozenset[str]:
+    """The schemes of addresses that a vendor takes media from; empty for any."""
+    return frozenset() if quirks.any_uri else _WEB
 
 
 def names_of(quirks: Quirks) -> NameForm:

@@ -35,11 +35,14 @@ _LEAST_TOP_P, _MOST_TOP_P = 0.01, 0.99
 _EMBEDDING = re.compile(r"embed")
 _OF_ONE_LENGTH = re.compile(r"-v[23]\.")
 """Versions before the fourth, which refuse to be told how long their vectors shall be."""
+_PICTURES = MediaFeature(
+    prompts=Source.DATA | Source.URI, detail=frozenset({Place.PROMPT}), schemes=frozenset({"http", "https"})
+)
 _FEATURES = Features(
     names=NAMES,
     blank=Blank.SPACES,
     opaque=frozenset(),
-    media={MediaKind.IMAGE: MediaFeature(prompts=Source.DATA | Source.URI, detail=frozenset({Place.PROMPT}))},
+    media={MediaKind.IMAGE: _PICTURES},
     tools=True,
     strict_tools=True,
     tool_modes=frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED}),

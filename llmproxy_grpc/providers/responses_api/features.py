@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 
 from llmproxy_grpc.messages import MediaKind, ToolMode
-from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks, ReasoningStyle, efforts_of, names_of
+from llmproxy_grpc.providers.chat_completions.quirks import (
+    CacheStyle,
+    Quirks,
+    ReasoningStyle,
+    efforts_of,
+    names_of,
+    schemes_of,
+)
 from llmproxy_grpc.providers.features import Features, MediaFeature, Place, Source
 
 _MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
@@ -57,6 +64,7 @@ def _feature(quirks: Quirks, *, by_uri: bool, detail: bool) -> MediaFeature:
     return MediaFeature(
         prompts=sources,
         results=sources if quirks.media_results else Source.NONE,
+        schemes=schemes_of(quirks),
         detail=frozenset(Place) if detail else frozenset(),
     )
 
