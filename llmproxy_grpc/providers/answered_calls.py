@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from llmproxy_grpc.messages import Message, Part, Role, ToolCallPart, ToolResultPart
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
-from llmproxy_grpc.providers.leaving_out import Place, without_parts
+from llmproxy_grpc.providers.leaving_out import PartNumbers, without_parts
 from llmproxy_grpc.providers.provider import Adapted
 
-UNANSWERED: Final = "this provider wants the result of each call before the model goes on"
+_UNANSWERED: Final = "this provider wants the result of each call before the model goes on"
 
 
 def with_answered_calls(adapted: Adapted, *, in_time: bool = True) -> Adapted:
@@ -22,34 +22,7 @@ def with_answered_calls(adapted: Adapted, *, in_time: bool = True) -> Adapted:
         adapted: The request.
         in_time: Whether results have to come before the model speaks again: later ones go with their calls.
     """
-    return without_parts(adapted, unanswered(adapted.request.messages, in_time=in_time), UNANSWERED)
-
-
-def unanswered(messages: Iterable[Message], *, in_time: bool = True) -> dict[Place, str]:
-    """Where calls stand that have no result, in time if need be, and results that come too late."""
-    places: dict[Place, str] = {}
-    waiting: dict[str, Place] = {}
-    given_up: set[str] = set()
-    heard = False
-    for turn, message in enumerate(messages):
-        role = message.role
-        if role in INSTRUCTIONS:
-            continue
-        if role is Role.ASSISTANT and heard and waiting and in_time:
-            places |= dict.fromkeys(waiting.values(), "tool_call")
-            given_up |= waiting.keys()
-            waiting = {}
-        heard = role is not Role.ASSISTANT
-        if role is Role.USER:
-            continue
-        for place, part in enumerate(message.parts):
-            if isinstance(part, ToolCallPart):
-                waiting[part.id] = (turn, place)
-            elif isinstance(part, ToolResultPart):
-                answered = waiting.pop(part.tool_call_id, None)
-                if answered is None and part.tool_call_id in given_up:
-                    places[turn, place] = "tool_result"
-    return places | dict.fromkeys(waiting.values(), "tool_call")
+    return without_parts(adapted, _unanswered(adapted.request.messages, in_time=in_time), _UNANSWERED)
 
 
 def with_results_at_their_calls(adapted: Adapted) -> Adapted:
@@ -70,6 +43,33 @@ def as_turns(messages: Iterable[Message]) -> Iterator[Message]:
             yield replace(said[0], parts=tuple(chain.from_iterable(each.parts for each in said)))
         else:
             yield from said
+
+
+def _unanswered(messages: Iterable[Message], *, in_time: bool) -> dict[PartNumbers, str]:
+    """Where calls stand that have no result, in time if need be, and results that come too late."""
+    places: dict[PartNumbers, str] = {}
+    waiting: dict[str, PartNumbers] = {}
+    given_up: set[str] = set()
+    heard = False
+    for turn, message in enumerate(messages):
+        role = message.role
+        if role in INSTRUCTIONS or not message.parts:
+            continue
+        if role is Role.ASSISTANT and heard and waiting and in_time:
+            places |= dict.fromkeys(waiting.values(), "tool_call")
+            given_up |= waiting.keys()
+            waiting = {}
+        heard = role is not Role.ASSISTANT
+        if role is Role.USER:
+            continue
+        for place, part in enumerate(message.parts):
+            if isinstance(part, ToolCallPart):
+                waiting[part.id] = (turn, place)
+            elif isinstance(part, ToolResultPart):
+                answered = waiting.pop(part.tool_call_id, None)
+                if answered is None and part.tool_call_id in given_up:
+                    places[turn, place] = "tool_result"
+    return places | dict.fromkeys(waiting.values(), "tool_call")
 
 
 def _are_at_their_calls(messages: Iterable[Message]) -> bool:

@@ -1,16 +1,16 @@
 """Parts of a conversation that have no place where they stand: left out, and named by the caller's paths."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
 from llmproxy_grpc.providers.provider import Adapted, Unsupported
 
-Place = tuple[int, int]
+PartNumbers = tuple[int, int]
 """Numbers of a message, and of a part in it."""
 
 
-def without_parts(adapted: Adapted, lacks: Mapping[Place, str], why: str) -> Adapted:
+def without_parts(adapted: Adapted, lacks: Mapping[PartNumbers, str], why: str) -> Adapted:
     """Leaves parts out; messages stay where they are, empty if need be.
 
     Args:
@@ -24,17 +24,11 @@ def without_parts(adapted: Adapted, lacks: Mapping[Place, str], why: str) -> Ada
     for turn in {turn for turn, _ in lacks}:
         path, parts = f"messages[{turn}].parts", messages[turn].parts
         kept = [place for place in range(len(parts)) if (turn, place) not in lacks]
-        before: Sequence[int] = adapted.numbers.get(path, range(len(parts)))
-        numbers[path] = tuple(before[place] for place in kept)
+        numbers[path] = adapted.numbers_of(path, kept)
         messages[turn] = replace(messages[turn], parts=tuple(parts[place] for place in kept))
     request = replace(adapted.request, messages=tuple(messages))
-    unsupported = (*adapted.unsupported, *named(adapted, lacks, why))
-    return replace(adapted, request=request, unsupported=unsupported, numbers=numbers)
-
-
-def named(adapted: Adapted, lacks: Mapping[Place, str], why: str) -> list[Unsupported]:
-    """The same parts by the caller's paths."""
-    return [
+    found = (
         Unsupported(f"{adapted.path(f'messages[{turn}].parts', place)}.{field}", why)
         for (turn, place), field in lacks.items()
-    ]
+    )
+    return replace(adapted, request=request, unsupported=(*adapted.unsupported, *found), numbers=numbers)

@@ -131,3 +131,8 @@ def _all(messages: Sequence[Message]) -> list[str]:
 def test_a_message_of_which_nothing_is_left_says_nothing():
     adapted = with_answered_calls(Adapted(ask(messages=(said(Role.USER, "x"), call("a")))))
     assert [len(message.parts) for message in adapted.request.messages] == [1, 0]
+
+
+def test_a_message_that_was_left_out_is_no_word_of_the_model():
+    adapted = Adapted(ask(messages=(USER, call("a"), USER, Message(Role.ASSISTANT, ()), result("a"))))
+    assert with_answered_calls(adapted) is adapted

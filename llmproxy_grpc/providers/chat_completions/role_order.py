@@ -4,7 +4,7 @@ There the results of tools follow their calls at once, and each call has one bef
 stand before a turn of the model, never behind it; and the last word is not the model's.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -13,16 +13,14 @@ from llmproxy_grpc.messages import (
     ChatRequest,
     Message,
     OpaquePart,
-    Part,
     RefusalPart,
     Role,
     TextPart,
     ToolCallPart,
     ToolResultPart,
 )
-from llmproxy_grpc.providers.answered_calls import UNANSWERED, as_turns, unanswered
+from llmproxy_grpc.providers.answered_calls import as_turns, with_answered_calls
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
-from llmproxy_grpc.providers.leaving_out import named
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
 
 _OF_THE_MODEL: Final = frozenset({Role.ASSISTANT, Role.TOOL})
@@ -32,13 +30,17 @@ _NOBODY: Final = Message(Role.USER, (TextPart(text=""),))
 
 def with_roles_in_order(adapted: Adapted) -> Adapted:
     """Rearranges a conversation; what has no place in any order is left out, and named."""
+    adapted = with_answered_calls(adapted)
     request = adapted.request
     found: list[Unsupported] = []
     changes: list[Change] = []
-    numbered = _with_answered_calls(adapted, found)
+    numbered = [(turn, message) for turn, message in enumerate(request.messages) if _is_sent(message)]
     if not request.begun:
         numbered = _ending_with_others(numbered, found, changes)
-    messages = tuple(_as_turns(_ordered(message for _, message in numbered)))
+    ordered = _ordered(message for _, message in numbered)
+    if ordered and ordered[0].role is Role.ASSISTANT:
+        ordered.insert(0, _NOBODY)  # a call of the very first message would wait for no results
+    messages = tuple(as_turns(ordered))
     if messages == request.messages:
         return adapted
     changed: ChatRequest = replace(request, messages=messages)
@@ -50,25 +52,11 @@ def with_roles_in_order(adapted: Adapted) -> Adapted:
     )
 
 
-def _with_answered_calls(adapted: Adapted, found: list[Unsupported]) -> list[tuple[int, Message]]:
-    """The messages that say something, by their numbers, without calls whose result does not come in time."""
-    messages = adapted.request.messages
-    places = unanswered(messages)
-    found.extend(named(adapted, places, UNANSWERED))
-    kept: list[tuple[int, Message]] = []
-    changed = {turn for turn, _ in places}
-    for turn, message in enumerate(messages):
-        if turn in changed:
-            parts = (part for place, part in enumerate(message.parts) if (turn, place) not in places)
-            message = replace(message, parts=tuple(parts))  # noqa: PLW2901 - what is left of it
-        if message.role not in _OF_THE_MODEL or _says_something(message.parts):
-            kept.append((turn, message))
-    return kept
-
-
-def _says_something(parts: Iterable[Part]) -> bool:
-    """Whether anything is left to say: thinking alone says nothing, and an empty message is refused."""
-    return any(part.text if isinstance(part, TextPart | RefusalPart) else isinstance(part, _SAID) for part in parts)
+def _is_sent(message: Message) -> bool:
+    """Whether a message has anything to say: thinking alone says nothing, and an empty one of the model is refused."""
+    return message.role not in _OF_THE_MODEL or any(
+        part.text if isinstance(part, TextPart | RefusalPart) else isinstance(part, _SAID) for part in message.parts
+    )
 
 
 def _ending_with_others(
@@ -107,9 +95,3 @@ def _ordered(messages: Iterable[Message]) -> list[Message]:
             turn = turn if answering else len(ordered) - 1
             results = len(ordered)
     return ordered
-
-
-def _as_turns(messages: Sequence[Message]) -> Iterator[Message]:
-    if messages and messages[0].role is Role.ASSISTANT:
-        yield _NOBODY  # a call of the very first message would wait for no results
-    yield from as_turns(messages)

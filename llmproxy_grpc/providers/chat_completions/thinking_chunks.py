@@ -48,7 +48,8 @@ class Run:
 
     def add(self, text: str, signature: str = "") -> None:
         """Takes the next piece."""
-        self._pieces.append(text)
+        if text:
+            self._pieces.append(text)
         self.signature = signature or self.signature
 
     @property

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from llmproxy_grpc.messages import MediaKind, MediaPart, Message, Part, Role, TextPart, ToolResultPart
 from llmproxy_grpc.providers.converse.formats import FORMATS, format_of
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
-from llmproxy_grpc.providers.leaving_out import Place, without_parts
+from llmproxy_grpc.providers.leaving_out import PartNumbers, without_parts
 from llmproxy_grpc.providers.provider import Adapted, Unsupported
 
 _UNKNOWN = "neither its type nor its address tells a format that this provider takes"
@@ -61,7 +61,7 @@ def _known(part: Part, path: str, adapted: Adapted, found: list[Unsupported]) ->
     return part if len(kept) == len(part.content) else replace(part, content=tuple(kept))
 
 
-def _documents_without_text(messages: tuple[Message, ...]) -> Iterator[tuple[Place, str]]:
+def _documents_without_text(messages: tuple[Message, ...]) -> Iterator[tuple[PartNumbers, str]]:
     """Documents of turns of the user in which nothing is said."""
     spoken = [(turn, message) for turn, message in enumerate(messages) if message.role not in INSTRUCTIONS]
     for of_the_model, group in groupby(spoken, lambda numbered: numbered[1].role is Role.ASSISTANT):
