@@ -22,13 +22,13 @@ from llmproxy_grpc.providers.call_ids import CLAUDE, CallIds
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.options import whole_numbers
+from llmproxy_grpc.providers.saying import without_thoughts_of_nothing
 from llmproxy_grpc.providers.thinking_tokens import thought_of
 from llmproxy_grpc.providers.tool_arguments import as_object
 
 Block = dict[str, Any]
 Turn = dict[str, Any]
 _FAILED = {"type": "text", "text": "The tool failed."}
-_THINKING = frozenset({"thinking", "redacted_thinking"})
 
 
 class History:
@@ -51,7 +51,7 @@ class History:
 
     def add(self, messages: Iterable[Message]) -> None:
         """Adds the whole conversation."""
-        for message in messages:
+        for message in without_thoughts_of_nothing(messages):
             blocks = list(self._blocks(message.parts))
             if not blocks:
                 continue
@@ -60,29 +60,16 @@ class History:
                 (self._waiting if self.turns and self._later_instructions else self.system).extend(blocks)
                 continue
             self._say("assistant" if message.role is Role.ASSISTANT else "user", blocks)
-        self._drop_thoughts_of_nothing()
         self._instruct()
         self._put_results_first()
 
     def _say(self, role: str, blocks: list[Block]) -> None:
         if role == "assistant":
             self._instruct()
-        else:
-            self._drop_thoughts_of_nothing()
         if self.turns and self.turns[-1]["role"] == role:
             self.turns[-1]["content"] += blocks
         else:
             self.turns.append({"role": role, "content": blocks})
-
-    def _drop_thoughts_of_nothing(self) -> None:
-        """The last turn without thinking that led to nothing, as where it was cut: the API refuses it at the end."""
-        if not self.turns or self.turns[-1]["role"] != "assistant":
-            return
-        blocks = self.turns[-1]["content"]
-        while blocks and blocks[-1]["type"] in _THINKING:
-            blocks.pop()
-        if not blocks:
-            self.turns.pop()
 
     def _put_results_first(self) -> None:
         """Results begin their turn, whatever the user said before them."""
@@ -93,7 +80,7 @@ class History:
     def _instruct(self) -> None:
         if not self._waiting:
             return
-        if self.turns and self.turns[-1]["role"] == "user":
+        if self.turns[-1]["role"] == "user":
             self.turns.append({"role": "system", "content": self._waiting})
         else:
             self.system += self._waiting

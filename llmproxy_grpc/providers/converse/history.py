@@ -25,6 +25,7 @@ from llmproxy_grpc.providers.converse.formats import format_of
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.options import whole_numbers
+from llmproxy_grpc.providers.saying import without_thoughts_of_nothing
 from llmproxy_grpc.providers.thinking_tokens import thought_of
 from llmproxy_grpc.providers.tool_arguments import as_object
 
@@ -52,7 +53,7 @@ class History:
     """
 
     def __init__(self, messages: Iterable[Message], *, thinks: Callable[[], bool], result_status: bool) -> None:
-        self._messages = messages
+        self._messages = without_thoughts_of_nothing(messages)
         self._thinks = thinks
         self._result_status = result_status
         self._ids = CallIds(CLAUDE)
@@ -73,13 +74,10 @@ class History:
             blocks = self._blocks(message.parts)
             if not blocks:
                 continue
-            if role == "user":
-                _drop_thoughts_of_nothing(turns)
             if turns and turns[-1]["role"] == role:
                 turns[-1]["content"] += blocks
             else:
                 turns.append({"role": role, "content": blocks})
-        _drop_thoughts_of_nothing(turns)
         for turn in turns:
             if turn["role"] == "user":  # what Bedrock's own tools gave stands behind its call
                 turn["content"] = _with_results_first(turn["content"])
@@ -149,17 +147,6 @@ def called_tools(messages: Iterable[Message]) -> list[str]:
     """The names of the tools that the conversation has called, once each."""
     calls = (part for message in messages for part in message.parts if isinstance(part, ToolCallPart))
     return list(dict.fromkeys(call.name for call in calls))
-
-
-def _drop_thoughts_of_nothing(turns: list[dict[str, Any]]) -> None:
-    """Leaves the last turn without thinking that led to nothing, as where it was cut: it is refused at the end."""
-    if not turns or turns[-1]["role"] != "assistant":
-        return
-    blocks = turns[-1]["content"]
-    while blocks and "reasoningContent" in blocks[-1]:
-        blocks.pop()
-    if not blocks:
-        turns.pop()
 
 
 def _with_results_first(blocks: list[Block]) -> list[Block]:

@@ -8,6 +8,7 @@ from llmproxy_grpc.messages import (
     Message,
     OpaquePart,
     Part,
+    ReasoningPart,
     Role,
     TextPart,
     ToolCallPart,
@@ -77,6 +78,13 @@ def test_what_the_model_says_before_the_user_is_named_and_gone(messages, named, 
     assert fields(adapted) == named
     assert adapted.request.messages == rest
     assert not any(found.essential for found in adapted.unsupported)
+
+
+def test_thinking_alone_is_no_word_of_the_model():
+    thought = Message(Role.ASSISTANT, (ReasoningPart(text="Hm."),))
+    adapted = adapted_to(RULES, thought)
+    assert begun_by_the_user(adapted, lambda _message: True) is adapted
+    assert with_words_of_the_user(adapted).request.messages == (Message(Role.USER, RULES.parts), thought)
 
 
 def test_calls_alone_may_be_what_is_refused():

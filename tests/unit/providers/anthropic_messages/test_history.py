@@ -194,7 +194,7 @@ ASKED, SAID, LATER_ON = (
         ((ASKED, THOUGHT, SAID, ASKED), [["text"], ["thinking", "text"], ["text"]]),
         ((ASKED, THOUGHT), [["text"]]),
         ((THOUGHT, LATER_ON), [["text"]]),
-        ((THOUGHT, LATER_ON, ASKED), [["text"], ["text"]]),
+        ((THOUGHT, LATER_ON, ASKED), [["text"]]),
     ],
 )
 def test_thinking_that_led_to_nothing_stays_away(messages, kinds):
