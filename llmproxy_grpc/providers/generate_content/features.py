@@ -109,7 +109,7 @@ def adapt_content(request: ChatRequest, model: str, *, vertex: bool = False) -> 
     generation = generation_of(model)
     adapted = adapt(request, features_of(model, vertex=vertex))
     # Words of the model may begin a conversation here, a call may not.
-    adapted = with_answered_calls(begun_by_the_user(adapted, calls_a_tool))
+    adapted = begun_by_the_user(with_answered_calls(adapted), calls_a_tool)
     adapted = with_texts_as_instructions(with_words_of_the_user(adapted))
     adapted = _with_possible_tools(_with_possible_thinking(adapted, generation), generation)
     return _with_possible_format(adapted, generation)

@@ -9,8 +9,12 @@ from llmproxy_grpc.messages import (
     FunctionTool,
     JsonObjectFormat,
     JsonSchemaFormat,
+    Message,
     Modality,
     ProviderTool,
+    Role,
+    TextPart,
+    ToolCallPart,
     ToolChoice,
     ToolMode,
 )
@@ -129,3 +133,10 @@ def test_a_prompt_to_count_is_the_whole_request_or_what_vertex_takes_of_it():
     assert b"cachedContents/c" in encode_count(cached, TWO, name="models/m")
     with pytest.raises(CapabilityNotSupported):
         encode_vertex_count(cached, TWO)
+
+
+def test_words_before_a_call_that_nobody_answers_may_begin_a_conversation():
+    begun = Message(Role.ASSISTANT, (TextPart(text="Hello."), ToolCallPart(id="a", name="f", arguments_json="{}")))
+    adapted = adapt_content(ask(messages=(begun, *ask().messages)), TWO)
+    assert [found.field for found in adapted.unsupported] == ["messages[0].parts[1].tool_call"]
+    assert adapted.request.messages[0].parts == begun.parts[:1]
