@@ -83,10 +83,12 @@ def adapt_converse(request: ChatRequest, model: str) -> Adapted:
         # It has no word for no calls, and wants the tools as long as the conversation has calls.
         features = replace(features, tool_modes=features.tool_modes - {ToolMode.NONE})
     adapted = adapt(_without_defaults(request, maker, model), features)
-    adapted = with_answered_calls(begun_by_the_user(adapted, lambda _message: True))
+    adapted = with_possible_media(with_answered_calls(with_words_of_the_user(adapted)))
+    # Who speaks first, last and at all is another matter once something was left out.
+    adapted = begun_by_the_user(adapted, lambda _message: True)
     if maker.claude:
         adapted = with_possible_last_word(adapted, generation_of(model))
-    adapted = with_possible_media(with_texts_as_instructions(with_words_of_the_user(adapted)))
+    adapted = with_words_of_the_user(with_texts_as_instructions(adapted))
     if request.generation != _DEFAULTS:
         adapted = _with_possible_settings(adapted, maker, model)
     return with_possible_hints(adapted, long_cache=maker.long_cache) if maker.cache_points else adapted

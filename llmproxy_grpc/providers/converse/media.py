@@ -1,7 +1,6 @@
 """Media that Converse refuses where they stand: of a format that nothing tells, and documents without a word beside."""
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from msgspec.structs import replace
@@ -11,6 +10,7 @@ from llmproxy_grpc.providers.converse.formats import FORMATS, format_of
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.leaving_out import PartNumbers, without_parts
 from llmproxy_grpc.providers.provider import Adapted, Unsupported
+from llmproxy_grpc.providers.saying import speaks
 
 _UNKNOWN = "neither its type nor its address tells a format that this provider takes"
 
@@ -18,52 +18,66 @@ _UNKNOWN = "neither its type nor its address tells a format that this provider t
 def with_possible_media(adapted: Adapted) -> Adapted:
     """Leaves out what would be refused, and names it."""
     messages = adapted.request.messages
-    if not any(isinstance(part, MediaPart | ToolResultPart) for message in messages for part in message.parts):
+    if not any(_has_media(message.parts) for message in messages):  # nearly always
         return adapted
     odd = {
-        (turn, place): part.kind.name.lower()
+        (turn, place): field
         for turn, message in enumerate(messages)
-        for place, part in enumerate(message.parts)
-        if isinstance(part, MediaPart) and not _has_format(part)
+        for place, field in _of_no_format(message.parts).items()
     }
     adapted = _with_known_results(without_parts(adapted, odd, _UNKNOWN))
     lonely = dict(_documents_without_text(adapted.request.messages))
     return without_parts(adapted, lonely, "this provider wants a text beside a document")
 
 
-def _has_format(part: MediaPart) -> bool:
-    return format_of(part) in FORMATS[part.kind].values()
+def _has_media(parts: Iterable[Part]) -> bool:
+    for part in parts:
+        if isinstance(part, MediaPart) or (isinstance(part, ToolResultPart) and _has_media(part.content)):
+            return True
+    return False
+
+
+def _of_no_format(parts: Iterable[Part]) -> dict[int, str]:
+    """The media among parts whose format nothing tells, by their numbers, with the names of their fields."""
+    return {
+        number: part.kind.name.lower()
+        for number, part in enumerate(parts)
+        if isinstance(part, MediaPart) and format_of(part) not in FORMATS[part.kind].values()
+    }
 
 
 def _with_known_results(adapted: Adapted) -> Adapted:
     found: list[Unsupported] = []
-    messages = list(adapted.request.messages)
-    for turn, message in enumerate(messages):
-        if message.role is Role.TOOL:
-            path = partial(adapted.path, f"messages[{turn}].parts")
-            known = (_known(part, f"{path(at)}.tool_result", adapted, found) for at, part in enumerate(message.parts))
-            messages[turn] = replace(message, parts=tuple(known))
-    if not found:
+    numbers = dict(adapted.numbers)
+    known: dict[PartNumbers, Part] = {}
+    for at, result in _results(adapted.request.messages):
+        odd = _of_no_format(result.content)
+        if odd:
+            path = f"{adapted.path(f'messages[{at[0]}].parts', at[1])}.tool_result.content"
+            found += [Unsupported(f"{adapted.path(path, number)}.{field}", _UNKNOWN) for number, field in odd.items()]
+            kept = [number for number in range(len(result.content)) if number not in odd]
+            numbers[path] = adapted.numbers_of(path, kept)
+            known[at] = replace(result, content=tuple(result.content[number] for number in kept))
+    if not known:
         return adapted
-    request = replace(adapted.request, messages=tuple(messages))
-    return replace(adapted, request=request, unsupported=(*adapted.unsupported, *found))
+    messages = tuple(
+        replace(message, parts=tuple(known.get((turn, place), part) for place, part in enumerate(message.parts)))
+        for turn, message in enumerate(adapted.request.messages)
+    )
+    request = replace(adapted.request, messages=messages)
+    return replace(adapted, request=request, unsupported=(*adapted.unsupported, *found), numbers=numbers)
 
 
-def _known(part: Part, path: str, adapted: Adapted, found: list[Unsupported]) -> Part:
-    if not isinstance(part, ToolResultPart):
-        return part
-    kept: list[Part] = []
-    for place, each in enumerate(part.content):
-        if isinstance(each, MediaPart) and not _has_format(each):
-            found.append(Unsupported(f"{adapted.path(f'{path}.content', place)}.{each.kind.name.lower()}", _UNKNOWN))
-        else:
-            kept.append(each)
-    return part if len(kept) == len(part.content) else replace(part, content=tuple(kept))
+def _results(messages: Iterable[Message]) -> Iterator[tuple[PartNumbers, ToolResultPart]]:
+    for turn, message in enumerate(messages):
+        for place, part in enumerate(message.parts):
+            if isinstance(part, ToolResultPart):
+                yield (turn, place), part
 
 
 def _documents_without_text(messages: tuple[Message, ...]) -> Iterator[tuple[PartNumbers, str]]:
     """Documents of turns of the user in which nothing is said."""
-    spoken = [(turn, message) for turn, message in enumerate(messages) if message.role not in INSTRUCTIONS]
+    spoken = [(turn, each) for turn, each in enumerate(messages) if each.role not in INSTRUCTIONS and speaks(each)]
     for of_the_model, group in groupby(spoken, lambda numbered: numbered[1].role is Role.ASSISTANT):
         if of_the_model:
             continue

@@ -98,7 +98,8 @@ def test_claude_keeps_to_the_rules_that_its_fields_have_with_each_other():
 def test_a_tool_loop_that_began_elsewhere_goes_on_without_thinking():
     config = GenerationConfig(reasoning=ReasoningConfig(budget_tokens=2000))
     call = Message(Role.ASSISTANT, (ToolCallPart(id="a", name="f", arguments_json="{}"),))
-    request = ask(messages=(call, Message(Role.TOOL, (ToolResultPart(tool_call_id="a"),))), generation=config)
+    result = Message(Role.TOOL, (ToolResultPart(tool_call_id="a"),))
+    request = ask(messages=(*ask().messages, call, result), generation=config)
     adapted = adapt_converse(request, "anthropic.claude-sonnet-4-5-20250929-v1:0")
     assert [change.field for change in adapted.changes] == ["generation.reasoning"]
 
