@@ -20,6 +20,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
+from llmproxy_grpc.providers.saying import speaks
 
 MOST_CACHE_HINTS: Final = 4
 _FIVE_MINUTES: Final = 300.0
@@ -69,24 +70,47 @@ class _Mark(Struct, frozen=True):
 
 def _marks(adapted: Adapted, generation: Generation) -> list[_Mark]:
     """All hints, in the order of the wire, where instructions stand first."""
+    messages = adapted.request.messages
+    found = [
+        (turn, place, *hinted)
+        for turn, message in enumerate(messages)
+        for place, part in enumerate(message.parts)
+        if (hinted := _hint_of(part)) is not None
+    ]
+    if not found:  # nearly always
+        return []
+    turns = _turns(messages, generation)
     marks: list[_Mark] = []
-    spoken, of_the_model = 0, None
-    for turn, message in enumerate(adapted.request.messages):
-        is_instruction = message.role in INSTRUCTIONS
-        if not is_instruction and (message.role is Role.ASSISTANT) is not of_the_model:
-            spoken, of_the_model = spoken + 1, message.role is Role.ASSISTANT
-        first = is_instruction and not (spoken and generation.later_instructions)
-        for place, part in enumerate(message.parts):
-            found = _hint_of(part)
-            if found is not None:
-                hint, number = found
-                path = f"{_path(adapted, turn, place, number)}.cache_hint"
-                # In a turn of the user results stand first, and instructions last.
-                within = 2 if is_instruction else 0 if isinstance(part, ToolResultPart) else 1
-                # Behind the model's words instructions wait for the turn of the user.
-                stands = 0 if first else spoken + (is_instruction and of_the_model is True)
-                marks.append(_Mark(turn, place, path, hint, _can_be_marked(part), (stands, within)))
+    for turn, place, hint, number in found:
+        part = messages[turn].parts[place]
+        # In a turn of the user results stand first, and instructions last.
+        within = 2 if messages[turn].role in INSTRUCTIONS else 0 if isinstance(part, ToolResultPart) else 1
+        path = f"{_path(adapted, turn, place, number)}.cache_hint"
+        marks.append(_Mark(turn, place, path, hint, _can_be_marked(part), (turns[turn], within)))
     return sorted(marks, key=lambda mark: mark.order)
+
+
+def _turns(messages: Sequence[Message], generation: Generation) -> list[int]:
+    """The number of the turn where each message stands on the wire: 0 for instructions before the conversation."""
+    turns: list[int] = []
+    waiting: list[int] = []
+    spoken, by_model = 0, False
+    for number, message in enumerate(messages):
+        if message.role in INSTRUCTIONS:
+            later = generation.later_instructions and spoken > 0
+            # Behind the model's words they wait for a turn of the user, and stand first where none comes.
+            waiting += [number] * (later and by_model)
+            turns.append(spoken if later and not by_model else 0)
+            continue
+        # What says nothing, such as a message of which nothing is left, makes no turn.
+        if speaks(message):
+            if not spoken or (message.role is Role.ASSISTANT) is not by_model:
+                spoken, by_model = spoken + 1, message.role is Role.ASSISTANT
+            for instruction in waiting if not by_model else ():
+                turns[instruction] = spoken
+            waiting = []
+        turns.append(spoken)
+    return turns
 
 
 def _hint_of(part: Part) -> tuple[CacheHint, int | None] | None:

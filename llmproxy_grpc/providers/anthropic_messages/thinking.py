@@ -172,6 +172,8 @@ def _continues_without_thinking(messages: tuple[Message, ...]) -> bool:
     first: Message | None = None
     user_spoke = has_results = False
     for message in reversed(messages):
+        if not message.parts:
+            continue  # all of it was left out
         if message.role is Role.USER:
             user_spoke = True
         elif message.role is Role.TOOL:

@@ -145,3 +145,35 @@ def test_instructions_behind_the_models_words_stand_behind_the_users_next_and_so
     request = ask(messages=tuple(Message(role, (part,)) for role, part in said))
     assert marks(request, LATER) == [("z", "1h"), ("s", "1h")]
     assert named(request, LATER) == ([], ["messages[3].parts[0].cache_hint.ttl"])
+
+
+def test_what_was_left_out_or_says_nothing_parts_no_turn():
+    unanswered = Message(Role.ASSISTANT, (ToolCallPart(id="b", name="f", arguments_json="{}"),))
+    for between in (unanswered, Message(Role.ASSISTANT, (text(" \n"),))):
+        # What the user says before and behind is one turn, and the instructions stand behind all of it.
+        rules, more = Message(Role.SYSTEM, (text("rules", MINUTES),)), Message(Role.USER, (text("more", HOUR),))
+        request = ask(messages=(*ask().messages, rules, between, more))
+        assert marks(request, LATER) == [("more", "1h"), ("rules", "5m")]
+        assert named(request, LATER)[1] == []
+
+
+def test_instructions_that_no_turn_of_the_user_follows_stand_first():
+    called = Message(Role.ASSISTANT, (text("a", HOUR), ToolCallPart(id="c", name="f", arguments_json="{}")))
+    rules = Message(Role.SYSTEM, (text("rules", MINUTES),))
+    behind = (Message(Role.ASSISTANT, (text("b"),)), Message(Role.USER, (text("c", MINUTES),)))
+    result = Message(Role.TOOL, (ToolResultPart(tool_call_id="c"),))
+    between = ask(messages=(*ask().messages, called, rules, *behind[:1], result, behind[1]))
+    assert marks(between, LATER) == [("rules", "1h"), ("a", "1h"), ("c", "5m")]
+    assert named(between, LATER)[1] == ["messages[2].parts[0].cache_hint.ttl"]
+    waiting = ask(messages=(*ask().messages, called, rules, result))
+    assert marks(waiting, LATER) == [("a", "1h"), ("rules", "5m")]
+    assert named(waiting, LATER)[1] == []
+
+
+def test_thinking_that_led_to_nothing_moves_no_instructions():
+    thought = Message(Role.ASSISTANT, (ReasoningPart(text="Hm.", continuity_token=signature_token("sig")),))
+    said = Message(Role.ASSISTANT, (text("a", HOUR),))
+    rules, more = Message(Role.SYSTEM, (text("rules", MINUTES),)), Message(Role.USER, (text("more"),))
+    request = ask(messages=(*ask().messages, said, rules, thought, more))
+    assert marks(request, LATER) == [("a", "1h"), ("rules", "5m")]
+    assert named(request, LATER)[1] == []

@@ -202,7 +202,8 @@ BEGUN = (ASKED, said(TextPart(text="{")))
         ((ASKED, said(TextPart(text="Hello.")), ASKED), True),
         # The beginning of an answer, to be continued.
         (BEGUN, False),
-        ((ASKED, said()), False),
+        # Nothing, of which all was left out, is none.
+        ((ASKED, said()), True),
     ],
 )
 def test_a_turn_that_began_without_thinking_goes_on_without_it_and_the_caller_is_told(messages, goes_on_thinking):
@@ -253,3 +254,19 @@ def test_earlier_thinking_stays_away_where_the_callers_own_options_turn_it_off(m
 def test_thinking_that_is_left_out_stays_hidden_if_it_was_to_be():
     request = thinking(ReasoningConfig(ReasoningEffort.HIGH, include=False), messages=(ASKED, said(CALL), RESULT))
     assert not adapt_messages(request, OLD).request.shows_thinking
+
+
+@pytest.mark.parametrize(
+    ("model", "last"),
+    [
+        (OLD, Message(Role.ASSISTANT, (CALL,))),
+        (SIX, Message(Role.ASSISTANT, (CALL,))),
+        (SIX, Message(Role.ASSISTANT, (TextPart(text="Well, "),))),
+    ],
+)
+def test_a_message_that_was_left_out_is_no_turn_to_go_on_from(model, last):
+    request = thinking(ReasoningConfig(budget_tokens=2048), messages=(*ask().messages, last))
+    found, changes = named(request, model)
+    assert len(found) == 1
+    assert changes == []
+    assert sent(request, model) == enabled(2048)
