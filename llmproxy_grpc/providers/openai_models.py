@@ -77,22 +77,35 @@ def thinks(model: str) -> bool:
     return _known(model).thinks
 
 
-def adapt_to_model(request: ChatRequest, features: Features, model: str) -> Adapted:
-    """Adapts a request to what a model takes of an API; settings at their usual values are left out unsaid."""
-    if _known(model).thinks:
+def adapt_to_model(request: ChatRequest, features: Features, model: str, *, together: bool = True) -> Adapted:
+    """Adapts a request to what a model takes of an API; settings at their usual values are left out unsaid.
+
+    Args:
+        request: The request.
+        features: Those of the API.
+        model: The name of the model.
+        together: Whether the API has functions and thinking together; of newer models Chat Completions has not.
+    """
+    known = _known(model)
+    if known.thinks:
         config = _without_usual(request.generation)
         request = request if config is request.generation else replace(request, generation=config)
-    return adapt(request, features_with(features, model, _effort(request.generation)))
+    # First of all, for what else a model takes depends on whether it thinks.
+    asked = Adapted(request) if together else _with_thoughtless_functions(request, features, known)
+    adapted = adapt(asked.request, features_with(features, model, _effort(asked.request.generation)))
+    if asked.request is request:
+        return adapted
+    unsupported, changes = (*asked.unsupported, *adapted.unsupported), (*asked.changes, *adapted.changes)
+    return replace(adapted, unsupported=unsupported, changes=changes)
 
 
-def with_thoughtless_functions(adapted: Adapted, model: str) -> Adapted:
-    """Keeps a model from thinking where it has functions: by Chat Completions the newer ones refuse both together.
+def _with_thoughtless_functions(request: ChatRequest, features: Features, known: _Model) -> Adapted:
+    """Keeps a model from thinking where it has functions: the newer ones refuse both together.
 
     Those that think unless they are told not to have to be told.
     """
-    request, known = adapted.request, _known(model)
-    effort = _effort(request.generation)
-    if not known.calls_thoughtlessly() or not any(isinstance(tool, FunctionTool) for tool in request.tools):
+    adapted, effort = Adapted(request), _effort(request.generation)
+    if not known.calls_thoughtlessly() or not _has_functions(request, features) or not _can_rest(features):
         return adapted
     if effort is ReasoningEffort.NONE or (effort is ReasoningEffort.UNSPECIFIED and known.version <= _LAST_TO_REST):
         return adapted
@@ -100,8 +113,21 @@ def with_thoughtless_functions(adapted: Adapted, model: str) -> Adapted:
     request = replace(request, generation=replace(request.generation, reasoning=reasoning))
     why = "with functions this model is told not to think: the Responses API alone has both"
     if effort is ReasoningEffort.UNSPECIFIED:
-        return replace(adapted, request=request, changes=(*adapted.changes, Change(_EFFORT, why)))
-    return replace(adapted, request=request, unsupported=(*adapted.unsupported, Unsupported(_EFFORT, why)))
+        return replace(adapted, request=request, changes=(Change(_EFFORT, why),))
+    return replace(adapted, request=request, unsupported=(Unsupported(_EFFORT, why),))
+
+
+def _has_functions(request: ChatRequest, features: Features) -> bool:
+    """Whether any function is left of a request."""
+    names, schemas = features.function_names, features.function_schemas
+    return features.tools and any(
+        isinstance(tool, FunctionTool) and names.takes(tool.name) and not schemas.objection(tool.parameters_json_schema)
+        for tool in request.tools
+    )
+
+
+def _can_rest(features: Features) -> bool:
+    return features.reasoning_effort and ReasoningEffort.NONE in features.efforts
 
 
 def with_possible_limit(adapted: Adapted) -> Adapted:

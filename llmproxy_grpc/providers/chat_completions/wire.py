@@ -32,7 +32,7 @@ from llmproxy_grpc.providers.features import Features
 from llmproxy_grpc.providers.http_chat import HttpChat, Reply
 from llmproxy_grpc.providers.instructions import with_texts_as_instructions
 from llmproxy_grpc.providers.listing import all_pages
-from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with, with_thoughtless_functions
+from llmproxy_grpc.providers.openai_models import adapt_to_model, features_with
 from llmproxy_grpc.providers.provider import Adapted, UpstreamModel
 from llmproxy_grpc.providers.sse import ServerSentEvent, SseReader
 from llmproxy_grpc.providers.upstream import MAX_LIST_BYTES, Upstream, unread
@@ -91,7 +91,7 @@ class ChatCompletions(HttpChat[ServerSentEvent]):
     def adapt(self, request: ChatRequest, model: str) -> Adapted:
         """Leaves out the set fields that this upstream cannot honour for a model."""
         if self._dialect.quirks.openai_models:
-            adapted = with_thoughtless_functions(adapt_to_model(request, self._features, model), model)
+            adapted = adapt_to_model(request, self._features, model, together=False)
         else:
             adapted = adapt(request, self._features)
         if self._features.message_name:

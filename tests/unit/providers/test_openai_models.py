@@ -20,7 +20,6 @@ from llmproxy_grpc.providers.openai_models import (
     features_with,
     thinks,
     with_possible_limit,
-    with_thoughtless_functions,
 )
 from llmproxy_grpc.providers.provider import Adapted
 from llmproxy_grpc.providers.responses_api.features import features_of as responses_features
@@ -214,23 +213,55 @@ def test_the_length_of_vectors_can_be_chosen_where_the_model_can(model, chooses)
         ("gpt-5.6", ReasoningEffort.NONE, ReasoningEffort.NONE, False, False),
         ("gpt-5.2", ReasoningEffort.HIGH, ReasoningEffort.HIGH, False, False),
         ("gpt-5.4-pro", ReasoningEffort.HIGH, ReasoningEffort.HIGH, False, False),
-        ("gpt-4o", ReasoningEffort.HIGH, ReasoningEffort.HIGH, False, False),
+        ("unknown", ReasoningEffort.HIGH, ReasoningEffort.HIGH, False, False),
     ],
 )
 def test_newer_models_call_functions_only_while_they_do_not_think(model, effort, sent, named, warned):
     config = GenerationConfig(reasoning=ReasoningConfig(effort), max_output_tokens=7)
-    adapted = with_thoughtless_functions(Adapted(ask(generation=config, tools=(FunctionTool("f"),))), model)
+    adapted = adapt_with_functions(config, model)
     assert adapted.request.generation == replace(config, reasoning=ReasoningConfig(sent))
     assert [found.field for found in adapted.unsupported] == ["generation.reasoning.effort"] * named
     assert [change.field for change in adapted.changes] == ["generation.reasoning.effort"] * warned
 
 
+def adapt_with_functions(config: GenerationConfig, model: str, *tools: FunctionTool | ProviderTool) -> Adapted:
+    asked = ask(generation=config, tools=tools or (FunctionTool("f"),))
+    return adapt_to_model(asked, FEATURES, model, together=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "named"),
+    [
+        ("gpt-5.5", ReasoningEffort.UNSPECIFIED, []),
+        ("gpt-5.5", ReasoningEffort.NONE, []),
+        ("gpt-5.4", ReasoningEffort.HIGH, ["generation.reasoning.effort"]),
+    ],
+)
+def test_who_is_told_not_to_think_takes_what_models_take_that_do_not(model, effort, named):
+    config = replace(SAMPLING, reasoning=ReasoningConfig(effort))
+    adapted = adapt_with_functions(config, model)
+    assert [found.field for found in adapted.unsupported] == named
+    assert adapted.request.generation == replace(config, reasoning=ReasoningConfig(ReasoningEffort.NONE))
+
+
 def test_without_functions_they_think_as_they_are_asked_to():
-    for tools in ((), (ProviderTool("openai", "web_search", {}),)):
-        asked = Adapted(ask(generation=GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.HIGH)), tools=tools))
-        assert with_thoughtless_functions(asked, "gpt-5.6") == asked
-    told = with_thoughtless_functions(Adapted(ask(tools=(FunctionTool("f"),))), "gpt-5.6")
+    config = GenerationConfig(reasoning=ReasoningConfig(ReasoningEffort.HIGH))
+    assert adapt_to_model(ask(generation=config), FEATURES, "gpt-5.6", together=False).request.generation == config
+    union = FunctionTool("f", parameters_json_schema='{"anyOf":[{}]}')
+    for tool in (ProviderTool("openai", "web_search", {}), FunctionTool("no such name"), union):
+        assert adapt_with_functions(config, "gpt-5.6", tool).request.generation == config
+    asked = ask(generation=config, tools=(FunctionTool("f"),))
+    assert adapt_to_model(asked, FEATURES, "gpt-5.6").request.generation == config
+    told = adapt_with_functions(GenerationConfig(), "gpt-5.6")
     assert told.request.generation.reasoning == ReasoningConfig(ReasoningEffort.NONE)
+
+
+def test_what_cannot_be_told_how_much_to_think_is_not_told():
+    for features in (replace(FEATURES, reasoning_effort=False), replace(FEATURES, efforts=frozenset())):
+        adapted = adapt_to_model(ask(tools=(FunctionTool("f"),)), features, "gpt-5.6", together=False)
+        assert adapted.unsupported == ()
+        assert adapted.changes == ()
+    assert adapt_with_functions(GenerationConfig(), "gpt-4o").changes == ()
 
 
 @pytest.mark.parametrize(("limit", "sent"), [(1, 16), (15, 16), (16, 16), (2**31 - 1, 2**31 - 1), (None, None)])
