@@ -82,7 +82,7 @@ class Ingester:
         self._open = {call.id: call for call in writer.open_calls()}
         self._forget = set(self._progress) - {segment.name for segment in segments(spool)}
         self._unseen: dict[str, float] = {}
-        """Workers whose lives do not show, and since when; of those known to be dead, since ever."""
+        """Workers with open calls whose lives do not show, and since when; of those known to be dead, since ever."""
         self.doubt: Doubt | None = None
         """The batch that failed, if one did."""
 
@@ -120,6 +120,7 @@ class Ingester:
         # Looked at behind the above: whoever is dead by then writes nothing more.
         unread = {segment.worker for segment in segments(self._spool)}
         named = {call.worker for call in self._open.values()}
+        self._unseen = {worker: since for worker, since in self._unseen.items() if worker in named}
         gone = {worker for worker in named if self._unseen_for(worker, shown.get(worker)) >= grace} - unread
         dead = [call for call in self._open.values() if call.worker in gone]
         for start in range(0, len(dead), MOST_ROWS):
