@@ -1,12 +1,14 @@
 """What a folder of records holds, for tests that look behind a server."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.record import Body, Feedback, Record
 from llmproxy_grpc.records.sqlite.store import SqliteStore
-from llmproxy_grpc.records.store import Page, Statistics
+from llmproxy_grpc.records.store import Page, Statistics, StoreUnavailable
 from tests.fakes.polling import until
 from tests.fakes.records import rows_of
 
@@ -41,8 +43,17 @@ class Kept:
 
     async def wait(self, count: int, *, within: float = 10.0) -> list[Record]:
         """The records, once there are so many."""
-        await until(lambda: len(self.records()) >= count, within=within)
+        await until(lambda: self.soon(lambda kept: len(kept.records()) >= count), within=within)
         return self.records()
+
+    def soon(self, look: "Callable[[Kept], Any]") -> Any:
+        """What a look gives; None as long as the store is not there, or is just being made by another."""
+        if not self.places.store.exists():
+            return None
+        try:
+            return look(self)
+        except StoreUnavailable:
+            return None
 
     def _read(self, look):
         reader = SqliteStore(self.places.store).reader()

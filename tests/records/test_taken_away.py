@@ -199,7 +199,7 @@ async def test_calls_that_run_while_the_spool_is_taken_away_are_not_taken_for_in
     places = Places(tmp_path)
     with Spooling(places.spool) as spool, ingesting_in(places):
         spool.put(a_begin(call := new_id()))
-        await until(lambda: places.store.exists() and Kept(tmp_path).statistics().open_calls)
+        await until(lambda: Kept(tmp_path).soon(lambda kept: kept.statistics().open_calls))
         deleted(places.spool)
         await until(lambda: True in workers(places.spool).values())
         spool.put(an_end(call, started_at=now_us()))
