@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from llmproxy_grpc.messages import Message, Part, Role, ToolCallPart, ToolResultPart
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
-from llmproxy_grpc.providers.saying import speaks
+from llmproxy_grpc.providers.saying import has_words
 
 _FIRST: Final = "this provider wants the user to speak first"
 
@@ -27,8 +27,8 @@ def begun_by_the_user(adapted: Adapted, refused: Callable[[Message], bool]) -> A
     found: list[Unsupported] = []
     for turn, message in enumerate(messages):
         if message.role is Role.USER:
-            heard = heard or speaks(message)
-        elif message.role is Role.ASSISTANT and not heard and speaks(message) and refused(message):
+            heard = heard or has_words(message)
+        elif message.role is Role.ASSISTANT and not heard and has_words(message) and refused(message):
             found.append(Unsupported(f"messages[{turn}].role", _FIRST))
             gone |= {part.id for part in message.parts if isinstance(part, ToolCallPart)}
             messages[turn] = replace(message, parts=())
@@ -48,7 +48,7 @@ def with_words_of_the_user(adapted: Adapted) -> Adapted:
     messages = adapted.request.messages
     if _speaks_first(messages) is not None:  # nearly always
         return adapted
-    last = max((turn for turn, message in enumerate(messages) if speaks(message)), default=None)
+    last = max((turn for turn, message in enumerate(messages) if has_words(message)), default=None)
     if last is None:
         return adapted
     said = (*messages[:last], replace(messages[last], role=Role.USER), *messages[last + 1 :])
@@ -64,7 +64,7 @@ def calls_a_tool(message: Message) -> bool:
 
 def _speaks_first(messages: list[Message] | tuple[Message, ...]) -> Role | None:
     """Whose the first words are, instructions aside; None if there are none."""
-    return next((each.role for each in messages if each.role not in INSTRUCTIONS and speaks(each)), None)
+    return next((each.role for each in messages if each.role not in INSTRUCTIONS and has_words(each)), None)
 
 
 def _answers(part: Part, gone: set[str]) -> bool:

@@ -5,9 +5,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import Part, ReasoningPart, RefusalPart, TextPart
+from llmproxy_grpc.messages import RefusalPart, TextPart
 from llmproxy_grpc.providers.features import Blank
 from llmproxy_grpc.providers.provider import Adapted, Unsupported
+from llmproxy_grpc.providers.saying import has_words
 
 _BESIDE: Final = ("cache_hint", "detail", "name")
 """What is said of messages and their parts, whose loss empties none."""
@@ -20,7 +21,7 @@ def with_something_to_answer(adapted: Adapted, blank: Callable[[], Blank]) -> Ad
         adapted: The request, as its provider would get it.
         blank: Tells which conversations without a word the provider takes, if they are the caller's own.
     """
-    if any(says_something(part) for message in adapted.request.messages for part in message.parts):  # nearly always
+    if any(map(has_words, adapted.request.messages)):  # nearly always
         return adapted
     named = tuple(replace(each, essential=each.essential or _empties(each)) for each in adapted.unsupported)
     if any(each.essential for each in named):
@@ -30,13 +31,6 @@ def with_something_to_answer(adapted: Adapted, blank: Callable[[], Blank]) -> Ad
         return adapted
     found = Unsupported(next(reversed(texts), "messages"), "this provider wants a word to answer", essential=True)
     return replace(adapted, unsupported=(*adapted.unsupported, found))
-
-
-def says_something(part: Part) -> bool:
-    """Whether a part is more than white space, and more than thinking, which is no answer and asks for none."""
-    if isinstance(part, TextPart | RefusalPart):
-        return bool(part.text.strip())
-    return not isinstance(part, ReasoningPart)
 
 
 def _empties(unsupported: Unsupported) -> bool:

@@ -4,12 +4,18 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from llmproxy_grpc.messages import Message, Role
+from llmproxy_grpc.messages import Message, Part, ReasoningPart, RefusalPart, Role, TextPart
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
-from llmproxy_grpc.providers.left_to_answer import says_something
 
 
-def speaks(message: Message) -> bool:
+def says_something(part: Part) -> bool:
+    """Whether a part is more than white space, and more than thinking, which is no answer and asks for none."""
+    if isinstance(part, TextPart | RefusalPart):
+        return bool(part.text.strip())
+    return not isinstance(part, ReasoningPart)
+
+
+def has_words(message: Message) -> bool:
     """Whether anything is said in a message."""
     return any(map(says_something, message.parts))
 
@@ -21,10 +27,10 @@ def without_thoughts_of_nothing(messages: Iterable[Message]) -> Sequence[Message
     for message in reversed(tuple(messages)):
         if message.role is Role.ASSISTANT:
             kept.append(message if led_on else _up_to_its_last_word(message))
-            led_on = led_on or speaks(message)
+            led_on = led_on or has_words(message)
         else:
             kept.append(message)
-            if message.role not in INSTRUCTIONS and speaks(message):
+            if message.role not in INSTRUCTIONS and has_words(message):
                 led_on = False
     return kept[::-1]
 

@@ -38,7 +38,7 @@ from llmproxy_grpc.providers.generate_content.features import adapt_content
 from llmproxy_grpc.providers.generate_content.request import encode_request as encode_content
 from llmproxy_grpc.providers.openai_models import adapt_to_model
 from llmproxy_grpc.providers.provider import Adapted
-from llmproxy_grpc.providers.saying import speaks
+from llmproxy_grpc.providers.saying import has_words
 from tests.fakes.odd_conversations import odd_conversation
 from tests.providers.conversations import ask
 
@@ -103,7 +103,7 @@ def test_what_is_left_lacks_nothing_more_and_the_rest_has_the_callers_paths(mode
     assert len(set(fields)) == len(fields)
     for field in (*fields, *(change.field for change in adapted.changes)):
         check_path(request, field)
-    if not any(map(speaks, adapted.request.messages)):
+    if not any(map(has_words, adapted.request.messages)):
         return
     again = ADAPTED[model](adapted.request)
     assert again.unsupported == ()
@@ -126,7 +126,7 @@ def left_of(model: str, random: Random) -> ChatRequest | None:
     """What is left of a conversation for a model; None if that is nothing, which is refused."""
     request = ask(messages=odd_conversation(random), tools=(FunctionTool("f"),))
     adapted = ADAPTED[model](request)
-    return adapted.request if any(map(speaks, adapted.request.messages)) else None
+    return adapted.request if any(map(has_words, adapted.request.messages)) else None
 
 
 def check_calls(calls: list[list[str]], results: list[list[str]]) -> None:

@@ -20,7 +20,7 @@ from llmproxy_grpc.messages import (
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
-from llmproxy_grpc.providers.saying import speaks
+from llmproxy_grpc.providers.saying import has_words
 
 MOST_CACHE_HINTS: Final = 4
 _FIVE_MINUTES: Final = 300.0
@@ -103,7 +103,7 @@ def _turns(messages: Sequence[Message], generation: Generation) -> list[int]:
             turns.append(spoken if later and not by_model else 0)
             continue
         # What says nothing, such as a message of which nothing is left, makes no turn.
-        if speaks(message):
+        if has_words(message):
             if not spoken or (message.role is Role.ASSISTANT) is not by_model:
                 spoken, by_model = spoken + 1, message.role is Role.ASSISTANT
             for instruction in waiting if not by_model else ():

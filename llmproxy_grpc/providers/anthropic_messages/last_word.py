@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from llmproxy_grpc.messages import Message, RefusalPart, Role, TextPart
 from llmproxy_grpc.providers.anthropic_messages.generations import Generation
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
-from llmproxy_grpc.providers.left_to_answer import says_something
 from llmproxy_grpc.providers.provider import Adapted, Change, Unsupported
+from llmproxy_grpc.providers.saying import says_something
 
 _NO_PREFILL: Final = "this model answers to the user and to tools alone"
 _NO_WHITE_SPACE: Final = "this provider takes no white space at the end of an answer that has begun"

@@ -10,7 +10,7 @@ from llmproxy_grpc.providers.converse.formats import FORMATS, format_of
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.leaving_out import PartNumbers, without_parts
 from llmproxy_grpc.providers.provider import Adapted, Unsupported
-from llmproxy_grpc.providers.saying import speaks
+from llmproxy_grpc.providers.saying import has_words
 
 _UNKNOWN = "neither its type nor its address tells a format that this provider takes"
 
@@ -77,7 +77,7 @@ def _results(messages: Iterable[Message]) -> Iterator[tuple[PartNumbers, ToolRes
 
 def _documents_without_text(messages: tuple[Message, ...]) -> Iterator[tuple[PartNumbers, str]]:
     """Documents of turns of the user in which nothing is said."""
-    spoken = [(turn, each) for turn, each in enumerate(messages) if each.role not in INSTRUCTIONS and speaks(each)]
+    spoken = [(turn, each) for turn, each in enumerate(messages) if each.role not in INSTRUCTIONS and has_words(each)]
     for of_the_model, group in groupby(spoken, lambda numbered: numbered[1].role is Role.ASSISTANT):
         if of_the_model:
             continue

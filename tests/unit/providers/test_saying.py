@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy_grpc.messages import Message, OpaquePart, ReasoningPart, RefusalPart, Role, TextPart
-from llmproxy_grpc.providers.left_to_answer import says_something
-from llmproxy_grpc.providers.saying import speaks, without_thoughts_of_nothing
+from llmproxy_grpc.providers.saying import has_words, says_something, without_thoughts_of_nothing
 
 WORD, BLANK, THOUGHT = TextPart(text="x"), TextPart(text=" \n"), ReasoningPart(text="Hm.")
 ASKED, RULES = Message(Role.USER, (WORD,)), Message(Role.SYSTEM, (WORD,))
@@ -29,7 +28,7 @@ def said(*parts: TextPart | ReasoningPart) -> Message:
 )
 def test_what_says_something_by_itself(part, says):
     assert says_something(part) is says
-    assert speaks(Message(Role.ASSISTANT, (BLANK, part))) is says
+    assert has_words(Message(Role.ASSISTANT, (BLANK, part))) is says
 
 
 @pytest.mark.parametrize(
