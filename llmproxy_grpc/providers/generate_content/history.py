@@ -1,8 +1,6 @@
 """The conversation so far as `systemInstruction` and `contents` of a request."""
 
-import re
 from collections.abc import Iterable, Iterator
-from mimetypes import guess_type
 from typing import Any, Final
 
 from msgspec import Raw
@@ -22,6 +20,7 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.messages.objects import is_object
 from llmproxy_grpc.providers.generate_content.generations import Generation
+from llmproxy_grpc.providers.generate_content.media_types import type_told_by
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
 from llmproxy_grpc.providers.media import base64_of
 from llmproxy_grpc.providers.options import whole_numbers
@@ -134,14 +133,9 @@ def media(part: MediaPart) -> Fields:
     if part.data is not None:
         return {"inlineData": {"mimeType": part.media_type, "data": base64_of(part), **named}}
     # Vertex AI demands the type; where the caller leaves it out, most addresses tell it.
-    media_type = part.media_type or _type_told_by(part.uri or "")
+    media_type = part.media_type or type_told_by(part.uri or "")
     typed = {"mimeType": media_type} if media_type else {}
     return {"fileData": {"fileUri": _address(part), **typed, **named}}
-
-
-def _type_told_by(uri: str) -> str | None:
-    path = re.split("[?#]", uri, maxsplit=1)[0].partition("://")[2].partition("/")[2]
-    return guess_type(path)[0]
 
 
 def _address(part: MediaPart) -> str:

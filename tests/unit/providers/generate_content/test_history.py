@@ -208,9 +208,11 @@ def test_uploaded_files_names_and_how_closely_to_look():
     [
         ("gs://bucket/a/clip.mp4", "video/mp4"),
         ("https://example.test/d.PDF?x=a.png#b.gif", "application/pdf"),
+        ("https://example.test/photo.webp", "image/webp"),  # which Python's own table leaves to the machine's
         ("https://example.com", None),
         ("https://[odd/i", None),
-        ("gs://bucket/i", None),
+        ("gs://bucket/pdf", None),
+        ("gs://bucket.png/i", None),
     ],
 )
 def test_the_type_of_media_by_address_is_what_the_caller_says_else_what_the_address_tells(uri, told):
