@@ -36,6 +36,8 @@ class _Haul(Struct):
     finished: list[Segment] = field(default_factory=list)
     lost: list[Loss] = field(default_factory=list)
     """Why frames are set aside: counted once they will not come again."""
+    more: bool = False
+    """Whether there was more to read."""
 
     @property
     def rows(self) -> int:
@@ -83,6 +85,8 @@ class Ingester:
         self._forget = set(self._progress) - {segment.name for segment in segments(spool)}
         self._unseen: dict[str, float] = {}
         """Workers with open calls whose lives do not show, and since when; of those known to be dead, since ever."""
+        self.more = False
+        """Whether the last batch was as large as one gets, so that more waits already."""
         self.doubt: Doubt | None = None
         """The batch that failed, if one did."""
 
@@ -100,6 +104,7 @@ class Ingester:
             OSError: A segment cannot be read.
         """
         haul = self._read()
+        self.more = haul.more
         if haul.progress or self._forget:
             self._commit(haul)
         for segment in haul.finished:
@@ -149,6 +154,7 @@ class Ingester:
         held_up = None
         for segment in segments(self._spool):
             if haul.rows >= MOST_ROWS:
+                haul.more = True
                 break
             if segment.worker == held_up:
                 continue
@@ -160,6 +166,7 @@ class Ingester:
             self._take(segment, position, portion, haul)
             if not portion.exhausted:
                 held_up = segment.worker
+                haul.more = haul.more or portion.end > position  # else the last frame is only half written
         return haul
 
     def _take(self, segment: Segment, position: int, portion: Portion, haul: _Haul) -> None:

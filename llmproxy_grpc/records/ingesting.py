@@ -24,8 +24,7 @@ log = structlog.get_logger(__name__)
 ELECTION: Final = 1.0
 """Seconds between two tries to become the one that ingests."""
 POLL: Final = 0.1
-FEW: Final = 100
-"""Rows below which it waits for more: a batch costs as much as dozens of rows, and takes its time from the calls."""
+"""Seconds between two looks for new frames: a batch costs as much as dozens of rows, and takes them from the calls."""
 LAST_WORK: Final = 2.0
 """Seconds that the end of a process may take to ingest what is still there."""
 FIRST_PAUSE: Final = 0.2
@@ -149,10 +148,10 @@ class Ingesting:
                 if self._still_full(writer):
                     self._wait()
                     continue
-                moved = ingester.move()
+                ingester.move()
                 self._succeeded()
                 self._beside(ingester, writer)
-                if moved < FEW:
+                if not ingester.more:
                     self._stop.wait(self._manners.poll)
             if office.stands:
                 self._finish(ingester)

@@ -16,6 +16,7 @@ from llmproxy_grpc.records.end_users import EndUsers, read_key
 from llmproxy_grpc.records.ingesting import AT_ONCE, Ingesting, Manners
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.quarantine import Quarantine
+from llmproxy_grpc.records.spool import reading
 from llmproxy_grpc.records.spool.entries import encode
 from llmproxy_grpc.records.spool.frames import frame
 from llmproxy_grpc.records.spool.segments import create_locked, segments
@@ -117,6 +118,17 @@ async def test_what_is_left_is_ingested_at_the_end(tmp_path):
         spooled(places, an_end(started_at=now_us()))
     assert segments(places.spool) == []
     assert len(Kept(tmp_path).records()) == 1
+
+
+async def test_it_waits_between_batches_but_not_while_there_is_more_than_one_takes(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_FRAMES", 10)
+    places = Places(tmp_path)
+    spooled(places, *(an_end(started_at=now_us()) for _ in range(35)))
+    with ingesting_in(places, poll=60.0):
+        await Kept(tmp_path).wait(35)
+        spooled(places, an_end(started_at=now_us()), number=2)
+        await asyncio.sleep(0.3)
+        assert len(Kept(tmp_path).records()) == 35
 
 
 async def test_old_records_are_deleted(tmp_path):
