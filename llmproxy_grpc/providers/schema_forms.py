@@ -1,5 +1,6 @@
 """Schemas of functions as providers take them: of objects, and without some keywords at their top."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -14,7 +15,7 @@ class SchemaForm(Struct, frozen=True):
     """What schemas a provider takes.
 
     Attributes:
-        objects: Whether they have to be of objects; one that says nothing of its type is.
+        objects: Whether they have to be of objects.
         refused: The keywords that may not stand at the top. References may where properties stand beside them.
     """
 
@@ -25,13 +26,23 @@ class SchemaForm(Struct, frozen=True):
         """Why the provider does not take a schema, which is a JSON object or empty; empty if it takes it."""
         if not schema or not (self.objects or self.refused):
             return ""
-        said = _FIELDS.decode(schema)
-        if self.objects and said.get("type", _OBJECT) != _OBJECT:
+        said = fields_of(schema)
+        if self.objects and not may_be_object(said):
             return "this provider takes schemas of objects alone"
         found = said.keys() & self.refused
         if "properties" in said:
             found -= _REFERENCES
         return f"this provider takes no {' or '.join(sorted(found))} at the top of a schema" if found else ""
+
+
+def fields_of(schema: str) -> Mapping[str, Raw]:
+    """What stands at the top of a schema, which is a JSON object."""
+    return _FIELDS.decode(schema)
+
+
+def may_be_object(fields: Mapping[str, Raw]) -> bool:
+    """Whether a schema is of an object, by what stands at its top; one that says nothing of its type is."""
+    return fields.get("type", _OBJECT) == _OBJECT
 
 
 ANY_SCHEMA: Final = SchemaForm()

@@ -3,15 +3,13 @@
 from typing import Any, Final
 
 from msgspec import Raw
-from msgspec.json import Decoder
 
 from llmproxy_grpc.messages import FunctionTool, ProviderTool, ToolChoice, ToolMode
 from llmproxy_grpc.providers.options import whole_numbers
+from llmproxy_grpc.providers.schema_forms import fields_of, may_be_object
 
 NO_PARAMETERS: Final = {"type": "object", "properties": {}}
 """The schema of a function without arguments."""
-_FIELDS: Final = Decoder(dict[str, Raw])
-_OBJECT: Final = Raw(b'"object"')
 _ELSEWHERE: Final = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if"})
 """Where a schema may have its properties instead."""
 
@@ -42,11 +40,11 @@ def parameters_of(tool: FunctionTool) -> Raw | dict[str, Any]:
     all the same: vendors refuse one without. Where a schema is held to it has to say that there are no others.
     """
     schema = tool.parameters_json_schema
-    said = _FIELDS.decode(schema) if schema else None
+    said = fields_of(schema) if schema else None
     if not said:
         return {**NO_PARAMETERS, "additionalProperties": False} if tool.strict else NO_PARAMETERS
     unsaid = "" if "type" in said else '"type":"object",'
-    if "properties" not in said and said.get("type", _OBJECT) == _OBJECT and not said.keys() & _ELSEWHERE:
+    if "properties" not in said and may_be_object(said) and not said.keys() & _ELSEWHERE:
         unsaid += '"properties":{},'
     return Raw((schema.replace("{", f"{{{unsaid}", 1) if unsaid else schema).encode())
 
