@@ -19,7 +19,7 @@ from llmproxy_client.v1 import export_pb2 as pb
 from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 from msgspec import Struct
 
-from bench.export_server import store_path
+from bench.export_server import USUAL, store_path
 from bench.processes import Server, cores, running
 
 MIB = 2**20
@@ -177,15 +177,16 @@ def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m bench.export", description=__doc__)
     parser.add_argument("--records", type=int, nargs="+", default=[100_000], help="records of each store")
+    parser.add_argument("--words", type=int, default=USUAL, help="words in each of a record's six texts")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="keeps the stores there, for another run")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
         for records in asked.records:
-            print(f"\n{records} records\n\n| what | figure | share |\n|---|---|---|")
-            command = [sys.executable, "-m", "bench.export_server", str(folder), str(records)]
-            if not store_path(folder, records).exists():
+            print(f"\n{records} records of {6 * asked.words} words\n\n| what | figure | share |\n|---|---|---|")
+            command = [sys.executable, "-m", "bench.export_server", str(folder), str(records), str(asked.words)]
+            if not store_path(folder, records, asked.words).exists():
                 subprocess.run([*command, "fill"], check=True)
             core, other = cores()
             with running(command, core=core, further_cores=(other,), log=folder / "server.log") as server:

@@ -1,7 +1,7 @@
 """What `bench.export` measures: Export over a store that this process fills, and streams that need no store.
 
-`python -m bench.export_server FOLDER RECORDS fill` makes the store; without `fill` the server prints `grpc ADDRESS` and
-`ready`.
+`python -m bench.export_server FOLDER RECORDS WORDS fill` makes the store, with so many words in each of a record's six
+texts; without `fill` the server prints `grpc ADDRESS` and `ready`.
 """
 
 import asyncio
@@ -27,8 +27,9 @@ from llmproxy_grpc.server.interceptors.request_id import request_id
 from llmproxy_grpc.server.rpc import Context, Door
 from llmproxy_grpc.server.service import proxy_service
 
-CHUNK = 65_536
 BATCH = 1000
+USUAL = 60
+"""Words in each of a record's six texts: about 2.5 kB of JSON."""
 RARE = 300
 """Every so many-th record has the label and the judgement that a narrow filter asks for."""
 BEGUN = time.time_ns() // 1000
@@ -40,27 +41,27 @@ WORDS = [
 ]
 
 
-def fill(store: SqliteStore, records: int) -> None:
-    """Writes records of about 2 kB of JSON."""
+def fill(store: SqliteStore, records: int, words: int = USUAL) -> None:
+    """Writes records of six texts with so many words each."""
     chance = random.Random(7)
     writer = store.writer()
     for start in range(0, records, BATCH):
-        some = list(_entries(chance, range(start, min(start + BATCH, records))))
+        some = list(_entries(chance, range(start, min(start + BATCH, records)), words))
         judgements = [_judgement(number, entry.record.id) for number, entry in some if number % 10 == 0]
         writer.write(Batch(entries=[entry for _, entry in some], feedback=judgements))
     writer.close()
 
 
-def _entries(chance: random.Random, numbers: range) -> Iterator[tuple[int, Entry]]:
+def _entries(chance: random.Random, numbers: range, words: int) -> Iterator[tuple[int, Entry]]:
     for number in numbers:
-        turns = [" ".join(chance.choices(WORDS, k=60)) for _ in range(5)]
+        turns = [" ".join(chance.choices(WORDS, k=words)) for _ in range(5)]
         said = [
             content_pb2.Message(role=4 if index % 2 else 3, parts=[content_pb2.ContentPart(text=text)])
             for index, text in enumerate(turns)
         ]
         request = chat_pb2.ChatRequest(model="assistant", messages=said)
         answer = content_pb2.Message(
-            role=4, parts=[content_pb2.ContentPart(text=" ".join(chance.choices(WORDS, k=60)))]
+            role=4, parts=[content_pb2.ContentPart(text=" ".join(chance.choices(WORDS, k=words)))]
         )
         response = chat_pb2.ChatResponse(candidates=[chat_pb2.Candidate(message=answer, finish_reason=1)])
         line, fault = openai_chat_line(request, response)
@@ -106,9 +107,9 @@ def _judgement(number: int, record_id: bytes) -> Feedback:
     )
 
 
-def store_path(folder: Path, records: int) -> Path:
+def store_path(folder: Path, records: int, words: int) -> Path:
     """The file of a store."""
-    return folder / f"records-{records}.sqlite3"
+    return folder / f"records-{records}-{words}.sqlite3"
 
 
 async def synthetic(data: bytes, context: Context) -> None:
@@ -123,9 +124,9 @@ async def synthetic(data: bytes, context: Context) -> None:
         sent += size
 
 
-async def serve(folder: Path, records: int) -> None:
+async def serve(folder: Path, path: Path) -> None:
     """Serves until SIGTERM."""
-    store = SqliteStore(store_path(folder, records))
+    store = SqliteStore(path)
     vault = Vault(lambda: store, folder / "plans", folder / "export.key")
     export = ExportServicer(vault, write_timeout=lambda: 60.0, sent=lambda _bytes: None)
     server = grpc.aio.server()
@@ -146,8 +147,9 @@ async def serve(folder: Path, records: int) -> None:
 
 
 if __name__ == "__main__":
-    place, count, *rest = sys.argv[1:]
+    place, count, length, *rest = sys.argv[1:]
+    file = store_path(Path(place), int(count), int(length))
     if rest == ["fill"]:
-        fill(SqliteStore(store_path(Path(place), int(count))), int(count))
+        fill(SqliteStore(file), int(count), int(length))
     else:
-        uvloop.run(serve(Path(place), int(count)))
+        uvloop.run(serve(Path(place), file))
