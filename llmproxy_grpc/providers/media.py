@@ -2,7 +2,6 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from mimetypes import guess_extension
 from urllib.parse import unquote_to_bytes
 
 from msgspec.structs import replace
@@ -80,11 +79,6 @@ def base64_of(part: MediaPart) -> str:
 def url_of(part: MediaPart) -> str:
     """An address for the bytes: the URI, or a `data:` URI that holds them."""
     return part.uri if part.uri is not None else f"data:{part.media_type};base64,{base64_of(part)}"
-
-
-def filename_of(part: MediaPart) -> str:
-    """The name of a document, for wires that demand one: from its end they see what it is."""
-    return part.filename or f"document{guess_extension(part.plain_type) or '.bin'}"
 
 
 def _sources(feature: MediaFeature, place: Place) -> Source:

@@ -5,7 +5,8 @@ from typing import Any
 
 from llmproxy_grpc.messages import MediaDetail, MediaKind, MediaPart
 from llmproxy_grpc.providers.chat_completions.quirks import MediaStyle
-from llmproxy_grpc.providers.media import base64_of, filename_of, url_of
+from llmproxy_grpc.providers.document_names import filename_of
+from llmproxy_grpc.providers.media import base64_of, url_of
 
 # The wire names two formats of sound; everything else has to be converted before.
 AUDIO_FORMATS: Mapping[str, str] = {

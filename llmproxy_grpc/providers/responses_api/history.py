@@ -23,7 +23,8 @@ from llmproxy_grpc.providers.call_ids import with_ids
 from llmproxy_grpc.providers.chat_completions.caching import cache_mark
 from llmproxy_grpc.providers.chat_completions.quirks import Quirks, ids_of
 from llmproxy_grpc.providers.continuity import fields_of
-from llmproxy_grpc.providers.media import filename_of, url_of
+from llmproxy_grpc.providers.document_names import filename_of
+from llmproxy_grpc.providers.media import url_of
 from llmproxy_grpc.providers.options import whole_numbers
 from llmproxy_grpc.providers.responses_api.continuity import CUSTOM_CALL, SIGNATURE, thinking_item
 
