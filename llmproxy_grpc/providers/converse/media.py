@@ -3,13 +3,11 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from msgspec.structs import replace
-
 from llmproxy_grpc.messages import MediaKind, MediaPart, Message, Part, Role, TextPart, ToolResultPart
 from llmproxy_grpc.providers.converse.formats import FORMATS, format_of
 from llmproxy_grpc.providers.instructions import INSTRUCTIONS
-from llmproxy_grpc.providers.leaving_out import PartNumbers, without_parts
-from llmproxy_grpc.providers.provider import Adapted, Unsupported
+from llmproxy_grpc.providers.leaving_out import PartNumbers, without_parts, without_parts_of_results
+from llmproxy_grpc.providers.provider import Adapted
 from llmproxy_grpc.providers.saying import has_words
 
 _UNKNOWN = "neither its type nor its address tells a format that this provider takes"
@@ -25,7 +23,7 @@ def with_possible_media(adapted: Adapted) -> Adapted:
         for turn, message in enumerate(messages)
         for place, field in _of_no_format(message.parts).items()
     }
-    adapted = _with_known_results(without_parts(adapted, odd, _UNKNOWN))
+    adapted = without_parts_of_results(without_parts(adapted, odd, _UNKNOWN), _of_no_format, _UNKNOWN)
     lonely = dict(_documents_without_text(adapted.request.messages))
     return without_parts(adapted, lonely, "this provider wants a text beside a document")
 
@@ -44,35 +42,6 @@ def _of_no_format(parts: Iterable[Part]) -> dict[int, str]:
         for number, part in enumerate(parts)
         if isinstance(part, MediaPart) and format_of(part) not in FORMATS[part.kind].values()
     }
-
-
-def _with_known_results(adapted: Adapted) -> Adapted:
-    found: list[Unsupported] = []
-    numbers = dict(adapted.numbers)
-    known: dict[PartNumbers, Part] = {}
-    for at, result in _results(adapted.request.messages):
-        odd = _of_no_format(result.content)
-        if odd:
-            path = f"{adapted.path(f'messages[{at[0]}].parts', at[1])}.tool_result.content"
-            found += [Unsupported(f"{adapted.path(path, number)}.{field}", _UNKNOWN) for number, field in odd.items()]
-            kept = [number for number in range(len(result.content)) if number not in odd]
-            numbers[path] = adapted.numbers_of(path, kept)
-            known[at] = replace(result, content=tuple(result.content[number] for number in kept))
-    if not known:
-        return adapted
-    messages = tuple(
-        replace(message, parts=tuple(known.get((turn, place), part) for place, part in enumerate(message.parts)))
-        for turn, message in enumerate(adapted.request.messages)
-    )
-    request = replace(adapted.request, messages=messages)
-    return replace(adapted, request=request, unsupported=(*adapted.unsupported, *found), numbers=numbers)
-
-
-def _results(messages: Iterable[Message]) -> Iterator[tuple[PartNumbers, ToolResultPart]]:
-    for turn, message in enumerate(messages):
-        for place, part in enumerate(message.parts):
-            if isinstance(part, ToolResultPart):
-                yield (turn, place), part
 
 
 def _documents_without_text(messages: tuple[Message, ...]) -> Iterator[tuple[PartNumbers, str]]:
