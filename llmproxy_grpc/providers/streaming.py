@@ -7,7 +7,8 @@ from typing import Generic, Protocol, TypeVar
 
 from llmproxy_grpc.aside import aside
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError, UpstreamStreamBroken
-from llmproxy_grpc.messages import StreamEvent, Usage, UsageSoFar
+from llmproxy_grpc.messages import ProviderResponse, StreamEvent, Usage, UsageSoFar
+from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.batch import Batch
 from llmproxy_grpc.providers.extent import LONG, MANY_CONTAINERS, SHORT, check_containers, containers_in
 from llmproxy_grpc.providers.http import HttpResponse
@@ -96,6 +97,17 @@ class StreamDecoder(ABC, Generic[Frame]):
             if usage is not None:
                 self.batch.add(UsageSoFar(usage))
         return self.batch.take()
+
+    def in_one_piece(self, request_id: str) -> ProviderResponse:
+        """Ends, as `end` does, and gives all that was read as one answer: for answers that are read as streams are.
+
+        Args:
+            request_id: How the provider calls the request.
+        """
+        self.end()
+        collected = Collected()
+        collected.take(self.take())
+        return collected.response(request_id)
 
     def broken(self) -> ProxyError:
         """The error of a stream that ends too early."""

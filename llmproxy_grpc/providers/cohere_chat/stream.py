@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError
 from llmproxy_grpc.messages import Citation, ProviderResponse, ReasoningDelta, TextDelta, UpstreamEnd
-from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.candidate import CallWriter, CandidateWriter
 from llmproxy_grpc.providers.cohere_chat.answer import (
     finish_reason,
@@ -45,10 +44,7 @@ def read_answer(data: bytes, reply: Reply) -> ProviderResponse:
     hidden = "" if reply.request.shows_thinking else _thoughts(answer.message)
     decoder.take_logprobs(without_hidden(answer.logprobs or (), hidden))
     decoder.finish(answer.finish_reason, answer.usage)
-    decoder.end()
-    collected = Collected()
-    collected.take(decoder.take())
-    return collected.response(reply.request_id or identifier(answer.id))
+    return decoder.in_one_piece(reply.request_id or identifier(answer.id))
 
 
 class EventDecoder(StreamDecoder[ServerSentEvent]):

@@ -4,7 +4,6 @@ from typing import Any
 
 from llmproxy_grpc.errors import ProxyError, UpstreamProtocolError
 from llmproxy_grpc.messages import JsonObject, ProviderResponse, UpstreamEnd, Usage
-from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.counts import LARGEST_COUNT
 from llmproxy_grpc.providers.generate_content.candidate import CandidateReader, Originals
 from llmproxy_grpc.providers.generate_content.shapes import ANSWER, LIBERAL_ANSWER, Answer, UsageMetadata
@@ -30,10 +29,7 @@ def read_answer(data: bytes, reply: Reply) -> ProviderResponse:
     _raise_if_listed(data, reply)
     decoder = ContentDecoder(reply)
     decoder.take_answer(decode_whole(data, ANSWER), data)
-    decoder.end()
-    collected = Collected()
-    collected.take(decoder.take())
-    return collected.response(reply.request_id or decoder.response_id)
+    return decoder.in_one_piece(reply.request_id or decoder.response_id)
 
 
 class ContentDecoder(StreamDecoder[ServerSentEvent]):

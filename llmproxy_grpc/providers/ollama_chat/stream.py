@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import FinishReason, ProviderResponse, ReasoningDelta, TextDelta, UpstreamEnd, Usage
-from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.candidate import CandidateWriter
 from llmproxy_grpc.providers.continuity import hidden_token
 from llmproxy_grpc.providers.counts import LARGEST_COUNT, clipped
@@ -31,10 +30,7 @@ def read_answer(data: bytes, reply: Reply) -> ProviderResponse:
     decoder.take_answer(decode_whole(data, ANSWER), data)
     if not decoder.done:
         raise UpstreamProtocolError("The provider's answer is not whole.")
-    decoder.end()
-    collected = Collected()
-    collected.take(decoder.take())
-    return collected.response(reply.request_id)
+    return decoder.in_one_piece(reply.request_id)
 
 
 class LineDecoder(StreamDecoder[bytes]):

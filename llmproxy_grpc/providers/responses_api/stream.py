@@ -4,7 +4,6 @@ from typing import Final
 
 from llmproxy_grpc.errors import UpstreamProtocolError
 from llmproxy_grpc.messages import ProviderResponse, RefusalDelta, TextDelta, UpstreamEnd, Usage, UsageSoFar
-from llmproxy_grpc.messages.collected import Collected
 from llmproxy_grpc.providers.chat_completions.usage import read_usage
 from llmproxy_grpc.providers.http_chat import Reply
 from llmproxy_grpc.providers.jsonio import decode
@@ -39,10 +38,7 @@ def read_answer(data: bytes, reply: Reply, *, limit: int | None = None) -> Provi
         raise UpstreamProtocolError("The provider's answer is not whole.")
     write_out(answer.output, data)
     decoder.items.complete(answer.output)
-    decoder.end()
-    collected = Collected()
-    collected.take(decoder.take())
-    return collected.response(reply.request_id or identifier(answer.id))
+    return decoder.in_one_piece(reply.request_id or identifier(answer.id))
 
 
 class EventDecoder(StreamDecoder[ServerSentEvent]):
