@@ -1,7 +1,6 @@
-"""Cuts records into messages: lines into chunks and files, at places that depend on the records alone."""
+"""Cuts lines into chunks and files, at places that depend on the records alone."""
 
 import gzip
-import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,8 @@ from typing import Final, Protocol
 import google_crc32c
 import zstandard
 
-from llmproxy_grpc.export.output import Chunk, File, Piece, Typed, TypedRecord
+from llmproxy_grpc.export.held import Held
+from llmproxy_grpc.export.output import Chunk, File, Piece
 from llmproxy_grpc.export.picks import Pick
 from llmproxy_grpc.export.progress import FileState
 from llmproxy_grpc.export.rendering import Line
@@ -164,31 +164,6 @@ class Assembler:
         self._hash = sha256()
 
 
-class Held:
-    """Which records wait to leave, and since when."""
-
-    def __init__(self) -> None:
-        self._seqs: list[int] = []
-        self._since = self._reading_since = time.monotonic()
-
-    def reading(self) -> None:
-        """What comes next is read from now on."""
-        self._reading_since = time.monotonic()
-        if not self._seqs:
-            self._since = self._reading_since
-
-    def extend(self, picks: Sequence[Pick]) -> None:
-        """Some more, read lately."""
-        self._seqs.extend([pick.seq for pick in picks])
-        self._seqs.extend([pick.rejected for pick in picks if pick.rejected is not None])
-
-    def take(self) -> tuple[list[int], float]:
-        """All of them, and a time before the first was read."""
-        taken = self._seqs, self._since
-        self._seqs, self._since = [], self._reading_since
-        return taken
-
-
 class Recall:
     """Hashes again what has been sent of a file before a resume.
 
@@ -217,57 +192,6 @@ class Recall:
         sent = self._sent
         same = (self._records, self._size, self._crc) == (sent.records, sent.size, sent.crc)
         return self._hash if same else None
-
-
-class Gatherer:
-    """Makes messages of typed records; there are no files then.
-
-    Args:
-        tally: Counts what is written.
-        chunk_bytes: Size of content that a message is not to exceed, unless one record alone does.
-    """
-
-    def __init__(self, tally: Tally, *, chunk_bytes: int) -> None:
-        self._tally = tally
-        self._chunk_bytes = chunk_bytes
-        self._held = Held()
-        self._records: list[TypedRecord] = []
-        self._size = 0
-        self._out: list[Piece] = []
-
-    def reading(self) -> None:
-        """Records are read from now on, which come next."""
-        self._held.reading()
-
-    def extend(self, picks: Sequence[Pick], made: Sequence[TypedRecord]) -> None:
-        """Takes records."""
-        for pick, record in zip(picks, made, strict=True):
-            self._add(pick, record)
-
-    def _add(self, pick: Pick, made: TypedRecord) -> None:
-        body = made.body
-        size = 512 if body is None else 512 + len(body.request) + len(body.response)
-        if self._size + size > self._chunk_bytes and self._records:
-            self.flush()
-        self._records.append(made)
-        self._held.extend([pick])
-        self._size += size
-        self._tally.write(pick.cursor, 1, {})
-
-    def close(self) -> None:
-        """Ends the message."""
-        self.flush()
-
-    def flush(self) -> None:
-        """Ends the message."""
-        if self._records:
-            self._out.append(Piece(Typed(self._records), self._tally.progress(FileState()), *self._held.take()))
-            self._records, self._size = [], 0
-
-    def take(self) -> list[Piece]:
-        """What is ready to be sent."""
-        out, self._out = self._out, []
-        return out
 
 
 def _hidden(made: Sequence[Line]) -> Mapping[str, int]:

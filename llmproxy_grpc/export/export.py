@@ -11,7 +11,8 @@ from llmproxy_grpc.datasets.formats import HEADERS
 from llmproxy_grpc.datasets.options import Format
 from llmproxy_grpc.datasets.redaction import Redactor
 from llmproxy_grpc.errors import InvalidRequest
-from llmproxy_grpc.export.assembly import Assembler, Gatherer, Hash, Recall
+from llmproxy_grpc.export.assembly import Assembler, Hash, Recall
+from llmproxy_grpc.export.gathering import Gatherer
 from llmproxy_grpc.export.job import Header, Job, Summary
 from llmproxy_grpc.export.output import Piece
 from llmproxy_grpc.export.picks import Pick, Picks, StorePicks
