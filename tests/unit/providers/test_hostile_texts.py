@@ -75,7 +75,7 @@ def test_every_pattern_takes_linear_time(place, pattern):
 
 
 def test_the_patterns_of_tables_are_found_as_well():
-    tables = {"complaint._TOKENS", "scrubbing._SECRETS", "failures._BY_WORDS"}
+    tables = {"complaint._TOKENS", "scrubbing._SECRETS", "failure_words.BY_WORDS"}
     assert tables | MODEL_NAMES <= {place for place, _ in PATTERNS}
 
 
