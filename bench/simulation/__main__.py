@@ -29,7 +29,7 @@ def line(scenario: str, strategy: str, outcome: Outcome) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Prints the table; gives the exit status."""
-    parser = argparse.ArgumentParser(prog="bench.simulation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.simulation", description=__doc__)
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS), metavar="SCENARIO")
     parser.add_argument("--strategies", nargs="+", choices=[FIXED, *STRATEGIES], default=[FIXED, *STRATEGIES])
     parser.add_argument("--seeds", type=int, default=3, help="runs of each, with other chances (%(default)s)")
