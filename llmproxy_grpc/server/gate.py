@@ -46,9 +46,7 @@ class Gate:
 
     def enter(self, criticality: Criticality) -> bool:
         """Takes a slot if one is free; `leave` gives it back."""
-        if self.running >= self._limit() or (
-            criticality < Criticality.CRITICAL and self.running >= self._open_to_all()
-        ):
+        if not self._is_free(criticality):
             return False
         self.running += 1
         return True
@@ -90,9 +88,10 @@ class Gate:
                 if not waiter.slot.done():
                     waiter.slot.set_exception(error())
 
-    def _open_to_all(self) -> int:
+    def _is_free(self, criticality: Criticality) -> bool:
+        """Whether a call of this criticality may have a slot."""
         limit = self._limit()
-        return limit - int(limit * RESERVED)
+        return self.running < (limit if criticality >= Criticality.CRITICAL else limit - int(limit * RESERVED))
 
     def _has_room(self, criticality: Criticality) -> bool:
         """Whether one more may wait; for a more critical one the newest of the least critical gives way."""
@@ -113,8 +112,7 @@ class Gate:
     def _next(self) -> _Waiter | None:
         """Who gets the next slot: of the most critical that may have it the oldest, of a standing queue the newest."""
         for criticality, queue in self._queues.items():
-            free = self.running < (self._limit() if criticality >= Criticality.CRITICAL else self._open_to_all())
-            if queue and free:
+            if queue and self._is_free(criticality):
                 return queue[-1] if self._clock() - self._standing_since > STANDING else queue[0]
         return None
 
