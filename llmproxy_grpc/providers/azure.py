@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from llmproxy_grpc.config.schema import ProviderConfig
 from llmproxy_grpc.providers.azure_token import azure_token
-from llmproxy_grpc.providers.chat_completions.quirks import OPENAI, OPENAI_RESPONSES, configured
+from llmproxy_grpc.providers.chat_completions.quirk_flags import configured
+from llmproxy_grpc.providers.chat_completions.quirks import OPENAI, OPENAI_RESPONSES
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
 from llmproxy_grpc.providers.credentials import has_credential, header_sets
 from llmproxy_grpc.providers.http import HttpClient

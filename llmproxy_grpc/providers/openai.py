@@ -4,7 +4,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from llmproxy_grpc.config.schema import ProviderConfig
-from llmproxy_grpc.providers.chat_completions.quirks import configured
+from llmproxy_grpc.providers.chat_completions.quirk_flags import configured
 from llmproxy_grpc.providers.chat_completions.wire import ChatCompletions, Dialect
 from llmproxy_grpc.providers.credentials import header_sets
 from llmproxy_grpc.providers.http import HttpClient

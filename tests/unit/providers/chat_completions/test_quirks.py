@@ -2,7 +2,8 @@ import pytest
 from msgspec.structs import asdict
 
 from llmproxy_grpc.messages import ReasoningEffort
-from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, Quirks, ReasoningStyle, efforts_of, overlay
+from llmproxy_grpc.providers.chat_completions.quirk_flags import overlay
+from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, Quirks, ReasoningStyle, efforts_of
 
 
 def test_flags_are_laid_over_those_of_the_preset():
