@@ -265,7 +265,7 @@ class App:
             asyncio.create_task(self._pressure.run()),
             asyncio.create_task(self._manager.watch()),
             asyncio.create_task(self._notifier.watch()),
-            asyncio.create_task(self._publish_providers()),
+            asyncio.create_task(self._publish_gauges()),
             asyncio.create_task(self._operators.monitor.run()),
         ]
         for task in tasks:
@@ -312,7 +312,8 @@ class App:
         write = log.error if result is Reload.REJECTED else log.info
         write("config_reload", result=result.value, faults=[str(fault) for fault in faults])
 
-    async def _publish_providers(self) -> None:
+    async def _publish_gauges(self) -> None:
+        """Tells the metrics, each second, what is so at the moment and no event tells."""
         while True:
             self._metrics.tasks(len(asyncio.all_tasks()))
             self._metrics.providers_up({name: self._tracker.serving(name) for name in self._runtime.providers})
