@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from llmproxy_grpc.messages import Citation, FinishReason, Usage
-from llmproxy_grpc.providers.converse.shapes import Answer, Event
+from llmproxy_grpc.providers.converse.shapes import Ending
 from llmproxy_grpc.providers.counts import LARGEST_COUNT, count
 from llmproxy_grpc.providers.jsonio import joined
 from llmproxy_grpc.providers.tiers import is_other_tier
@@ -32,7 +32,7 @@ def matched_stop_sequence(reason: FinishReason, more: Any) -> str:
     return _text(more, "stop_sequence")
 
 
-def read_usage(said: Answer | Event, more: Any) -> Usage | None:
+def read_usage(said: Ending, more: Any) -> Usage | None:
     """Reads the counts: what was read from or written to the cache is counted beside the input here.
 
     None if nothing of the prompt is counted.
@@ -61,7 +61,7 @@ def read_usage(said: Answer | Event, more: Any) -> Usage | None:
     )
 
 
-def metadata(said: Answer | Event, more: Any) -> dict[str, Any]:
+def metadata(said: Ending, more: Any) -> dict[str, Any]:
     """What an answer says beyond the API: what a guardrail saw, what the model added, how it was served."""
     told = {
         "trace": said.trace,

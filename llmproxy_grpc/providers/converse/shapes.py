@@ -65,10 +65,9 @@ class Output(Struct, gc=False):
     message: Message | None = None
 
 
-class Answer(Struct, gc=False):
-    """A whole answer."""
+class Ending(Struct, gc=False):
+    """Why an answer ended, what it used, and how it was served: of a whole one, and of the last events of a stream."""
 
-    output: Output | None = None
     stopReason: str | None = None  # noqa: N815
     usage: Any = None
     metrics: Any = None
@@ -76,6 +75,12 @@ class Answer(Struct, gc=False):
     additionalModelResponseFields: Any = None  # noqa: N815
     performanceConfig: Any = None  # noqa: N815
     serviceTier: Any = None  # noqa: N815
+
+
+class Answer(Ending, gc=False):
+    """A whole answer."""
+
+    output: Output | None = None
     message: Any = None
     Message: Any = None
 
@@ -121,19 +126,12 @@ class Start(Struct, gc=False):
     image: Picture | None = None
 
 
-class Event(Struct, gc=False):
+class Event(Ending, gc=False):
     """The payload of an event of any type."""
 
     contentBlockIndex: int | None = None  # noqa: N815
     start: Start | None = None
     delta: Delta | None = None
-    stopReason: str | None = None  # noqa: N815
-    usage: Any = None
-    metrics: Any = None
-    trace: Any = None
-    additionalModelResponseFields: Any = None  # noqa: N815
-    performanceConfig: Any = None  # noqa: N815
-    serviceTier: Any = None  # noqa: N815
 
 
 class Counted(Struct, gc=False):
