@@ -1,14 +1,11 @@
 """A cloud whose tokens are not to be had: a failure of its provider, after which another target answers."""
 
-import json
-
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream
 from tests.fakes.requests import chat_request, failure
 from tests.fakes.scripted_provider import ScriptedProvider
+from tests.fakes.service_account import use_service_account
 
 VERTEX = {"name": "vertex", "kind": "gemini", "project": "p", "location": "europe-west4"}
 TARGETS = [{"provider": "vertex", "model": "gemini-3-flash"}, {"provider": "scripted", "model": "m"}]
@@ -17,21 +14,8 @@ TARGETS = [{"provider": "vertex", "model": "gemini-3-flash"}, {"provider": "scri
 @pytest.fixture
 async def endpoint(tmp_path, monkeypatch):
     """Where the service account in the environment gets its tokens."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     async with FaultyUpstream() as upstream:
-        account = {
-            "type": "service_account",
-            "project_id": "p",
-            "private_key_id": "test-key",
-            "private_key": pem.decode(),
-            "client_email": "proxy@example.test",
-            "token_uri": f"{upstream.url}/token",
-        }
-        path = tmp_path / "account.json"
-        path.write_text(json.dumps(account))
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        use_service_account(monkeypatch, tmp_path, upstream.url)
         yield upstream
 
 

@@ -5,33 +5,19 @@ import json
 import time
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from llmproxy_grpc.errors import CredentialsRejected, UpstreamServerError, UpstreamUnreachable
 from llmproxy_grpc.providers.expiring import EARLY, Expiring
 from llmproxy_grpc.providers.google_token import fetch_token, google_token
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream
+from tests.fakes.service_account import use_service_account
 
 
 @pytest.fixture
 async def endpoint(tmp_path, monkeypatch):
     """A token endpoint, which the service account in the environment asks."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     async with FaultyUpstream() as upstream:
-        account = {
-            "type": "service_account",
-            "project_id": "p",
-            "private_key_id": "test-key",
-            "private_key": pem.decode(),
-            "client_email": "proxy@example.test",
-            "token_uri": f"{upstream.url}/token",
-        }
-        path = tmp_path / "account.json"
-        path.write_text(json.dumps(account))
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        use_service_account(monkeypatch, tmp_path, upstream.url)
         yield upstream
 
 
