@@ -6,6 +6,7 @@ import pytest
 from google.protobuf import json_format
 from msgspec.structs import replace
 
+from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc.datasets.example import Example, FailedAttempt, Failure, Feedback, Figures
 from llmproxy_grpc.datasets.options import Format
@@ -74,6 +75,7 @@ EVERYTHING = Example(
         routing=RoutingPolicy(("p",), ("m",), 2, 1.5, 0.25, drop_unsupported=True),
         provider_options={"openai": {"store": True, "deep": {"list": [1.0, None]}}},
         conversation_id="c",
+        data=chat_pb2.DATA_POLICY_NO_TRAINING,
     ),
     candidates=(
         Candidate(
@@ -153,6 +155,7 @@ def test_request_and_answers_come_back_as_they_were(write, name):
 def test_everything_that_was_recorded_is_there(write):
     (record,) = read(write(Format.FULL_JSON, {"one": EVERYTHING})[0])
     assert unset(record) == {"error", "grpc_code"}
+    assert unset(record.request) == {"idempotency_key", "cache"}, "which are refused as long as nothing honours them"
     assert unset(record.response) == set()
     assert unset(record.response.route) == set()
     assert record.start_time.ToMicroseconds() == record.response.create_time.ToMicroseconds() == 1_700_000_000_123_456
@@ -161,6 +164,14 @@ def test_everything_that_was_recorded_is_there(write):
     assert [feedback.WhichOneof("value") for feedback in record.feedback] == [
         *("thumbs_up", "score", "comment", "demonstration")
     ]
+
+
+@pytest.mark.parametrize("policy", chat_pb2.DataPolicy.values())
+def test_what_the_caller_allowed_is_told_by_its_name(write, policy):
+    made = replace(EVERYTHING, request=replace(EVERYTHING.request, data=policy))
+    path, _, _ = write(Format.FULL_JSON, {"one": made})
+    told = json.loads(path.read_text())["request"].get("data", "DATA_POLICY_UNSPECIFIED")
+    assert told == chat_pb2.DataPolicy.Name(policy)
 
 
 def test_a_failure_has_its_whole_story(write):

@@ -17,6 +17,8 @@ from llmproxy_grpc.messages import (
 )
 
 _MICROS = 1_000_000
+_DATA_POLICIES = ("", "DATA_POLICY_METADATA_ONLY", "DATA_POLICY_NO_TRAINING", "DATA_POLICY_FULL")
+"""By the API's numbers."""
 
 
 def request_json(request: ChatRequest) -> Fields:
@@ -30,6 +32,7 @@ def request_json(request: ChatRequest) -> Fields:
         end_user_id=request.end_user_id,
         labels=request.labels,
         routing=_routing(request.routing),
+        data=_DATA_POLICIES[request.data],
         provider_options=request.provider_options,
         conversation_id=request.conversation_id,
     )
