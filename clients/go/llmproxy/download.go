@@ -181,16 +181,19 @@ func (d *download) takeChunk(chunk *llmproxyv1.ExportChunk) error {
 	return file.write(chunk.GetData(), int64(chunk.GetRecordCount()), chunk.GetFileIndex())
 }
 
-// takeRecords writes typed records, each behind its length as a varint, as protobuf's delimited streams are.
+// takeRecords writes typed records, each behind its length as a varint, as protobuf's delimited streams are. They do
+// not tell their part: it is the one that was asked for. Maps are put in order, so that the same records are the same
+// bytes.
 func (d *download) takeRecords(records *llmproxyv1.ExportRecords) error {
-	file, err := d.file(llmproxyv1.SplitPart_SPLIT_PART_TRAIN)
+	file, err := d.file(d.state.request.GetOutput().GetPart())
 	if err != nil {
 		return err
 	}
+	inOrder := proto.MarshalOptions{Deterministic: true}
 	var data []byte
 	for _, record := range records.GetRecords() {
 		data = binary.AppendUvarint(data, uint64(proto.Size(record)))
-		if data, err = (proto.MarshalOptions{}).MarshalAppend(data, record); err != nil {
+		if data, err = inOrder.MarshalAppend(data, record); err != nil {
 			return err
 		}
 	}

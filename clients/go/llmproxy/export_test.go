@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -284,5 +285,35 @@ func TestTypedRecordsAreWrittenBehindTheirLengths(t *testing.T) {
 	found := &llmproxyv1.ExportRecord{}
 	if len(data) < 1 || int(data[0]) != len(data)-1 || proto.Unmarshal(data[1:], found) != nil || found.GetId() != "r1" {
 		t.Errorf("the file holds %q", data)
+	}
+}
+
+func TestTypedRecordsAreTheSameBytesAndOfThePartThatWasAskedFor(t *testing.T) {
+	messages, _ := dataset(plain)
+	labels := map[string]string{}
+	for number := range 16 {
+		labels[fmt.Sprint("label ", number)] = "x"
+	}
+	record := &llmproxyv1.ExportRecord{Id: "r1", Request: &llmproxyv1.ChatRequest{Labels: labels}}
+	messages = []*llmproxyv1.ExportResponse{
+		messages[0],
+		{Payload: &llmproxyv1.ExportResponse_Records{Records: &llmproxyv1.ExportRecords{Records: []*llmproxyv1.ExportRecord{record}}}},
+		{Payload: &llmproxyv1.ExportResponse_Summary{Summary: &llmproxyv1.ExportSummary{WrittenRecords: 1}}},
+	}
+	folder := filepath.Join(t.TempDir(), "data")
+	request := &llmproxyv1.ExportRequest{Output: &llmproxyv1.ExportOutput{
+		Format: llmproxyv1.ExportFormat_EXPORT_FORMAT_RECORDS, Part: llmproxyv1.SplitPart_SPLIT_PART_VALIDATION,
+	}}
+	manifest, err := exporter(&exporting{messages: messages}).Export(t.Context(), request, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if split := manifest.Files[0].Split; split != "validation" {
+		t.Errorf("the records are said to be of the part %q", split)
+	}
+	data, _ := os.ReadFile(filepath.Join(folder, "records.binpb"))
+	inOrder, _ := (proto.MarshalOptions{Deterministic: true}).Marshal(record)
+	if !bytes.HasSuffix(data, inOrder) {
+		t.Error("a map has no order of its own, and the file none either")
 	}
 }

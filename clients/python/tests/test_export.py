@@ -24,6 +24,7 @@ from llmproxy_client.v1.export_pb2 import (
     EXPORT_COMPRESSION_ZSTD,
     EXPORT_FORMAT_RECORDS,
     EXPORT_FORMAT_SHAREGPT,
+    SPLIT_PART_VALIDATION,
     ExportRecord,
     ExportRequest,
     ExportResponse,
@@ -299,6 +300,39 @@ def test_typed_records_are_written_behind_their_lengths(client, script, dataset,
     assert list(_delimited((folder / "records.binpb").read_bytes())) == records
 
 
+def test_the_same_typed_records_are_the_same_bytes(client, script, dataset, folder):
+    labels = {f"label {number}": "x" for number in range(16)}
+    record = ExportRecord(id="r", request={"model": "m", "labels": labels})
+    script.exported = [
+        dataset()[0],
+        ExportResponse(records={"records": [record]}),
+        ExportResponse(summary={"matched_records": 1, "written_records": 1}),
+    ]
+    request = ExportRequest()
+    request.output.format = EXPORT_FORMAT_RECORDS
+    export(client.stub, request, folder)
+
+    in_order = record.SerializeToString(deterministic=True)
+    (found,) = _behind_lengths((folder / "records.binpb").read_bytes())
+    assert found == in_order, "a map has no order of its own"
+
+
+def test_typed_records_are_of_the_part_that_was_asked_for(client, script, dataset, folder):
+    script.exported = [
+        dataset()[0],
+        ExportResponse(records={"records": [ExportRecord(id="r")]}),
+        ExportResponse(summary={"matched_records": 1, "written_records": 1}),
+    ]
+    request = ExportRequest()
+    request.selection.split.validation_fraction = 0.5
+    request.output.format = EXPORT_FORMAT_RECORDS
+    request.output.part = SPLIT_PART_VALIDATION
+    manifest = export(client.stub, request, folder)
+
+    (file,) = manifest["files"]
+    assert (file["name"], file["split"]) == ("records.binpb", "validation")
+
+
 def test_llama_factory_is_told_of_its_formats(client, script, dataset, folder):
     script.exported = dataset(*LINES)
     request = ExportRequest()
@@ -370,6 +404,10 @@ def _unzstd(data):
 
 
 def _delimited(data):
+    return map(ExportRecord.FromString, _behind_lengths(data))
+
+
+def _behind_lengths(data):
     at = 0
     while at < len(data):
         length = shift = 0
@@ -380,5 +418,5 @@ def _delimited(data):
             shift += 7
             if not byte & 0x80:
                 break
-        yield ExportRecord.FromString(data[at : at + length])
+        yield data[at : at + length]
         at += length

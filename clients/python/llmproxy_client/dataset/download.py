@@ -270,10 +270,14 @@ class Download:
         self._unsynced += len(chunk.data)
 
     def _take_records(self, records: ExportRecords) -> None:
-        """Writes typed records, each behind its length as a varint, as protobuf's delimited streams are."""
-        file = self._file(SPLIT_PART_TRAIN)
+        """Writes typed records, each behind its length as a varint, as protobuf's delimited streams are.
+
+        They do not tell their part: it is the one that was asked for. Maps are put in order, so that the same records
+        are the same bytes.
+        """
+        file = self._file(self._state.request.output.part or SPLIT_PART_TRAIN)
         try:
-            data = b"".join(delimited(record.SerializeToString()) for record in records.records)
+            data = b"".join(delimited(record.SerializeToString(deterministic=True)) for record in records.records)
         except DecodeError as error:
             raise DamagedExport("a record cannot be read") from error
         file.append(data, records=len(records.records), index=0)
