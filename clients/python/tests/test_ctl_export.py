@@ -67,6 +67,8 @@ def test_a_filter_from_a_file_is_added(tmp_path):
         (["export", "-o", "x", "--validation", "1.5"], "from 0 to 1"),
         (["export", "-o", "x", "--sample", "200%"], "from 0 to 1"),
         (["export", "-o", "x", "--limit", "-3"], "whole number"),
+        (["export", "-o", "x", "--limit", "0"], "at least 1"),
+        (["export", "-o", "x", "--max-tokens", "0"], "at least 1"),
         (["export", "-o", "x", "--max-rate", "fast"], "50M"),
         (["export", "-o", "x", "--filter", "/nonexistent.json"], "/nonexistent.json"),
         (["export", "-o", "x", "--parquet", "--format", "csv"], "JSON Lines"),
@@ -84,6 +86,16 @@ def test_wrong_usage_says_why_and_asks_nothing(ctl, script, capsys, argv, words)
     said = capsys.readouterr().err
     assert said.startswith(f"usage: llmproxyctl {argv[0]} ")
     assert words in said
+    assert not script.asked
+
+
+@pytest.mark.parametrize("text", ["[]", '""', "null", "5", '[{"models": ["m"]}]'])
+def test_a_file_that_is_no_filter_never_means_all_records(ctl, script, capsys, tmp_path, text):
+    (tmp_path / "f.json").write_text(text)
+    with pytest.raises(SystemExit):
+        ctl("export", "--plan", "--filter", str(tmp_path / "f.json"))
+
+    assert "f.json: not a JSON object, as an ExportFilter is" in capsys.readouterr().err
     assert not script.asked
 
 

@@ -95,7 +95,7 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--stratify-by", metavar="LABEL", default="", help="the same share of each of its values")
     group.add_argument("--shuffle", action="store_true", help="in an order by the seed")
     group.add_argument("--seed", metavar="N", type=_seed, default=0, help="of every choice by chance")
-    group.add_argument("--limit", metavar="N", type=_whole, default=0, help="most records")
+    group.add_argument("--limit", metavar="N", type=_count, default=0, help="most records")
     group.add_argument("--validation", metavar="SHARE", type=_share, default=0.0, help="share of the validation part")
     group.add_argument("--test", metavar="SHARE", type=_share, default=0.0, help="share of the test part")
     group.add_argument("--part", choices=_PARTS, help="only this part of the split; all of them without it")
@@ -113,7 +113,7 @@ def _add_output(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--prefer-demonstration", action="store_true", help="write it in place of the answer")
     group.add_argument("--drop-system", action="store_true", help="leave out system messages")
     group.add_argument("--merge-turns", action="store_true", help="join messages of one role behind each other")
-    group.add_argument("--max-tokens", metavar="N", type=_whole, default=0, help="leave out longer records")
+    group.add_argument("--max-tokens", metavar="N", type=_count, default=0, help="leave out longer records")
     group.add_argument("--compress", choices=_COMPRESSIONS, help="compress the files")
     group.add_argument("--fail-on-invalid", action="store_true", help="stop at a record that does not fit the format")
 
@@ -240,7 +240,11 @@ def _folder(text: str) -> Path:
 
 def _filter_file(name: str) -> ExportFilter:
     try:
-        return Parse(Path(name).read_bytes(), ExportFilter())
+        text = Path(name).read_text(encoding="utf-8")
+        # protobuf takes an empty list or text for a message without fields: a filter that every record passes.
+        if not text.lstrip().startswith("{"):
+            raise argparse.ArgumentTypeError(f"{name}: not a JSON object, as an ExportFilter is")
+        return Parse(text, ExportFilter())
     except (OSError, ParseError, UnicodeError) as error:
         raise argparse.ArgumentTypeError(f"{name}: {error}") from None
 
@@ -265,6 +269,13 @@ def _whole(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) < 2**31):
         raise argparse.ArgumentTypeError(f"not a whole number: {text!r}")
     return int(text)
+
+
+def _count(text: str) -> int:
+    """At least one: to the proxy 0 means that there is no limit, which nobody means who writes one."""
+    if (count := _whole(text)) == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return count
 
 
 def _seed(text: str) -> int:
