@@ -57,7 +57,7 @@ def check_duration(found: Findings, field: str, value: Duration, allowed: Range)
 def check_number(found: Findings, field: str, value: float, allowed: Range) -> None:
     """A number within bounds; what is not a number is in none."""
     if not allowed.low <= value <= allowed.high:
-        found.add(field, f"must be from {allowed.low:.10g} to {allowed.high:.10g}")
+        found.add(field, f"must be from {allowed.low:.15g} to {allowed.high:.15g}")
 
 
 def check_json_object(found: Findings, field: str, text: str) -> None:

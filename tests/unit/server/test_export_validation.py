@@ -102,6 +102,11 @@ def test_a_wrong_field_is_named_alone(wrong, path):
     assert [violation.field for violation in validate_export(request_of(wrong))] == [path]
 
 
+def test_a_large_bound_is_told_to_the_digit():
+    (violation,) = validate_export(pb.ExportRequest(max_bytes_per_second=1))
+    assert violation.description == "must be from 65536 to 1099511627776"
+
+
 @pytest.mark.parametrize("name", ["any_of", "none_of"])
 def test_filters_beyond_the_bound_are_not_even_looked_at(monkeypatch, name):
     looked_at = []
