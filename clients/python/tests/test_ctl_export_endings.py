@@ -54,6 +54,16 @@ def test_an_export_that_cannot_go_on_does_not_say_that_it_can(ctl, script, refus
     assert GOES_ON not in ctl.err
 
 
+def test_an_export_that_a_record_stops_would_be_stopped_there_again(ctl, script, refusal, dataset, command):
+    script.exported = dataset(*LINES)[:3]
+    assert ctl(*command, "--fail-on-invalid") == 1
+    script.error = refusal(grpc.StatusCode.INVALID_ARGUMENT, "Record 1 does not fit the format: no_answer.")
+    assert ctl(*command, "--fail-on-invalid") == 1
+
+    assert GOES_ON not in ctl.err
+    assert ctl.err.endswith("the same command would end here again; for other options, begin anew with --restart\n")
+
+
 @pytest.mark.parametrize("left", [b"", b"x" * 100], ids=["shorter", "other"])
 def test_what_somebody_has_changed_is_not_gone_on_with_but_begun_again(ctl, script, dataset, command, tmp_path, left):
     script.exported = dataset(*LINES)[:3]

@@ -67,13 +67,14 @@ def run(argv: Sequence[str] | None, environment: Mapping[str, str], terminal: Te
         terminal.note("what has come cannot be used; begin again with --restart")
         return FAILED
     except KeyboardInterrupt:
-        _say_what_is_left(given, terminal)
+        _say_what_is_left(given, terminal, refused=False)
         raise
     except BrokenPipeError:
         raise
     except (grpc.RpcError, BrokenStream, OSError) as error:
         if _told(error, terminal):
-            _say_what_is_left(given, terminal)
+            refused = isinstance(error, grpc.RpcError) and error_detail(error).code is grpc.StatusCode.INVALID_ARGUMENT
+            _say_what_is_left(given, terminal, refused=refused)
     return FAILED
 
 
@@ -104,9 +105,9 @@ def _told(error: Exception, terminal: Terminal) -> bool:
     return True
 
 
-def _say_what_is_left(given: argparse.Namespace, terminal: Terminal) -> None:
+def _say_what_is_left(given: argparse.Namespace, terminal: Terminal, *, refused: bool) -> None:
     if given.command == "export" and given.output is not None and not given.plan:
-        export.say_what_is_left(given.output, terminal)
+        export.say_what_is_left(given.output, terminal, refused=refused)
 
 
 def _chat(parser: argparse.ArgumentParser, given: argparse.Namespace, stdin: BinaryIO) -> Command:

@@ -70,14 +70,24 @@ def write(
     _warn(manifest["files"], terminal)
 
 
-def say_what_is_left(folder: Path, terminal: Terminal) -> None:
-    """Says that the same command goes on, if an export was cut off that left something."""
+def say_what_is_left(folder: Path, terminal: Terminal, *, refused: bool) -> None:
+    """Says whether the same command goes on, if an export ended early that left something.
+
+    Args:
+        folder: What was to be written.
+        terminal: Whom to tell.
+        refused: Whether the proxy ended it for what was asked, as a record does that does not fit the format.
+    """
     try:
         left = begun_at(folder) is not None
     except DamagedExport:
         return
-    if left:
-        terminal.note(f"a part of {folder} has come; the same command goes on from there")
+    if not left:
+        return
+    terminal.note(
+        f"a part of {folder} has come; the same command "
+        + ("would end here again; for other options, begin anew with --restart" if refused else "goes on from there")
+    )
 
 
 def plan(client: Client, request: ExportRequest, terminal: Terminal, *, as_json: bool, timeout: float | None) -> None:
