@@ -145,6 +145,18 @@ def test_an_export_says_what_it_has_written_and_how_to_go_on(ctl, script, datase
     assert script.asked[0].max_bytes_per_second == 100_000
 
 
+@pytest.mark.parametrize("option", [["--until", "2026-01-01T00:00:00Z"], ["--limit", "5"]], ids=["time", "number"])
+def test_where_some_were_left_for_another_time_no_position_says_what_comes_next(ctl, script, dataset, tmp_path, option):
+    script.exported = dataset(*LINES)
+    assert ctl("export", "-o", str(tmp_path / "data"), *option) == 0
+
+    assert "5 of 6 records are in" in ctl.out
+    assert "--after-seq" not in ctl.out
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert "hash of every file are in `manifest.json`." in card
+    assert "--after-seq" not in card
+
+
 def test_a_file_that_may_hold_what_was_erased_meanwhile_is_named(ctl, script, dataset, tmp_path):
     script.exported = dataset(*LINES)
     for message in script.exported:

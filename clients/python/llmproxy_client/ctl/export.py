@@ -11,7 +11,7 @@ from llmproxy_client.client import Client
 from llmproxy_client.ctl.progress import ProgressLine, size
 from llmproxy_client.ctl.terminal import Terminal
 from llmproxy_client.dataset import DamagedExport, begun_at, export
-from llmproxy_client.dataset.manifest import Manifest
+from llmproxy_client.dataset.manifest import Manifest, next_after_seq
 from llmproxy_client.dataset.parquet import parquet
 from llmproxy_client.dataset.plain import can_read
 from llmproxy_client.errors import BrokenStream, error_detail
@@ -143,8 +143,9 @@ def _row(file: Manifest) -> tuple[str, ...]:
 
 def _result(manifest: Manifest, folder: Path) -> str:
     left_out = ", ".join(f"{count} {reason}" for reason, count in manifest["skipped_records"].items())
+    after_seq = next_after_seq(manifest)
     return (
         f"{manifest['written_records']} of {manifest['matched_records']} records are in {folder}"
         + (f"; left out: {left_out}" if left_out else "")
-        + f"; what comes later: --after-seq {manifest['as_of_seq']}"
+        + (f"; what comes later: --after-seq {after_seq}" if after_seq is not None else "")
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from llmproxy_client.dataset.lasting import write_lasting
-from llmproxy_client.dataset.manifest import Manifest
+from llmproxy_client.dataset.manifest import Manifest, next_after_seq
 
 DATASET_INFO: Final = "dataset_info.json"
 
@@ -72,8 +72,10 @@ def _body(manifest: Manifest) -> Iterator[str]:
         yield ""
         yield "Redaction finds what has a known form; names, addresses and the like stay. Look before you publish."
     yield ""
-    yield "The request, the position in the store and the hash of every file are in `manifest.json`. The next"
-    yield f"incremental export begins with `--after-seq {manifest['as_of_seq']}`."
+    yield "The request, the position in the store and the hash of every file are in `manifest.json`."
+    after_seq = next_after_seq(manifest)
+    if after_seq is not None:
+        yield f"The next incremental export begins with `--after-seq {after_seq}`."
     yield ""
     yield "Answers of models fall under the terms of those who made them, and prompts under those of their authors."
 

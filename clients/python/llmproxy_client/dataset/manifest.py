@@ -41,6 +41,16 @@ def manifest_of(folder: Path, state: State, summary: ExportSummary) -> Manifest:
     }
 
 
+def next_after_seq(manifest: Manifest) -> int | None:
+    """Behind which position the next incremental export begins.
+
+    None where records before it were left for their time or their number: that export would never bring them.
+    """
+    request = manifest["request"]
+    left = "end_time" in request.get("filter", {}) or "limit" in request.get("selection", {})
+    return None if left else manifest["as_of_seq"]
+
+
 def _file(folder: Path, part: PartState) -> dict[str, Any]:
     """A file; `verified` says whether every segment was found to be what the proxy had sent."""
     segments = [asdict(segment) for segment in part.segments]
