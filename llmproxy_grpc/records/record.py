@@ -56,7 +56,7 @@ class Record(Struct, frozen=True, kw_only=True):
     upstream_model: str = ""
     attempts: int = 0
     fell_back: bool = False
-    """Whether another target than the first one answered."""
+    """Whether an attempt at another target than the one that answered had failed before."""
     grpc_code: int
     error_reason: str = ""
     error: bytes | None = None

@@ -844,7 +844,7 @@ type ExportFilter struct {
 	HasToolCalls *bool `protobuf:"varint,18,opt,name=has_tool_calls,json=hasToolCalls,proto3,oneof" json:"has_tool_calls,omitempty"`
 	// Whether the conversation has pictures, sound, video or documents.
 	HasMedia *bool `protobuf:"varint,19,opt,name=has_media,json=hasMedia,proto3,oneof" json:"has_media,omitempty"`
-	// Whether another target than the first answered.
+	// Whether an attempt at another target had failed before; not where that one was passed over, its circuit being open.
 	FellBack *bool `protobuf:"varint,20,opt,name=fell_back,json=fellBack,proto3,oneof" json:"fell_back,omitempty"`
 	// At least one of these holds. Nested filters must not set after_seq, as_of_seq and as_of_feedback_seq; 8 levels and 64 filters at most in all.
 	AnyOf []*ExportFilter `protobuf:"bytes,21,rep,name=any_of,json=anyOf,proto3" json:"any_of,omitempty"`

@@ -56,7 +56,7 @@ def add_filters(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
     _add_words(group)
     _add_either(group, "tools", "has tool calls")
     _add_either(group, "media", "has pictures, sound, video or documents")
-    _add_either(group, "fell-back", "answered by another target than the first")
+    _add_either(group, "fell-back", "answered after an attempt at another target had failed")
     return group
 
 

@@ -470,7 +470,7 @@ class ExportFilter(_message.Message):
     has_media: _builtins.bool
     """Whether the conversation has pictures, sound, video or documents."""
     fell_back: _builtins.bool
-    """Whether another target than the first answered."""
+    """Whether an attempt at another target had failed before; not where that one was passed over, its circuit being open."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Started at or after."""
