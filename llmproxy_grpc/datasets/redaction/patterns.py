@@ -55,7 +55,8 @@ _API_KEYS: Final = (
     (r"hooks\.slack\.com/services/", "[A-Za-z0-9/]", 20),
 )
 _PRIVATE_KEY: Final = "-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----"
-_KEY_LINES: Final = r"[A-Za-z0-9+/=\s\\:,.-]*"
+# A backslash within is of the end of a line or a slash in JSON; one before a quote belongs to that.
+_KEY_LINES: Final = r"(?:[A-Za-z0-9+/=\s:,.-]|\\+[\snrt/])*"
 
 _IBAN: Final = r"[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}"
 _CNPJ: Final = r"[0-9A-Z]{2}\.?[0-9A-Z]{3}\.?[0-9A-Z]{3}/?[0-9A-Z]{4}-?\d{2}"
