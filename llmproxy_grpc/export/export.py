@@ -178,7 +178,7 @@ class Export:
         if output.redaction is None:
             return made
         redactor = Redactor(output.redaction.mode, output.redaction.classes, key=self._redaction_key)
-        return RedactedLines(made, redactor.redact_plain if output.format == Format.CSV else redactor.redact)
+        return RedactedLines(made, redactor.redact_csv if output.format == Format.CSV else redactor.redact)
 
     def _head(self) -> bytes:
         form = self._job.output.format

@@ -66,6 +66,15 @@ def test_no_cell_is_a_formula_and_none_has_two_lines(write):
     assert row["conversation_id"] == "a b c"
 
 
+FORMULAS = ("=1", "+1", "-1", "@a", " =1", "\t=1", "\u3000@a", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20a")
+
+
+@pytest.mark.parametrize("formula", FORMULAS, ids=ascii)
+def test_a_formula_is_none_whatever_stands_before_it(write, formula):
+    asked = replace(COSTLY, request=replace(COSTLY.request, end_user_id=formula))
+    assert only_row(write(Format.CSV, {"one": asked})[0])["end_user_id"] == f"'{formula}"
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\x0b", "\x1e", "\x85", "\u2028"])
 def test_a_line_end_that_ends_a_text_ends_no_row(write, end):
     ended = replace(COSTLY, request=replace(COSTLY.request, end_user_id=f"a{end}"))

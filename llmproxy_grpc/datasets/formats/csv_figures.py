@@ -20,7 +20,8 @@ _COLUMNS: Final = (
 HEADER: Final = ",".join(_COLUMNS).encode() + b"\n"
 
 _Cell = str | int | float | bool | None
-_FORMULA: Final = ("=", "+", "-", "@")
+# Full-width ones too, which some spreadsheets of East Asia take for the others.
+_FORMULA: Final = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20")
 _NANOS: Final = 1_000_000_000
 
 
@@ -92,7 +93,7 @@ def _cell(value: _Cell) -> str:
 
 def _text(text: str) -> str:
     """One line, and no formula: spreadsheets run cells that begin like one, and callers choose these texts."""
-    if text.startswith(_FORMULA):
+    if text.lstrip().startswith(_FORMULA):
         text = f"'{text}"
     text = " ".join(text.splitlines())
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"') else text

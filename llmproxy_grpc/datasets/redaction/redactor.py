@@ -1,4 +1,4 @@
-"""Hides what the detectors find, in a line of JSON or in plain text; everything else stays to the byte."""
+"""Hides what the detectors find, in a line of JSON or of CSV; everything else stays to the byte."""
 
 import hmac
 import re
@@ -19,6 +19,7 @@ from llmproxy_grpc.datasets.skipping import Skipped, SkipReason
 
 _STRINGS: Final = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
 _NUMBERS: Final = re.compile(rb"[\d.eE+-]+")
+_CELLS: Final = re.compile(rb'"(?:[^"]|"")*+"|[^,"\n]++')
 # Bytes of a file: nobody reads them, and a digit less would spoil them.
 _FILE: Final = re.compile(rb"(?:data:[\w.+/-]+;base64,)?[A-Za-z0-9+/]{256,}={0,2}")
 _NOTHING: Final[Mapping[str, int]] = {}
@@ -70,9 +71,9 @@ class Redactor:
         """
         return self._guarded(line, self._json)
 
-    def redact_plain(self, line: bytes) -> Redacted | Skipped:
-        """Hides values in text that is no JSON, such as a line of CSV."""
-        return self._guarded(line, self._plain)
+    def redact_csv(self, line: bytes) -> Redacted | Skipped:
+        """Hides values in the cells of one line of CSV, which has as many of them afterwards."""
+        return self._guarded(line, self._csv)
 
     def _guarded(self, line: bytes, redact: Callable[[bytes, Counter[str]], bytes]) -> Redacted | Skipped:
         counts: Counter[str] = Counter()
@@ -86,10 +87,11 @@ class Redactor:
             return Skipped(SkipReason.REDACTED)
         return Redacted(redacted, counts)
 
-    def _plain(self, line: bytes, counts: Counter[str]) -> bytes:
+    def _csv(self, line: bytes, counts: Counter[str]) -> bytes:
         if self._rough.search(line) is None:
             return line
-        return self._content(line, counts, nested=False)
+        # Cell by cell: in the whole line a value could go on over commas and its end, into the next record.
+        return _CELLS.sub(lambda cell: self._content(cell[0], counts, nested=False), line)
 
     def _json(self, line: bytes, counts: Counter[str]) -> bytes:
         # The rough look at the line as it stands, which is fast, tells which of its strings and numbers to read.

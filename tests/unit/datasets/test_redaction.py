@@ -188,7 +188,7 @@ def test_no_canary_leaves(form):
 def test_no_canary_leaves_as_a_figure():
     for kind, value in CANARIES:
         line = render(Format.CSV, planted(value), Options())
-        redacted = MASK.redact_plain(line)
+        redacted = MASK.redact_csv(line)
         assert secret_of(kind, value) not in redacted.line.decode()
 
 
@@ -296,7 +296,7 @@ def test_a_line_that_cannot_be_looked_through_does_not_leave(monkeypatch, error)
     redactor = Redactor(RedactionMode.MASK)
     monkeypatch.setattr(redactor, "_detector", type("Broken", (), {"find": fail})())
     assert redactor.redact(as_line("a@b.co")) == Skipped(SkipReason.REDACTION_FAILED)
-    assert redactor.redact_plain(b"a@b.co\n") == Skipped(SkipReason.REDACTION_FAILED)
+    assert redactor.redact_csv(b"a@b.co\n") == Skipped(SkipReason.REDACTION_FAILED)
 
 
 def test_json_that_would_break_does_not_leave(monkeypatch):
