@@ -26,7 +26,8 @@ class Pattern(Struct, frozen=True):
 
 
 _EDGE: Final = r"(?:\b|_)"
-_WORD: Final = r"[\p{L}\p{N}]"
+# With their marks: of many scripts a vowel is one, and so is an accent that was typed by itself.
+_WORD: Final = r"[\p{L}\p{N}\p{M}]"
 _LOCAL: Final = r"[._%+-]"
 _KEY: Final = r"[A-Za-z0-9_-]"
 _USER: Final = r"""[^\s/?#"'<>\\:@]"""
@@ -84,6 +85,11 @@ _PHONES: Final = (
     r"\b0[1-9](?:[ .]\d{2}){4}",
     r"\b0\d{2,4} \d{3,4} \d{3,4}",
 )
+# As they may stand in text of any script, before it is made the same.
+_ROUGH_WORD: Final = r"[\p{L}\p{N}\p{M}\p{Cf}]"
+_ROUGH_AT: Final = r"@|%40|\x{FF20}|\x{FE6B}"
+_ROUGH_POINT: Final = r"[.\x{2024}\x{3002}\x{FE52}\x{FF0E}\x{FF61}]"
+
 _PHONE: Final = f"(?:{'|'.join(_PHONES)})"
 
 PATTERNS: Final[Mapping[str, Pattern]] = {
@@ -96,8 +102,8 @@ PATTERNS: Final[Mapping[str, Pattern]] = {
     ),
     "EMAIL": Pattern(
         rf"((?:{_WORD}|{_LOCAL})*(?:{_WORD}|[_+-])(?:@|%40)"
-        rf"(?:{_WORD}(?:{_WORD}|-)*\.)+(?:xn--[A-Za-z0-9-]+|\p{{L}}{{2,}}))",
-        rf"(?:{_WORD}|[_+-])(?:@|%40){_WORD}(?:{_WORD}|-)*\.(?:{_WORD})",
+        rf"(?:{_WORD}(?:{_WORD}|-)*\.)+(?:xn--[A-Za-z0-9-]+|\p{{L}}[\p{{L}}\p{{M}}]+))",
+        rf"(?:{_ROUGH_WORD}|[_+-])(?:{_ROUGH_AT}){_ROUGH_WORD}(?:{_ROUGH_WORD}|-)*{_ROUGH_POINT}{_ROUGH_WORD}",
         (b"@", b"%40"),
     ),
     "IBAN": Pattern(rf"{_EDGE}({_IBAN})", _IBAN),

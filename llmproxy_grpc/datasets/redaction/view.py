@@ -13,9 +13,38 @@ from typing import Final
 
 from llmproxy_grpc.datasets.redaction.detectors import compiled
 
-_DASHES: Final = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
-_SPACES: Final = "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
-_INVISIBLE: Final = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+_BEHIND_ASCII: Final = range(0x80, 0x20000)
+
+
+def _of_category(category: str) -> str:
+    return "".join(filter(lambda letter: unicodedata.category(letter) == category, map(chr, _BEHIND_ASCII)))
+
+
+_MINUS: Final = "\u2212"
+_DASHES: Final = _of_category("Pd") + _MINUS
+_SPACES: Final = _of_category("Zs")
+# Those that Unicode lets nobody draw (Default_Ignorable_Code_Point), and the marks of annotations. Marks of direction
+# among them stand around numbers that were copied from lists of contacts, and within right-to-left text.
+_INVISIBLE_RANGES: Final = (
+    (0x00AD, 0x00AD),
+    (0x034F, 0x034F),
+    (0x061C, 0x061C),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x200B, 0x200F),
+    (0x202A, 0x202E),
+    (0x2060, 0x206F),
+    (0x3164, 0x3164),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFFB),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
+    (0xE0000, 0xE0FFF),
+)
+_INVISIBLE: Final = "".join(chr(code) for first, last in _INVISIBLE_RANGES for code in range(first, last + 1))
 _POINTS: Final = "\u2024\u3002\ufe52\uff0e\uff61"
 # Of the signs, those in addresses: the others are the common punctuation of Chinese and Japanese.
 _FULL_WIDTH: Final = "".join(chr(ord(sign) + 0xFEE0) for sign in f"@+_%{ascii_letters}")
@@ -23,7 +52,7 @@ _SMALL_SIGNS: Final = {"\ufe6b": "@", "\ufe62": "+", "\ufe55": ":"}
 
 
 def _digits() -> Iterator[tuple[str, str]]:
-    for code in range(0x80, 0x20000):
+    for code in _BEHIND_ASCII:
         digit = unicodedata.digit(chr(code), None)
         if digit is not None:
             yield chr(code), str(digit)
@@ -39,13 +68,17 @@ _LOOK_ALIKES: Final = (
     | _SMALL_SIGNS
 )
 _READ_AS: Final = {character.encode(): read.encode() for character, read in _LOOK_ALIKES.items()}
+_ONE_ESCAPE: Final = len("u0000")
+_SURROGATES: Final = (0xD800, 0xDFFF)
 _ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"/": b"/", b'"': b'"'}
 
 _LETTERS: Final = f"[{''.join(character for character in _LOOK_ALIKES if character not in _DASHES + _SPACES)}]"
 _GAPS: Final = f"[{_DASHES}{_SPACES}]"
 _LOOK_ALIKE: Final = compiled(f"{_LETTERS}|{_GAPS}")
 _GAPS_OF_LINES: Final = ((b"\\t", b"\t\t"), *((b"\\" + letter, b"\n\n") for letter in (b"n", b"r", b"b", b"f")))
-_PIECES: Final = compiled(rf'\\+(?:u[0-9A-Fa-f]{{4}}|[nrtbf/"])|{_LETTERS}|{_GAPS}')
+# What lies beyond 16 bits has two escapes.
+_PAIR: Final = r"\\+u[Dd][89ABab][0-9A-Fa-f]{2}\\+u[Dd][C-Fc-f][0-9A-Fa-f]{2}"
+_PIECES: Final = compiled(rf'{_PAIR}|\\+(?:u[0-9A-Fa-f]{{4}}|[nrtbf/"])|{_LETTERS}|{_GAPS}')
 
 HIDDEN: Final = (
     rf"\\u[0-9A-Fa-f]{{4}}|\\/|[0-9A-Za-z@.]{_LETTERS}|{_LETTERS}[0-9A-Za-z@.]|{_LETTERS}{_LETTERS}"
@@ -101,8 +134,12 @@ def _read(piece: bytes) -> bytes:
     escape = piece.lstrip(b"\\")
     if len(escape) == 1:
         return _ESCAPES[escape]
-    character = chr(int(escape[1:], 16))
-    if "\ud800" <= character <= "\udfff":
+    first = int(escape[1:5], 16)
+    if len(escape) > _ONE_ESCAPE:
+        character = chr(0x10000 + ((first & 0x3FF) << 10) + (int(escape[-4:], 16) & 0x3FF))
+    elif _SURROGATES[0] <= first <= _SURROGATES[1]:
         return b"?"
+    else:
+        character = chr(first)
     character_read = character.encode()
     return _READ_AS.get(character_read, character_read)

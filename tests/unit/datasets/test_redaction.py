@@ -367,6 +367,9 @@ HOSTILE = {
     "nested numbers": '{"a":4111111111111111,',
     "invisible": "\u200b",
     "full width": "\uff11\uff20",
+    "two escapes": "\\ud835\\udfd2",
+    "halves of two escapes": "\\ud835",
+    "mails of any script": "用@例\u200b。",
     "line ends": "\n",
     "private keys": "-----BEGIN PRIVATE KEY-----",
 }
