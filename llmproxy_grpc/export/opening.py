@@ -8,10 +8,11 @@ from llmproxy_grpc.errors import FieldViolation, InvalidRequest, ResourceNotFoun
 from llmproxy_grpc.export.export import Export
 from llmproxy_grpc.export.job import Job
 from llmproxy_grpc.export.planner import build
-from llmproxy_grpc.export.plans import LIFETIME, Frozen, Plan, Plans
+from llmproxy_grpc.export.plans import Frozen, Plan, Plans
 from llmproxy_grpc.export.spec import Choice, Output, PairSource, Part
 from llmproxy_grpc.export.tokens import Position
 from llmproxy_grpc.records.filters import Window
+from llmproxy_grpc.records.plan_files import LIFETIME
 from llmproxy_grpc.records.store import RecordReader
 
 GONE = "The plan no longer exists, or records of it have been erased; begin the export again."

@@ -18,10 +18,8 @@ from llmproxy_grpc.datasets.options import Format
 from llmproxy_grpc.export.picks import NO_CONTENT, Pick
 from llmproxy_grpc.export.spec import WITHOUT_CONTENT, Choice, Part
 from llmproxy_grpc.records.filters import Window
+from llmproxy_grpc.records.plan_files import LIFETIME, SUFFIX, sweep
 
-LIFETIME: Final = 86_400.0
-"""Seconds that a plan is kept after it was used last."""
-_SUFFIX: Final = ".plan"
 BLOCK: Final = 8192
 """Rows of a plan that are read at once."""
 _SCHEMA: Final = """
@@ -150,13 +148,13 @@ class Plans:
         Nor is it there if records have been erased meanwhile: it may name them.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.sweep()
+        sweep(self._folder)
         path = self._path(plan_id)
         unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
+        unfinished.touch(mode=0o600)
         connection = apsw.Connection(str(unfinished))
         try:
             try:
-                unfinished.chmod(0o600)
                 connection.execute(_SCHEMA + "BEGIN").fetchall()
                 yield PlanWriter(connection)
                 connection.execute("COMMIT")
@@ -167,16 +165,8 @@ class Plans:
         finally:
             unfinished.unlink(missing_ok=True)
 
-    def sweep(self) -> None:
-        """Removes plans that nobody has used for long, and what a crash has left."""
-        oldest = time.time() - LIFETIME
-        for path in self._folder.glob(f"*{_SUFFIX}*"):
-            with suppress(OSError):
-                if path.stat().st_mtime < oldest:
-                    path.unlink()
-
     def _path(self, plan_id: str) -> Path:
-        return self._folder / f"{plan_id}{_SUFFIX}"
+        return self._folder / f"{plan_id}{SUFFIX}"
 
 
 class PlanWriter:

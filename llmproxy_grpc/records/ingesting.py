@@ -14,6 +14,7 @@ from llmproxy_grpc.records.codec import RenderLine
 from llmproxy_grpc.records.election import Office, elect
 from llmproxy_grpc.records.ingester import Ingester
 from llmproxy_grpc.records.places import Places
+from llmproxy_grpc.records.plan_files import sweep
 from llmproxy_grpc.records.quarantine import Quarantine
 from llmproxy_grpc.records.spool.segments import is_complete, segments
 from llmproxy_grpc.records.store import OpenStore, RecordWriter, StoreFull, StoreUnavailable, StoreUnfit
@@ -188,6 +189,7 @@ class Ingesting:
             self._next_retention = now + RETENTION  # also if it fails: records come first
             self._expire(writer)
             self._quarantine.expire(self._manners.retention)
+            sweep(self._places.plans)
 
     def _expire(self, writer: RecordWriter) -> None:
         before = int((self._manners.wall() - self._manners.retention) * MICROSECONDS)

@@ -8,7 +8,7 @@ import pytest
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc.calls import Caller
 from llmproxy_grpc.export import assembly
-from llmproxy_grpc.export.plans import LIFETIME
+from llmproxy_grpc.records.plan_files import LIFETIME
 from llmproxy_grpc.records.record import FeedbackKind
 from llmproxy_grpc.records.store import Batch, Erase
 from tests.fakes.exports import Got, a_chat, exporting

@@ -138,9 +138,14 @@ async def test_old_records_are_deleted(tmp_path):
     old = places.quarantine / "old.bin"
     old.write_bytes(b"x")
     os.utime(old, (1, 1))
+    places.plans.mkdir()
+    plan = places.plans / "old.plan"
+    plan.write_bytes(b"x")
+    os.utime(plan, (1, 1))
     with ingesting_in(places, retention=5.0):
         await until(lambda: places.store.exists() and [record.seq for record in Kept(tmp_path).records()] == [2])
         await until(lambda: not old.exists())
+        await until(lambda: not plan.exists())
 
 
 async def test_old_judgements_without_a_record_are_deleted_however_many_they_are(tmp_path):
