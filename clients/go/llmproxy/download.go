@@ -54,6 +54,9 @@ func openDownload(request *llmproxyv1.ExportRequest, folder string) (*download, 
 		// It comes beside itself as NAME.partial, and is renamed at the end.
 		return nil, fmt.Errorf("llmproxy: %q is not a folder with a name of its own", folder)
 	}
+	if err := errors.Join(noLink(folder), noLink(folder+".partial")); err != nil {
+		return nil, err
+	}
 	if err := free(folder); err != nil {
 		return nil, err
 	}
@@ -88,6 +91,14 @@ func makePrivate(folder string) error {
 		return err
 	}
 	return os.Chmod(folder, privateFolder)
+}
+
+// noLink refuses a link in the place of a folder: it would be written through, and cannot be renamed over at the end.
+func noLink(folder string) error {
+	if found, err := os.Lstat(folder); err == nil && found.Mode()&os.ModeSymlink != 0 {
+		return fmt.Errorf("%w: %s is a link; name a folder itself", ErrFolderInUse, folder)
+	}
+	return nil
 }
 
 // free says whether a folder may be written: it is not there, or empty.

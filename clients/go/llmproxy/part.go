@@ -62,7 +62,7 @@ type partFile struct {
 func openPart(
 	folder string, state *partState, compression llmproxyv1.ExportCompression,
 ) (*partFile, error) {
-	file, err := os.OpenFile(filepath.Join(folder, state.Name), os.O_RDWR|os.O_CREATE, privateFile)
+	file, err := os.OpenFile(filepath.Join(folder, state.Name), os.O_RDWR|os.O_CREATE|noFollow, privateFile)
 	if err != nil {
 		return nil, err
 	}

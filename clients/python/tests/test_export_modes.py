@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from llmproxy_client.dataset import Download, export
+from llmproxy_client.dataset import Download, FolderInUse, export
 from llmproxy_client.v1.export_pb2 import EXPORT_FORMAT_SHAREGPT, ExportRequest
 
 LINES = [b'{"conversations": [{"from": "human", "value": "%d"}]}\n' % number for number in range(5)]
@@ -50,3 +50,29 @@ def test_what_an_older_version_has_left_open_is_closed(client, script, dataset, 
     (tmp_path / "data.partial").mkdir(mode=0o755)
     export(client.stub, REQUEST, tmp_path / "data")
     assert modes(tmp_path)["data"] == 0o700
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="the system has no such links")
+@pytest.mark.parametrize("name", [".data.partial.lock", "data.partial/train.jsonl", "data.partial/state.json.new"])
+def test_no_link_in_the_place_of_a_file_is_followed(client, script, dataset, tmp_path, name):
+    script.exported = dataset(*LINES)
+    own = tmp_path / "own.txt"
+    own.write_text("mine")
+    link = tmp_path / "there" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(own)
+    with pytest.raises(OSError, match="symbolic links"):
+        export(client.stub, REQUEST, tmp_path / "there" / "data")
+    assert own.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["data", "data.partial"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_that_is_a_link_is_refused_before_anything_is_asked_for(client, script, tmp_path, name, there):
+    elsewhere = tmp_path / "elsewhere"
+    if there:
+        elsewhere.mkdir(mode=0o755)
+    (tmp_path / name).symlink_to(elsewhere)
+    with pytest.raises(FolderInUse, match="is a link"):
+        export(client.stub, REQUEST, tmp_path / "data")
+    assert not there or (stat.S_IMODE(elsewhere.stat().st_mode), list(elsewhere.iterdir())) == (0o755, [])

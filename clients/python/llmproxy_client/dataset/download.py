@@ -73,7 +73,7 @@ class Download:
         clock: Monotonic seconds.
 
     Raises:
-        FolderInUse: The folder is there, or another process exports to it.
+        FolderInUse: The folder is there or a link, or another process exports to it.
         DifferentExport: An earlier export to the folder had another request.
         DamagedExport: What it left cannot be used.
         ValueError: The request has a resume token, or the folder no name.
@@ -91,6 +91,9 @@ class Download:
         if request.resume_token:
             raise ValueError("the request has a resume token; the folder keeps its own")
         self._partial = partial_folder(folder)
+        for path in (folder, self._partial):
+            if path.is_symlink():
+                raise FolderInUse(f"{path} is a link, which would be written through; name a folder itself")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FolderInUse(f"{folder} is there already; name another folder, or remove it")
         self._folder = folder

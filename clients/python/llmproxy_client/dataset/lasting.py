@@ -6,8 +6,12 @@ from pathlib import Path
 
 
 def private(path: str, flags: int) -> int:
-    """An opener for `open`: a file that is made holds what people said, and is for its owner alone."""
-    return os.open(path, flags, 0o600)
+    """An opener for `open`: a file that is made holds what people said, and is for its owner alone.
+
+    A link that somebody has put there instead is not followed: in a folder for everybody, such as `/tmp`, it would have
+    a file of the caller's own written over.
+    """
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
 
 
 def private_folder(folder: Path) -> None:
