@@ -57,7 +57,7 @@ def _kept(scratch: apsw.Connection, seq: int, sketch: Sketch) -> bool:
         "SELECT hashes FROM sketch WHERE seq IN "  # noqa: S608 - question marks
         f"(SELECT DISTINCT seq FROM shared WHERE key IN ({marks}) ORDER BY seq LIMIT {MOST_COMPARED})"
     )
-    mine = set(array("I", sketch.hashes))
+    mine = array("I", sketch.hashes)
     older: list[Row] = scratch.execute(sql, sketch.keys).fetchall()
     if any(jaccard(mine, array("I", hashes)) >= NEAR_THRESHOLD for (hashes,) in older):
         return False

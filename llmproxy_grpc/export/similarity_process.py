@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from llmproxy_grpc.children import finding_us
-from llmproxy_grpc.export.similarity import keys, shingles
+from llmproxy_grpc.export.similarity import MOST_HASHES, keys, shingles
 from llmproxy_grpc.messages import MediaPart, Message, Part, ToolCallPart, ToolResultPart
 from llmproxy_grpc.records.decoding import Unreadable, read_content, texts_of
 from llmproxy_grpc.records.record import Body
@@ -26,7 +26,7 @@ _PAUSE_MS: Final = 100
 
 
 class Sketch(Struct, frozen=True, array_like=True):
-    """What is compared of a record: its shingles' hashes, and keys that records alike share."""
+    """What is compared of a record: the least of its shingles' hashes, and keys that records alike share."""
 
     hashes: bytes
     keys: list[int]
@@ -88,7 +88,7 @@ def sketch(content: tuple[bytes, bytes] | None) -> Sketch:
     except Unreadable:
         return Sketch(b"", [])
     hashes = shingles(text for message in messages for text in texts_of(message.parts))
-    return Sketch(hashes.tobytes(), keys(hashes, _apart(messages)))
+    return Sketch(hashes[:MOST_HASHES].tobytes(), keys(hashes, _apart(messages)))
 
 
 def _apart(messages: Sequence[Message]) -> int:

@@ -91,7 +91,7 @@ async def test_near_repeats_are_found_and_others_are_not(server, writer):
     writer.write(Batch(entries=[a_chat(text, "Yes.") for text in texts]))
     got = await selected(server, deduplication=NEAR)
     kept = [line["messages"][0]["content"] for line in got.lines]
-    sets = {text: set(shingles([text, "Yes."])) for text in texts}
+    sets = {text: shingles([text, "Yes."]) for text in texts}
     wrong = right = missed = 0
     for place, text in enumerate(texts):
         older = [other for other in texts[:place] if other in kept]
