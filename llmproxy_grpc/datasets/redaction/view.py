@@ -8,21 +8,26 @@ stays what it is.
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import repeat
 from string import ascii_letters
 from typing import Final
 
 from llmproxy_grpc.datasets.redaction.detectors import compiled
 
-_BEHIND_ASCII: Final = range(0x80, 0x20000)
+
+def _behind_ascii() -> Iterator[str]:
+    return map(chr, range(0x80, 0x20000))
 
 
-def _of_category(category: str) -> str:
-    return "".join(filter(lambda letter: unicodedata.category(letter) == category, map(chr, _BEHIND_ASCII)))
-
-
+# In as few passes as can be: every start of a server waits for them.
+_CATEGORIES: Final = {
+    letter: category
+    for letter, category in zip(_behind_ascii(), map(unicodedata.category, _behind_ascii()), strict=True)
+    if category in {"Pd", "Zs"}
+}
 _MINUS: Final = "\u2212"
-_DASHES: Final = _of_category("Pd") + _MINUS
-_SPACES: Final = _of_category("Zs")
+_DASHES: Final = "".join(letter for letter, category in _CATEGORIES.items() if category == "Pd") + _MINUS
+_SPACES: Final = "".join(letter for letter, category in _CATEGORIES.items() if category == "Zs")
 # Those that Unicode lets nobody draw (Default_Ignorable_Code_Point), and the marks of annotations. Marks of direction
 # among them stand around numbers that were copied from lists of contacts, and within right-to-left text.
 _INVISIBLE_RANGES: Final = (
@@ -51,15 +56,14 @@ _FULL_WIDTH: Final = "".join(chr(ord(sign) + 0xFEE0) for sign in f"@+_%{ascii_le
 _SMALL_SIGNS: Final = {"\ufe6b": "@", "\ufe62": "+", "\ufe55": ":"}
 
 
-def _digits() -> Iterator[tuple[str, str]]:
-    for code in _BEHIND_ASCII:
-        digit = unicodedata.digit(chr(code), None)
-        if digit is not None:
-            yield chr(code), str(digit)
-
+_DIGITS: Final = {
+    letter: str(digit)
+    for letter, digit in zip(_behind_ascii(), map(unicodedata.digit, _behind_ascii(), repeat(None)), strict=True)
+    if digit is not None
+}
 
 _LOOK_ALIKES: Final = (
-    dict(_digits())
+    _DIGITS
     | {character: chr(ord(character) - 0xFEE0) for character in _FULL_WIDTH}
     | dict.fromkeys(_DASHES, "-")
     | dict.fromkeys(_SPACES, " ")
