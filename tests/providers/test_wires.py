@@ -40,6 +40,7 @@ from tests.providers.kinds import HTTP_KINDS
 TEXTS = ["One", " two", " three"]
 FULL = "One two three"
 LARGEST = 2**31 - 1
+SOON = 1.0  # the promise is 100 ms; tests assert ten times the figure
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.text(st.characters(codec="utf-8"), max_size=8),
@@ -352,7 +353,7 @@ async def test_cancelling_closes_the_connection(kind, provider, upstream, answer
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(request.closed.wait(), 0.5)
+        await asyncio.wait_for(request.closed.wait(), SOON)
 
 
 async def test_the_key_is_in_no_error(kind, provider, upstream):

@@ -4,9 +4,11 @@ import asyncio
 
 from llmproxy_grpc.providers.http import HttpClient, HttpResponse
 from tests.fakes.faulty_upstream import FaultyUpstream
+from tests.fakes.polling import until
 
 HEADERS = {"authorization": "Bearer test-key", "content-type": "application/json"}
 LIMIT = 1024 * 1024
+SOON = 1.0  # the promise is 100 ms; tests assert ten times the figure
 
 
 async def ask(client: HttpClient, url: str, body: bytes | None = b"{}", method: str = "POST") -> bytes:
@@ -25,6 +27,13 @@ async def chunks(response: HttpResponse) -> list[bytes]:
     return received
 
 
+async def being_sent(client: HttpClient) -> asyncio.Transport:
+    """Waits until the one request in flight has filled its line; gives that."""
+    await until(lambda: any(one.transport.get_write_buffer_size() for one in client._connector._acquired))
+    (connection,) = client._connector._acquired
+    return connection.transport
+
+
 async def gone(upstream: FaultyUpstream, number: int = 0) -> None:
-    async with asyncio.timeout(0.1):
+    async with asyncio.timeout(SOON):
         await upstream.requests[number].closed.wait()

@@ -6,7 +6,7 @@ from llmproxy_grpc.errors import UpstreamProtocolError, UpstreamStreamBroken, Up
 from llmproxy_grpc.providers.http import HttpClient
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream
 from tests.fakes.relay import Relay
-from tests.unit.providers.http.exchange import HEADERS, ask, gone
+from tests.unit.providers.http.exchange import HEADERS, SOON, ask, being_sent, gone
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,7 @@ async def test_cancelling_a_request_still_being_sent_closes_at_once():
     async with FaultyUpstream() as upstream, Relay(upstream.port) as relay:
         relay.hold()
         task = asyncio.create_task(ask(client, f"http://127.0.0.1:{relay.port}", body=bytes(32 * 1024 * 1024)))
-        await asyncio.sleep(0.05)
-        (client_side,) = [proto.transport for proto in client._connector._acquired]
-        assert client_side.get_write_buffer_size() > 0
+        client_side = await being_sent(client)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -97,6 +95,6 @@ async def test_closing_the_client_wakes_whoever_waits_for_an_answer(upstream, an
     await upstream.arrived()
     await asyncio.sleep(0.01)
     await client.aclose()
-    async with asyncio.timeout(0.1):
+    async with asyncio.timeout(SOON):
         with pytest.raises((UpstreamStreamBroken, UpstreamProtocolError, UpstreamUnreachable)):
             await task

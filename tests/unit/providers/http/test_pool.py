@@ -5,8 +5,9 @@ import pytest
 from llmproxy_grpc.errors import UpstreamProtocolError, UpstreamUnreachable
 from llmproxy_grpc.providers.http import HttpClient
 from tests.fakes.faulty_upstream import Answer, Do, FaultyUpstream, openai_stream
+from tests.fakes.polling import until
 from tests.fakes.relay import Relay, Way
-from tests.unit.providers.http.exchange import HEADERS, ask, chunks, gone
+from tests.unit.providers.http.exchange import HEADERS, ask, being_sent, chunks, gone
 
 
 async def test_an_answer_read_to_its_end_gives_its_connection_back(client, upstream):
@@ -87,7 +88,8 @@ async def test_bytes_that_nobody_asked_for_never_answer_the_next_request(client,
     unasked = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong"
     upstream.script(Answer(body=[b"right"], after=[0.005, unasked]))
     assert await ask(client, upstream.url) == b"right"
-    await asyncio.sleep(0.05)
+    (((idle, _),),) = client._connector._conns.values()
+    await until(lambda: idle.should_close)  # they have come
     upstream.script(Answer(body=[b"right"]))
     assert await ask(client, upstream.url) == b"right"
     assert upstream.connections == 2
@@ -99,7 +101,7 @@ async def test_an_early_answer_to_a_body_still_being_sent_leaves_no_half_request
         await ask(client, url)
         relay.hold(Way.TO_SERVER)
         task = asyncio.create_task(ask(client, url, body=bytes(32 * 1024 * 1024)))
-        await asyncio.sleep(0.05)
+        await being_sent(client)
         (connection,) = upstream._open
         connection._transport.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\n{}")
         assert await task == b"{}"
@@ -109,7 +111,7 @@ async def test_an_early_answer_to_a_body_still_being_sent_leaves_no_half_request
 
 
 async def test_max_connections_makes_calls_wait_for_their_turn_and_time_out_unreachable(upstream):
-    client = HttpClient(connect_timeout=0.1, max_connections=1)
+    client = HttpClient(connect_timeout=0.5, max_connections=1)
     upstream.script(Answer(before_head=[Do.STALL]))
     first = asyncio.create_task(ask(client, upstream.url))
     await upstream.arrived()
