@@ -20,6 +20,7 @@ from llmproxy_grpc.messages import (
     Usage,
 )
 from llmproxy_grpc.providers.provider import Adapted
+from llmproxy_grpc.routing import tries
 from llmproxy_grpc.routing.attempt import Trying
 from llmproxy_grpc.routing.candidate import Candidate
 from llmproxy_grpc.routing.catalog import Target
@@ -156,15 +157,11 @@ async def test_reading_the_end_late_is_no_failure(serve):
         assert await call.code() == grpc.StatusCode.OK
 
 
-async def test_without_time_for_another_target_the_failure_at_hand_is_the_answer(serve):
+async def test_without_time_for_another_target_the_failure_at_hand_is_the_answer(serve, monkeypatch):
+    monkeypatch.setattr(tries, "SHORTEST_ATTEMPT", 60.0)
     providers = two()
-
-    async def fail_late() -> None:
-        await asyncio.sleep(0.35)
-        raise UpstreamServerError("It failed.")
-
-    providers["a"].streams.append([fail_late])
-    async with serve(TWO | {"timeouts": {"stream": 0.5}}, providers=providers) as server:
+    providers["a"].streams.append([UpstreamServerError("It failed.")])
+    async with serve(TWO | {"timeouts": {"stream": 50.0}}, providers=providers) as server:
         began = time.monotonic()
         call = server.stub.Stream(stream_request())
         error = await rest(call)

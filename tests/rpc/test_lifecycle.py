@@ -9,6 +9,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from structlog.testing import capture_logs
 
 from llmproxy_grpc._gen.v1 import error_pb2, health_pb2, model_pb2
+from llmproxy_grpc.server.readiness import Phase
 from tests.fakes.http import get
 from tests.fakes.polling import until
 from tests.fakes.requests import broken_off, chat_request, failure, stream_request
@@ -19,7 +20,7 @@ NOT_SERVING = standard.HealthCheckResponse.NOT_SERVING
 
 
 async def test_a_drain_tells_first_and_then_lets_calls_finish(serve):
-    config = {"grpc": {"listen": "127.0.0.1:0", "predrain": 0.5, "grace": 5}}
+    config = {"grpc": {"listen": "127.0.0.1:0", "predrain": 3, "grace": 5}}
     async with serve(config) as server:
         held = asyncio.Event()
         server.scripted.streams.append([*answer()[:2], held.wait, *answer()[2:]])
@@ -34,7 +35,7 @@ async def test_a_drain_tells_first_and_then_lets_calls_finish(serve):
         await server.stub.Chat(chat_request())  # still taken, until load balancers have noticed
         health = await server.stub.Health(health_pb2.HealthRequest())
         assert health.status == health_pb2.SERVING_STATUS_DRAINING
-        await asyncio.sleep(0.6)
+        await until(lambda: server.app._readiness.phase is Phase.STOPPED)
         held.set()
         events = []
         while (event := await running.read()) is not grpc.aio.EOF:

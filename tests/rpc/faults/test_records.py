@@ -211,7 +211,7 @@ async def test_an_answer_that_leaves_before_its_record_is_safe_says_so(serve, tm
     really = SegmentFile.sync
 
     def slow(self):
-        time.sleep(0.4)
+        time.sleep(1)  # beside the 150 ms that an answer waits
         really(self)
 
     monkeypatch.setattr(SegmentFile, "sync", slow)
@@ -228,7 +228,7 @@ async def test_a_disk_that_is_stalled_holds_an_answer_up_by_a_moment_alone(serve
     really = os.write
 
     def stalled(descriptor, data):
-        time.sleep(0.5)
+        time.sleep(2)
         return really(descriptor, data)
 
     async with serve(keeping(tmp_path / "records")) as server:
@@ -236,7 +236,7 @@ async def test_a_disk_that_is_stalled_holds_an_answer_up_by_a_moment_alone(serve
         with monkeypatch.context() as patch:
             patch.setattr("llmproxy_grpc.records.spool.segment_file.os.write", stalled)
             _, slowest = await asked(server, 5)
-        assert slowest < 0.4
+        assert slowest < 1
         assert server.app._keeping.tally.unconfirmed >= 3
         await Kept(tmp_path / "records").wait(6)
 
