@@ -60,15 +60,15 @@ func (e *Exporter) Export(ctx context.Context, request *llmproxyv1.ExportRequest
 	}
 	defer files.close()
 	for failed := 0; files.summary == nil; {
-		came, err := e.once(ctx, files)
+		brought, err := e.once(ctx, files)
 		if err == nil {
 			continue
 		}
-		if came > 1 { // more than the header
+		if brought {
 			failed = 0
 		}
 		failed++
-		if !passes(err, ctx, came) || failed >= mostTries {
+		if !passes(err, ctx, brought) || failed >= mostTries {
 			return nil, errors.Join(err, files.leave())
 		}
 		if err := e.wait(ctx, pause(err, failed)); err != nil {
@@ -78,15 +78,15 @@ func (e *Exporter) Export(ctx context.Context, request *llmproxyv1.ExportRequest
 	return files.finish()
 }
 
-// once makes one call and takes its messages; it says how many came.
-func (e *Exporter) once(ctx context.Context, files *download) (int, error) {
+// once makes one call and takes its messages; it says whether the next one would begin behind where this one began.
+func (e *Exporter) once(ctx context.Context, files *download) (brought bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := e.Client.Export(ctx, files.next(), e.Options...)
 	if err != nil {
-		return 0, err
+		return false, err
 	}
-	for came := 0; ; came++ {
+	for {
 		message, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			if files.summary == nil {
@@ -94,13 +94,18 @@ func (e *Exporter) once(ctx context.Context, files *download) (int, error) {
 			} else {
 				err = nil
 			}
-			return came, err
+			return brought, err
 		}
 		if err != nil {
-			return came, err
+			return brought, err
 		}
 		if err := files.take(message); err != nil {
-			return came, err
+			return brought, err
+		}
+		switch message.GetPayload().(type) {
+		case *llmproxyv1.ExportResponse_Header, *llmproxyv1.ExportResponse_Heartbeat:
+		default:
+			brought = true
 		}
 		if e.OnProgress != nil {
 			e.OnProgress(files.progress())
@@ -124,7 +129,7 @@ func (e *Exporter) wait(ctx context.Context, pause time.Duration) error {
 
 // passes says whether another call may go on where this one failed. That the server's own time limit ends a call which
 // brought something is no failure; the caller's is one.
-func passes(err error, ctx context.Context, came int) bool {
+func passes(err error, ctx context.Context, brought bool) bool {
 	story := Details(err)
 	if story == nil || ctx.Err() != nil {
 		return false
@@ -133,7 +138,7 @@ func passes(err error, ctx context.Context, came int) bool {
 	case codes.Unavailable, codes.Aborted, codes.ResourceExhausted:
 		return true
 	case codes.DeadlineExceeded:
-		return came > 1
+		return brought
 	default:
 		return false
 	}

@@ -267,6 +267,23 @@ func TestCallsThatBringNothingAreBounded(t *testing.T) {
 	}
 }
 
+func TestHeartbeatsBringNothing(t *testing.T) {
+	messages, _ := dataset(plain)
+	messages = messages[:1]
+	client := &exporting{}
+	for range 20 {
+		messages = append(messages, &llmproxyv1.ExportResponse{
+			Payload: &llmproxyv1.ExportResponse_Heartbeat{Heartbeat: &llmproxyv1.Heartbeat{}},
+		})
+		client.cuts = append(client.cuts, 2) // the header and one of them
+	}
+	client.messages = messages
+	_, err := exporter(client).Export(t.Context(), &llmproxyv1.ExportRequest{}, filepath.Join(t.TempDir(), "data"))
+	if status.Code(err) != codes.Unavailable || len(client.asked) != mostTries {
+		t.Errorf("%d calls, %v", len(client.asked), err)
+	}
+}
+
 func TestTypedRecordsAreWrittenBehindTheirLengths(t *testing.T) {
 	messages, _ := dataset(plain)
 	record := &llmproxyv1.ExportRecord{Id: "r1", Method: "Chat"}

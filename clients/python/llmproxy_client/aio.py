@@ -116,7 +116,7 @@ async def export(
             try:
                 async for message in call:
                     await _done(download.take, message)
-                    tries.succeeded()
+                    tries.took(message)
                     if on_progress is not None:
                         on_progress(download.progress())
                 if not download.complete:

@@ -96,6 +96,8 @@ class Script(LlmProxyServiceServicer):
     """The messages of an export; the token of each is its number."""
     cuts: list[int] = field(default_factory=list)
     """Behind so many messages each call of Export breaks off, one after the other."""
+    cut: Refusal = field(default_factory=lambda: refusal(grpc.StatusCode.UNAVAILABLE, "cut"))
+    """How it breaks off."""
     error: Refusal | None = None
     failures: int = 1_000_000
     """How many calls `error` meets before the rest succeeds."""
@@ -129,7 +131,7 @@ class Script(LlmProxyServiceServicer):
         for number, message in enumerate([header, *rest[behind:]][:cut]):
             yield ExportResponse(sequence=number, resume_token=str(behind + number), **_payload(message))
         if cut < len(rest) - behind + 1:
-            context.abort_with_status(refusal(grpc.StatusCode.UNAVAILABLE, "cut"))
+            context.abort_with_status(self.cut)
 
     def RecordFeedback(self, request, context):  # noqa: N802 - gRPC's name
         self._take(request, context)

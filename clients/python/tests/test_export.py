@@ -266,24 +266,6 @@ def test_a_request_brings_no_token_of_its_own(folder):
         Download(ExportRequest(resume_token="x"), folder)
 
 
-def test_an_error_that_does_not_pass_ends_the_export_at_once(client, script, refusal, folder):
-    script.error = refusal(grpc.StatusCode.PERMISSION_DENIED, "no")
-    with pytest.raises(grpc.RpcError):
-        NO_WAIT(client.stub, ExportRequest(), folder)
-
-    assert len(script.asked) == 1
-
-
-def test_calls_that_bring_nothing_are_bounded(client, script, refusal, folder):
-    script.error = refusal(grpc.StatusCode.UNAVAILABLE, "away")
-    waits = []
-    with pytest.raises(grpc.RpcError):
-        export(client.stub, ExportRequest(), folder, sleep=waits.append)
-
-    assert len(script.asked) == 8
-    assert max(waits) <= 10
-
-
 def test_typed_records_are_written_behind_their_lengths(client, script, dataset, folder):
     records = [ExportRecord(id=f"r{number}", method="Chat" * number) for number in range(60)]
     script.exported = [
@@ -340,16 +322,6 @@ def test_llama_factory_is_told_of_its_formats(client, script, dataset, folder):
     export(client.stub, request, folder)
 
     assert json.loads((folder / "dataset_info.json").read_text())["train"]["formatting"] == "sharegpt"
-
-
-def test_progress_counts_over_all_calls(client, script, dataset, folder):
-    script.exported = dataset(*LINES)
-    script.cuts = [3, 2]
-    seen = []
-    NO_WAIT(client.stub, ExportRequest(), folder, on_progress=seen.append)
-
-    assert [progress.records for progress in seen] == sorted(progress.records for progress in seen)
-    assert (seen[-1].records, seen[-1].bytes) == (11, len(WHOLE))
 
 
 async def test_the_asynchronous_client_exports_and_goes_on_as_well(target, script, dataset, folder):

@@ -10,7 +10,7 @@ import grpc
 from llmproxy_client.dataset.download import Convert, Download, Progress
 from llmproxy_client.dataset.manifest import Manifest
 from llmproxy_client.errors import BrokenStream, error_detail
-from llmproxy_client.v1.export_pb2 import ExportRequest
+from llmproxy_client.v1.export_pb2 import ExportRequest, ExportResponse
 from llmproxy_client.v1.llm_proxy_service_pb2_grpc import LlmProxyServiceStub
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -19,6 +19,8 @@ MOST_TRIES: Final = 8
 """Calls in a row that bring nothing before an export gives up."""
 LONGEST_WAIT: Final = 10.0
 _PASSING: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.RESOURCE_EXHAUSTED})
+_BRINGING_NOTHING: Final = frozenset({"header", "heartbeat"})
+"""The next call, too, would begin where this one began."""
 
 
 def export(
@@ -71,7 +73,7 @@ def export(
             try:
                 for message in call:
                     download.take(message)
-                    tries.succeeded()
+                    tries.took(message)
                     if on_progress is not None:
                         on_progress(download.progress())
                 if not download.complete:
@@ -96,21 +98,20 @@ class Tries:
     def __init__(self, *, own_limit: bool) -> None:
         self._own_limit = own_limit
         self._failed = 0
-        self._messages = 0
+        self._brought = False
 
-    def succeeded(self) -> None:
-        """A message came; the first is only a header."""
-        self._messages += 1
-        if self._messages > 1:
-            self._failed = 0
+    def took(self, message: ExportResponse) -> None:
+        """A message was taken."""
+        if message.WhichOneof("payload") not in _BRINGING_NOTHING:
+            self._failed, self._brought = 0, True
 
     def wait_after(self, error: BaseException) -> float:
         """Seconds to wait before the next call; raises the error if there is no point in one."""
         failure = error_detail(error)
         passing = failure.code in _PASSING or (
-            failure.code is grpc.StatusCode.DEADLINE_EXCEEDED and self._own_limit and self._messages > 1
+            failure.code is grpc.StatusCode.DEADLINE_EXCEEDED and self._own_limit and self._brought
         )
-        self._messages = 0
+        self._brought = False
         self._failed += 1
         if not passing or self._failed >= MOST_TRIES:
             raise error
