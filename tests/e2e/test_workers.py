@@ -153,7 +153,7 @@ async def test_a_second_sigterm_ends_all_at_once(serve, upstream):  # noqa: F811
                 await rest_of(call)
             assert (raised.value.code(), RichError(raised.value).reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
         assert await exit_status(server, 10) == 0
-        assert time.perf_counter() - began < 5
+        assert time.perf_counter() - began < 10  # not after predrain or grace
 
 
 async def test_a_signal_to_every_process_of_the_service_is_one_drain(serve, upstream):  # noqa: F811
@@ -182,7 +182,7 @@ async def test_workers_whose_supervisor_is_gone_drain(serve):
     workers = pids(server)
     stopped = asyncio.Event()
     server.process.kill()
-    await exit_status(server, 5)
+    await exit_status(server, 10)
     await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), within=15)
     assert not stopped.is_set()
     server.process.returncode = 0  # the fixture asks for a good end
