@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llmproxy_grpc.records.postgres import connection as connecting
 from llmproxy_grpc.records.postgres import writer as writing
 from llmproxy_grpc.records.postgres.connection import Connection, numbered
 from llmproxy_grpc.records.postgres.schema import MIGRATIONS
@@ -129,6 +130,30 @@ def test_a_writer_that_is_cut_off_leaves_no_gap(postgres, postgres_store):
     assert [record.seq for record in rows_of(reader, EVERYTHING)] == [1, 2]
     for each in (reader, writer, blocker):
         each.close()
+
+
+def test_a_host_that_falls_silent_in_the_middle_of_a_batch_holds_the_others_up_for_a_while_alone(
+    postgres_store, monkeypatch
+):
+    monkeypatch.setattr(connecting, "SILENCE", "300ms")
+    silent, other = (postgres_store(spool=name).writer() for name in ("silent", "other"))
+    entry = an_entry()
+    written = []
+
+    def clock():
+        """Asked for in the middle of the batch: this host's event loop stands still, and another host writes."""
+        with ThreadPoolExecutor(1) as elsewhere:
+            written.append(elsewhere.submit(other.write, Batch(entries=[an_entry()])).result().records)
+        return 1_000_000
+
+    silent._clock_us, quick = clock, silent._clock_us
+    with pytest.raises(StoreUnavailable):
+        silent.write(Batch(entries=[entry]))
+    assert written == [1]
+    silent._clock_us = quick
+    assert silent.write(Batch(entries=[entry])).records == 1
+    silent.close()
+    other.close()
 
 
 def test_a_host_knows_its_own_segments_and_open_calls_alone(postgres_store):

@@ -16,6 +16,11 @@ CONNECT_TIMEOUT: Final = 5.0
 COMMAND_TIMEOUT: Final = 60.0
 """Longest wait for a statement, in seconds: a server that has stopped must not hold a thread for ever."""
 LOCK_TIMEOUT: Final = "10s"
+SILENCE: Final = "30s"
+"""Longest time for which a host may say nothing in the middle of a transaction: all the others wait for its locks."""
+LIFE_SIGNS: Final = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4"}
+"""When the server asks whether a silent host is still there: a host that is cut off tells it nothing, for hours by
+default, and may have been in the middle of a statement."""
 EVERYBODY: Final = "*"
 """Stands for all tenants where the rules of the rows look for one: of the writer and of the operator's figures."""
 
@@ -41,6 +46,8 @@ class Connection:
             "application_name": "llmproxy",
             "search_path": schema,
             "lock_timeout": LOCK_TIMEOUT,
+            "idle_in_transaction_session_timeout": SILENCE,
+            **LIFE_SIGNS,
             "default_transaction_read_only": "on" if read_only else "off",
         }
         self._prepare = prepare
