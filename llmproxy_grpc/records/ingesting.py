@@ -37,8 +37,12 @@ GRACE: Final = 10.0
 RETENTION: Final = 60.0
 """Seconds between two rounds that delete what is too old."""
 AT_ONCE: Final = 500
+LAST_WAIT: Final = 5.0
+"""Seconds that the end of a process waits for the store before it breaks off: the frames stay in the spool."""
 STALE: Final = 30.0
 """Seconds that a complete segment may lie there before a worker that does not ingest calls the store unavailable."""
+BREAK: Final = 0.5
+"""Seconds between two tries to break it off: one that comes between two statements has no effect."""
 MICROSECONDS: Final = 1_000_000
 
 
@@ -80,6 +84,7 @@ class Ingesting:
         self._quarantine = Quarantine(places.quarantine)
         self._ballast = Ballast(places.ballast, manners.ballast)
         self._ingester: Ingester | None = None
+        self._writer: RecordWriter | None = None
         self._full = False
         self._pause = FIRST_PAUSE
         self._next_burial = self._next_retention = 0.0
@@ -95,9 +100,15 @@ class Ingesting:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends behind the batch that runs; what is in the spool stays there for the next start."""
+        """Ends behind the batch that runs, unless that takes long; what is in the spool stays for the next start."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(LAST_WAIT)
+        if self._thread.is_alive():
+            self._failed("store_unavailable", StoreUnavailable("no answer in time; the spool keeps what is not stored"))
+        while self._thread.is_alive():
+            if (writer := self._writer) is not None:
+                writer.interrupt()
+            self._thread.join(BREAK)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -134,7 +145,7 @@ class Ingesting:
                 self._wait()
 
     def _ingest(self, office: Office) -> None:
-        writer = self._open_store().writer()
+        self._writer = writer = self._open_store().writer()
         try:
             ingester = Ingester(
                 self._places.spool,
@@ -157,6 +168,7 @@ class Ingesting:
             if office.stands:
                 self._finish(ingester)
         finally:
+            self._writer = None
             writer.close()
 
     def _settle(self, ingester: Ingester) -> None:

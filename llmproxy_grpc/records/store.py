@@ -207,6 +207,10 @@ class RecordWriter(Protocol):
         """Gives freed room back and folds the write-ahead log away, as far as readers allow."""
         ...
 
+    def interrupt(self) -> None:
+        """Breaks off what runs, which raises StoreUnavailable then; may be called by another thread, also too late."""
+        ...
+
     def close(self) -> None:
         """Closes the connection."""
         ...

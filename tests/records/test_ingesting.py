@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier
 
 import pytest
+from structlog.testing import capture_logs
 
 from llmproxy_grpc.records import ingesting
 from llmproxy_grpc.records.ballast import Ballast
@@ -15,17 +17,20 @@ from llmproxy_grpc.records.election import elect
 from llmproxy_grpc.records.end_users import EndUsers, read_key
 from llmproxy_grpc.records.ingesting import AT_ONCE, Ingesting, Manners
 from llmproxy_grpc.records.places import Places
+from llmproxy_grpc.records.postgres.store import PostgresStore
 from llmproxy_grpc.records.quarantine import Quarantine
 from llmproxy_grpc.records.spool import reading
 from llmproxy_grpc.records.spool.entries import encode
 from llmproxy_grpc.records.spool.frames import frame
 from llmproxy_grpc.records.spool.segments import create_locked, segments
+from llmproxy_grpc.records.sqlite.faults import faults_told
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.sqlite.writer import SqliteWriter
 from llmproxy_grpc.records.store import Batch, StoreFull, StoreUnavailable, StoreUnfit
 from llmproxy_grpc.records.tally import Tally
 from tests.fakes.kept import Kept
 from tests.fakes.polling import until
+from tests.fakes.postgres import PostgresServer
 from tests.fakes.records import a_judgement, an_id
 from tests.fakes.spooled import an_end
 
@@ -171,6 +176,40 @@ async def test_one_that_does_not_ingest_sees_that_nobody_does(tmp_path, monkeypa
         os.utime(old, (1, 1))
         await until(lambda: not one.available)
     office.resign()
+
+
+async def test_the_end_of_a_process_does_not_wait_for_a_store_that_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(ingesting, "LAST_WAIT", 0.1)
+    monkeypatch.setattr(ingesting, "BREAK", 0.05)
+    busy = threading.Event()
+
+    def endless(self):
+        busy.set()
+        with faults_told():
+            self._connection.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT max(i) FROM n")
+
+    monkeypatch.setattr(SqliteWriter, "check", endless)
+    places = Places(tmp_path)
+    spooled(places, an_end(started_at=now_us()))
+    with capture_logs() as lines, ingesting_in(places) as one:
+        await until(busy.is_set)
+        await asyncio.wait_for(asyncio.to_thread(one.close), 10)
+    assert [line["error"] for line in lines] == ["no answer in time; the spool keeps what is not stored"]
+    assert segments(places.spool)
+
+
+async def test_the_end_of_a_process_does_not_wait_for_a_postgres_that_has_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(ingesting, "LAST_WAIT", 0.1)
+    places = Places(tmp_path)
+    with PostgresServer() as server:
+        store = await asyncio.to_thread(PostgresStore, server.address, spool="host")
+        with ingesting_in(places, lambda: store) as one:
+            await until(lambda: one.leading)
+            server.freeze()
+            spooled(places, an_end(started_at=now_us()))
+            await asyncio.sleep(0.1)  # it looks ten times in that
+            await asyncio.wait_for(asyncio.to_thread(one.close), 20)
+    assert segments(places.spool)
 
 
 async def test_a_segment_that_is_still_written_to_tells_nothing_however_old_it_is(tmp_path):

@@ -117,6 +117,10 @@ class PostgresWriter:
     def tidy(self) -> None:
         """Nothing to do: the server's own autovacuum gives room back."""
 
+    def interrupt(self) -> None:
+        """Breaks the session off; may be called by another thread."""
+        self._connection.interrupt()
+
     def close(self) -> None:
         """Closes the session."""
         self._connection.close()

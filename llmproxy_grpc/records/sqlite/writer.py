@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import apsw
@@ -106,6 +107,11 @@ class SqliteWriter:
         with faults_told():
             self._connection.execute("PRAGMA incremental_vacuum").fetchall()
             fold_log(self._connection)
+
+    def interrupt(self) -> None:
+        """Ends the statement that runs; may be called by another thread."""
+        with suppress(apsw.ConnectionClosedError):
+            self._connection.interrupt()
 
     def close(self) -> None:
         """Closes the connection."""
