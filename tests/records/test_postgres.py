@@ -1,5 +1,6 @@
 """What is PostgreSQL's own: several hosts, partitions, rules of rows, a server that dies, stops or is another's."""
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from llmproxy_grpc.records.postgres.schema import MIGRATIONS
 from llmproxy_grpc.records.postgres.store import PostgresStore
 from llmproxy_grpc.records.record import Body, OpenCall
 from llmproxy_grpc.records.store import Batch, Condition, Erase, Page, StoreUnavailable, StoreUnfit
+from tests.fakes.polling import until
 from tests.fakes.postgres import PostgresServer
 from tests.fakes.records import a_judgement, an_entry, rows_of
 
@@ -290,6 +292,20 @@ def test_what_was_committed_outlives_a_killed_server_and_the_connections_come_ba
     assert reader.bodies("default", [1])[1].request == b"r" * 5000
     assert [record.seq for record in rows_of(reader, EVERYTHING)] == [1, 2]
     reader.close()
+    writer.close()
+
+
+def test_a_session_that_cannot_be_prepared_is_closed(own_server):
+    store = PostgresStore(own_server.address, spool="host")
+    own_server.sql("REVOKE TEMP ON DATABASE records FROM PUBLIC, llmproxy")
+    writer = store.writer()
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="the role may not do this"):
+            writer.progress()
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'llmproxy'"
+    asyncio.run(until(lambda: own_server.sql(sessions) == "0"))
+    own_server.sql("GRANT TEMP ON DATABASE records TO llmproxy")
+    assert writer.progress() == {}
     writer.close()
 
 

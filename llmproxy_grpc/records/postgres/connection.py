@@ -117,9 +117,14 @@ class Connection:
             raise
         except ValueError as error:
             raise StoreUnfit(_UNREADABLE) from error
-        for statement in self._prepare:
-            await session.execute(statement)
-        self._session = session
+        self._session = session  # from now on it can be broken off
+        try:
+            for statement in self._prepare:
+                await session.execute(statement)
+        except BaseException:
+            self._session = None
+            session.terminate()
+            raise
         return session
 
     def _terminate(self) -> None:
@@ -131,7 +136,16 @@ class Connection:
         session, self._session = self._session, None
         if session is not None:
             session.terminate()
-            self._loop.run_until_complete(asyncio.sleep(0))  # its socket closes on the loop
+            self._loop.run_until_complete(_settled())
+
+
+async def _settled() -> None:
+    """Lets what belonged to a session end: its socket, and what it asks a server to cancel, which may not answer."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    await asyncio.sleep(0)
 
 
 def numbered(sql: str) -> str:
