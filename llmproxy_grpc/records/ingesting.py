@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from llmproxy_grpc.records.ballast import Ballast
 from llmproxy_grpc.records.codec import RenderLine
-from llmproxy_grpc.records.election import Office, elect
+from llmproxy_grpc.records.election import Office, elect, told_available
 from llmproxy_grpc.records.ingester import Ingester
 from llmproxy_grpc.records.places import Places
 from llmproxy_grpc.records.plan_files import sweep
@@ -84,7 +84,10 @@ class Ingesting:
         self._quarantine = Quarantine(places.quarantine)
         self._ballast = Ballast(places.ballast, manners.ballast)
         self._ingester: Ingester | None = None
+        self._office: Office | None = None
         self._writer: RecordWriter | None = None
+        self._told: set[str] = set()
+        """Failures that are in the log, since the store took records last."""
         self._full = False
         self._pause = FIRST_PAUSE
         self._next_burial = self._next_retention = 0.0
@@ -104,7 +107,9 @@ class Ingesting:
         self._stop.set()
         self._thread.join(LAST_WAIT)
         if self._thread.is_alive():
-            self._failed("store_unavailable", StoreUnavailable("no answer in time; the spool keeps what is not stored"))
+            # The office is the other thread's, which may resign at any moment.
+            log.error("store_unavailable", error="no answer in time; the spool keeps what is not stored")
+            self.available = False
         while self._thread.is_alive():
             if (writer := self._writer) is not None:
                 writer.interrupt()
@@ -112,17 +117,27 @@ class Ingesting:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            office = elect(self._places.ingester_lock)
+            try:
+                office = elect(self._places.ingester_lock)
+            except StoreUnavailable as error:
+                self._failed("store_unavailable", error)
+                self._wait()
+                continue
             if office is None:
-                self.available = not self._stale()
+                self._follow()
                 self._stop.wait(ELECTION)
                 continue
-            self.leading = True
+            self.leading, self._office = True, office
             try:
                 self._lead(office)
             finally:
-                self.leading = False
+                self.leading, self._office = False, None
                 office.resign()
+
+    def _follow(self) -> None:
+        """Takes the word of the one who ingests, unless that one is seen to do nothing."""
+        self.available = told_available(self._places.ingester_lock) and not self._stale()
+        self._told.clear()
 
     def _lead(self, office: Office) -> None:
         """Ingests until it is told to stop; every failure is followed by a pause and a new connection."""
@@ -229,13 +244,22 @@ class Ingesting:
     def _succeeded(self) -> None:
         if not self.available:
             log.info("store_available")
-        self.available = True
+        self._tell(available=True)
+        self._told.clear()
         self._pause = FIRST_PAUSE
 
     def _failed(self, event: str, error: Exception) -> None:
-        if self.available:
-            log.error(event, error=_told(error))
-        self.available = False
+        """Each failure is told once, for what has to be done may change while the store is away."""
+        told, known_at_the_end = _told(error), self._stop.is_set() and not self.available
+        if told not in self._told and not known_at_the_end:
+            log.error(event, error=told)
+        self._told.add(told)
+        self._tell(available=False)
+
+    def _tell(self, *, available: bool) -> None:
+        self.available = available
+        if self._office is not None:
+            self._office.tell(available=available)
 
     def _wait(self) -> None:
         """Waits, longer each time, and never as long as another host would."""
@@ -244,5 +268,9 @@ class Ingesting:
 
 
 def _told(error: Exception) -> str:
-    """Our own words; of foreign errors the kind alone."""
-    return str(error) if isinstance(error, StoreUnavailable | StoreUnfit) else type(error).__name__
+    """Our own words; of files that cannot be used which and why; of foreign errors the kind alone."""
+    if isinstance(error, StoreUnavailable | StoreUnfit):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(str(part) for part in (error.filename, error.strerror) if part is not None)
+    return type(error).__name__

@@ -37,7 +37,11 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "28000": "the role does not exist, or is not let in from here",
     "3D000": "there is no such database",
     "42501": "the role may not do this",
+    "08003": "the connection broke",
+    "42P01": "a table is not there, or the role may not use its schema",
+    "53100": "the disk of the server is full",
     "53300": "there are too many connections",
+    "57P01": "the server is stopping, or somebody has ended the session",
     "57P03": "the server is starting or stopping",
 }
 """In our own words, by PostgreSQL's code, what an operator can do something about."""
