@@ -17,14 +17,21 @@ class Ballast:
         self._path = path
         self._most = size
 
-    def take(self) -> bool:
-        """Holds the room; False if there is none."""
+    def take(self, *, after_full: bool = False) -> bool:
+        """Holds the room; False if there is none.
+
+        Args:
+            after_full: Whether the disk has been full. Then as much again must be free besides: what has been thrown
+                overboard would else be taken in again at once, and the disk be full again.
+        """
         with suppress(FileNotFoundError):
             if self._path.stat().st_size > 0:
                 return True
         try:
             disk = os.statvfs(self._path.parent)
             size = min(self._most, int(disk.f_frsize * disk.f_blocks * LARGEST_SHARE))
+            if after_full and disk.f_frsize * disk.f_bavail < 2 * size:
+                return False
             descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, max(1, size))

@@ -199,7 +199,7 @@ class Ingesting:
 
     def _still_full(self, writer: RecordWriter) -> bool:
         """With a full disk, tries to make room; records go on only once the ballast fits again."""
-        if self._ballast.take():
+        if self._ballast.take(after_full=self._full):
             self._full = False
         elif self._full:
             self._expire(writer)
