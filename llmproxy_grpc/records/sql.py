@@ -26,6 +26,8 @@ _LATEST = (
     " AND g.kind = f.kind AND g.source = f.source AND g.fseq > f.fseq AND g.fseq <= ?)"
 )
 _HIGHEST_CHARACTER = "\U0010ffff"
+_WIDEST = 32
+"""Pieces that stand side by side: SQLite nests them one in the other, and takes no more than 1000 levels."""
 
 
 class _Sql(Struct, frozen=True):
@@ -68,6 +70,8 @@ def _filter(asked: Filter, window: Window, *, when_open: bool) -> _Sql:
 def _joined(word: str, parts: Sequence[_Sql]) -> _Sql:
     if not parts:
         return _Sql("(TRUE)")
+    while len(parts) > _WIDEST:
+        parts = [_joined(word, parts[at : at + _WIDEST]) for at in range(0, len(parts), _WIDEST)]
     values = [value for part in parts for value in part.values]
     return _Sql(f"({word.join(part.text for part in parts)})", values)
 

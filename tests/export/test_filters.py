@@ -25,6 +25,7 @@ from llmproxy_grpc.records.record import FeedbackKind, spell_id
 from llmproxy_grpc.records.sql import condition
 from llmproxy_grpc.records.store import Batch
 from llmproxy_grpc.server.export_request import to_filter
+from llmproxy_grpc.server.validation import bounds, validate_export
 from tests.fakes.exports import a_chat
 from tests.fakes.records import a_judgement, an_id
 
@@ -222,6 +223,43 @@ def test_records_are_found_by_their_ids(stored):
     asked = Filter(record_ids=tuple(spell_id(record.id) for record in records.values()))
     assert found_by_scan(stored, asked, window) == [3, 5]
     assert found_by_hand(stored, asked, window) == [3, 5]
+
+
+def nested(inner, depth):
+    """A filter within that many others."""
+    for level in range(depth):
+        inner = pb.ExportFilter(any_of=[inner]) if level % 2 else pb.ExportFilter(none_of=[inner])
+    return inner
+
+
+LARGEST = {
+    "prefixes": pb.ExportFilter(
+        labels=[
+            pb.LabelCondition(
+                key="k", operator=pb.LABEL_OPERATOR_PREFIX, values=[f"x{n}" for n in range(9_990)] + ["a"]
+            )
+        ]
+    ),
+    "labels": pb.ExportFilter(labels=[pb.LabelCondition(key="k")] * bounds.MAX_CONDITIONS),
+    "numbers": pb.ExportFilter(numbers=[pb.NumberCondition(field=1, min=5, max=30)] * bounds.MAX_CONDITIONS),
+    "judgements": pb.ExportFilter(
+        feedback=[pb.FeedbackCondition(name="grade", thumbs_up=True, min_score=0, max_score=1, has_demonstration=False)]
+        * bounds.MAX_CONDITIONS
+    ),
+    "ends": pb.ExportFilter(end_user_ids=[f"x{n}" for n in range(9_998)] + ["e1", "e2"]),
+}
+
+
+@pytest.mark.parametrize("depth", [0, 6])
+@pytest.mark.parametrize("kind", LARGEST)
+def test_the_largest_filters_that_are_allowed_are_looked_for(stored, kind, depth):
+    request = pb.ExportRequest(filter=nested(LARGEST[kind], depth))
+    assert validate_export(request) == []
+    asked = to_filter(request.filter, lambda end_user: (end_user, f"hash of {end_user}"), outermost=False)
+    window = Window("default", 0, COUNT, stored.watermarks("default").feedback_seq)
+    found = found_by_scan(stored, asked, window)
+    assert found == found_by_hand(stored, asked, window)
+    assert 0 < len(found) < COUNT
 
 
 @pytest.mark.parametrize("words", [[], [pb.TextCondition(contains="t")]], ids=["alone", "beside words"])

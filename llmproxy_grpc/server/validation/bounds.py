@@ -84,6 +84,7 @@ HEARTBEAT = Range(0.1, 3600)
 
 # Exports.
 MAX_FILTER_VALUES = 10_000
+MAX_CONDITIONS = 64  # on labels, judgements and numbers
 MAX_SOUGHT_TEXTS = 64
 MAX_SOUGHT_TEXT = 4096
 MAX_PLAN_ID = 128

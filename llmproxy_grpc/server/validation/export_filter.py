@@ -43,6 +43,7 @@ class _Left(Struct):
 
     filters: int = MOST_FILTERS
     values: int = bounds.MAX_FILTER_VALUES
+    conditions: int = bounds.MAX_CONDITIONS
     texts: int = bounds.MAX_SOUGHT_TEXTS
 
 
@@ -135,6 +136,13 @@ _KNOWN: Final[Sequence[tuple[str, Callable[[Any], bool], str]]] = (
 
 
 def _check_conditions(found: Findings, path: str, asked: export_pb2.ExportFilter, left: _Left) -> None:
+    # Each is a look into the store of its own.
+    for name in ("labels", "feedback", "numbers"):
+        left.conditions -= len(getattr(asked, name))
+        if left.conditions < 0:
+            found.add(f"{path}.{name}", f"has too many conditions: {bounds.MAX_CONDITIONS} at most in all filters")
+            left.conditions = 0
+            return
     for at, label in _items(found, f"{path}.labels", asked.labels, left):
         _check_label(found, at, label, left)
     for at, feedback in _items(found, f"{path}.feedback", asked.feedback, left):

@@ -40,6 +40,19 @@ WRONG = [
     (Filter(feedback=[pb.FeedbackCondition(name="n", min_score=float("nan"))]), "filter.feedback[0].min_score"),
     (Filter(numbers=[pb.NumberCondition(min=1)]), "filter.numbers[0].field"),
     (Filter(numbers=[pb.NumberCondition(field=1)]), "filter.numbers[0]"),
+    (Filter(labels=[pb.LabelCondition(key="k")] * 65), "filter.labels"),
+    (
+        Filter(
+            labels=[pb.LabelCondition(key="k")] * 30,
+            feedback=[pb.FeedbackCondition(name="n")] * 30,
+            numbers=[pb.NumberCondition(field=1, min=1)] * 5,
+        ),
+        "filter.numbers",
+    ),
+    (
+        Filter(any_of=[Filter(feedback=[pb.FeedbackCondition(name="n")] * 33)] * 2),
+        "filter.any_of[1].feedback",
+    ),
     (Filter(texts=[pb.TextCondition()]), "filter.texts[0].contains"),
     (Filter(texts=[pb.TextCondition(contains="x")] * 65), "filter.texts"),
     (Filter(any_of=[Filter(texts=[pb.TextCondition(contains="x")] * 33)] * 2), "filter.any_of[1].texts"),
