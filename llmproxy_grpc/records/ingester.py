@@ -23,6 +23,8 @@ from llmproxy_grpc.records.tally import Loss, Tally
 log = structlog.get_logger(__name__)
 
 MOST_ROWS: Final = 1000
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of frames that one batch has read, from which on it reads no further: pictures are large, and a backlog is long."""
 
 
 class _Haul(Struct):
@@ -38,10 +40,16 @@ class _Haul(Struct):
     """Why frames are set aside: counted once they will not come again."""
     more: bool = False
     """Whether there was more to read."""
+    size: int = 0
+    """Bytes of the frames."""
 
     @property
     def rows(self) -> int:
         return len(self.entries) + len(self.feedback)
+
+    @property
+    def full(self) -> bool:
+        return self.rows >= MOST_ROWS or self.size >= MOST_BYTES
 
 
 class Doubt(Struct, frozen=True):
@@ -153,7 +161,7 @@ class Ingester:
         haul = _Haul()
         held_up = None
         for segment in segments(self._spool):
-            if haul.rows >= MOST_ROWS:
+            if haul.full:
                 haul.more = True
                 break
             if segment.worker == held_up:
@@ -181,6 +189,7 @@ class Ingester:
             haul.lost.append(Loss.DAMAGED)
         if portion.end > position:
             haul.progress[segment.name] = portion.end
+            haul.size += portion.end - position
         if portion.finished:
             haul.finished.append(segment)
 
@@ -212,7 +221,8 @@ class Ingester:
             self._count(self._writer.write(whole))
         except StoreRefused:
             self.doubt = None
-            self._commit_apart([*rows, *haul.feedback])
+            self._commit_apart([*rows, *haul.feedback], haul.lost)
+            self.doubt = Doubt(haul.progress, 0, haul.lost)
             self._writer.write(rest)
         self.doubt = None
         self._drop(haul.lost)
@@ -222,23 +232,29 @@ class Ingester:
         for each in haul.closed:
             self._open.pop(each, None)
 
-    def _commit_apart(self, rows: Sequence[tuple[Entry | Feedback, bytes]]) -> None:
-        """Stores what can be, halving what is refused until the rows that cannot are found."""
+    def _commit_apart(self, rows: Sequence[tuple[Entry | Feedback, bytes]], lost: list[Loss]) -> None:
+        """Stores what can be, halving what is refused until the rows that cannot are found.
+
+        Those come again, as do erased ones, if this is cut short: they are `lost` once the whole is done.
+        """
         entries = [row for row, _ in rows if isinstance(row, Entry)]
         feedback = [row for row, _ in rows if isinstance(row, Feedback)]
         try:
-            self._count(self._writer.write(Batch(entries=entries, feedback=feedback)))
+            written = self._writer.write(Batch(entries=entries, feedback=feedback))
         except StoreRefused as error:
             if len(rows) > 1:
                 middle = len(rows) // 2
-                self._commit_apart(rows[:middle])
-                self._commit_apart(rows[middle:])
+                self._commit_apart(rows[:middle], lost)
+                self._commit_apart(rows[middle:], lost)
                 return
             row, payload = rows[0]
             name = row.record.id.hex() if isinstance(row, Entry) else row.id.hex()
             log.error("record_refused", id=name, error=str(error))
             self._quarantine.put(name, payload)
-            self._tally.drop(Loss.REFUSED, isinstance(row, Entry))
+            lost += [Loss.REFUSED] * isinstance(row, Entry)
+        else:
+            self._tally.store(written.records)
+            lost += [Loss.ERASED] * written.erased
 
     def _drop(self, lost: Sequence[Loss]) -> None:
         for loss in lost:

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2
+from llmproxy_grpc.records import ingester
 from llmproxy_grpc.records.ingester import Ingester
 from llmproxy_grpc.records.lines import openai_chat_line
 from llmproxy_grpc.records.quarantine import Quarantine
@@ -273,6 +274,37 @@ def test_rows_that_the_store_refuses_are_found_by_halving_and_stop_nobody(bench,
     reader.close()
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_is_refused_or_erased_is_counted_once_though_the_store_goes_away_in_between(bench, monkeypatch, answered):
+    ends = [an_end() for _ in range(8)]
+    bad, gone = id_bytes(ends[1].id), id_bytes(ends[2].id)
+    bench.writer.erase(Erase(id=gone), "request")
+    really, away = bench.writer.write, []
+
+    def write(batch: Batch):
+        if any(entry.record.id == bad for entry in batch.entries):
+            raise StoreRefused("one of them")
+        if batch.entries or away:
+            return really(batch)
+        away.append(batch)
+        if answered:  # else it is the answer alone that is lost
+            raise StoreUnavailable("gone")
+        really(batch)
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(bench.writer, "write", write)
+    bench.segment(frames(*ends))
+    with pytest.raises(StoreUnavailable):
+        bench.ingester.move()
+    doubt = bench.ingester.doubt
+    bench.ingester = bench.begin()
+    bench.ingester.settle(doubt)
+    bench.drain()
+    assert bench.ids() == [end.id for end in ends if id_bytes(end.id) not in (bad, gone)]
+    assert bench.dropped() == {Loss.REFUSED: 1, Loss.ERASED: 1}
+    assert bench.tally.stored == 6
+
+
 def test_calls_whose_worker_died_are_stored_as_interrupted(bench):
     lost, ended = new_id(), an_end()
     bench.segment(frames(a_begin(lost), a_begin(ended.id), ended), worker="003-dead")
@@ -342,6 +374,20 @@ def test_many_frames_are_moved_in_several_batches(bench, monkeypatch):
         batches = [*batches, bench.ingester.move()]
     assert bench.ids() == [end.id for end in ends]
     assert max(batches) <= 10
+
+
+def test_a_batch_of_a_backlog_is_bounded_by_its_bytes_as_well(bench, monkeypatch):
+    """A store that was away for hours leaves many short segments, and each may hold pictures."""
+    monkeypatch.setattr(ingester, "MOST_BYTES", 10_000)
+    ends = [an_end(reply="r" * 4000) for _ in range(20)]
+    for number, end in enumerate(ends):
+        bench.segment(frames(end), number, worker=f"{number % 4:03d}-a")
+    batches = []
+    while segments(bench.folder):
+        batches.append(bench.ingester.move())
+        assert bench.ingester.more == bool(segments(bench.folder))
+    assert batches == [3] * 6 + [2]
+    assert sorted(bench.ids()) == sorted(end.id for end in ends)
 
 
 def test_a_frame_larger_than_a_portion_is_read_whole(bench, monkeypatch):
