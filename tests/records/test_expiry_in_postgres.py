@@ -1,8 +1,13 @@
 """Retention in PostgreSQL: what has expired goes row by row, and with its partition where all of that has."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from llmproxy_grpc.records.places import Places
+from llmproxy_grpc.records.postgres import deletion
 from llmproxy_grpc.records.postgres.connection import Connection
 from llmproxy_grpc.records.postgres.deletion import _EXPIRED, _younger
 from llmproxy_grpc.records.postgres.schema import PARTITIONED
@@ -43,6 +48,54 @@ def test_a_partition_that_expiry_has_emptied_row_by_row_is_dropped_in_its_turn(p
     assert [writer.expire(60, 100), writer.expire(60, 100)] == [1, 0]
     for name in PARTITIONED:
         assert _tables(postgres, postgres_store.schema, f"{name}__") == [f"{name}_2"]
+    writer.close()
+
+
+def test_of_hosts_whose_rounds_meet_one_expires_and_none_waits_for_another(postgres_store, monkeypatch):
+    """A partition takes seconds to go; whoever came meanwhile waited for it in a circle, and one of them failed."""
+    hosts = [postgres_store(partition_rows=8, spool=name).writer() for name in ("one", "other")]
+    hosts[0].write(Batch(entries=[an_entry(started_at=number) for number in range(30)]))
+    dropping, met = threading.Event(), threading.Event()
+    really = deletion._drop
+
+    async def drop(session, number):
+        dropping.set()
+        await asyncio.to_thread(met.wait, 2)
+        await really(session, number)
+
+    monkeypatch.setattr(deletion, "_drop", drop)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(hosts[0].expire, 20, 3)
+        assert dropping.wait(10)
+        second = hosts[1].expire(20, 3)
+        met.set()
+        assert (first.result(), second) == (7, 0)
+    assert hosts[1].expire(20, 3) == 8
+    for host in hosts:
+        host.close()
+
+
+@pytest.mark.parametrize("tables", [("record", "label"), ("body", "line"), ("record", "body", "line", "label")])
+def test_a_partition_is_dropped_behind_whoever_reads_or_writes(postgres, postgres_store, tables):
+    """Exports and other hosts come upon the tables one after the other, and so does what drops them."""
+    writer = postgres_store(partition_rows=8).writer()
+    writer.write(Batch(entries=[an_entry(started_at=number) for number in range(30)]))
+    other = Connection(postgres.address, postgres_store.schema)
+
+    async def look(session):
+        async with session.transaction():
+            await session.fetch(f"SELECT FROM {tables[0]}")
+            expiring = pool.submit(writer.expire, 20, 3)
+            waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = ANY($1::regclass[])"
+            while not await session.fetch(waits, list(tables)):
+                await asyncio.sleep(0.01)
+            for table in tables[1:]:
+                await session.fetch(f"SELECT FROM {table}")
+        return expiring
+
+    with ThreadPoolExecutor(1) as pool:
+        assert other.run(look).result(10) == 7
+    other.close()
     writer.close()
 
 

@@ -40,6 +40,9 @@ RETURNING fseq
 """
 """Deletes judgements of an age whose record never came, or has gone."""
 
+_TURN: Final = "SELECT value FROM counter WHERE name = 'expired' FOR UPDATE SKIP LOCKED"
+"""Gives a row to the one host that may expire now, until its commit."""
+
 
 class Deletion:
     """Deletes on a connection that writes; `rows` is how many positions a partition has."""
@@ -49,10 +52,15 @@ class Deletion:
         self._rows = rows
 
     def expire(self, before: int, limit: int) -> int:
-        """Drops the oldest partition if all of it started before a time, else deletes some of its records."""
+        """Drops the oldest partition if all of it started before a time, else deletes some of its records.
+
+        Nothing is to be done while another host does it.
+        """
 
         async def work(session: Session) -> int:
             async with session.transaction():
+                if await session.fetchval(_TURN) is None:
+                    return 0
                 gone = await self._drop_oldest(session, before)
                 if not gone:
                     gone = await _delete(
@@ -188,8 +196,8 @@ async def _drop_emptied(session: Session) -> None:
 
 
 async def _drop(session: Session, number: int) -> None:
-    """Drops a partition of every table, in the order in which rows are deleted, so that nobody waits in a circle."""
-    for table in reversed(PARTITIONED):
+    """Drops a partition of every table, in the order in which all others come upon them: nobody waits in a circle."""
+    for table in PARTITIONED:
         await session.execute(f"DROP TABLE {table}_{number}")
 
 
@@ -207,7 +215,7 @@ async def _rewrite(session: Session) -> None:
 
 async def _delete(session: Session, rows: list[asyncpg.Record]) -> int:
     seqs, ids = [row["seq"] for row in rows], [row["id"] for row in rows]
-    for table in ("label", "line", "body", "record"):
+    for table in PARTITIONED:
         await session.execute(f"DELETE FROM {table} WHERE seq = ANY($1)", seqs)  # noqa: S608 - our own names
     await session.execute("DELETE FROM feedback WHERE record_id = ANY($1)", ids)
     await session.execute("DELETE FROM record_key WHERE id = ANY($1)", ids)

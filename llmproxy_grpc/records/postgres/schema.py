@@ -13,6 +13,7 @@ import asyncpg
 from llmproxy_grpc.records.store import StoreUnfit
 
 PARTITIONED: Final = ("record", "body", "line", "label")
+"""In the order in which they are locked: who needs several comes upon `record` first, or on `body` before `line`."""
 PARTITION_ROWS: Final = 1_000_000
 
 LOCK: Final = "SELECT value FROM counter WHERE name IN ('fseq', 'seq') ORDER BY name FOR UPDATE"
