@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,8 +34,9 @@ class Quarantine:
         """Deletes what is older."""
         oldest = time.time() - seconds
         for path in self._files():
-            if path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # an erasure has deleted it meanwhile
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def empty(self) -> int:
         """Deletes everything, for nobody can tell whose it is; returns how many files there were."""

@@ -224,6 +224,31 @@ async def test_ballast_is_thrown_overboard_when_the_store_is_full(tmp_path):
     assert dropped == [True]
 
 
+async def test_it_goes_on_where_a_full_disk_does_not_even_let_the_ballast_go(tmp_path):
+    places = Places(tmp_path)
+    places.ballast.mkdir()  # cannot be deleted as a file
+    failures = [StoreFull("full"), StoreFull("full")]
+
+    def open_store():
+        if failures:
+            raise failures.pop()
+        return SqliteStore(places.store)
+
+    spooled(places, an_end(started_at=now_us()))
+    with ingesting_in(places, open_store):
+        await until(lambda: not failures)
+        places.ballast.rmdir()
+        await Kept(tmp_path).wait(1)
+
+
+def test_what_an_erasure_takes_out_of_quarantine_meanwhile_is_not_missed(tmp_path):
+    (tmp_path / "gone.bin").symlink_to(tmp_path / "nothing")
+    Quarantine(tmp_path).put("old", b"x")
+    os.utime(tmp_path / "old.bin", (0, 0))
+    Quarantine(tmp_path).expire(60)
+    assert [path.name for path in tmp_path.iterdir()] == ["gone.bin"]
+
+
 def test_ballast_is_taken_once_and_never_larger_than_the_disk_allows(tmp_path, monkeypatch):
     ballast = Ballast(tmp_path / "ballast", 4096)
     assert ballast.take()

@@ -139,6 +139,25 @@ async def test_a_segment_that_is_old_is_renewed(tmp_path, monkeypatch):
         await until(lambda: is_complete(segment.path))
 
 
+async def test_a_disk_that_cannot_be_looked_at_does_not_end_the_looking(tmp_path, monkeypatch):
+    """Whoever syncs segments and lets go of them is needed again when it can be."""
+    monkeypatch.setattr(keeper, "EVERY", 0.02)
+    with Spooling(tmp_path / "spool") as spool:
+        looks = []
+
+        def cannot_tell():
+            looks.append(None)
+            raise PermissionError(errno.EACCES, "not now")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(spool.writer._keeper, "_shows", cannot_tell)
+            await until(lambda: len(looks) >= 2)
+        spool.put(an_end())
+        spool.told.wait()
+        ask_to_renew(spool.folder)
+        await until(lambda: all(is_complete(each.path) for each in segments(spool.folder)))
+
+
 async def test_a_spool_that_somebody_takes_away_begins_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(keeper, "EVERY", 0.02)
     folder = tmp_path / "spool"

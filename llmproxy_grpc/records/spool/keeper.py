@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
@@ -97,9 +98,10 @@ class Keeper:
             self._measure()
         except OSError as error:
             log.warning("spool_look_failed", errno=error.errno)
-        if self._is_due():
-            self._due = True
-            self._wake()
+        with suppress(OSError):  # of a disk that has just been told of
+            if self._is_due():
+                self._due = True
+                self._wake()
 
     def _is_due(self) -> bool:
         segment, asked = self._current, renewal(self._folder)
