@@ -1,12 +1,12 @@
 """How the ids of end users are kept: as they are, or as a keyed hash that nobody can undo without the folder's key."""
 
-import os
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
+
+from llmproxy_grpc.records.places import made_once
 
 KEY_BYTES: Final = 32
 DIGEST_BYTES: Final = 16
@@ -58,17 +58,4 @@ def read_key(path: Path) -> bytes:
     Raises:
         OSError: It can neither be read nor be made.
     """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-        with suppress(FileExistsError):
-            os.link(fresh, path)
-    finally:
-        fresh.unlink()
-    return path.read_bytes()
+    return made_once(path, secrets.token_bytes(KEY_BYTES))

@@ -2,9 +2,13 @@
 
 import errno
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
+
+from llmproxy_grpc.records.spool.segments import sync_folder
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """A disk that is full: it may have room again, so nobody gives up for it."""
@@ -18,6 +22,37 @@ def is_at(descriptor: int, path: Path) -> bool:
     except OSError:
         return False
     return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+
+def made_once(path: Path, fresh: bytes) -> bytes:
+    """What a file says; these bytes if there is none, unless somebody else comes first. It outlives a power cut.
+
+    Raises:
+        OSError: It can neither be read nor be made, or says nothing.
+    """
+    with suppress(FileNotFoundError):
+        return _said(path)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mine = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(mine, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(fresh)
+            file.flush()
+            os.fsync(descriptor)
+        with suppress(FileExistsError):
+            os.link(mine, path)
+        sync_folder(path.parent)
+    finally:
+        mine.unlink()
+    return _said(path)
+
+
+def _said(path: Path) -> bytes:
+    said = path.read_bytes()
+    if not said:
+        raise OSError(errno.EIO, "is empty", str(path))  # a key that everybody knows, or the name of every spool
+    return said
 
 
 class Places:

@@ -1,11 +1,10 @@
 """Which store a configuration means: SQLite in the folder of the records, or a PostgreSQL database."""
 
-import os
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from llmproxy_grpc.records.places import Places
+from llmproxy_grpc.records.places import Places, made_once
 from llmproxy_grpc.records.postgres.address import shown
 from llmproxy_grpc.records.sqlite.library import check_library
 from llmproxy_grpc.records.sqlite.store import SqliteStore, library_version
@@ -50,15 +49,6 @@ def spool_id(path: Path) -> str:
         StoreUnavailable: It can neither be read nor be made.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = path.with_name(f"{path.name}.{uuid4().hex}")
-        fresh.write_text(uuid4().hex, encoding="ascii")
-        try:
-            os.link(fresh, path)  # whoever comes first has made it
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-        return path.read_text(encoding="ascii")
+        return made_once(path, uuid4().hex.encode()).decode("ascii")
     except OSError as error:
         raise StoreUnavailable(f"{path}: {error.strerror}") from error

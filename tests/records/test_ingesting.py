@@ -23,6 +23,7 @@ from llmproxy_grpc.records.spool.segments import create_locked, segments
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.sqlite.writer import SqliteWriter
 from llmproxy_grpc.records.store import Batch, StoreFull, StoreUnavailable, StoreUnfit
+from llmproxy_grpc.records.stores import spool_id
 from llmproxy_grpc.records.tally import Tally
 from tests.fakes.kept import Kept
 from tests.fakes.polling import until
@@ -281,6 +282,23 @@ def test_the_key_of_a_folder_is_made_once(tmp_path):
     assert read_key(path) == key
     assert path.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in path.parent.iterdir()] == ["key"]
+
+
+def test_a_key_is_on_the_disk_before_anybody_can_use_it_and_never_empty(tmp_path, monkeypatch):
+    """A power cut leaves a file without its bytes: hashes and tokens by an empty key are no secret."""
+    done = []
+    for name in ("fsync", "link"):
+        really = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *given, name=name, really=really: (done.append(name), really(*given))[1])
+    read_key(tmp_path / "key")
+    assert done == ["fsync", "link", "fsync"]
+    (tmp_path / "key").write_bytes(b"")
+    with pytest.raises(OSError, match="is empty"):
+        read_key(tmp_path / "key")
+    spool_id(tmp_path / "spool.id")
+    (tmp_path / "spool.id").write_bytes(b"")
+    with pytest.raises(StoreUnavailable, match="is empty"):
+        spool_id(tmp_path / "spool.id")
 
 
 def test_threads_that_come_at_once_get_the_same_key(tmp_path):
