@@ -2,8 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Iterator
-from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -35,10 +34,8 @@ def leave_out_near_duplicates(
         check: Called now and then; raises if the caller has left.
     """
     scratch.execute(_SCHEMA).fetchall()
-    sql = "SELECT seq, size FROM candidate WHERE fault = '' ORDER BY seq"
-    found: Iterator[Row] = iter(scratch.execute(sql).fetchall())
     with Sketching(check) as process:
-        while rows := list(islice(found, _BLOCK)):
+        for rows in _candidates(scratch):
             for portion in portions(rows, _size):
                 seqs: list[int] = [seq for seq, _ in portion]
                 bodies = read_bodies(reader, tenant, seqs)
@@ -46,6 +43,15 @@ def leave_out_near_duplicates(
                     check()
                     if not _kept(scratch, seq, sketch):
                         scratch.execute("UPDATE candidate SET fault = ? WHERE seq = ?", (NEAR_DUPLICATE, seq))
+
+
+def _candidates(scratch: apsw.Connection) -> Iterator[list[Row]]:
+    """Those that are left, the oldest first; looked up again and again, as those before are changed meanwhile."""
+    sql = "SELECT seq, size FROM candidate WHERE fault = '' AND seq > ? ORDER BY seq LIMIT ?"
+    last: Any = 0
+    while rows := scratch.execute(sql, (last, _BLOCK)).fetchall():
+        yield rows
+        last = rows[-1][0]
 
 
 def _kept(scratch: apsw.Connection, seq: int, sketch: Sketch) -> bool:
@@ -58,7 +64,7 @@ def _kept(scratch: apsw.Connection, seq: int, sketch: Sketch) -> bool:
         f"(SELECT DISTINCT seq FROM shared WHERE key IN ({marks}) ORDER BY seq LIMIT {MOST_COMPARED})"
     )
     mine = array("I", sketch.hashes)
-    older: list[Row] = scratch.execute(sql, sketch.keys).fetchall()
+    older = scratch.execute(sql, sketch.keys)
     if any(jaccard(mine, array("I", hashes)) >= NEAR_THRESHOLD for (hashes,) in older):
         return False
     scratch.execute("INSERT INTO sketch VALUES (?, ?)", (seq, sketch.hashes))

@@ -1,15 +1,20 @@
 """Which of the filtered records an export writes, in which order, and in which part."""
 
 import random
+import tracemalloc
 from collections import Counter, defaultdict
+from contextlib import closing
 
+import apsw
 import pytest
 from msgspec.structs import replace
 
 from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
-from llmproxy_grpc.export.selecting import quotas_of
+from llmproxy_grpc.export import near
+from llmproxy_grpc.export.selecting import SCHEMA, quotas_of
 from llmproxy_grpc.export.similarity import jaccard, shingles
+from llmproxy_grpc.export.similarity_process import Sketch
 from llmproxy_grpc.export.spec import Sample
 from llmproxy_grpc.records.record import Body
 from llmproxy_grpc.records.store import Batch, Erase
@@ -239,6 +244,36 @@ async def test_users_and_records_can_be_kept_together_instead(server, writer):
         users = {part: {int(line.split(b'"')[9]) % 9 for line in lines} for part, lines in got.items()}
         straddling = users[pb.SPLIT_PART_TRAIN] & users[pb.SPLIT_PART_VALIDATION]
         assert bool(straddling) == (group == pb.SPLIT_GROUP_RECORD)
+
+
+def test_what_near_repeats_are_looked_for_among_does_not_fill_the_memory(monkeypatch):
+    class Sketching:
+        def __init__(self, _check):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def sketches(self, bodies):
+            return [Sketch(b"", [])] * len(bodies)
+
+    monkeypatch.setattr(near, "Sketching", Sketching)
+    monkeypatch.setattr(near, "read_bodies", lambda *_: {})
+    with closing(apsw.Connection("")) as scratch:
+        scratch.execute(SCHEMA).fetchall()
+        row = "INSERT INTO candidate VALUES (?, 1000, '', 0, 0, 0, '', NULL, NULL, NULL, NULL, NULL)"
+        with scratch:
+            scratch.executemany(row, ((seq,) for seq in range(1, 100_001)))
+        tracemalloc.start()
+        try:
+            near.leave_out_near_duplicates(scratch, None, "default", lambda: None)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert most < 4_000_000
 
 
 async def test_a_plan_can_be_looked_at_and_streamed_later(server, writer):
