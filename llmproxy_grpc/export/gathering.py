@@ -37,6 +37,7 @@ class Gatherer:
     def _add(self, pick: Pick, made: TypedRecord) -> None:
         body = made.body
         size = 512 if body is None else 512 + len(body.request) + len(body.response)
+        size += sum(len(each.content) for each in made.feedback if each.content is not None)
         if self._size + size > self._chunk_bytes and self._records:
             self.flush()
         self._records.append(made)

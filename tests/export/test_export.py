@@ -13,8 +13,10 @@ from google.protobuf import json_format
 from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2, generation_pb2
 from llmproxy_grpc._gen.v1 import export_pb2 as pb
 from llmproxy_grpc.export import assembly
+from llmproxy_grpc.records.record import FeedbackKind
 from llmproxy_grpc.records.store import Batch
 from tests.fakes.exports import a_chat, an_exchange, message
+from tests.fakes.records import a_judgement
 
 
 async def test_an_empty_store_gives_a_header_and_a_summary(server):
@@ -153,6 +155,14 @@ async def test_odd_records_come_as_they_were_said(server, writer):
     [record] = (await server.all(output=pb.ExportOutput(format=pb.EXPORT_FORMAT_RECORDS))).records
     assert record.request == chat_pb2.ChatRequest.FromString(entry.body.request)
     assert list(record.response.candidates) == list(chat_pb2.ChatResponse.FromString(entry.body.response).candidates)
+
+
+async def test_what_was_said_of_records_counts_for_the_size_of_a_message(server, writer):
+    chats = [a_chat("a", str(number)) for number in range(12)]
+    said = [a_judgement(chat.record.id, kind=FeedbackKind.COMMENT, content=b"c" * 3000) for chat in chats]
+    writer.write(Batch(entries=chats, feedback=said))
+    got = await server.all(output=pb.ExportOutput(format=pb.EXPORT_FORMAT_RECORDS), max_chunk_bytes=8192)
+    assert [len(each.records.records) for each in got.messages if each.HasField("records")] == [2] * 6
 
 
 async def test_of_records_without_content_the_figures_come_in_every_format_that_has_them(server, writer):
