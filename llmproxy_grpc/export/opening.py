@@ -13,6 +13,7 @@ from llmproxy_grpc.export.spec import Choice, Output, PairSource, Part
 from llmproxy_grpc.export.tokens import Position
 from llmproxy_grpc.records.filters import Window
 from llmproxy_grpc.records.plan_files import LIFETIME
+from llmproxy_grpc.records.sqlite.faults import faults_told
 from llmproxy_grpc.records.store import RecordReader
 
 GONE = "The plan no longer exists, or records of it have been erased; begin the export again."
@@ -93,8 +94,12 @@ def _reached(field: str, position: int, end: int, what: str) -> None:
 def _made(
     plan_id: str, job: Job, window: Window, reader: RecordReader, plans: Plans, check: Callable[[], None]
 ) -> Plan:
-    """A new plan; the same one as before where it was lost, as long as no record of it has been erased."""
-    with plans.writing(plan_id) as writer:
+    """A new plan; the same one as before where it was lost, as long as no record of it has been erased.
+
+    Raises:
+        StoreUnavailable: There is no room for it, or no place.
+    """
+    with faults_told(), plans.writing(plan_id) as writer:
         if job.choice.needs_plan or job.plan_only:
             build(reader, job.choice, window, writer, check=check)
         else:

@@ -125,7 +125,7 @@ class Plans:
         return blake2b(plan_id.encode(), digest_size=32, key=self._key, person=b"redaction").digest()
 
     def open(self, plan_id: str, tenant: str) -> Plan | None:
-        """A plan of a tenant; None if there is none, or it is another's or too old."""
+        """A plan of a tenant; None if there is none, or it is another's or too old, or cannot be read any more."""
         path = self._path(plan_id)
         try:
             if path.stat().st_mtime + LIFETIME < time.time():
@@ -133,7 +133,11 @@ class Plans:
             connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         except (OSError, apsw.CantOpenError):
             return None
-        plan = Plan(connection)
+        try:
+            plan = Plan(connection)
+        except (apsw.Error, ValueError):  # a power cut has taken it, or another version wrote it
+            connection.close()
+            return None
         if plan.frozen.window.tenant != tenant:
             plan.close()
             return None

@@ -1,7 +1,9 @@
 """An export that is cut off goes on behind any message, to the same bytes."""
 
 import base64
+from contextlib import closing
 
+import apsw
 import grpc
 import pytest
 
@@ -160,6 +162,34 @@ async def test_a_plan_that_was_lost_is_made_again(server, writer, small_files):
         plan.unlink()
     rest = await behind(server, PLANNED, whole.messages[3].resume_token)
     assert content(whole.messages[:4]) + content(rest.messages) == content(whole.messages)
+
+
+def of_another_version(plan):
+    with closing(apsw.Connection(str(plan))) as connection:
+        connection.execute("UPDATE plan SET frozen = x'81a3'")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda plan: plan.write_bytes(b""), lambda plan: plan.write_bytes(bytes(8192)), of_another_version],
+    ids=["empty", "zeros", "of another version"],
+)
+async def test_a_plan_that_cannot_be_read_is_made_again(server, writer, small_files, damage):
+    """Plans are not synced: a power cut may take their bytes."""
+    writer.write(Batch(entries=some_chats()))
+    whole = await server.all(PLANNED)
+    for plan in (server.folder / "plans").iterdir():
+        damage(plan)
+    rest = await behind(server, PLANNED, whole.messages[3].resume_token)
+    assert content(whole.messages[:4]) + content(rest.messages) == content(whole.messages)
+
+
+async def test_an_export_whose_plan_has_no_place_is_to_be_tried_again(server, writer):
+    writer.write(Batch(entries=some_chats()))
+    (server.folder / "plans").write_bytes(b"")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await server.all(PLANNED)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def refused(server, request, token):
