@@ -124,6 +124,7 @@ class Connection:
         except BaseException:
             self._session = None
             session.terminate()
+            await asyncio.sleep(0)  # its socket closes on the loop
             raise
         return session
 
