@@ -108,7 +108,7 @@ class Recorder:
     async def judged(self, judged: Judged) -> bool:
         """Records a judgement; returns whether that is known to be written."""
         waiter: Waiter = self._loop.create_future()
-        self._waiting.append(Offer(judged, waiter))
+        self._waiting.append(Offer(judged, waiter, len(judged.content or b"")))
         self._put_soon()
         timer = self._loop.call_later(LONGEST_PATIENCE, _settle, (waiter,), None)
         try:

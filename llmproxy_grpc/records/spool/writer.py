@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from llmproxy_grpc.records.places import FULL
 from llmproxy_grpc.records.spool.begins import Begins
-from llmproxy_grpc.records.spool.entries import Ended, Said, encode
+from llmproxy_grpc.records.spool.entries import Ended, Judged, Said, encode
 from llmproxy_grpc.records.spool.frames import frame
 from llmproxy_grpc.records.spool.keeper import Keeper
 from llmproxy_grpc.records.spool.room import Room
@@ -87,12 +87,16 @@ class SpoolWriter:
         self._thread.start()
 
     def put(self, offers: Sequence[Offer]) -> None:
-        """Hands frames over, at once: those that no longer fit into memory lose their content, or are dropped."""
+        """Hands frames over, at once: those that no longer fit into memory lose their content, or are dropped.
+
+        A comment or a demonstration is nothing but content, and whoever gives it is told.
+        """
         if self._offered_frames - self._taken_frames >= MOST_FRAMES:
             # Not bounded here: of each call that runs there is one at most.
             offers = self._drop(offers, Loss.QUEUE_FULL)
         elif self._offered_bytes - self._taken_bytes >= MOST_BYTES:
-            offers = [self._stripped(offer) for offer in offers]
+            self._drop([offer for offer in offers if _is_wordy(offer)], Loss.QUEUE_FULL)
+            offers = [self._stripped(offer) for offer in offers if not _is_wordy(offer)]
         self._begins.offered([offer.said for offer in offers])
         self._offered_frames += len(offers)
         self._offered_bytes += sum([offer.size for offer in offers])
@@ -254,6 +258,11 @@ class SpoolWriter:
         waiters = [offer.waiter for offer in offers if offer.waiter is not None]
         if waiters:
             self._tell(waiters, written)
+
+
+def _is_wordy(offer: Offer) -> bool:
+    """Whether it is a judgement in words."""
+    return isinstance(offer.said, Judged) and offer.size > 0
 
 
 def _takes(segment: SegmentFile, data: bytes) -> bool:
