@@ -3,7 +3,9 @@
 import pytest
 
 from llmproxy_grpc._gen.v1 import content_pb2 as pb
-from llmproxy_grpc.records.chain import chain
+from llmproxy_grpc.records.chain import HASH_BYTES, chain
+from llmproxy_grpc.records.links import MOST_ANCESTORS, linked
+from tests.fakes.records import an_entry
 
 
 def said(role, *parts):
@@ -93,3 +95,16 @@ def test_bytes_that_are_no_text_are_hashed_all_the_same():
     opaque = pb.OpaquePart(provider_kind="p", type="t")
     opaque.value["é"] = "ü"
     assert chain([user(pb.ContentPart(opaque=opaque))], assistant("b")).dkey is not None
+
+
+def test_of_a_long_conversation_the_last_turns_are_looked_for_the_very_last_first():
+    turns = [bytes([number]) * HASH_BYTES for number in range(100)]
+    asked = []
+
+    def find(_tenant, hashes):
+        asked.extend(hashes)
+        return {each: (each, f"c{each[0]}") for each in hashes if each in (turns[40], turns[97], turns[98])}
+
+    [entry] = linked([an_entry(ancestors=b"".join(turns))], find)
+    assert (entry.record.parent_id, entry.record.conversation) == (turns[98], "c98")
+    assert sorted(asked) == turns[-MOST_ANCESTORS:]

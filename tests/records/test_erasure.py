@@ -6,6 +6,7 @@ import io
 import json
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -234,3 +235,20 @@ def test_a_plan_that_is_being_made_during_an_erasure_does_not_outlive_it(tmp_pat
         erase(places, lambda: SqliteStore(places.store), Erase(end_user="ann"), clock_us=clock_us)
     assert plans.open("half", "default") is None
     assert CANARY.encode() not in everything(tmp_path)
+
+
+def test_a_plan_that_becomes_whole_between_two_looks_of_an_erasure_does_not_outlive_it(tmp_path, monkeypatch):
+    places = Places(tmp_path)
+    places.plans.mkdir()
+    half = places.plans / "half.plan.1"
+    half.write_text(CANARY)
+    really = Path.unlink
+
+    def unlink(path, **given):
+        if path == half and half.exists():
+            half.rename(places.plans / "half.plan")
+        really(path, **given)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    erase(places, lambda: SqliteStore(places.store), Erase(end_user="ann"), clock_us=clock_us)
+    assert list(places.plans.iterdir()) == []

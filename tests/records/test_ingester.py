@@ -319,6 +319,18 @@ def test_calls_whose_worker_died_are_stored_as_interrupted(bench):
     assert (bench.tally.accepted, bench.tally.stored) == (1, 2)
 
 
+def test_calls_whose_worker_died_are_not_interrupted_as_long_as_anything_of_it_is_unread(bench, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_FRAMES", 2)
+    ends = [an_end(), an_end()]
+    bench.segment(frames(*(a_begin(end.id) for end in ends), *ends), worker="003-dead")
+    os.close(create_locked(bench.folder / f"003-dead{ALIVE}"))
+    bench.ingester.move()
+    assert bench.ingester.bury() == 0
+    bench.drain()
+    assert bench.ingester.bury() == 0
+    assert [record.error_reason for record in bench.records()] == ["", ""]
+
+
 def test_calls_of_a_worker_that_lives_are_not_interrupted(bench):
     lock = create_locked(bench.folder / f"003-face{ALIVE}")
     call = new_id()

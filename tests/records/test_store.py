@@ -185,6 +185,11 @@ def test_parents_are_found_by_what_they_contain(writer):
     assert found == {b"h" * 16: (parent.record.id, "c1")}
 
 
+def test_old_records_of_many_tenants_expire_a_few_at_a_time_as_well(writer):
+    writer.write(Batch(entries=[an_entry(tenant=f"t{number % 3}", started_at=1) for number in range(7)]))
+    assert [writer.expire(20, 3) for _ in range(4)] == [3, 3, 1, 0]
+
+
 def test_old_records_expire_a_few_at_a_time_with_what_hangs_on_them(writer, reader):
     old = [an_entry(started_at=number, labels={"k": "v"}, body=Body(b"a", b"b", b"c")) for number in range(5)]
     young = an_entry(started_at=100)

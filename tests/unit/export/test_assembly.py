@@ -1,5 +1,6 @@
 """Messages of lines are cut at places that depend on the records alone, not on how many come at once."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +62,18 @@ def test_a_line_larger_than_a_chunk_is_a_chunk_of_its_own():
     assert [payload.records for payload, _, _ in pieces[:-1]] == [1, 1, 2, 1]
     assert progress.written == progress.selected == progress.matched == 5
     assert pieces[-1][0].records == 5
+
+
+@pytest.mark.parametrize(("size", "ended"), [(399, False), (400, True), (401, True)])
+def test_a_file_whose_last_chunk_has_left_ends_first_when_the_export_goes_on(monkeypatch, size, ended):
+    monkeypatch.setattr(assembly, "FILE_BYTES", 400)
+    file = FileState(index=2, records=4, size=size, start=3)
+    tally = Tally(Progress(cursor=7, files=2), counts_matches=True)
+    assembler = Assembler(
+        tally, chunk_bytes=100, compression=Compression.NONE, file=file, sent=assembly.sha256(), head=b""
+    )
+    pieces = [piece.payload for piece in assembler.take()]
+    assert [(piece.index, piece.size) for piece in pieces] == [(2, size)] * ended
 
 
 def test_nothing_gives_nothing():
