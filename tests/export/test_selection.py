@@ -246,6 +246,14 @@ async def test_users_and_records_can_be_kept_together_instead(server, writer):
         assert bool(straddling) == (group == pb.SPLIT_GROUP_RECORD)
 
 
+async def test_a_limit_counts_what_is_selected_and_not_what_may_not_be_used(server, writer):
+    chats = [a_chat("a", str(number), training_ok=number % 3 == 2) for number in range(30)]
+    writer.write(Batch(entries=chats))
+    got = await selected(server, limit=5)
+    assert got.answers == ["2", "5", "8", "11", "14"]
+    assert got.summary.written_records == 5
+
+
 def test_what_near_repeats_are_looked_for_among_does_not_fill_the_memory(monkeypatch):
     class Sketching:
         def __init__(self, _check):

@@ -76,5 +76,11 @@ def test_a_file_whose_last_chunk_has_left_ends_first_when_the_export_goes_on(mon
     assert [(piece.index, piece.size) for piece in pieces] == [(2, size)] * ended
 
 
+def test_a_message_tells_both_records_of_a_pair():
+    """Of either something leaves, so that an erasure of either takes the message back."""
+    [piece, _], _ = cut([(Pick(1, 8, 5, rejected=3), Line(b"line\n")), (Pick(2, 9, 5), Line(b"line\n"))], [2], b"")
+    assert piece[2] == [3, 8, 9]
+
+
 def test_nothing_gives_nothing():
     assert cut([], [1], b"a,b\n") == ([], Progress())
