@@ -9,10 +9,11 @@ from llmproxy_grpc.records.ingester import Ingester
 from llmproxy_grpc.records.quarantine import Quarantine
 from llmproxy_grpc.records.record import Record
 from llmproxy_grpc.records.spool import keeper, writer
-from llmproxy_grpc.records.spool.entries import Began, Dropped, Ended, encode
+from llmproxy_grpc.records.spool.entries import Began, Dropped, Ended, Judged, encode
 from llmproxy_grpc.records.spool.frames import frame
 from llmproxy_grpc.records.spool.room import Room
 from llmproxy_grpc.records.spool.segment_file import SegmentFile
+from llmproxy_grpc.records.spool.writer import Offer
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.store import Page
 from llmproxy_grpc.records.tally import Loss, Tally
@@ -156,3 +157,21 @@ def test_an_end_that_makes_no_sense_has_ended_its_call(bench):
     assert bench.ingester.bury() == 0
     assert (bench.records(), bench.writer.open_calls()) == ([], [])
     assert bench.dropped() == {Loss.REFUSED: 1}
+
+
+def test_judgements_in_words_that_do_not_fit_into_memory_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "MOST_BYTES", 10)
+    spool = Spooling(tmp_path / "spool")  # nothing takes what is put, until it starts
+
+    def judged(waiter, content):
+        said = Judged(bytes(16), "default", bytes(16), "n", 4 if content else 1, None, content, "", 5)
+        spool.writer.put([Offer(said, waiter, len(content or b""))])
+
+    judged("first", b"demonstration")
+    judged("second", b"demonstration")
+    judged("thumbs", None)
+    assert spool.told.all == [("second", False)]
+    with spool:
+        spool.told.wait(3)
+        assert [said.content for said in spool.said()] == [b"demonstration", None]
+    assert spool.tally.dropped == {}

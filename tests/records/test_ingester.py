@@ -2,14 +2,13 @@
 
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2
-from llmproxy_grpc.records import ingester
 from llmproxy_grpc.records.ingester import Ingester
 from llmproxy_grpc.records.lines import openai_chat_line
 from llmproxy_grpc.records.quarantine import Quarantine
@@ -17,7 +16,7 @@ from llmproxy_grpc.records.record import FeedbackKind
 from llmproxy_grpc.records.spool import reading
 from llmproxy_grpc.records.spool.entries import Judged, encode
 from llmproxy_grpc.records.spool.frames import frame
-from llmproxy_grpc.records.spool.segments import ALIVE, create_locked, segments
+from llmproxy_grpc.records.spool.segments import create_locked, segments
 from llmproxy_grpc.records.store import Batch, Erase, Page, RecordStore, StoreRefused, StoreUnavailable
 from llmproxy_grpc.records.tally import Loss, Tally
 from tests.fakes.records import an_id, rows_of
@@ -105,19 +104,6 @@ def test_segments_go_in_worker_by_worker_in_their_order(bench):
     bench.segment(frames(ends[2]), 9, "001-b")
     bench.drain()
     assert bench.ids() == [end.id for end in ends]
-
-
-def test_an_end_never_overtakes_its_begin_in_a_backlog(bench):
-    """More begins than are read at once, and the ends in the next segment, the last begun first."""
-    ends = [an_end() for _ in range(reading.MOST_FRAMES + 100)]
-    bench.segment(frames(*[a_begin(end.id) for end in ends]), 1)
-    bench.segment(frames(*reversed(ends)), 2)
-    bench.segment(frames(another := an_end()), 1, "001-b")
-    while segments(bench.folder):
-        bench.ingester.move()
-    assert bench.writer.open_calls() == []
-    assert bench.ingester.bury() == 0
-    assert sorted(bench.ids()) == sorted([another.id, *[end.id for end in ends]])
 
 
 def test_a_segment_that_is_written_to_is_read_as_far_as_it_goes_and_stays(bench):
@@ -305,55 +291,6 @@ def test_what_is_refused_or_erased_is_counted_once_though_the_store_goes_away_in
     assert bench.tally.stored == 6
 
 
-def test_calls_whose_worker_died_are_stored_as_interrupted(bench):
-    lost, ended = new_id(), an_end()
-    bench.segment(frames(a_begin(lost), a_begin(ended.id), ended), worker="003-dead")
-    bench.drain()
-    assert bench.ids() == [ended.id]
-    assert bench.ingester.bury() == 1
-    record = bench.records()[1]
-    assert (record.id, record.error_reason, record.grpc_code) == (id_bytes(lost), "INTERRUPTED", 14)
-    assert (record.method, record.started_at, record.complete) == ("Chat", 1_000, False)
-    assert bench.ingester.bury() == 0
-    assert bench.writer.open_calls() == []
-    assert (bench.tally.accepted, bench.tally.stored) == (1, 2)
-
-
-def test_calls_whose_worker_died_are_not_interrupted_as_long_as_anything_of_it_is_unread(bench, monkeypatch):
-    monkeypatch.setattr(reading, "MOST_FRAMES", 2)
-    ends = [an_end(), an_end()]
-    bench.segment(frames(*(a_begin(end.id) for end in ends), *ends), worker="003-dead")
-    os.close(create_locked(bench.folder / f"003-dead{ALIVE}"))
-    bench.ingester.move()
-    assert bench.ingester.bury() == 0
-    bench.drain()
-    assert bench.ingester.bury() == 0
-    assert [record.error_reason for record in bench.records()] == ["", ""]
-
-
-def test_calls_of_a_worker_that_lives_are_not_interrupted(bench):
-    lock = create_locked(bench.folder / f"003-face{ALIVE}")
-    call = new_id()
-    bench.segment(frames(a_begin(call)), worker="003-face")
-    bench.drain()
-    assert bench.ingester.bury() == 0
-    end = an_end(call)
-    bench.segment(frames(end), 2, worker="003-face")
-    bench.drain()
-    assert bench.ids() == [call]
-    assert bench.records()[0].error_reason == ""
-    os.close(lock)
-    assert bench.ingester.bury() == 0
-
-
-def test_calls_that_began_before_a_restart_of_the_ingester_are_still_known(bench):
-    call = new_id()
-    bench.segment(frames(a_begin(call)), worker="003-dead")
-    bench.drain()
-    bench.ingester = bench.begin()
-    assert bench.ingester.bury() == 1
-
-
 def test_what_was_erased_while_it_waited_is_not_stored(bench):
     end = an_end()
     bench.writer.erase(Erase(id=id_bytes(end.id)), "request")
@@ -375,31 +312,6 @@ def test_judgements_go_the_same_way(bench):
     kinds = [each.kind for each in reader.feedback("default", [record], 10)[record]]
     reader.close()
     assert kinds == list(FeedbackKind)
-
-
-def test_many_frames_are_moved_in_several_batches(bench, monkeypatch):
-    monkeypatch.setattr(reading, "MOST_FRAMES", 10)
-    ends = [an_end() for _ in range(95)]
-    bench.segment(frames(*ends))
-    batches: Sequence[int] = []
-    while segments(bench.folder):
-        batches = [*batches, bench.ingester.move()]
-    assert bench.ids() == [end.id for end in ends]
-    assert max(batches) <= 10
-
-
-def test_a_batch_of_a_backlog_is_bounded_by_its_bytes_as_well(bench, monkeypatch):
-    """A store that was away for hours leaves many short segments, and each may hold pictures."""
-    monkeypatch.setattr(ingester, "MOST_BYTES", 10_000)
-    ends = [an_end(reply="r" * 4000) for _ in range(20)]
-    for number, end in enumerate(ends):
-        bench.segment(frames(end), number, worker=f"{number % 4:03d}-a")
-    batches = []
-    while segments(bench.folder):
-        batches.append(bench.ingester.move())
-        assert bench.ingester.more == bool(segments(bench.folder))
-    assert batches == [3] * 6 + [2]
-    assert sorted(bench.ids()) == sorted(end.id for end in ends)
 
 
 def test_a_frame_larger_than_a_portion_is_read_whole(bench, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 
 from llmproxy_grpc.records.codec import bare
 from llmproxy_grpc.records.spool import keeper, writer
-from llmproxy_grpc.records.spool.entries import Began, Ended, Judged, decode, encode
+from llmproxy_grpc.records.spool.entries import Began, Ended, decode, encode
 from llmproxy_grpc.records.spool.reading import read_portion
 from llmproxy_grpc.records.spool.room import Room, bound, room
 from llmproxy_grpc.records.spool.segment_file import SegmentFile
@@ -346,24 +346,6 @@ def test_what_does_not_fit_into_memory_loses_content_first_and_is_counted(tmp_pa
     with spool:
         spool.told.wait(4)
         assert [bool(said.request) for said in spool.said()] == [True, False, False]
-
-
-def test_judgements_in_words_that_do_not_fit_into_memory_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "MOST_BYTES", 10)
-    spool = Spooling(tmp_path / "spool")  # nothing takes what is put, until it starts
-
-    def judged(waiter, content):
-        said = Judged(bytes(16), "default", bytes(16), "n", 4 if content else 1, None, content, "", 5)
-        spool.writer.put([Offer(said, waiter, len(content or b""))])
-
-    judged("first", b"demonstration")
-    judged("second", b"demonstration")
-    judged("thumbs", None)
-    assert spool.told.all == [("second", False)]
-    with spool:
-        spool.told.wait(3)
-        assert [said.content for said in spool.said()] == [b"demonstration", None]
-    assert spool.tally.dropped == {}
 
 
 @pytest.mark.parametrize(("space", "kept", "bare_"), [(Room.ENOUGH, 1, 0), (Room.TIGHT, 1, 1), (Room.NONE, 0, 0)])
