@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 
 import pytest
 
@@ -65,3 +66,36 @@ async def test_whoever_waits_for_a_step_is_told_its_error():
     with pytest.raises(StoreUnavailable):
         await thread.step()
     await thread.aclose()
+
+
+class LongStatement(FailingExport):
+    """An export whose step waits for the database, and the connection that can end that."""
+
+    def __init__(self):
+        self.began, self.over = threading.Event(), threading.Event()
+        self.interrupts = 0
+
+    def reader(self):
+        return self
+
+    def step(self):
+        self.began.set()
+        assert self.over.wait(10)
+        raise StoreUnavailable("interrupted")
+
+    def interrupt(self):
+        self.interrupts += 1
+        self.over.set()
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_a_statement_that_runs_is_ended_when_the_caller_leaves(busy):
+    export = LongStatement()
+    thread = ExportThread(lambda: export, lambda _reader, _check: export)
+    await thread.open()
+    if busy:
+        thread.step()
+        await asyncio.to_thread(export.began.wait)
+    async with asyncio.timeout(5):
+        await thread.aclose()
+    assert export.interrupts == busy
