@@ -38,6 +38,12 @@ async def test_a_rate_leaves_no_silence_without_heartbeats(server, monkeypatch):
     assert got.chunks[0].data + (await server.all(request)).data == whole.data
 
 
+async def test_a_rate_that_holds_messages_back_for_moments_sends_no_heartbeats(server, writer):
+    writer.write(Batch(entries=[a_chat("a" * 5_000, f"answer {number}") for number in range(4)]))
+    got = await server.all(max_bytes_per_second=SLOWLY, max_chunk_bytes=4096)
+    assert kinds(got.messages) == ["header", *["chunk"] * 4, "file", "summary"]
+
+
 @pytest.mark.usefixtures("long_lines")
 async def test_the_header_is_first_however_long_a_plan_takes(server, monkeypatch):
     planned = []

@@ -96,6 +96,14 @@ def test_frames_become_rows_and_the_file_goes_behind_the_commit(bench):
     assert bench.writer.progress() == {}
 
 
+def test_segments_that_are_gone_are_forgotten_also_by_the_next_ingester(bench):
+    bench.segment(frames(an_end()))
+    bench.ingester.move()
+    assert list(bench.writer.progress()) == ["000-a-00000001.spool"]
+    bench.begin().move()
+    assert bench.writer.progress() == {}
+
+
 def test_segments_go_in_worker_by_worker_in_their_order(bench):
     ends = [an_end() for _ in range(4)]
     bench.segment(frames(ends[1]), 2)
