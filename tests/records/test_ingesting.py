@@ -41,7 +41,10 @@ def quick(monkeypatch):
 def spooled(places, *ends, number=1):
     places.spool.mkdir(parents=True, exist_ok=True)
     data = b"".join(frame(encode(end)) for end in ends)
-    (places.spool / f"000-a-{number:08d}.spool").write_bytes(data)
+    path = places.spool / f"000-a-{number:08d}.spool"
+    hidden = path.with_suffix(".new")  # else one that ingests may find it empty, and done with
+    hidden.write_bytes(data)
+    hidden.rename(path)
 
 
 def now_us():
