@@ -533,7 +533,7 @@ class ExportFilter(_message.Message):
 
     @_builtins.property
     def any_of(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportFilter]:
-        """At least one of these holds. Nested filters must not set after_seq, as_of_seq and as_of_feedback_seq; 8 levels and 64 filters at most in all."""
+        """At least one of these holds. Nested filters must not set after_seq, as_of_seq and as_of_feedback_seq; 8 levels and 64 filters at most in all, with 64 conditions on labels, feedback and numbers, 64 on words, and 10,000 values."""
 
     @_builtins.property
     def none_of(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportFilter]:

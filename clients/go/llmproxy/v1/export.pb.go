@@ -846,7 +846,7 @@ type ExportFilter struct {
 	HasMedia *bool `protobuf:"varint,19,opt,name=has_media,json=hasMedia,proto3,oneof" json:"has_media,omitempty"`
 	// Whether an attempt at another target had failed before; not where that one was passed over, its circuit being open.
 	FellBack *bool `protobuf:"varint,20,opt,name=fell_back,json=fellBack,proto3,oneof" json:"fell_back,omitempty"`
-	// At least one of these holds. Nested filters must not set after_seq, as_of_seq and as_of_feedback_seq; 8 levels and 64 filters at most in all.
+	// At least one of these holds. Nested filters must not set after_seq, as_of_seq and as_of_feedback_seq; 8 levels and 64 filters at most in all, with 64 conditions on labels, feedback and numbers, 64 on words, and 10,000 values.
 	AnyOf []*ExportFilter `protobuf:"bytes,21,rep,name=any_of,json=anyOf,proto3" json:"any_of,omitempty"`
 	// None of these holds.
 	NoneOf []*ExportFilter `protobuf:"bytes,22,rep,name=none_of,json=noneOf,proto3" json:"none_of,omitempty"`
