@@ -1,11 +1,23 @@
-"""Python processes of our own: which modules they find."""
+"""Processes of our own: which modules they find, and what of the environment they see."""
 
 import os
 import site
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import llmproxy_grpc
+
+_HANDED_ON: Final = (
+    *("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_", "DYLD_"),
+    *("PYTHON", "OMP_", "GGML_", "CUDA_", "COVERAGE_"),
+)
+"""Beginnings of the variables that a child may see: what a program needs to run, to compute and to be measured."""
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a program that reads what anybody has made: without the providers' keys."""
+    return {name: value for name, value in environ.items() if name.startswith(_HANDED_ON)}
 
 
 def finding_us(environ: Mapping[str, str]) -> dict[str, str]:

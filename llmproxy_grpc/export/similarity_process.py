@@ -14,7 +14,7 @@ from typing import IO, Final, Self
 import msgspec
 from msgspec import Struct
 
-from llmproxy_grpc.children import finding_us
+from llmproxy_grpc.children import finding_us, without_secrets
 from llmproxy_grpc.export.similarity import MOST_HASHES, keys, shingles
 from llmproxy_grpc.messages import MediaPart, Message, Part, ToolCallPart, ToolResultPart
 from llmproxy_grpc.records.decoding import Unreadable, read_content, texts_of
@@ -49,7 +49,7 @@ class Sketching:
     def __enter__(self) -> Self:
         command = [sys.executable, "-P", "-m", __name__]
         self._process = subprocess.Popen(  # noqa: S603 - our own
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=finding_us(os.environ)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=finding_us(without_secrets(os.environ))
         )
         return self
 

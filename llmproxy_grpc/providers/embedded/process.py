@@ -6,20 +6,19 @@ import shutil
 import time
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 import structlog
 
+from llmproxy_grpc.children import without_secrets
 from llmproxy_grpc.errors import UpstreamUnreachable
 from llmproxy_grpc.providers.embedded.backoff import Backoff
 from llmproxy_grpc.providers.shortage import is_ours, shortage
 
 READY = b"ready\n"
-_HANDED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_", "DYLD_", "PYTHON", "OMP_", "GGML_", "CUDA_", "COVERAGE_")
-"""Beginnings of the variables that the child may see: what a program needs to run, to compute and to be measured."""
 _TAIL = 2048
 
 
@@ -169,8 +168,3 @@ async def _kill(process: Process, attending: asyncio.Task[None]) -> None:
     with suppress(ProcessLookupError):
         process.kill()
     await attending
-
-
-def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a program that reads a file of anybody's making: without the providers' keys."""
-    return {name: value for name, value in environ.items() if name.startswith(_HANDED_ON)}

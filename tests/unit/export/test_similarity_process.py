@@ -1,5 +1,8 @@
 """The process that hashes records for near-duplicates."""
 
+import subprocess
+from pathlib import Path
+
 from llmproxy_grpc._gen.v1 import chat_pb2
 from llmproxy_grpc.export.similarity_process import Sketching
 from llmproxy_grpc.records.record import Body
@@ -14,3 +17,20 @@ def test_what_lies_in_the_working_folder_stands_in_for_no_module(tmp_path, monke
     with Sketching(lambda: None) as sketching:
         sketches = sketching.sketches([Body(request.SerializeToString(), b""), None])
     assert [bool(each.hashes) for each in sketches] == [True, False]
+
+
+def test_it_does_not_see_the_providers_keys(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "test-key")
+    begun = []
+    popen = subprocess.Popen
+
+    def noted(*arguments, **named):
+        begun.append(popen(*arguments, **named))
+        return begun[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    with Sketching(lambda: None) as sketching:
+        sketching.sketches([None])
+        environ = Path(f"/proc/{begun[0].pid}/environ").read_bytes()
+    assert b"PATH=" in environ
+    assert b"test-key" not in environ

@@ -16,7 +16,7 @@ from llmproxy_grpc.errors import ProxyOverloaded, UpstreamUnreachable
 from llmproxy_grpc.providers.embedded.backoff import LONGEST_WAIT, YOUNG, Backoff
 from llmproxy_grpc.providers.embedded.fetch import INSTALL, PINNED, REQUIREMENT, is_genuine, pull_model, run_python
 from llmproxy_grpc.providers.embedded.model import DISTRIBUTION, VERSION, find_model, has_module
-from llmproxy_grpc.providers.embedded.process import ModelProcess, without_secrets
+from llmproxy_grpc.providers.embedded.process import ModelProcess
 from tests.fakes.files import no_files
 
 COUNT = "import pathlib, sys; count = pathlib.Path(sys.argv[1]); count.write_text(count.read_text() + '.')\n"
@@ -387,14 +387,3 @@ def test_the_weights_are_found_by_the_file_list_of_their_distribution(tmp_path, 
 def test_without_the_distribution_there_are_no_weights(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
     assert find_model() is None
-
-
-def test_the_child_does_not_see_the_providers_keys():
-    environ = {
-        "PATH": "/bin",
-        "OPENAI_API_KEY": "test-key",
-        "LC_ALL": "C",
-        "LLMPROXY_API_KEY": "test-key",
-        "HOME": "/h",
-    }
-    assert without_secrets(environ) == {"PATH": "/bin", "LC_ALL": "C", "HOME": "/h"}
