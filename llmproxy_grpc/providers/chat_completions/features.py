@@ -18,6 +18,7 @@ from llmproxy_grpc.providers.features import ANY_SEED, NATURAL_SEED, Features, M
 from llmproxy_grpc.providers.schema_forms import ANY_SCHEMA, FLAT_SCHEMA
 
 _AUDIO = MediaFeature(prompts=Source.DATA, types=frozenset(AUDIO_FORMATS))
+_PDF = frozenset({"application/pdf"})
 _MODES = frozenset({ToolMode.AUTO, ToolMode.NONE, ToolMode.REQUIRED})
 _UNTOLD = frozenset({ToolMode.AUTO, ToolMode.NONE})
 _ANYWHERE = Source.DATA | Source.URI
@@ -89,7 +90,8 @@ def _media(quirks: Quirks) -> dict[MediaKind, MediaFeature]:
         taken[MediaKind.AUDIO] = _AUDIO
     if quirks.documents:
         by_uri = Source.URI if quirks.document_uri else Source.NONE
-        taken[MediaKind.DOCUMENT] = _feature(quirks, by_uri | (Source.FILE_ID if quirks.file_ids else Source.NONE))
+        document = _feature(quirks, by_uri | (Source.FILE_ID if quirks.file_ids else Source.NONE))
+        taken[MediaKind.DOCUMENT] = replace(document, types=_PDF) if quirks.pdf_alone else document
     if quirks.video:
         taken[MediaKind.VIDEO] = MediaFeature(prompts=_ANYWHERE, schemes=schemes_of(quirks))
     return taken

@@ -138,6 +138,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     audio: bool = True
     """Whether sound is taken, as `input_audio`."""
     documents: bool = True
+    pdf_alone: bool = False
+    """Whether documents are PDF alone."""
     document_uri: bool = False
     """Whether a document may be given by its address."""
     video: bool = False
@@ -194,6 +196,7 @@ _WEB: Final = frozenset({"http", "https"})
 OPENAI = Quirks(
     plain_names=True,
     media_instructions=False,
+    pdf_alone=True,
     cache_hints=CacheStyle.BREAKPOINT,
     shows_reasoning=False,
     max_call_id=40,
@@ -205,6 +208,7 @@ OPENAI = Quirks(
 
 OPENAI_RESPONSES = replace(
     OPENAI,
+    pdf_alone=False,
     document_uri=True,
     media_results=True,
     max_call_id=64,

@@ -12,7 +12,7 @@ from llmproxy_grpc.messages import (
     ToolResultPart,
 )
 from llmproxy_grpc.providers.chat_completions.content import citations, pieces
-from llmproxy_grpc.providers.chat_completions.quirks import CacheStyle, Quirks
+from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, CacheStyle, Quirks
 from tests.unit.providers.chat_completions.encoding import messages, user
 
 
@@ -86,7 +86,7 @@ def test_a_document_without_a_name_gets_one_by_which_it_is_known():
     document = MediaPart(kind=MediaKind.DOCUMENT, data=b"x", media_type="application/pdf")
     assert messages(user(document))[0]["content"][0]["file"]["filename"] == "document.pdf"
     unknown = MediaPart(kind=MediaKind.DOCUMENT, data=b"x", media_type="application/x-unheard-of")
-    assert messages(user(unknown))[0]["content"][0]["file"]["filename"] == "document.bin"
+    assert messages(user(unknown), quirks=COMPATIBLE)[0]["content"][0]["file"]["filename"] == "document.bin"
 
 
 @pytest.mark.parametrize(("ttl", "mark"), [(None, {}), (1800.0, {"ttl": "30m"}), (1801.0, {"ttl": "12h"})])

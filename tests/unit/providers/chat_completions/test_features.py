@@ -24,7 +24,14 @@ from llmproxy_grpc.messages import (
 )
 from llmproxy_grpc.providers.adaptation import adapt
 from llmproxy_grpc.providers.chat_completions.features import features_of
-from llmproxy_grpc.providers.chat_completions.quirks import COMPATIBLE, OPENAI, CacheStyle, Quirks, ReasoningStyle
+from llmproxy_grpc.providers.chat_completions.quirks import (
+    COMPATIBLE,
+    OPENAI,
+    OPENAI_RESPONSES,
+    CacheStyle,
+    Quirks,
+    ReasoningStyle,
+)
 from llmproxy_grpc.providers.openai_models import adapt_to_model
 from tests.providers.conversations import ask
 from tests.unit.providers.chat_completions.encoding import messages
@@ -154,6 +161,12 @@ def test_a_picture_by_its_address_is_named_where_bytes_alone_are_taken():
         "messages[1].parts[1].image"
     ]
     assert of_part(MediaPart(kind=MediaKind.IMAGE, uri="data:image/png;base64,eA=="), quirks) == []
+
+
+def test_documents_that_are_no_pdf_are_named_where_the_vendor_takes_pdf_alone():
+    notes = MediaPart(kind=MediaKind.DOCUMENT, data=b"x", media_type="text/plain; charset=utf-8")
+    assert of_part(notes, OPENAI) == ["messages[1].parts[1].document"]
+    assert of_part(notes, OPENAI_RESPONSES) == of_part(notes, COMPATIBLE) == []
 
 
 def test_media_in_a_tool_result_is_named_by_its_whole_path():
