@@ -313,6 +313,7 @@ def test_typed_records_are_of_the_part_that_was_asked_for(client, script, datase
 
     (file,) = manifest["files"]
     assert (file["name"], file["split"]) == ("records.binpb", "validation")
+    assert (folder / "README.md").read_text().startswith("# ")  # `datasets` cannot read them
 
 
 def test_llama_factory_is_told_of_its_formats(client, script, dataset, folder):

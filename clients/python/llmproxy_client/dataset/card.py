@@ -9,6 +9,8 @@ from llmproxy_client.dataset.lasting import write_lasting
 from llmproxy_client.dataset.manifest import Manifest, next_after_seq
 
 DATASET_INFO: Final = "dataset_info.json"
+RECORDS: Final = "records"
+"""The format of typed messages, which `datasets` does not read."""
 
 _COLUMNS: Final[dict[str, dict[str, Any]]] = {
     "sharegpt": {
@@ -43,7 +45,7 @@ def write_dataset_info(folder: Path, manifest: Manifest) -> None:
 
 
 def _front(manifest: Manifest) -> Iterator[str]:
-    if not manifest["files"]:
+    if not manifest["files"] or manifest["format"] == RECORDS:
         return
     yield "---"
     yield "configs:"
