@@ -9,6 +9,7 @@ import pytest
 from llmproxy_grpc.records.postgres.store import PostgresStore
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.store import RecordReader, RecordStore, RecordWriter
+from tests.fakes.ingester_bench import Bench
 from tests.fakes.postgres import PostgresServer
 
 
@@ -60,3 +61,11 @@ def reader(store: RecordStore) -> Iterator[RecordReader]:
     reader = store.reader()
     yield reader
     reader.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, open_store: Callable[[], RecordStore]) -> Iterator[Bench]:
+    """An ingester over the store."""
+    bench = Bench(tmp_path, open_store)
+    yield bench
+    bench.writer.close()

@@ -2,20 +2,11 @@
 
 from collections.abc import Sequence
 
-import pytest
-
 from llmproxy_grpc.records import ingester
 from llmproxy_grpc.records.spool import reading
 from llmproxy_grpc.records.spool.segments import segments
+from tests.fakes.ingester_bench import frames
 from tests.fakes.spooled import a_begin, an_end
-from tests.records.test_ingester import Bench, frames
-
-
-@pytest.fixture
-def bench(tmp_path, open_store):
-    bench = Bench(tmp_path, open_store)
-    yield bench
-    bench.writer.close()
 
 
 def test_an_end_never_overtakes_its_begin_in_a_backlog(bench):

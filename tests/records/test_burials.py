@@ -2,19 +2,10 @@
 
 import os
 
-import pytest
-
 from llmproxy_grpc.records.spool import reading
 from llmproxy_grpc.records.spool.segments import ALIVE, create_locked
+from tests.fakes.ingester_bench import frames
 from tests.fakes.spooled import a_begin, an_end, id_bytes, new_id
-from tests.records.test_ingester import Bench, frames
-
-
-@pytest.fixture
-def bench(tmp_path, open_store):
-    bench = Bench(tmp_path, open_store)
-    yield bench
-    bench.writer.close()
 
 
 def test_calls_whose_worker_died_are_stored_as_interrupted(bench):

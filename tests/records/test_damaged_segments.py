@@ -5,17 +5,10 @@ import pytest
 from llmproxy_grpc.records.spool import reading
 from llmproxy_grpc.records.spool.frames import LONGEST
 from llmproxy_grpc.records.tally import Loss
+from tests.fakes.ingester_bench import frames
 from tests.fakes.spooled import an_end
-from tests.records.test_ingester import Bench, frames
 
 LARGE = 300 * 1024
-
-
-@pytest.fixture
-def bench(tmp_path, open_store):
-    bench = Bench(tmp_path, open_store)
-    yield bench
-    bench.writer.close()
 
 
 def large_segment(length: int, *, damaged: int) -> tuple[list, bytes, int]:

@@ -17,9 +17,9 @@ from llmproxy_grpc.records.spool.writer import Offer
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.store import Page
 from llmproxy_grpc.records.tally import Loss, Tally
+from tests.fakes.ingester_bench import frames
 from tests.fakes.records import rows_of
 from tests.fakes.spooled import a_begin, an_end, new_id
-from tests.records.test_ingester import Bench, frames
 from tests.records.test_spool import Spooling
 
 
@@ -129,13 +129,6 @@ def test_accepted_is_stored_and_dropped_behind_a_worker_that_dropped(tmp_path, f
     records = records_behind(tmp_path, spool.tally)
     assert [record.error_reason for record in records] == ["", "", "", "INTERRUPTED"]
     assert (spool.tally.accepted, spool.tally.stored, spool.tally.dropped.total()) == (6, 4, 2)
-
-
-@pytest.fixture
-def bench(tmp_path, open_store):
-    bench = Bench(tmp_path, open_store)
-    yield bench
-    bench.writer.close()
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -2,86 +2,21 @@
 
 import os
 import random
-from collections.abc import Callable
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from llmproxy_grpc._gen.v1 import chat_pb2, content_pb2
-from llmproxy_grpc.records.ingester import Ingester
-from llmproxy_grpc.records.lines import openai_chat_line
-from llmproxy_grpc.records.quarantine import Quarantine
 from llmproxy_grpc.records.record import FeedbackKind
 from llmproxy_grpc.records.spool import reading
 from llmproxy_grpc.records.spool.entries import Judged, encode
 from llmproxy_grpc.records.spool.frames import frame
 from llmproxy_grpc.records.spool.segments import create_locked, segments
-from llmproxy_grpc.records.store import Batch, Erase, Page, RecordStore, StoreRefused, StoreUnavailable
-from llmproxy_grpc.records.tally import Loss, Tally
-from tests.fakes.records import an_id, rows_of
+from llmproxy_grpc.records.store import Batch, Erase, StoreRefused, StoreUnavailable
+from llmproxy_grpc.records.tally import Loss
+from tests.fakes.ingester_bench import frames
+from tests.fakes.records import an_id
 from tests.fakes.spooled import a_begin, an_end, id_bytes, new_id
-
-NOW = 5_000_000
-
-
-class Bench:
-    """A spool whose files a test writes by hand, and an ingester over a store."""
-
-    def __init__(self, folder: Path, open_store: Callable[[], RecordStore]) -> None:
-        self.folder = folder / "spool"
-        self.folder.mkdir()
-        self.store = open_store()
-        self.quarantined = folder / "quarantine"
-        self.tally = Tally()
-        self.writer = self.store.writer()
-        self.ingester = self.begin()
-
-    def begin(self) -> Ingester:
-        """A new ingester, as after a restart."""
-        return Ingester(
-            self.folder,
-            self.writer,
-            self.tally,
-            quarantine=Quarantine(self.quarantined),
-            render=openai_chat_line,
-            clock_us=lambda: NOW,
-        )
-
-    def segment(self, data: bytes, number: int = 1, worker: str = "000-a") -> Path:
-        path = self.folder / f"{worker}-{number:08d}.spool"
-        path.write_bytes(data)
-        return path
-
-    def drain(self) -> None:
-        for _ in range(100):
-            if not self.ingester.move() and not segments(self.folder):
-                return
-        raise AssertionError("it never ends")
-
-    def records(self):
-        reader = self.store.reader()
-        try:
-            return rows_of(reader, Page(tenant="default", as_of_seq=10**9, limit=10**6))
-        finally:
-            reader.close()
-
-    def ids(self) -> list[str]:
-        return [str(UUID(bytes=record.id)) for record in self.records()]
-
-    def dropped(self) -> dict[Loss, int]:
-        return dict(self.tally.dropped)
-
-
-@pytest.fixture
-def bench(tmp_path, open_store):
-    bench = Bench(tmp_path, open_store)
-    yield bench
-    bench.writer.close()
-
-
-def frames(*said) -> bytes:
-    return b"".join(frame(encode(each)) for each in said)
 
 
 def test_frames_become_rows_and_the_file_goes_behind_the_commit(bench):

@@ -15,11 +15,11 @@ from llmproxy_grpc.records.spool import keeper
 from llmproxy_grpc.records.spool.segments import create_locked, is_complete, segments, workers
 from llmproxy_grpc.records.sqlite.store import SqliteStore
 from llmproxy_grpc.records.store import Batch, Page, StoreUnavailable
+from tests.fakes.ingester_bench import frames
 from tests.fakes.kept import Kept
 from tests.fakes.polling import until
 from tests.fakes.records import an_entry, rows_of
 from tests.fakes.spooled import a_begin, an_end, new_id
-from tests.records.test_ingester import frames
 from tests.records.test_ingesting import ingesting_in, now_us, spooled
 from tests.records.test_spool import Spooling
 
