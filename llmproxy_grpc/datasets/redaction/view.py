@@ -8,26 +8,18 @@ stays what it is.
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import repeat
 from string import ascii_letters
 from typing import Final
 
 from llmproxy_grpc.datasets.redaction.detectors import compiled
 
-
-def _behind_ascii() -> Iterator[str]:
-    return map(chr, range(0x80, 0x20000))
-
-
-# In as few passes as can be: every start of a server waits for them.
-_CATEGORIES: Final = {
-    letter: category
-    for letter, category in zip(_behind_ascii(), map(unicodedata.category, _behind_ascii()), strict=True)
-    if category in {"Pd", "Zs"}
-}
-_MINUS: Final = "\u2212"
-_DASHES: Final = "".join(letter for letter, category in _CATEGORIES.items() if category == "Pd") + _MINUS
-_SPACES: Final = "".join(letter for letter, category in _CATEGORIES.items() if category == "Zs")
+# All of the categories Pd and Zs behind ASCII (Unicode 16), and the minus: written down, as each start of a server would
+# wait for a look at every letter.
+_DASHES: Final = (
+    "\u058a\u05be\u1400\u1806\u2010\u2011\u2012\u2013\u2014\u2015\u2e17\u2e1a\u2e3a\u2e3b\u2e40\u2e5d"
+    "\u301c\u3030\u30a0\ufe31\ufe32\ufe58\ufe63\uff0d\U00010d6e\U00010ead\u2212"
+)
+_SPACES: Final = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 # Those that Unicode lets nobody draw (Default_Ignorable_Code_Point), and the marks of annotations. Marks of direction
 # among them stand around numbers that were copied from lists of contacts, and within right-to-left text.
 _INVISIBLE_RANGES: Final = (
@@ -56,14 +48,15 @@ _FULL_WIDTH: Final = "".join(chr(ord(sign) + 0xFEE0) for sign in f"@+_%{ascii_le
 _SMALL_SIGNS: Final = {"\ufe6b": "@", "\ufe62": "+", "\ufe55": ":"}
 
 
-_DIGITS: Final = {
-    letter: str(digit)
-    for letter, digit in zip(_behind_ascii(), map(unicodedata.digit, _behind_ascii(), repeat(None)), strict=True)
-    if digit is not None
-}
+def _digits() -> Iterator[tuple[str, str]]:
+    for code in range(0x80, 0x20000):
+        digit = unicodedata.digit(chr(code), None)
+        if digit is not None:
+            yield chr(code), str(digit)
+
 
 _LOOK_ALIKES: Final = (
-    _DIGITS
+    dict(_digits())
     | {character: chr(ord(character) - 0xFEE0) for character in _FULL_WIDTH}
     | dict.fromkeys(_DASHES, "-")
     | dict.fromkeys(_SPACES, " ")
@@ -73,7 +66,6 @@ _LOOK_ALIKES: Final = (
 )
 _READ_AS: Final = {character.encode(): read.encode() for character, read in _LOOK_ALIKES.items()}
 _ONE_ESCAPE: Final = len("u0000")
-_SURROGATES: Final = (0xD800, 0xDFFF)
 _ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"/": b"/", b'"': b'"'}
 
 _LETTERS: Final = f"[{''.join(character for character in _LOOK_ALIKES if character not in _DASHES + _SPACES)}]"
@@ -138,12 +130,10 @@ def _read(piece: bytes) -> bytes:
     escape = piece.lstrip(b"\\")
     if len(escape) == 1:
         return _ESCAPES[escape]
-    first = int(escape[1:5], 16)
-    if len(escape) > _ONE_ESCAPE:
-        character = chr(0x10000 + ((first & 0x3FF) << 10) + (int(escape[-4:], 16) & 0x3FF))
-    elif _SURROGATES[0] <= first <= _SURROGATES[1]:
+    units = escape[1:5] if len(escape) == _ONE_ESCAPE else escape[1:5] + escape[-4:]
+    try:
+        character = bytes.fromhex(units.decode()).decode("utf-16-be")
+    except UnicodeDecodeError:  # half of a pair
         return b"?"
-    else:
-        character = chr(first)
     character_read = character.encode()
     return _READ_AS.get(character_read, character_read)
