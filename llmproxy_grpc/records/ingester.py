@@ -251,7 +251,8 @@ class Ingester:
             name = row.record.id.hex() if isinstance(row, Entry) else row.id.hex()
             log.error("record_refused", id=name, error=str(error))
             self._quarantine.put(name, payload)
-            lost += [Loss.REFUSED] * isinstance(row, Entry)
+            if isinstance(row, Entry):
+                lost.append(Loss.REFUSED)
         else:
             self._tally.store(written.records)
             lost += [Loss.ERASED] * written.erased

@@ -122,9 +122,7 @@ class Connection:
             for statement in self._prepare:
                 await session.execute(statement)
         except BaseException:
-            self._session = None
-            session.terminate()
-            await asyncio.sleep(0)  # its socket closes on the loop
+            await self._end()
             raise
         return session
 
@@ -134,19 +132,19 @@ class Connection:
             self._session.terminate()
 
     def _drop(self) -> None:
+        self._loop.run_until_complete(self._end())
+
+    async def _end(self) -> None:
+        """Ends the session, and what belongs to it: its socket, and what it asks a server to cancel that is silent."""
         session, self._session = self._session, None
-        if session is not None:
-            session.terminate()
-            self._loop.run_until_complete(_settled())
-
-
-async def _settled() -> None:
-    """Lets what belonged to a session end: its socket, and what it asks a server to cancel, which may not answer."""
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
-    await asyncio.sleep(0)
+        if session is None:
+            return
+        session.terminate()
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 def numbered(sql: str) -> str:
