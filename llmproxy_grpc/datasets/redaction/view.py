@@ -13,8 +13,8 @@ from typing import Final
 
 from llmproxy_grpc.datasets.redaction.detectors import compiled
 
-# All of the categories Pd and Zs behind ASCII (Unicode 16), and the minus: written down, as each start of a server would
-# wait for a look at every letter.
+# All of the categories Pd and Zs behind ASCII (Unicode 16), and the minus: written down, as each start of a server
+# would wait for a look at every letter.
 _DASHES: Final = (
     "\u058a\u05be\u1400\u1806\u2010\u2011\u2012\u2013\u2014\u2015\u2e17\u2e1a\u2e3a\u2e3b\u2e40\u2e5d"
     "\u301c\u3030\u30a0\ufe31\ufe32\ufe58\ufe63\uff0d\U00010d6e\U00010ead\u2212"
